@@ -1,0 +1,1 @@
+"""The tests, and the local world that they share with the demo."""

@@ -1,0 +1,1 @@
+"""Both sides of each boundary, held to the same description."""

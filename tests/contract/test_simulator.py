@@ -1,0 +1,1308 @@
+"""The Infobip simulator behaves as Infobip's documents say, and fails only on purpose.
+
+The expected bodies are written by hand after Infobip's OpenAPI document 3.210.0; the client of
+this project takes no part, so that the two cannot agree on the same mistake.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+COMMAND = [sys.executable, "-m", "tests.local_world.infobip_simulator"]
+ROOT = Path(__file__).parents[2]
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
+CONTENT = {"push": {"text": "Your code is 1234"}, "sms": {"text": "Code: 1234"}}
+#: Its last digits are not magic.
+PHONE = "385915551234"
+#: Long enough for every step to reach its outcome.
+A_WHILE = 10
+
+
+class Infobip:
+    """The running simulator, as a caller with the right API key sees it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.port = int(url.rsplit(":", 1)[1])
+        self._session = requests.Session()
+
+    def call(self, method: str, path: str, **arguments: Any) -> requests.Response:  # noqa: ANN401
+        """Call an operation of OMNI."""
+        headers = {"Authorization": "App key-1"} | arguments.pop("headers", {})
+        return self._session.request(
+            method, f"{self.url}/omni/1/{path}", headers=headers, timeout=10, **arguments
+        )
+
+    def control(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Use the control interface."""
+        url = f"{self.url}/_control/{path}"
+        response = self._session.request(method, url, json=body, timeout=10)
+        response.raise_for_status()
+        answer: Json = response.json()
+        return answer
+
+    def create_scenario(self, **members: object) -> str:
+        """Create a scenario, by default PUSH before SMS, and return its key."""
+        body = {"name": "otp", "flow": FLOW, "default": True} | members
+        return str(self.call("POST", "scenarios", json=body).json()["key"])
+
+    def send(self, message_id: str, phone: str = PHONE, **members: object) -> Json:
+        """Send to one destination and return its entry of the answer."""
+        destination = {"messageId": message_id, "to": {"phoneNumber": phone}}
+        body = {"destinations": [destination]} | CONTENT | members
+        entry: Json = self.call("POST", "advanced", json=body).json()["messages"][0]
+        return entry
+
+    def reports(self, **query: object) -> list[Json]:
+        """Take reports."""
+        results: list[Json] = self.call("GET", "reports", params=query).json()["results"]
+        return results
+
+    def logs(self, **query: object) -> list[Json]:
+        """Search the logs."""
+        results: list[Json] = self.call("GET", "logs", params=query).json()["results"]
+        return results
+
+    def pass_time(self, seconds: float = A_WHILE) -> None:
+        """Advance the virtual clock."""
+        self.control("POST", "clock", {"advanceSeconds": seconds})
+
+    def change(self, **settings: object) -> None:
+        """Change settings."""
+        self.control("PUT", "settings", settings)
+
+    def fault(self, operation: str, kind: str, **members: object) -> None:
+        """Order a fault."""
+        self.control("POST", "faults", {"operation": operation, "kind": kind} | members)
+
+    def truth(self, message_id: str) -> Json:
+        """Return what truly became of a message."""
+        entry: Json = self.control("GET", f"messages?messageId={message_id}")["messages"][0]
+        return entry
+
+    def acceptances(self) -> int:
+        """Count the accepted destinations."""
+        return int(self.control("GET", "totals")["acceptances"])
+
+
+@pytest.fixture(scope="module")
+def process_url() -> Iterator[str]:
+    """Start one simulator for this module; it is ready when it says so."""
+    command = [*COMMAND, "--port", "0", "--api-key", "key-1"]
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert ready.startswith("infobip simulator ready on http://127.0.0.1:")
+        yield ready.split()[-1]
+        process.terminate()
+
+
+@pytest.fixture
+def empty(process_url: str) -> Infobip:
+    """Return an account without scenarios."""
+    infobip = Infobip(process_url)
+    infobip.control("POST", "reset")
+    return infobip
+
+
+@pytest.fixture
+def infobip(empty: Infobip) -> Infobip:
+    """Return an account whose default scenario is PUSH before SMS."""
+    empty.create_scenario()
+    return empty
+
+
+def exchange(port: int, *requests_to_send: bytes) -> list[bytes]:
+    """Send requests over one connection, and return the start of each answer."""
+    answers = []
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for request in requests_to_send:
+            connection.sendall(request)
+            answers.append(connection.recv(65536))
+    return answers
+
+
+# --- Scenarios -----------------------------------------------------------------------------
+
+
+def test_scenario_is_created_with_a_key(empty: Infobip) -> None:
+    """Creating answers 201 with the body and a key (OpenAPI 3.210.0, POST /omni/1/scenarios)."""
+    body = {"name": "My OMNI scenario", "flow": FLOW, "default": True}
+
+    response = empty.call("POST", "scenarios", json=body)
+
+    assert response.status_code == 201
+    created = response.json()
+    assert re.fullmatch("[0-9A-F]{32}", created.pop("key"))
+    assert created == body
+
+
+def test_scenario_is_read_and_replaced_by_its_key(infobip: Infobip) -> None:
+    """PUT replaces the whole scenario, so that a missing name is gone."""
+    key = infobip.create_scenario()
+
+    replaced = infobip.call("PUT", f"scenarios/{key}", json={"flow": FLOW[1:]})
+
+    assert replaced.status_code == 200
+    expected = {"key": key, "flow": FLOW[1:], "default": False}
+    assert replaced.json() == infobip.call("GET", f"scenarios/{key}").json() == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_unknown_scenario_key_is_not_found(empty: Infobip, method: str) -> None:
+    """A key that names no scenario answers 404 in the OMNI envelope."""
+    response = empty.call(method, "scenarios/0F0F", json={"flow": FLOW})
+
+    assert response.status_code == 404
+    assert "serviceException" in response.json()["requestError"]
+
+
+def test_scenarios_are_listed_in_pages_from_zero(empty: Infobip) -> None:
+    """The last page is the first that is short; there is no total."""
+    for number in range(5):
+        empty.create_scenario(name=f"scenario {number}")
+
+    pages = [
+        empty.call("GET", "scenarios", params={"limit": 2, "page": page}).json()["scenarios"]
+        for page in range(4)
+    ]
+
+    names = [[scenario["name"][-1] for scenario in page] for page in pages]
+    assert names == [["0", "1"], ["2", "3"], ["4"], []]
+
+
+def test_new_default_takes_the_place_of_the_old_one(empty: Infobip) -> None:
+    """At most one scenario is listed with isDefault."""
+    first, second = empty.create_scenario(), empty.create_scenario()
+
+    listed = {
+        flag: empty.call("GET", "scenarios", params={"isDefault": flag}).json()["scenarios"]
+        for flag in ("true", "false")
+    }
+
+    assert [scenario["key"] for scenario in listed["true"]] == [second]
+    assert [scenario["key"] for scenario in listed["false"]] == [first]
+
+
+def test_repeated_create_makes_a_second_scenario(empty: Infobip) -> None:
+    """Nothing makes creating idempotent: the same body gives another key."""
+    assert empty.create_scenario() != empty.create_scenario()
+
+
+@pytest.mark.parametrize(
+    ("body", "member"),
+    [
+        ({}, "flow"),
+        ({"flow": []}, "flow"),
+        ({"flow": [{"channel": "PIGEON"}]}, "flow[0].channel"),
+        ({"flow": [{"channel": ["SMS"]}]}, "flow[0].channel"),
+        ({"flow": [{"channel": "SMS", "from": 1}]}, "flow[0].from"),
+        ({"flow": FLOW, "name": 1}, "name"),
+        ({"flow": FLOW, "default": "yes"}, "default"),
+        ([], "body"),
+    ],
+)
+def test_wrong_scenario_is_refused(empty: Infobip, body: object, member: str) -> None:
+    """A wrong body answers 400 and names the member that is wrong."""
+    response = empty.call("POST", "scenarios", json=body)
+
+    assert response.status_code == 400
+    exception = response.json()["requestError"]["serviceException"]
+    assert exception["messageId"] == "BAD_REQUEST"
+    assert list(exception["validationErrors"]) == [member]
+
+
+# --- Credentials ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("authorization", ["", "App key-2", "Basic bm9ib2R5OnB3", "Bearer key-1"])
+def test_unknown_caller_is_refused(infobip: Infobip, authorization: str) -> None:
+    """No or wrong credentials answer 401 in the OMNI envelope, whatever the body holds."""
+    response = infobip.call(
+        "POST", "advanced", headers={"Authorization": authorization}, data="not JSON"
+    )
+
+    assert response.status_code == 401
+    assert response.json() == {
+        "requestError": {"serviceException": {"messageId": "UNAUTHORIZED", "text": "Unauthorized"}}
+    }
+
+
+def test_basic_credentials_are_accepted(infobip: Infobip) -> None:
+    """A user name with its password works like a key; credentials can change while running."""
+    infobip.control("PUT", "credentials", {"apiKey": "", "username": "ada", "password": "pw"})
+
+    by_key = infobip.call("GET", "scenarios")
+    by_name = requests.get(f"{infobip.url}/omni/1/scenarios", auth=("ada", "pw"), timeout=10)
+
+    assert (by_key.status_code, by_name.status_code) == (401, 200)
+
+
+def test_key_without_the_scope_is_forbidden(infobip: Infobip) -> None:
+    """A key that may only read logs gets 403 elsewhere."""
+    infobip.control("PUT", "credentials", {"scopes": ["omni-failover:logs:read"]})
+
+    assert infobip.call("GET", "logs").status_code == 200
+    for method, path in (("GET", "scenarios"), ("POST", "advanced"), ("GET", "reports")):
+        response = infobip.call(method, path)
+        assert response.status_code == 403
+        assert response.json()["requestError"]["serviceException"]["messageId"] == "FORBIDDEN"
+
+
+# --- Sending -------------------------------------------------------------------------------
+
+
+def test_send_answers_for_each_destination(infobip: Infobip) -> None:
+    """Several destinations share a bulk id (OpenAPI 3.210.0, POST /omni/1/advanced)."""
+    destinations = [
+        {"messageId": "m-1", "to": {"phoneNumber": PHONE}},
+        {"to": {"emailAddress": "ada@example.com"}},
+    ]
+    body = {"bulkId": "bulk-1", "destinations": destinations} | CONTENT
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == 200
+    assert response.json()["bulkId"] == "bulk-1"
+    named, unnamed = response.json()["messages"]
+    assert named == {
+        "to": {"phoneNumber": PHONE},
+        "messageId": "m-1",
+        "status": {
+            "groupId": 1,
+            "groupName": "PENDING",
+            "id": 7,
+            "name": "PENDING_ENROUTE",
+            "description": "Message sent to next instance",
+        },
+    }
+    assert unnamed["messageId"]
+
+
+def test_bulk_id_is_answered_for_several_destinations_only(infobip: Infobip) -> None:
+    """One destination gets no bulk id in the answer, though its report names one."""
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
+
+    answer = infobip.call("POST", "advanced", json=body).json()
+    infobip.pass_time()
+
+    assert "bulkId" not in answer
+    assert infobip.reports()[0]["bulkId"]
+
+
+def test_accepted_status_can_be_the_older_one(infobip: Infobip) -> None:
+    """Older documents show group 0 for an accepted message."""
+    infobip.change(acceptedStatus="MESSAGE_ACCEPTED")
+
+    status = infobip.send("m-1")["status"]
+
+    assert (status["groupId"], status["id"], status["name"]) == (0, 0, "MESSAGE_ACCEPTED")
+
+
+def test_unknown_and_null_members_are_ignored(infobip: Infobip) -> None:
+    """The documents name no refusal for members that they do not know."""
+    assert infobip.send("m-1", surprise=1, whatsApp=None)["status"]["groupId"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "member"),
+    [
+        ({"destinations": None}, "destinations"),
+        ({"destinations": []}, "destinations"),
+        ({"destinations": ["385"]}, "destinations[0]"),
+        ({"destinations": [{"messageId": "m-1"}]}, "destinations[0].to"),
+        ({"destinations": [{"to": {"phoneNumber": ""}}]}, "destinations[0].to"),
+        ({"destinations": [{"messageId": 1, "to": {"phoneNumber": PHONE}}]}, "messageId"),
+        ({"sms": {"text": ""}}, "sms.text"),
+        ({"sms": {}}, "sms.text"),
+        ({"sms": "text"}, "sms"),
+        ({"viber": {"text": 1}}, "viber.text"),
+        ({"push": {"text": "x" * 2001}}, "push.text"),
+        ({"push": {"text": "x", "validityPeriod": 30, "validityPeriodTimeUnit": "SECONDS"}}, ""),
+        ({"push": {"text": "x", "validityPeriod": "5"}}, "push.validityPeriod"),
+        ({"push": {"text": "x", "validityPeriodTimeUnit": "WEEKS"}}, "push.validityPeriod"),
+        ({"viber": {"validityPeriod": 15, "validityPeriodTimeUnit": "DAYS"}}, "viber"),
+        ({"notifyUrl": "ftp://example.com"}, "notifyUrl"),
+        ({"notifyContentType": "text/plain"}, "notifyContentType"),
+        ({"callbackData": "x" * 4001}, "callbackData"),
+        ({"notify": "no"}, "notify"),
+        ({"sendAt": "tomorrow"}, "sendAt"),
+        ({"sendAt": "2030-01-01T00:00:00"}, "sendAt"),
+        ({"sendAt": (datetime.now(UTC) + timedelta(days=181)).isoformat()}, "sendAt"),
+        ({"scenarioKey": "0F0F"}, "scenarioKey"),
+    ],
+)
+def test_wrong_send_is_refused(infobip: Infobip, change: Json, member: str) -> None:
+    """A wrong request answers 400, names the member, and sends nothing."""
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT | change
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == 400
+    exception = response.json()["requestError"]["serviceException"]
+    assert exception["messageId"] == "BAD_REQUEST"
+    [(named, texts)] = exception["validationErrors"].items()
+    assert member in named
+    assert texts
+    assert infobip.acceptances() == 0
+
+
+def test_send_that_is_not_json_is_refused(infobip: Infobip) -> None:
+    """A body that cannot be read answers 400."""
+    assert infobip.call("POST", "advanced", data='{"destinations":').status_code == 400
+
+
+def test_send_needs_a_scenario(empty: Infobip) -> None:
+    """Without a key the default scenario is used; without that the send is refused."""
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
+    key = empty.create_scenario(default=False)
+
+    without_key = empty.call("POST", "advanced", json=body)
+    with_key = empty.call("POST", "advanced", json=body | {"scenarioKey": key})
+
+    assert (without_key.status_code, with_key.status_code) == (400, 200)
+
+
+def test_refused_destination_leaves_no_trace(infobip: Infobip) -> None:
+    """A destination can be refused at once although HTTP says 200."""
+    status = infobip.send("m-1", phone="385910000004")["status"]
+    infobip.pass_time()
+
+    assert (status["groupId"], status["name"]) == (5, "REJECTED_DESTINATION_BLOCKLISTED")
+    assert infobip.acceptances() == 0
+    assert infobip.reports() == infobip.logs() == []
+
+
+# --- Reports -------------------------------------------------------------------------------
+
+
+def test_report_tells_the_outcome_once(infobip: Infobip) -> None:
+    """A report that was returned is not returned again (GET /omni/1/reports)."""
+    infobip.send("m-1", bulkId="bulk-1", callbackData="order 7")
+    infobip.pass_time()
+
+    [report] = infobip.reports()
+
+    assert TIMESTAMP.fullmatch(report.pop("sentAt"))
+    assert TIMESTAMP.fullmatch(report.pop("doneAt"))
+    assert report == {
+        "bulkId": "bulk-1",
+        "messageId": "m-1",
+        "to": PHONE,
+        "messageCount": 1,
+        "mccMnc": "21901",
+        "price": {"pricePerMessage": 0.0, "currency": "EUR"},
+        "status": {
+            "groupId": 3,
+            "groupName": "DELIVERED",
+            "id": 5,
+            "name": "DELIVERED_TO_HANDSET",
+            "description": "Message delivered to handset",
+        },
+        "error": {
+            "groupId": 0,
+            "groupName": "OK",
+            "id": 0,
+            "name": "NO_ERROR",
+            "description": "No error",
+            "permanent": False,
+        },
+        "channel": "PUSH",
+        "callbackData": "order 7",
+    }
+    assert infobip.reports() == []
+
+
+def test_reports_come_in_pages(infobip: Infobip) -> None:
+    """Without a limit 50 reports come, and the rest with the next calls."""
+    for number in range(60):
+        infobip.send(f"m-{number}")
+    infobip.pass_time()
+
+    pages = [infobip.reports(), infobip.reports(limit=7), infobip.reports(), infobip.reports()]
+
+    assert [len(page) for page in pages] == [50, 7, 3, 0]
+    assert len({report["messageId"] for page in pages for report in page}) == 60
+
+
+@pytest.mark.parametrize("path", ["reports", "logs"])
+@pytest.mark.parametrize("limit", ["0", "1001", "many"])
+def test_limit_out_of_range_is_refused(infobip: Infobip, path: str, limit: str) -> None:
+    """At most 1000 entries can be asked for."""
+    response = infobip.call("GET", path, params={"limit": limit})
+
+    assert response.status_code == 400
+    assert list(response.json()["requestError"]["serviceException"]["validationErrors"]) == [
+        "limit"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "taken"),
+    [
+        ({"messageId": "m-1"}, ["m-1 PUSH", "m-1 SMS"]),
+        ({"bulkId": "b-2"}, ["m-2 PUSH", "m-2 SMS"]),
+        ({"channel": "SMS"}, ["m-1 SMS", "m-2 SMS"]),
+        ({"messageId": "m-1", "channel": "PUSH", "bulkId": "b-1"}, ["m-1 PUSH"]),
+        ({"messageId": "m-1", "bulkId": "b-2"}, []),
+    ],
+)
+def test_reports_are_taken_by_query(infobip: Infobip, query: Json, taken: list[str]) -> None:
+    """A query takes only what matches, and leaves the rest."""
+    for number in ("1", "2"):
+        infobip.send(f"m-{number}", phone="385910000002", bulkId=f"b-{number}")
+    infobip.pass_time()
+
+    found = infobip.reports(**query)
+
+    assert sorted(f"{report['messageId']} {report['channel']}" for report in found) == taken
+    assert len(infobip.reports()) == 4 - len(taken)
+
+
+def test_message_without_notify_gets_no_report(infobip: Infobip) -> None:
+    """With notify false only the logs know the outcome."""
+    infobip.send("m-1", notify=False)
+    infobip.pass_time()
+
+    assert infobip.reports() == []
+    assert infobip.logs()[0]["status"]["groupName"] == "DELIVERED"
+
+
+def test_report_comes_after_its_delay(infobip: Infobip) -> None:
+    """A report is ready only some time after the step has ended."""
+    infobip.change(reportDelaySeconds=60)
+    infobip.send("m-1")
+
+    infobip.pass_time(30)
+    early = infobip.reports()
+    infobip.pass_time(31)
+
+    assert early == []
+    assert len(infobip.reports()) == 1
+
+
+def test_failed_step_can_go_without_a_report(infobip: Infobip) -> None:
+    """Whether Infobip reports failed steps before the last is unclear, so both ways exist."""
+    infobip.change(intermediateStepReports=False)
+    infobip.send("m-1", phone="385910000002")
+    infobip.pass_time()
+
+    assert [report["channel"] for report in infobip.reports()] == ["SMS"]
+
+
+def test_long_sms_counts_its_parts(infobip: Infobip) -> None:
+    """A text of 161 characters takes two parts, as does one of 71 beyond ASCII."""
+    key = infobip.create_scenario(flow=FLOW[1:])
+    infobip.send("m-1", sms={"text": "x" * 161}, scenarioKey=key)
+    infobip.send("m-2", sms={"text": "ž" * 71}, scenarioKey=key)
+    infobip.pass_time()
+
+    assert [report["messageCount"] for report in infobip.reports()] == [2, 2]
+
+
+# --- Failover ------------------------------------------------------------------------------
+
+FAILED = "PUSH UNDELIVERABLE_NO_DESTINATION"
+EXPIRED = "PUSH EXPIRED_EXPIRED"
+DELIVERED_BY_SMS = "SMS DELIVERED_TO_HANDSET"
+
+
+@pytest.mark.parametrize(
+    ("digits", "steps"),
+    [
+        ("0001", ["PUSH DELIVERED_TO_HANDSET"]),
+        ("0002", [FAILED, DELIVERED_BY_SMS]),
+        ("0003", [FAILED, "SMS UNDELIVERABLE_NOT_DELIVERED"]),
+        ("0005", [EXPIRED, DELIVERED_BY_SMS]),
+        ("0006", ["PUSH DELIVERED_TO_OPERATOR"]),
+        ("0007", [EXPIRED, "SMS EXPIRED_EXPIRED"]),
+        ("0008", ["PUSH REJECTED_ROUTE_NOT_AVAILABLE", "SMS REJECTED_ROUTE_NOT_AVAILABLE"]),
+        ("0009", ["PUSH UNDELIVERABLE_REJECTED_OPERATOR", "SMS UNDELIVERABLE_REJECTED_OPERATOR"]),
+        ("1234", ["PUSH DELIVERED_TO_HANDSET"]),
+    ],
+)
+def test_magic_recipient_decides_each_step(infobip: Infobip, digits: str, steps: list[str]) -> None:
+    """The last digits of the number decide how each step ends, and each tried step is reported."""
+    infobip.send("m-1", phone=f"38591555{digits}")
+    infobip.pass_time(3600)
+
+    reported = [f"{entry['channel']} {entry['status']['name']}" for entry in infobip.reports()]
+
+    assert reported == steps
+
+
+def test_error_explains_a_failed_step(infobip: Infobip) -> None:
+    """The report of a failed PUSH names the missing registration, as a permanent error."""
+    infobip.send("m-1", phone="385910000002")
+    infobip.pass_time()
+
+    error = infobip.reports()[0]["error"]
+
+    assert (error["id"], error["name"], error["permanent"]) == (
+        8004,
+        "EC_NO_REGISTRATION_ID_FOUND",
+        True,
+    )
+
+
+def test_magic_digits_count_in_every_address(infobip: Infobip) -> None:
+    """An e-mail address is magic by the digits before its @."""
+    infobip.create_scenario(flow=[{"from": "a@example.com", "channel": "EMAIL"}])
+    to = {"emailAddress": "ada0003@example.com"}
+    body = {"destinations": [{"messageId": "m-1", "to": to}], "email": {"text": "x"}}
+    infobip.call("POST", "advanced", json=body)
+    infobip.pass_time()
+
+    [report] = infobip.reports()
+
+    assert report["to"] == "ada0003@example.com"
+    assert report["status"]["name"] == "UNDELIVERABLE_NOT_DELIVERED"
+
+
+def test_rule_of_the_recipient_outranks_that_of_the_channel(infobip: Infobip) -> None:
+    """A channel fails for everybody but the recipients with a rule of their own."""
+    infobip.control("PUT", "channels/PUSH", {"outcome": "UNDELIVERABLE_NOT_DELIVERED"})
+    infobip.control("PUT", "recipients/385915550042", {"PUSH": "DELIVERED_TO_OPERATOR"})
+    infobip.control("PUT", "recipients/385915550043", {"refuse": "REJECTED_DND"})
+    infobip.send("m-1")
+    infobip.send("m-2", phone="385915550042")
+    refused = infobip.send("m-3", phone="385915550043")
+    infobip.control("DELETE", "channels/PUSH")
+    infobip.send("m-4")
+    infobip.pass_time()
+
+    finals = [infobip.truth(f"m-{number}")["finalStatus"]["channel"] for number in (1, 2, 4)]
+
+    assert finals == ["SMS", "PUSH", "PUSH"]
+    assert refused["status"]["name"] == "REJECTED_DND"
+
+
+def test_magic_can_be_turned_off(infobip: Infobip) -> None:
+    """A run with random numbers does not want some of them to be magic."""
+    infobip.change(magicRecipients=False)
+
+    assert infobip.send("m-1", phone="385910000004")["status"]["groupId"] == 1
+
+
+def test_rule_of_a_recipient_can_be_taken_back(infobip: Infobip) -> None:
+    """The address in the path may be encoded, and "*" stands for every channel."""
+    infobip.control("PUT", "recipients/%2B385915551234", {"*": "silent"})
+    infobip.control("DELETE", "recipients/%2B385915551234")
+    infobip.send("m-1", phone="+385915551234")
+    infobip.pass_time()
+
+    assert infobip.truth("m-1")["finalStatus"]["name"] == "DELIVERED_TO_HANDSET"
+
+
+def test_silent_step_expires_with_its_validity(infobip: Infobip) -> None:
+    """The next step starts when the validity of the silent one has passed, and no earlier."""
+    push = {"text": "x", "validityPeriod": 2, "validityPeriodTimeUnit": "HOURS"}
+    infobip.send("m-1", phone="385910000005", push=push)
+
+    infobip.pass_time(7100)
+    before = infobip.truth("m-1")
+    infobip.pass_time(101)
+
+    assert [step["status"] for step in before["steps"]] == ["PENDING_ENROUTE"]
+    assert before["finalStatus"] is None
+    final = {"channel": "SMS", "groupName": "DELIVERED", "name": "DELIVERED_TO_HANDSET"}
+    assert infobip.truth("m-1")["finalStatus"] == final
+
+
+def test_validity_is_cut_to_two_days(infobip: Infobip) -> None:
+    """A validity above 48 hours counts as 48 hours."""
+    push = {"text": "x", "validityPeriod": 30, "validityPeriodTimeUnit": "DAYS"}
+    infobip.send("m-1", phone="385910000005", push=push)
+
+    infobip.pass_time(48 * 3600 + 1)
+
+    assert [step["channel"] for step in infobip.truth("m-1")["steps"]] == ["PUSH", "SMS"]
+
+
+def test_send_at_delays_the_first_step(infobip: Infobip) -> None:
+    """Nothing is tried, and no log row appears, before the time that was asked for."""
+    send_at = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    infobip.send("m-1", sendAt=send_at)
+
+    infobip.pass_time(3500)
+    before = infobip.truth("m-1")["steps"], infobip.logs()
+    infobip.pass_time(110)
+
+    assert before == ([], [])
+    assert infobip.reports()[0]["sentAt"] == send_at
+
+
+def test_step_without_content_or_address_fails_at_once(infobip: Infobip) -> None:
+    """The documents do not say what happens: here the next step is tried."""
+    infobip.send("m-1", push=None)
+    to = {"emailAddress": "ada@example.com"}
+    body = {"destinations": [{"messageId": "m-2", "to": to}]} | CONTENT
+    infobip.call("POST", "advanced", json=body)
+    infobip.pass_time()
+
+    steps = {
+        message_id: [step["status"] for step in infobip.truth(message_id)["steps"]]
+        for message_id in ("m-1", "m-2")
+    }
+
+    assert steps == {
+        "m-1": ["UNDELIVERABLE_NOT_SENT", "DELIVERED_TO_HANDSET"],
+        "m-2": ["MISSING_TO", "MISSING_TO"],
+    }
+
+
+# --- Logs ----------------------------------------------------------------------------------
+
+
+def test_log_row_shows_sender_and_text_again_and_again(infobip: Infobip) -> None:
+    """A log row lacks error and callbackData, and can be read twice (GET /omni/1/logs)."""
+    infobip.send("m-1", bulkId="bulk-1", callbackData="order 7")
+    infobip.pass_time()
+
+    [row] = infobip.logs()
+
+    assert infobip.logs() == [row]
+    assert TIMESTAMP.fullmatch(row.pop("sentAt"))
+    assert TIMESTAMP.fullmatch(row.pop("doneAt"))
+    assert row.pop("status")["name"] == "DELIVERED_TO_HANDSET"
+    assert row == {
+        "bulkId": "bulk-1",
+        "messageId": "m-1",
+        "to": PHONE,
+        "from": "app-code",
+        "text": "Your code is 1234",
+        "messageCount": 1,
+        "mccMnc": "21901",
+        "price": {"pricePerMessage": 0.0, "currency": "EUR"},
+        "channel": "PUSH",
+    }
+
+
+def test_log_shows_each_tried_channel_and_what_is_under_way(infobip: Infobip) -> None:
+    """A step without an outcome yet has a pending row without doneAt."""
+    infobip.control("PUT", f"recipients/{PHONE}", {"PUSH": "REJECTED_NETWORK", "SMS": "silent"})
+    infobip.send("m-1")
+    infobip.pass_time()
+
+    rows = {row["channel"]: row for row in infobip.logs(messageId="m-1")}
+
+    assert rows["PUSH"]["status"]["groupName"] == "REJECTED"
+    assert rows["SMS"]["status"]["groupName"] == "PENDING"
+    assert "doneAt" not in rows["SMS"]
+
+
+def test_logs_forget_after_two_days(infobip: Infobip) -> None:
+    """Logs reach back 48 hours; a report waits longer."""
+    infobip.send("m-1")
+    infobip.pass_time(48 * 3600 + 1)
+
+    assert infobip.logs() == []
+    assert len(infobip.reports()) == 1
+
+
+def test_message_appears_in_the_logs_after_their_lag(infobip: Infobip) -> None:
+    """An empty log is no proof that a message was not accepted."""
+    infobip.change(logLagSeconds=120)
+    infobip.send("m-1")
+
+    infobip.pass_time(110)
+    early = infobip.logs(messageId="m-1")
+    infobip.pass_time(11)
+
+    assert early == []
+    assert len(infobip.logs(messageId="m-1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["m-1", "m-2", "m-2", "m-3"]),
+        ("limit=1", ["m-3"]),
+        ("messageId=m-1&messageId=m-3", ["m-1", "m-3"]),
+        ("messageId=m-1,m-3", ["m-1", "m-3"]),
+        ("bulkId=b-1&bulkId=b-3", ["m-1", "m-3"]),
+        ("bulkId=b-1&messageId=m-3", []),
+        ("generalStatus=UNDELIVERABLE", ["m-2"]),
+        ("channel=SMS", ["m-2"]),
+        ("from=Acme", ["m-2"]),
+        ("to=385915551234", ["m-1", "m-3"]),
+        ("sentSince=2999-01-01T00:00:00.000%2B01:00&messageId=m-1", []),
+        ("sentUntil=2020-01-01T00:00:00.000Z", []),
+        ("mcc=219&mnc=01&messageId=m-1", ["m-1"]),
+        ("mcc=220", []),
+    ],
+)
+def test_logs_are_searched_by_query(infobip: Infobip, query: str, found: list[str]) -> None:
+    """Conditions combine; ids may be repeated or listed with commas."""
+    for number, phone in (("1", PHONE), ("2", "385910000002"), ("3", PHONE)):
+        infobip.send(f"m-{number}", phone=phone, bulkId=f"b-{number}")
+    infobip.pass_time()
+
+    rows = infobip.call("GET", f"logs?{query}").json()["results"]
+
+    assert sorted(row["messageId"] for row in rows) == found
+
+
+@pytest.mark.parametrize("query", ["channel=PIGEON", "generalStatus=LOST", "sentSince=yesterday"])
+def test_wrong_log_query_is_refused(infobip: Infobip, query: str) -> None:
+    """A condition that cannot be read answers 400."""
+    assert infobip.call("GET", f"logs?{query}").status_code == 400
+
+
+# --- Repeated ids and throttles ------------------------------------------------------------
+
+
+def test_repeated_message_id_is_sent_twice(infobip: Infobip) -> None:
+    """Nothing is promised about repeated ids, so that by default both are delivered."""
+    infobip.send("m-1")
+    infobip.send("m-1")
+    infobip.pass_time()
+
+    truth = infobip.truth("m-1")
+
+    assert truth["acceptances"] == len(truth["acceptedAt"]) == 2
+    assert [step["acceptance"] for step in truth["steps"]] == [1, 2]
+    assert len(infobip.reports()) == 2
+
+
+def test_repeated_message_id_can_be_refused(infobip: Infobip) -> None:
+    """An account may refuse a repeat with status 23; the first one is not touched."""
+    infobip.change(duplicateIds="refuse")
+
+    first, second = infobip.send("m-1"), infobip.send("m-1")
+
+    assert first["status"]["groupId"] == 1
+    assert (second["status"]["groupId"], second["status"]["id"]) == (5, 23)
+    assert second["status"]["name"] == "REJECTED_DUPLICATE_MESSAGE_ID"
+    assert infobip.acceptances() == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "method", "limit", "window"),
+    [
+        ("create_scenario", "POST", 20, 600),
+        ("update_scenario", "PUT", 40, 600),
+        ("search_logs", "GET", 120, 60),
+    ],
+)
+def test_too_many_calls_are_refused_for_a_while(
+    empty: Infobip, operation: str, method: str, limit: int, window: int
+) -> None:
+    """Each documented throttle lets its number through and says when to come again."""
+    key = "" if operation == "create_scenario" else empty.create_scenario()
+    path = {"POST": "scenarios", "PUT": f"scenarios/{key}", "GET": "logs"}[method]
+
+    statuses = [empty.call(method, path, json={"flow": FLOW}).status_code for _ in range(limit)]
+    refused = empty.call(method, path, json={"flow": FLOW})
+    empty.pass_time(int(refused.headers["Retry-After"]))
+    later = empty.call(method, path, json={"flow": FLOW})
+
+    assert set(statuses) <= {200, 201}
+    assert refused.status_code == 429
+    assert window - 10 <= int(refused.headers["Retry-After"]) <= window
+    exception = refused.json()["requestError"]["serviceException"]
+    assert exception == {"messageId": "TOO_MANY_REQUESTS", "text": "Too Many Requests"}
+    assert later.ok
+
+
+def test_throttle_can_be_moved_and_lifted(infobip: Infobip) -> None:
+    """Any operation can be throttled, and 0 lifts the limit."""
+    infobip.change(throttles={"send_advanced": 1, "create_scenario": 0})
+
+    for _ in range(25):
+        infobip.create_scenario()
+    infobip.send("m-1")
+
+    assert infobip.call("POST", "advanced", json={}).status_code == 429
+
+
+def test_throttle_can_answer_in_the_newer_envelope(infobip: Infobip) -> None:
+    """The platform's newer errors have a code instead of an exception."""
+    infobip.change(errorEnvelope="E429")
+    infobip.fault("*", "rate_limit", retryAfter=7)
+
+    response = infobip.call("GET", "logs")
+
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+    assert response.json()["errorCode"] == "E429"
+    assert set(response.json()) == {
+        "errorCode",
+        "description",
+        "action",
+        "violations",
+        "resources",
+    }
+
+
+# --- Faults --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "accepted"),
+    [
+        ("reset_before", 0),
+        ("reset_after", 1),
+        ("hang_before", 0),
+        ("hang_after", 1),
+        ("cut_answer", 1),
+    ],
+)
+def test_connection_fault_leaves_the_caller_without_an_answer(
+    infobip: Infobip, kind: str, accepted: int
+) -> None:
+    """The caller sees a broken connection; whether the message was taken is its kind's matter."""
+    infobip.fault("send_advanced", kind, seconds=0.1)
+
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        infobip.send("m-1")
+
+    assert infobip.acceptances() == accepted
+    assert infobip.send("m-2")["status"]["groupId"] == 1
+
+
+def test_reset_is_not_an_orderly_end(infobip: Infobip) -> None:
+    """The operating system of the caller sees the connection reset."""
+    infobip.fault("list_scenarios", "reset_before")
+
+    with pytest.raises(ConnectionResetError):
+        exchange(infobip.port, b"GET /omni/1/scenarios HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "status", "accepted"),
+    [
+        ("error_before", {}, 500, 0),
+        ("error_before", {"status": 409}, 409, 0),
+        ("error_after", {"status": 503}, 503, 1),
+        ("rate_limit", {}, 429, 0),
+        ("unauthorized", {}, 401, 0),
+        ("forbidden", {}, 403, 0),
+    ],
+)
+def test_error_fault_answers_an_error(
+    infobip: Infobip, kind: str, members: Json, status: int, accepted: int
+) -> None:
+    """An error before the call leaves nothing behind; one after it hides what was done."""
+    infobip.fault("send_advanced", kind, **members)
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == status
+    assert "serviceException" in response.json()["requestError"]
+    assert infobip.acceptances() == accepted
+
+
+def test_slow_answer_comes_in_the_end(infobip: Infobip) -> None:
+    """A slow answer is complete, and late by the given time."""
+    infobip.fault("list_scenarios", "slow", seconds=0.2)
+
+    response = infobip.call("GET", "scenarios")
+
+    assert response.elapsed.total_seconds() >= 0.2
+    assert len(response.json()["scenarios"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["garbage_answer", "empty_answer"])
+def test_answer_can_be_no_json(infobip: Infobip, kind: str) -> None:
+    """A 200 whose body cannot be read hides that the message was taken."""
+    infobip.fault("send_advanced", kind)
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == 200
+    with pytest.raises(requests.JSONDecodeError):
+        response.json()
+    assert infobip.acceptances() == 1
+
+
+def test_answer_can_be_incomplete(infobip: Infobip) -> None:
+    """The first message lacks its id and status, and the last is missing."""
+    infobip.fault("send_advanced", "incomplete_answer")
+    destinations = [{"messageId": f"m-{n}", "to": {"phoneNumber": PHONE}} for n in range(3)]
+
+    body = {"destinations": destinations} | CONTENT
+    first, second = infobip.call("POST", "advanced", json=body).json()["messages"]
+
+    assert first == {"to": {"phoneNumber": PHONE}}
+    assert second["messageId"] == "m-1"
+    assert infobip.acceptances() == 3
+
+
+def test_created_scenario_can_lack_its_key(empty: Infobip) -> None:
+    """Examples of the document show a created scenario without its key."""
+    empty.fault("create_scenario", "incomplete_answer")
+
+    answer = empty.call("POST", "scenarios", json={"name": "otp", "flow": FLOW})
+
+    assert answer.json() == {"name": "otp", "flow": FLOW, "default": False}
+
+
+def test_page_of_reports_can_be_lost(infobip: Infobip) -> None:
+    """A page that was cut on the way counts as handed out; an empty one does not use the fault."""
+    infobip.fault("take_reports", "cut_answer")
+    assert infobip.reports() == []
+    infobip.send("m-1")
+    infobip.pass_time()
+
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        infobip.reports()
+
+    assert infobip.reports() == []
+    truth = infobip.truth("m-1")
+    assert (truth["reportsHandedOut"], truth["reportsPending"]) == (1, 0)
+
+
+def test_page_of_reports_can_come_twice(infobip: Infobip) -> None:
+    """The page is handed out again by the next call, and then no more."""
+    infobip.fault("take_reports", "duplicate_reports")
+    for number in range(3):
+        infobip.send(f"m-{number}")
+    infobip.pass_time()
+
+    first, second, third = infobip.reports(limit=2), infobip.reports(limit=2), infobip.reports()
+
+    assert first == second
+    assert [report["messageId"] for report in third] == ["m-2"]
+    assert infobip.truth("m-0")["reportsHandedOut"] == 2
+
+
+def test_page_of_reports_can_hold_a_malformed_entry(infobip: Infobip) -> None:
+    """One report cannot be read, and its neighbours can."""
+    infobip.fault("take_reports", "malformed_entry")
+    infobip.send("m-1")
+    infobip.send("m-2")
+    infobip.pass_time()
+
+    malformed, sound = infobip.reports()
+
+    assert malformed["status"] == "malformed"
+    assert sound["status"]["groupName"] == "DELIVERED"
+
+
+def test_reports_can_come_in_any_order(infobip: Infobip) -> None:
+    """A shuffled page holds the same reports."""
+    infobip.fault("take_reports", "shuffle_reports", seed=1)
+    sent = [f"m-{number}" for number in range(20)]
+    for message_id in sent:
+        infobip.send(message_id)
+    infobip.pass_time()
+
+    taken = [report["messageId"] for report in infobip.reports()]
+
+    assert taken != sent
+    assert sorted(taken) == sorted(sent)
+
+
+def test_fault_strikes_as_often_and_as_late_as_told(infobip: Infobip) -> None:
+    """A fault passes its first calls, strikes, is spent, and stays counted."""
+    infobip.fault("list_scenarios", "error_before", times=2, afterCalls=1)
+
+    statuses = [infobip.call("GET", "scenarios").status_code for _ in range(4)]
+
+    assert statuses == [200, 500, 500, 200]
+    assert infobip.control("GET", "faults") == {"faults": [], "fired": {"error_before": 2}}
+
+
+def test_fault_without_end_lasts_until_deleted(infobip: Infobip) -> None:
+    """With times 0 a fault strikes until it is deleted by its id."""
+    order = {"operation": "*", "kind": "error_before", "times": 0}
+    fault_id = infobip.control("POST", "faults", order)["id"]
+
+    before = [infobip.call("GET", "scenarios").status_code for _ in range(3)]
+    [listed] = infobip.control("GET", "faults")["faults"]
+    infobip.control("DELETE", f"faults/{fault_id}")
+
+    assert before == [500, 500, 500]
+    assert (listed["id"], listed["fired"]) == (fault_id, 3)
+    assert infobip.call("GET", "scenarios").status_code == 200
+
+
+def test_fault_can_single_out_messages(infobip: Infobip) -> None:
+    """Only a call that names one of the ids is harmed."""
+    infobip.fault("send_advanced", "reset_after", messageIds=["m-2"])
+
+    infobip.send("m-1")
+    with pytest.raises(requests.ConnectionError):
+        infobip.send("m-2")
+
+    assert infobip.acceptances() == 2
+
+
+def test_fault_by_chance_repeats_with_its_seed(infobip: Infobip) -> None:
+    """The same seed harms the same calls."""
+    runs = []
+    for _ in range(2):
+        infobip.fault("get_scenario", "error_before", times=0, probability=0.5, seed=7)
+        runs.append([infobip.call("GET", "scenarios/0F").status_code for _ in range(20)])
+        infobip.control("DELETE", "faults")
+
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {404, 500}
+
+
+@pytest.mark.parametrize(
+    ("order", "member"),
+    [
+        ({"kind": "earthquake"}, "kind"),
+        ({"operation": "*"}, "kind"),
+        ({"kind": "slow", "operation": "fly"}, "operation"),
+        ({"kind": "slow", "often": 1}, "often"),
+        ({"kind": "slow", "times": -1}, "times"),
+        ({"kind": "error_after", "status": 999}, "status"),
+    ],
+)
+def test_wrong_fault_is_refused(infobip: Infobip, order: Json, member: str) -> None:
+    """A fault that would never strike as meant is an error, not a surprise."""
+    response = requests.post(f"{infobip.url}/_control/faults", json=order, timeout=10)
+
+    assert response.status_code == 400
+    assert member in response.json()["requestError"]["serviceException"]["validationErrors"]
+
+
+# --- HTTP ----------------------------------------------------------------------------------
+
+
+def test_connection_is_kept_and_absolute_addresses_are_understood(infobip: Infobip) -> None:
+    """Two requests share a connection, and the second names the whole URL, as to a proxy."""
+    head = b"Host: x\r\nAuthorization: App key-1\r\n\r\n"
+    absolute = f"GET {infobip.url}/omni/1/reports?limit=1 HTTP/1.1\r\n".encode()
+
+    answers = exchange(infobip.port, b"GET /omni/1/reports HTTP/1.1\r\n" + head, absolute + head)
+
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b'{"results":[]}')
+
+
+def test_body_without_a_length_is_refused(infobip: Infobip) -> None:
+    """A chunked body answers 411, and the connection ends."""
+    request = b"POST /omni/1/advanced HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+    [answer] = exchange(infobip.port, request)
+
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("DELETE", "scenarios", 405),
+        ("POST", "scenarios/0F", 405),
+        ("GET", "advanced", 405),
+        ("HEAD", "reports", 405),
+        ("PATCH", "logs", 405),
+        ("GET", "text", 404),
+        ("GET", "", 404),
+    ],
+)
+def test_unknown_operation_is_refused(
+    infobip: Infobip, method: str, path: str, status: int
+) -> None:
+    """An unknown path answers 404 and an unknown method 405, and the connection goes on."""
+    assert infobip.call(method, path).status_code == status
+    assert infobip.call("GET", "reports").status_code == 200
+
+
+def test_head_is_answered_without_a_body(infobip: Infobip) -> None:
+    """Nothing follows the head, so that the next answer on the connection is not mistaken."""
+    request = b"HEAD /omni/1/reports HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    [answer] = exchange(infobip.port, request)
+
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+# --- Control -------------------------------------------------------------------------------
+
+
+def test_settings_are_changed_one_by_one(infobip: Infobip) -> None:
+    """Settings that are not named stay as they are."""
+    before = infobip.control("GET", "settings")
+
+    infobip.change(stepSeconds=1, throttles={"search_logs": 7})
+
+    expected = before | {"stepSeconds": 1.0}
+    expected["throttles"] = before["throttles"] | {"search_logs": 7}
+    assert infobip.control("GET", "settings") == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "member"),
+    [
+        ({"speed": 1}, "speed"),
+        ({"stepSeconds": "1"}, "stepSeconds"),
+        ({"stepSeconds": -1}, "stepSeconds"),
+        ({"duplicateIds": "maybe"}, "duplicateIds"),
+        ({"throttles": {"fly": 1}}, "throttles.fly"),
+        ([], "body"),
+    ],
+)
+def test_wrong_setting_is_refused_by_name(infobip: Infobip, changes: Json, member: str) -> None:
+    """A misspelt setting is an error that names it."""
+    response = requests.put(f"{infobip.url}/_control/settings", json=changes, timeout=10)
+
+    assert response.status_code == 400
+    exception = response.json()["requestError"]["serviceException"]
+    assert list(exception["validationErrors"]) == [member]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "channels/PIGEON", {"outcome": "silent"}, 400),
+        ("PUT", "channels/SMS", {"outcome": "PENDING_ENROUTE"}, 400),
+        ("PUT", "recipients/385", {"PIGEON": "silent"}, 400),
+        ("PUT", "recipients/385", {"refuse": "DELIVERED_TO_HANDSET"}, 400),
+        ("PUT", "recipients", {"*": "silent"}, 404),
+        ("POST", "clock", {"advanceSeconds": -1}, 400),
+        ("DELETE", "faults/99", None, 404),
+        ("POST", "health", None, 405),
+        ("GET", "weather", None, 404),
+    ],
+)
+def test_wrong_order_is_refused(
+    infobip: Infobip, method: str, path: str, body: Json | None, status: int
+) -> None:
+    """The control interface obeys no order that it does not understand."""
+    url = f"{infobip.url}/_control/{path}"
+
+    assert requests.request(method, url, json=body, timeout=10).status_code == status
+
+
+def test_reset_forgets_everything(infobip: Infobip) -> None:
+    """After a reset the simulator is as at its start, the clock included."""
+    infobip.change(stepSeconds=5)
+    infobip.fault("*", "error_before", times=0)
+    infobip.control("PUT", "credentials", {"apiKey": "other"})
+    infobip.pass_time(86400)
+
+    infobip.control("POST", "reset")
+
+    assert infobip.control("GET", "health") == {"status": "ok"}
+    assert infobip.control("GET", "settings")["stepSeconds"] == 0.2
+    assert infobip.call("GET", "scenarios").json() == {"scenarios": []}
+    now = infobip.control("POST", "clock", {"advanceSeconds": 0})["now"]
+    assert abs(datetime.fromisoformat(now) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_requests_show_exactly_what_was_sent(infobip: Infobip) -> None:
+    """The last requests are kept, with the body of a send and the fault that met it."""
+    infobip.send("m-1", callbackData="order 7")
+    infobip.fault("send_advanced", "reset_before")
+    with pytest.raises(requests.ConnectionError):
+        infobip.send("m-2")
+
+    answered, reset = infobip.control("GET", "requests?operation=send_advanced")["requests"]
+
+    assert answered["body"]["callbackData"] == "order 7"
+    assert (answered["messageIds"], answered["status"], answered["fault"]) == (["m-1"], 200, None)
+    assert (reset["messageIds"], reset["status"]) == (["m-2"], None)
+    assert reset["fault"] == "reset_before"
+
+
+def test_totals_balance(infobip: Infobip) -> None:
+    """Totals count acceptances, refusals, outcomes, requests and reports to come."""
+    for number in range(1, 6):
+        infobip.send(f"m-{number}", phone=f"38591000000{number}")
+    infobip.send("m-1", phone="385910000001")
+    infobip.pass_time()
+    infobip.reports(messageId="m-1")
+
+    assert infobip.control("GET", "totals") == {
+        "acceptances": 5,
+        "refusals": 1,
+        "messages": 4,
+        "byFinal": {"DELIVERED": 2, "UNDELIVERABLE": 1, "PENDING": 1},
+        "reportsPending": 6,
+        "requests": {
+            "create_scenario": {"201": 1},
+            "send_advanced": {"200": 6},
+            "take_reports": {"200": 1},
+        },
+    }
+
+
+def test_ledger_tells_the_truth_page_by_page(infobip: Infobip) -> None:
+    """Each message is listed with its scenario, recipient, steps and reports."""
+    for number in range(3):
+        infobip.send(f"m-{number}", bulkId="bulk-1")
+    infobip.pass_time()
+
+    [entry] = infobip.control("GET", "messages?offset=1&limit=1")["messages"]
+
+    assert entry.pop("scenarioKey")
+    assert [TIMESTAMP.fullmatch(moment) for moment in entry.pop("acceptedAt")] != [None]
+    [step] = entry.pop("steps")
+    assert (step["channel"], step["status"]) == ("PUSH", "DELIVERED_TO_HANDSET")
+    assert entry == {
+        "messageId": "m-1",
+        "bulkId": "bulk-1",
+        "to": {"phoneNumber": PHONE},
+        "acceptances": 1,
+        "finalStatus": {
+            "channel": "PUSH",
+            "groupName": "DELIVERED",
+            "name": "DELIVERED_TO_HANDSET",
+        },
+        "reportsHandedOut": 0,
+        "reportsPending": 1,
+    }
+
+
+# --- The process ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
+    """The process ends with 0 even while a call hangs, and prints nothing personal."""
+    command = [*COMMAND, "--port", "0", "--verbose"]
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        infobip = Infobip(process.stdout.readline().split()[-1])
+        infobip.control("PUT", f"recipients/{PHONE}", {"*": "silent"})
+        infobip.call("GET", f"logs?to={PHONE}")
+        infobip.fault("*", "hang_before", seconds=60)
+        with socket.create_connection(("127.0.0.1", infobip.port), timeout=10) as hanging:
+            hanging.sendall(b"GET /omni/1/reports HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.send_signal(number)
+            _, printed = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert "GET /omni/1/logs 401\n" in printed
+    assert PHONE not in printed
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104
+def test_only_loopback_is_served(host: str) -> None:
+    """The control interface knows no credentials, so that no other machine may reach it."""
+    command = [*COMMAND, "--port", "0", "--host", host]
+
+    ended = subprocess.run(  # noqa: S603
+        command, cwd=ROOT, capture_output=True, check=False, timeout=10
+    )
+
+    assert ended.returncode == 2

@@ -1,0 +1,1 @@
+"""Everything outside our code, on this machine."""

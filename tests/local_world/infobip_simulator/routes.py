@@ -1,0 +1,483 @@
+"""The HTTP side: read a call, decide, act, answer.
+
+``/omni/1/`` is Infobip's interface, ``/_control/`` ours; ``--help`` describes the latter.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .errors import (
+    CONTENT_MEMBERS,
+    GENERAL_STATUSES,
+    LARGEST_INT32,
+    OPERATIONS,
+    ApiError,
+    Json,
+    as_json,
+    bad_request,
+    merge,
+    one_of,
+    parse_moment,
+    whole_number,
+)
+from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
+from .state import OUTCOMES, REFUSALS, Account, Clock, LogSearch, Settings, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SCENARIOS = "/omni/1/scenarios"
+_OPERATIONS_BY_PATH = {
+    _SCENARIOS: {"GET": "list_scenarios", "POST": "create_scenario"},
+    f"{_SCENARIOS}/": {"GET": "get_scenario", "PUT": "update_scenario"},
+    "/omni/1/advanced": {"POST": "send_advanced"},
+    "/omni/1/reports": {"GET": "take_reports"},
+    "/omni/1/logs": {"GET": "search_logs"},
+}
+_MANAGE = "omni-failover:manage"
+_SEND_SCOPES = {"message:send", "omni-failover:message:send", _MANAGE}
+#: Any one of these scopes opens the operation; those not listed need the scope to manage.
+_SCOPES = {
+    "send_advanced": _SEND_SCOPES,
+    "take_reports": _SEND_SCOPES,
+    "search_logs": {"omni-failover:logs:read", _MANAGE},
+}
+#: Most requests that are remembered of one operation.
+_JOURNAL_LENGTH = 1000
+#: With this, closing a socket resets the connection: the peer sees no orderly end.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the simulator lets in; an empty API key or user name lets nobody in that way."""
+
+    api_key: str = "local-key"
+    username: str = ""
+    password: str = ""
+    scopes: tuple[str, ...] = (_MANAGE,)
+
+    def admit(self, authorization: str, operation: str) -> None:
+        """Refuse a caller who is unknown, or who lacks the scope."""
+        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        known = {f"App {self.api_key}"} if self.api_key else set()
+        known |= {f"Basic {basic}"} if self.username else set()
+        if authorization not in known:
+            raise ApiError(HTTPStatus.UNAUTHORIZED)
+        if not _SCOPES.get(operation, {_MANAGE}).intersection(self.scopes):
+            raise ApiError(HTTPStatus.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it was read from the wire."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]] = field(default_factory=dict)
+    authorization: str = ""
+    content: bytes = b""
+
+    def json(self) -> object:
+        """Read the body, or None when it is not JSON."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            return None
+
+    def one(self, name: str) -> str | None:
+        """Return the last value of a query parameter."""
+        return self.query.get(name, [None])[-1]
+
+    def many(self, name: str) -> tuple[str, ...]:
+        """Return all values of a query parameter, which may be repeated or hold commas."""
+        values = ",".join(self.query.get(name, [])).split(",")
+        return tuple(dict.fromkeys(filter(None, values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back, and the fault that keeps it from arriving as it is."""
+
+    status: int
+    body: Json = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+class Journal:
+    """The last requests of each operation, and how many there were by status."""
+
+    def __init__(self) -> None:
+        self._requests = {name: deque[Json](maxlen=_JOURNAL_LENGTH) for name in OPERATIONS}
+        self._counts = {name: Counter[str]() for name in OPERATIONS}
+
+    def record(self, operation: str, answer: Answer, entry: Json) -> None:
+        """Remember a request; one that gets no answer counts under ``none``."""
+        fault = answer.fault and answer.fault.kind
+        silent = str(fault).startswith(("reset_", "hang_"))
+        entry |= {"operation": operation, "fault": fault}
+        self._requests[operation].append(entry | {"status": None if silent else answer.status})
+        self._counts[operation]["none" if silent else str(answer.status)] += 1
+
+    def counts(self) -> Json:
+        """Count requests by operation and status."""
+        return {name: dict(counter) for name, counter in self._counts.items() if counter}
+
+    def requests(self, operation: str | None) -> list[Json]:
+        """Return the remembered requests, oldest first."""
+        names = OPERATIONS if operation is None else (operation,)
+        found = (entry for name in names for entry in self._requests[name])
+        return sorted(found, key=lambda entry: str(entry["at"]))
+
+
+class Simulator:
+    """One account, its credentials, faults and control interface, behind one lock."""
+
+    def __init__(self, credentials: Credentials, settings: Settings) -> None:
+        self._lock = threading.Lock()
+        self._initial = credentials, settings
+        self._reset()
+        self._operations: dict[str, Callable[[Call, str], Json]] = {
+            "list_scenarios": self._list_scenarios,
+            "create_scenario": lambda call, _: self._account.create_scenario(_object(call)),
+            "get_scenario": lambda _, key: self._account.get_scenario(key),
+            "update_scenario": lambda call, key: self._account.update_scenario(key, _object(call)),
+            "send_advanced": lambda call, _: self._account.send(_object(call)),
+            "take_reports": self._take_reports,
+            "search_logs": self._search_logs,
+        }
+        self._controls: dict[tuple[str, str], Callable[[Call, str | None], Json]] = {
+            ("GET", "health"): lambda *_: {"status": "ok"},
+            ("POST", "reset"): lambda *_: self._reset(),
+            ("GET", "settings"): lambda *_: as_json(self._account.settings),
+            ("PUT", "settings"): self._change_settings,
+            ("GET", "credentials"): lambda *_: as_json(self._credentials),
+            ("PUT", "credentials"): self._change_credentials,
+            ("PUT", "recipients"): self._rule_recipient,
+            ("DELETE", "recipients"): self._forget_recipient,
+            ("PUT", "channels"): self._rule_channel,
+            ("DELETE", "channels"): self._forget_channel,
+            ("GET", "faults"): lambda *_: self._faults.as_json(),
+            ("POST", "faults"): lambda call, _: self._faults.add(call.json()),
+            ("DELETE", "faults"): self._delete_faults,
+            ("GET", "messages"): self._messages,
+            ("GET", "totals"): self._totals,
+            ("GET", "requests"): self._requests,
+            ("POST", "clock"): self._advance_clock,
+        }
+
+    def answer(self, call: Call) -> Answer:
+        """Process a call and tell what to send back."""
+        control = call.path.startswith("/_control/")
+        try:
+            with self._lock:
+                return self._control(call) if control else self._omni(call)
+        except ApiError as error:
+            return self._refusal(error)
+
+    def _omni(self, call: Call) -> Answer:
+        operation, key = _route(call)
+        body = call.json() if call.content else None
+        message_ids = _message_ids(call, body)
+        entry: Json = {"messageIds": message_ids, "at": timestamp(self._clock.now())}
+        if operation == "send_advanced":
+            entry["body"] = body
+        answer = self._answer_or_fail(operation, call, key, message_ids)
+        self._journal.record(operation, answer, entry)
+        return answer
+
+    def _answer_or_fail(
+        self, operation: str, call: Call, key: str, message_ids: list[str]
+    ) -> Answer:
+        fault = self._faults.choose(KINDS_BEFORE, operation, message_ids)
+        if fault is not None:
+            error = fault.error() or ApiError(HTTPStatus.SERVICE_UNAVAILABLE)
+            return self._refusal(error, fault)
+        try:
+            self._credentials.admit(call.authorization, operation)
+            self._account.throttle(operation)
+            body = self._operations[operation](call, key)
+        except ApiError as error:
+            return self._refusal(error)
+        status = HTTPStatus.CREATED if operation == "create_scenario" else HTTPStatus.OK
+        if operation == "take_reports" and not body["results"]:
+            return Answer(status, body)
+        fault = self._faults.choose(KINDS_AFTER, operation, message_ids)
+        if fault is None:
+            return Answer(status, body)
+        if substitute := fault.error():
+            return self._refusal(substitute, fault)
+        if fault.kind == "duplicate_reports":
+            self._account.repeat_last_page()
+        return Answer(status, fault.spoil(body), fault=fault)
+
+    def _refusal(self, error: ApiError, fault: Fault | None = None) -> Answer:
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+        envelope = error.envelope(self._account.settings.error_envelope)
+        return Answer(error.status, envelope, headers, fault)
+
+    def _list_scenarios(self, call: Call, _: str) -> Json:
+        is_default = one_of(call.query, "isDefault", ("true", "false"))
+        return self._account.list_scenarios(
+            is_default=None if is_default is None else is_default == "true",
+            limit=whole_number(call.query, "limit", 100, minimum=0, maximum=LARGEST_INT32),
+            page=whole_number(call.query, "page", 0, minimum=0, maximum=LARGEST_INT32),
+        )
+
+    def _take_reports(self, call: Call, _: str) -> Json:
+        return self._account.take_reports(
+            bulk_id=call.one("bulkId"),
+            message_id=call.one("messageId"),
+            channel=one_of(call.query, "channel", CONTENT_MEMBERS),
+            limit=whole_number(call.query, "limit", 50, minimum=1, maximum=1000),
+        )
+
+    def _search_logs(self, call: Call, _: str) -> Json:
+        since, until = call.one("sentSince"), call.one("sentUntil")
+        search = LogSearch(
+            message_ids=call.many("messageId"),
+            bulk_ids=call.many("bulkId"),
+            sender=call.one("from"),
+            to=call.one("to"),
+            channel=one_of(call.query, "channel", CONTENT_MEMBERS),
+            general_status=one_of(call.query, "generalStatus", GENERAL_STATUSES),
+            mcc=call.one("mcc"),
+            mnc=call.one("mnc"),
+            sent_since=-math.inf if since is None else parse_moment(since, "sentSince"),
+            sent_until=math.inf if until is None else parse_moment(until, "sentUntil"),
+            limit=whole_number(call.query, "limit", 50, minimum=1, maximum=1000),
+        )
+        return self._account.search_logs(search)
+
+    def _control(self, call: Call) -> Answer:
+        name, _, argument = call.path.removeprefix("/_control/").partition("/")
+        methods = [method for method, known in self._controls if known == name]
+        if not methods:
+            raise ApiError(HTTPStatus.NOT_FOUND)
+        if call.method not in methods:
+            raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED)
+        control = self._controls[call.method, name]
+        return Answer(HTTPStatus.OK, control(call, unquote(argument) or None))
+
+    def _reset(self) -> Json:
+        self._credentials, settings = self._initial
+        self._clock = Clock()
+        self._account = Account(settings, self._clock)
+        self._faults = Faults()
+        self._journal = Journal()
+        return {}
+
+    def _change_settings(self, call: Call, _: str | None) -> Json:
+        self._account.settings = merge(self._account.settings, call.json())
+        return as_json(self._account.settings)
+
+    def _change_credentials(self, call: Call, _: str | None) -> Json:
+        self._credentials = merge(self._credentials, call.json())
+        return as_json(self._credentials)
+
+    def _rule_recipient(self, call: Call, address: str | None) -> Json:
+        rule = _object(call)
+        for name, outcome in rule.items():
+            if name not in ("*", "refuse", *CONTENT_MEMBERS):
+                raise bad_request((name, "is neither a channel nor * nor refuse"))
+            _check_outcome(name, outcome, REFUSALS if name == "refuse" else OUTCOMES)
+        self._account.rules.recipients[_required(address)] = rule
+        return rule
+
+    def _forget_recipient(self, _: Call, address: str | None) -> Json:
+        self._account.rules.recipients.pop(_required(address), None)
+        return {}
+
+    def _rule_channel(self, call: Call, channel: str | None) -> Json:
+        if channel not in CONTENT_MEMBERS:
+            raise bad_request(("channel", "must be one of " + ", ".join(CONTENT_MEMBERS)))
+        outcome = _object(call).get("outcome")
+        _check_outcome("outcome", outcome, OUTCOMES)
+        self._account.rules.channels[channel] = str(outcome)
+        return {"outcome": outcome}
+
+    def _forget_channel(self, _: Call, channel: str | None) -> Json:
+        self._account.rules.channels.pop(_required(channel), None)
+        return {}
+
+    def _delete_faults(self, _: Call, fault_id: str | None) -> Json:
+        self._faults.delete(fault_id)
+        return {}
+
+    def _messages(self, call: Call, _: str | None) -> Json:
+        limit = whole_number(call.query, "limit", 1000, minimum=1, maximum=LARGEST_INT32)
+        offset = whole_number(call.query, "offset", 0, minimum=0, maximum=LARGEST_INT32)
+        return {"messages": self._account.ledger(call.many("messageId"), offset, limit)}
+
+    def _totals(self, _: Call, __: str | None) -> Json:
+        return self._account.totals() | {"requests": self._journal.counts()}
+
+    def _requests(self, call: Call, _: str | None) -> Json:
+        return {"requests": self._journal.requests(one_of(call.query, "operation", OPERATIONS))}
+
+    def _advance_clock(self, call: Call, _: str | None) -> Json:
+        seconds = _object(call).get("advanceSeconds")
+        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            raise bad_request(("advanceSeconds", "must be a number that is not negative"))
+        self._clock.advance(seconds)
+        return {"now": timestamp(self._clock.now())}
+
+
+class Server(ThreadingTCPServer):
+    """Serves each connection on a thread of its own."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 1024  # the default of 5 makes a burst of connections wait for seconds
+
+    def __init__(self, address: tuple[str, int], simulator: Simulator, *, verbose: bool) -> None:
+        super().__init__(address, Handler)
+        self.simulator = simulator
+        self.verbose = verbose
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (inherited)
+        """Keep quiet about callers that hang up, which is what tests make them do."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Reads calls from one kept-alive connection and delivers their answers."""
+
+    protocol_version = "HTTP/1.1"
+    # Head and body leave in one packet, and the packet leaves at once: with the defaults, every
+    # answer waits some 40 ms for the caller to acknowledge the head.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def serve(self) -> None:
+        """Answer one call."""
+        server = cast("Server", self.server)
+        target = urlsplit(self.path)  # also splits an absolute URI, as sent to a proxy
+        length = self.headers.get("Content-Length") or "0"
+        if self.headers.get("Transfer-Encoding") or not length.isdecimal():
+            # Where such a body ends is unknown, so that the connection cannot be used again.
+            self.close_connection = True
+            error = ApiError(HTTPStatus.LENGTH_REQUIRED)
+            answer = Answer(error.status, error.envelope("legacy"))
+        else:
+            call = Call(
+                method=self.command,
+                path=target.path,
+                query=parse_qs(target.query),
+                authorization=self.headers.get("Authorization") or "",
+                content=self.rfile.read(int(length)),
+            )
+            answer = server.simulator.answer(call)
+        if server.verbose:
+            # The path of a control call may end with a phone number.
+            control = target.path.startswith("/_control/")
+            path = "/".join(target.path.split("/")[:3]) if control else target.path
+            sys.stderr.write(f"{self.command} {path} {answer.status}\n")
+        self._deliver(answer)
+
+    # The base class calls a method named after the one in the request line.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = serve  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing: request lines hold phone numbers."""
+
+    def _deliver(self, answer: Answer) -> None:
+        kind, seconds = (answer.fault.kind, answer.fault.seconds) if answer.fault else ("", 0.0)
+        if kind in {"hang_before", "hang_after", "slow"}:
+            time.sleep(seconds)
+        if kind in {"hang_before", "hang_after"}:
+            self.close_connection = True
+        elif kind in {"reset_before", "reset_after"}:
+            self._reset_connection()
+        elif kind == "garbage_answer":
+            self._write(answer, b"<html><body>Service temporarily", content_type="text/html")
+        elif kind == "empty_answer":
+            self._write(answer, b"")
+        else:
+            content = json.dumps(answer.body, separators=(",", ":")).encode()
+            self._write(answer, content, cut=kind == "cut_answer")
+
+    def _write(
+        self,
+        answer: Answer,
+        content: bytes,
+        *,
+        content_type: str = "application/json;charset=UTF-8",
+        cut: bool = False,
+    ) -> None:
+        self.close_connection = self.close_connection or cut
+        self.send_response(answer.status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.wfile.flush()
+
+    def _reset_connection(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        # close() would wait for the file objects that share the socket.
+        os.close(self.connection.detach())
+
+
+def _route(call: Call) -> tuple[str, str]:
+    """Find the operation of a call, and the scenario key in its path."""
+    path, key = call.path, ""
+    if path.startswith(f"{_SCENARIOS}/"):
+        path, key = f"{_SCENARIOS}/", unquote(path.removeprefix(f"{_SCENARIOS}/"))
+    operations = _OPERATIONS_BY_PATH.get(path)
+    if operations is None:
+        raise ApiError(HTTPStatus.NOT_FOUND)
+    if call.method not in operations:
+        raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED)
+    return operations[call.method], key
+
+
+def _message_ids(call: Call, body: object) -> list[str]:
+    """List the message ids that a call names, whether or not it is valid."""
+    destinations = body.get("destinations") if isinstance(body, dict) else None
+    if not isinstance(destinations, list):
+        return list(call.many("messageId"))
+    named = (entry.get("messageId") for entry in destinations if isinstance(entry, dict))
+    return [message_id for message_id in named if isinstance(message_id, str)]
+
+
+def _object(call: Call) -> Json:
+    body = call.json()
+    if not isinstance(body, dict):
+        raise bad_request(("body", "must be a JSON object"))
+    return body
+
+
+def _required(argument: str | None) -> str:
+    if argument is None:
+        raise ApiError(HTTPStatus.NOT_FOUND)
+    return argument
+
+
+def _check_outcome(name: str, outcome: object, choices: tuple[str, ...]) -> None:
+    if outcome not in choices:
+        raise bad_request((name, "must be one of " + ", ".join(choices)))

@@ -1,0 +1,708 @@
+"""What an Infobip account knows: scenarios, messages on their way, reports, logs and the time.
+
+Nothing here speaks HTTP or waits.
+The whole course of a message is decided when it is accepted, by the rules and settings of that
+moment; what is visible of it then depends only on the clock, which can be advanced.
+
+Magic recipients, by the last four digits of the phone number (or of another address):
+
+====  =========================================================================================
+0001  every step delivers, even on a channel that was told to fail
+0002  PUSH fails with UNDELIVERABLE_NO_DESTINATION; the other channels deliver
+0003  every step fails: PUSH with UNDELIVERABLE_NO_DESTINATION, others UNDELIVERABLE_NOT_DELIVERED
+0004  refused at once with REJECTED_DESTINATION_BLOCKLISTED
+0005  PUSH stays silent until its validity ends; the other channels deliver
+0006  every step delivers, but only DELIVERED_TO_OPERATOR
+0007  every step stays silent until its validity ends
+0008  every step is rejected later, in its report, with REJECTED_ROUTE_NOT_AVAILABLE
+0009  every step fails for now: UNDELIVERABLE_REJECTED_OPERATOR, with an error that may pass
+====  =========================================================================================
+
+Every other recipient is delivered to by the first step.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+import time
+import uuid
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from itertools import count, islice
+from typing import TYPE_CHECKING
+
+from .errors import (
+    ADDRESS_MEMBERS,
+    CONTENT_MEMBERS,
+    DAY,
+    HOUR,
+    OPERATIONS,
+    ApiError,
+    Json,
+    bad_request,
+    parse_moment,
+    refuse_problems,
+    scenario_problems,
+    send_problems,
+    validity_seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Rule = dict[str, str]
+
+#: Stands for an outcome: the step never answers, so that it expires when its validity ends.
+SILENT = "silent"
+
+_STATUS_NAMES: dict[tuple[int, str], dict[int, str]] = {
+    (0, "ACCEPTED"): {0: "MESSAGE_ACCEPTED"},
+    (1, "PENDING"): {3: "PENDING_WAITING_DELIVERY", 7: "PENDING_ENROUTE", 26: "PENDING_ACCEPTED"},
+    (2, "UNDELIVERABLE"): {
+        4: "UNDELIVERABLE_REJECTED_OPERATOR",
+        9: "UNDELIVERABLE_NOT_DELIVERED",
+        31: "UNDELIVERABLE_NOT_SENT",
+        66: "UNDELIVERABLE_NO_DESTINATION",
+    },
+    (3, "DELIVERED"): {2: "DELIVERED_TO_OPERATOR", 5: "DELIVERED_TO_HANDSET"},
+    (4, "EXPIRED"): {15: "EXPIRED_EXPIRED", 29: "EXPIRED_DLR_UNKNOWN", 87: "SIGNALS_BLOCKED"},
+    (5, "REJECTED"): {
+        6: "REJECTED_NETWORK",
+        8: "REJECTED_PREFIX_MISSING",
+        10: "REJECTED_DND",
+        11: "REJECTED_SOURCE",
+        12: "REJECTED_NOT_ENOUGH_CREDITS",
+        13: "REJECTED_SENDER",
+        14: "REJECTED_DESTINATION_BLOCKLISTED",
+        17: "REJECTED_PREPAID_PACKAGE_EXPIRED",
+        18: "REJECTED_DESTINATION_NOT_REGISTERED",
+        19: "REJECTED_ROUTE_NOT_AVAILABLE",
+        20: "REJECTED_FLOODING_FILTER",
+        21: "REJECTED_SYSTEM_ERROR",
+        23: "REJECTED_DUPLICATE_MESSAGE_ID",
+        24: "REJECTED_INVALID_UDH",
+        25: "REJECTED_MESSAGE_TOO_LONG",
+        51: "MISSING_TO",
+        52: "REJECTED_DESTINATION",
+        65: "REJECTED_NO_APPLICATION",
+        68: "REJECTED_PAYLOAD_TOO_BIG",
+        69: "REJECTED_NO_CONTENT",
+        70: "REJECTED_INVALID_VALIDITY_PERIOD",
+        73: "REJECTED_INVALID_INBOX_TOPIC",
+        99: "REJECTED",
+        100: "UNDELIVERABLE_REJECTED_PLATFORM",
+    },
+}
+_DESCRIPTIONS = {
+    "MESSAGE_ACCEPTED": "Message accepted",
+    "PENDING_ENROUTE": "Message sent to next instance",
+    "DELIVERED_TO_HANDSET": "Message delivered to handset",
+}
+#: Infobip's status objects by name.
+STATUSES: dict[str, Json] = {
+    name: {
+        "groupId": group_id,
+        "groupName": group_name,
+        "id": status_id,
+        "name": name,
+        "description": _DESCRIPTIONS.get(name, name.replace("_", " ").capitalize()),
+    }
+    for (group_id, group_name), names in _STATUS_NAMES.items()
+    for status_id, name in names.items()
+}
+OUTCOMES = (SILENT, *(name for name, status in STATUSES.items() if status["groupId"] > 1))
+REFUSALS = tuple(name for name, status in STATUSES.items() if status["groupName"] == "REJECTED")
+
+
+def _error(group: tuple[int, str], error_id: int, name: str, *, permanent: bool) -> Json:
+    return {
+        "groupId": group[0],
+        "groupName": group[1],
+        "id": error_id,
+        "name": name,
+        "description": name.removeprefix("EC_").replace("_", " ").capitalize(),
+        "permanent": permanent,
+    }
+
+
+_HANDSET = (1, "HANDSET_ERRORS")
+_NO_ERROR = _error((0, "OK"), 0, "NO_ERROR", permanent=False)
+_UNKNOWN_ERROR = _error((3, "OPERATOR_ERRORS"), 255, "EC_UNKNOWN_ERROR", permanent=False)
+#: The error that explains each outcome; which errors come with which statuses is our choice.
+_ERRORS: dict[str, Json] = {
+    "DELIVERED_TO_OPERATOR": _NO_ERROR,
+    "DELIVERED_TO_HANDSET": _NO_ERROR,
+    "UNDELIVERABLE_NO_DESTINATION": _error(
+        _HANDSET, 8004, "EC_NO_REGISTRATION_ID_FOUND", permanent=True
+    ),
+    "UNDELIVERABLE_NOT_DELIVERED": _error(_HANDSET, 1, "EC_UNKNOWN_SUBSCRIBER", permanent=True),
+    "UNDELIVERABLE_REJECTED_OPERATOR": _error(
+        _HANDSET, 27, "EC_ABSENT_SUBSCRIBER", permanent=False
+    ),
+    "EXPIRED_EXPIRED": _error(_HANDSET, 4101, "EC_VALIDITY_EXPIRED", permanent=True),
+}
+
+MAGIC_RECIPIENTS: dict[str, Rule] = {
+    "0001": {"*": "DELIVERED_TO_HANDSET"},
+    "0002": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "DELIVERED_TO_HANDSET"},
+    "0003": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "UNDELIVERABLE_NOT_DELIVERED"},
+    "0004": {"refuse": "REJECTED_DESTINATION_BLOCKLISTED"},
+    "0005": {"PUSH": SILENT, "*": "DELIVERED_TO_HANDSET"},
+    "0006": {"*": "DELIVERED_TO_OPERATOR"},
+    "0007": {"*": SILENT},
+    "0008": {"*": "REJECTED_ROUTE_NOT_AVAILABLE"},
+    "0009": {"*": "UNDELIVERABLE_REJECTED_OPERATOR"},
+}
+
+#: Which address a channel uses: the first of these that the destination has.
+_CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
+    "EMAIL": ("emailAddress",),
+    "PUSH": ("pushRegistrationId", "phoneNumber"),
+    "WHATSAPP": ("phoneNumber", "whatsAppUserId"),
+}
+_LONGEST_VALIDITY = 48 * HOUR
+_LOGS_REACH_BACK = 48 * HOUR
+#: Invented: Infobip's prices depend on the account and the country.
+_PRICES = {"PUSH": 0.0, "SMS": 0.01}
+_OTHER_PRICE = 0.02
+#: Invented: every recipient has the same network.
+_MCC, _MNC = "219", "01"
+
+#: The documented throttles, and the seconds in which so many calls are allowed.
+#: The others are for tests that want to slow a caller down: 0 is no limit.
+_THROTTLES = dict.fromkeys(OPERATIONS, 0) | {
+    "create_scenario": 20,
+    "update_scenario": 40,
+    "search_logs": 120,
+}
+_THROTTLE_SECONDS = {"create_scenario": 600, "update_scenario": 600}
+_OTHER_THROTTLE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this account behaves, above all where the documents are silent."""
+
+    step_seconds: float = 0.2  #: from the start of a step to its outcome
+    default_validity_seconds: float = 60.0  #: of a step whose content names none
+    report_delay_seconds: float = 0.0  #: from the end of a step to its report
+    log_lag_seconds: float = 0.0  #: from the acceptance of a message to its log rows
+    intermediate_step_reports: bool = True  #: whether failed steps before the last are reported
+    duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
+    accepted_status: str = field(
+        default="PENDING_ENROUTE",
+        metadata={"choices": ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")},
+    )
+    error_envelope: str = field(default="legacy", metadata={"choices": ("legacy", "E429")})
+    magic_recipients: bool = True
+    throttles: dict[str, int] = field(default_factory=lambda: dict(_THROTTLES))
+
+
+class Clock:
+    """The real time, plus what it was advanced by."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Tell the virtual time in epoch seconds."""
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._ahead += seconds
+
+
+class Rules:
+    """Which outcome a step has for a recipient.
+
+    A rule for the recipient outranks a magic number, which outranks a rule for the channel.
+    """
+
+    def __init__(self) -> None:
+        self.recipients: dict[str, Rule] = {}
+        self.channels: dict[str, str] = {}
+
+    def of(self, addresses: Iterable[str], *, magic: bool) -> list[Rule]:
+        """Find what is special about a recipient, the strongest first."""
+        found = [self.recipients[address] for address in addresses if address in self.recipients]
+        if magic:
+            ends = (address.split("@")[0][-4:] for address in addresses)
+            found += [MAGIC_RECIPIENTS[end] for end in ends if end in MAGIC_RECIPIENTS]
+        return [*found, self.channels]
+
+    @staticmethod
+    def outcome(rules: Iterable[Rule], channel: str) -> str:
+        """Tell how the step over *channel* ends."""
+        outcomes = (rule.get(channel) or rule.get("*") for rule in rules)
+        return next(filter(None, outcomes), "DELIVERED_TO_HANDSET")
+
+    @staticmethod
+    def refusal(rules: Iterable[Rule]) -> str | None:
+        """Name the status with which the destination is refused at once, if it is."""
+        return next((rule["refuse"] for rule in rules if "refuse" in rule), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One step of a scenario, as it is tried for one message."""
+
+    channel: str
+    sender: str | None
+    to: str | None
+    text: str | None
+    started_at: float
+    ended_at: float
+    outcome: str
+
+    def status(self, now: float) -> Json:
+        """Return the status object as it stands at *now*."""
+        return STATUSES[self.outcome if self.ended_at <= now else "PENDING_ENROUTE"]
+
+
+@dataclass(slots=True)
+class Message:
+    """One accepted destination."""
+
+    message_id: str
+    bulk_id: str
+    scenario_key: str
+    to: Json
+    callback_data: str | None
+    accepted_at: float
+    attempts: list[Attempt]
+    reports: list[Report] = field(default_factory=list)
+
+    def final(self, now: float) -> Attempt | None:
+        """Return the attempt that decided the message, once it has ended."""
+        return self.attempts[-1] if self.attempts[-1].ended_at <= now else None
+
+
+@dataclass(slots=True)
+class Report:
+    """The one-time delivery report of one attempt."""
+
+    number: int
+    message: Message
+    attempt: Attempt
+    times_handed_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSearch:
+    """The query of ``GET /omni/1/logs``; None and empty mean any."""
+
+    message_ids: tuple[str, ...] = ()
+    bulk_ids: tuple[str, ...] = ()
+    sender: str | None = None
+    to: str | None = None
+    channel: str | None = None
+    general_status: str | None = None
+    mcc: str | None = None
+    mnc: str | None = None
+    sent_since: float = -math.inf
+    sent_until: float = math.inf
+    limit: int = 50
+
+    def matches(self, message: Message, attempt: Attempt, now: float) -> bool:
+        """Tell whether the log row of *attempt* is asked for, the message id aside."""
+        wanted = (
+            (self.sender, attempt.sender),
+            (self.to, attempt.to),
+            (self.channel, attempt.channel),
+            (self.general_status, attempt.status(now)["groupName"]),
+            (self.mcc, _MCC),
+            (self.mnc, _MNC),
+        )
+        return (
+            (not self.bulk_ids or message.bulk_id in self.bulk_ids)
+            and all(asked is None or asked == actual for asked, actual in wanted)
+            and self.sent_since <= attempt.started_at <= self.sent_until
+        )
+
+
+class Account:
+    """One account at Infobip. It is not locked: callers see to that."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.rules = Rules()
+        self.acceptances = 0
+        self.refusals = 0
+        self._clock = clock
+        self._scenarios: dict[str, Json] = {}
+        self._messages: dict[str, list[Message]] = {}
+        self._bulks: dict[str, list[Message]] = {}
+        self._report_numbers = count()
+        self._coming_reports: list[tuple[float, int, Report]] = []
+        # Ordered, since taking from the front of a plain dict slows down as it empties.
+        self._ready_reports: OrderedDict[int, Report] = OrderedDict()
+        self._last_page: list[Report] = []
+        self._recent_calls: dict[str, deque[float]] = {}
+
+    def throttle(self, operation: str) -> None:
+        """Count a call, or refuse it when the operation was called too often of late."""
+        limit = self.settings.throttles[operation]
+        if not limit:
+            return
+        now = self._clock.now()
+        window = _THROTTLE_SECONDS.get(operation, _OTHER_THROTTLE_SECONDS)
+        calls = self._recent_calls.setdefault(operation, deque())
+        while calls and calls[0] <= now - window:
+            calls.popleft()
+        if len(calls) >= limit:
+            wait = math.ceil(calls[-limit] + window - now)
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, retry_after=wait)
+        calls.append(now)
+
+    def list_scenarios(self, *, is_default: bool | None, limit: int, page: int) -> Json:
+        """Return one page of scenarios, oldest first."""
+        found = [
+            scenario
+            for scenario in self._scenarios.values()
+            if is_default is None or scenario["default"] == is_default
+        ]
+        return {"scenarios": found[page * limit : (page + 1) * limit]}
+
+    def create_scenario(self, body: Json) -> Json:
+        """Make a scenario; one with the same name and flow is not looked for."""
+        return self._put_scenario(uuid.uuid4().hex.upper(), body)
+
+    def get_scenario(self, key: str) -> Json:
+        """Return one scenario."""
+        try:
+            return self._scenarios[key]
+        except KeyError:
+            raise ApiError(HTTPStatus.NOT_FOUND) from None
+
+    def update_scenario(self, key: str, body: Json) -> Json:
+        """Replace a scenario; messages on their way keep to the old flow."""
+        self.get_scenario(key)
+        return self._put_scenario(key, body)
+
+    def send(self, body: Json) -> Json:
+        """Accept or refuse each destination, and decide the course of the accepted ones."""
+        now = self._clock.now()
+        refuse_problems(send_problems(body, now))
+        scenario = self._scenario_for(body.get("scenarioKey"))
+        bulk_id = body.get("bulkId") or str(uuid.uuid4())
+        destinations = body["destinations"]
+        # The document shows the bulk id for several destinations only; reports always carry it.
+        answer: Json = {"bulkId": bulk_id} if len(destinations) > 1 else {}
+        answer["messages"] = [
+            self._accept(destination, body, scenario, bulk_id, now) for destination in destinations
+        ]
+        return answer
+
+    def take_reports(
+        self, *, bulk_id: str | None, message_id: str | None, channel: str | None, limit: int
+    ) -> Json:
+        """Hand out the oldest reports that are ready and were not handed out before."""
+        self._collect_reports()
+        page = islice(self._matching_reports(bulk_id, message_id, channel), limit)
+        self._last_page = list(page)
+        for report in self._last_page:
+            del self._ready_reports[report.number]
+            report.times_handed_out += 1
+        return {"results": [_report_row(report) for report in self._last_page]}
+
+    def repeat_last_page(self) -> None:
+        """Let the next call hand out the last page of reports once more."""
+        for report in reversed(self._last_page):
+            self._ready_reports[report.number] = report
+            self._ready_reports.move_to_end(report.number, last=False)
+
+    def search_logs(self, search: LogSearch) -> Json:
+        """Return the newest rows that match, one for each channel that has been tried.
+
+        A message with a ``sendAt`` to come has no row yet; whether Infobip shows one is
+        undocumented.
+        """
+        now = self._clock.now()
+        rows = (
+            _log_row(message, attempt, now)
+            for message in self._searched_messages(search)
+            if message.accepted_at + self.settings.log_lag_seconds <= now
+            for attempt in reversed(message.attempts)
+            if now - _LOGS_REACH_BACK <= attempt.started_at <= now
+            and search.matches(message, attempt, now)
+        )
+        return {"results": list(islice(rows, search.limit))}
+
+    def ledger(self, message_ids: Iterable[str], offset: int, limit: int) -> list[Json]:
+        """Tell the truth about messages, whatever was reported of them so far."""
+        now = self._clock.now()
+        self._collect_reports()
+        wanted = list(message_ids) or islice(self._messages, offset, offset + limit)
+        return [
+            self._ledger_entry(self._messages[message_id], now)
+            for message_id in wanted
+            if message_id in self._messages
+        ]
+
+    def totals(self) -> Json:
+        """Count what happened, one final status group per message id."""
+        now = self._clock.now()
+        self._collect_reports()
+        finals = (_final_status(messages, now) for messages in self._messages.values())
+        return {
+            "acceptances": self.acceptances,
+            "refusals": self.refusals,
+            "messages": len(self._messages),
+            "byFinal": Counter(final["groupName"] if final else "PENDING" for final in finals),
+            "reportsPending": len(self._ready_reports) + len(self._coming_reports),
+        }
+
+    def _put_scenario(self, key: str, body: Json) -> Json:
+        refuse_problems(scenario_problems(body))
+        # Whether a new default clears the old one is undocumented; two would make no sense.
+        if body.get("default"):
+            for other in self._scenarios.values():
+                other["default"] = False
+        flow = [_without_none(channel=step["channel"]) | _sender(step) for step in body["flow"]]
+        self._scenarios[key] = _without_none(key=key, name=body.get("name"), flow=flow) | {
+            "default": bool(body.get("default"))
+        }
+        return self._scenarios[key]
+
+    def _scenario_for(self, key: str | None) -> Json:
+        """Find the scenario of a send.
+
+        The document gives sending no 404, so that an unknown key is a 400, as is a missing
+        default scenario.
+        """
+        if key is not None:
+            scenario = self._scenarios.get(key)
+        else:
+            defaults = (one for one in self._scenarios.values() if one["default"])
+            scenario = next(defaults, None)
+        if scenario is None:
+            raise bad_request(("scenarioKey", "names no scenario, or there is no default one"))
+        return scenario
+
+    def _accept(
+        self, destination: Json, body: Json, scenario: Json, bulk_id: str, now: float
+    ) -> Json:
+        message_id = destination.get("messageId") or str(uuid.uuid4())
+        answer = {"to": destination["to"], "messageId": message_id}
+        to = {
+            member: address
+            for member in ADDRESS_MEMBERS
+            if isinstance(address := destination["to"].get(member), str) and address
+        }
+        rules = self.rules.of(to.values(), magic=self.settings.magic_recipients)
+        refusal = self.rules.refusal(rules)
+        # Infobip promises nothing about repeated ids: a caller must get along with both ways.
+        if message_id in self._messages and self.settings.duplicate_ids == "refuse":
+            refusal = "REJECTED_DUPLICATE_MESSAGE_ID"
+        if refusal is not None:
+            self.refusals += 1
+            return answer | {"status": STATUSES[refusal]}
+        send_at = body.get("sendAt")
+        start = now if send_at is None else max(now, parse_moment(send_at, "sendAt"))
+        message = Message(
+            message_id=message_id,
+            bulk_id=bulk_id,
+            scenario_key=scenario["key"],
+            to=to,
+            callback_data=body.get("callbackData"),
+            accepted_at=now,
+            attempts=list(self._attempts(scenario, body, to, rules, start)),
+        )
+        self.acceptances += 1
+        self._messages.setdefault(message_id, []).append(message)
+        self._bulks.setdefault(bulk_id, []).append(message)
+        if body.get("notify") is not False:
+            self._schedule_reports(message)
+        return answer | {"status": STATUSES[self.settings.accepted_status]}
+
+    def _attempts(
+        self, scenario: Json, body: Json, to: Json, rules: list[Rule], start: float
+    ) -> Iterator[Attempt]:
+        """Walk the flow until a step delivers.
+
+        The documents do not say what becomes of a step without content or address.
+        Here it fails at once, and the next step is tried.
+        """
+        for step in scenario["flow"]:
+            channel = step["channel"]
+            content = body.get(CONTENT_MEMBERS[channel])
+            members = _CHANNEL_ADDRESSES.get(channel, ("phoneNumber",))
+            address = next((to[member] for member in members if member in to), None)
+            seconds = self.settings.step_seconds
+            if content is None:
+                outcome, seconds = "UNDELIVERABLE_NOT_SENT", 0.0
+            elif address is None:
+                outcome, seconds = "MISSING_TO", 0.0
+            else:
+                outcome = self.rules.outcome(rules, channel)
+                validity = self._validity(channel, content)
+                if outcome == SILENT or seconds >= validity:
+                    outcome, seconds = "EXPIRED_EXPIRED", validity
+            attempt = Attempt(
+                channel=channel,
+                sender=step.get("from"),
+                to=address,
+                text=content and content.get("text"),
+                started_at=start,
+                ended_at=start + seconds,
+                outcome=outcome,
+            )
+            yield attempt
+            if STATUSES[outcome]["groupName"] == "DELIVERED":
+                return
+            start = attempt.ended_at
+
+    def _validity(self, channel: str, content: Json) -> float:
+        named = validity_seconds(content)
+        longest = 14 * DAY if channel == "VIBER" else _LONGEST_VALIDITY
+        return self.settings.default_validity_seconds if named is None else min(named, longest)
+
+    def _schedule_reports(self, message: Message) -> None:
+        first = 0 if self.settings.intermediate_step_reports else -1
+        for attempt in message.attempts[first:]:
+            report = Report(next(self._report_numbers), message, attempt)
+            message.reports.append(report)
+            ready_at = attempt.ended_at + self.settings.report_delay_seconds
+            heapq.heappush(self._coming_reports, (ready_at, report.number, report))
+
+    def _collect_reports(self) -> None:
+        now = self._clock.now()
+        while self._coming_reports and self._coming_reports[0][0] <= now:
+            _, number, report = heapq.heappop(self._coming_reports)
+            self._ready_reports[number] = report
+
+    def _matching_reports(
+        self, bulk_id: str | None, message_id: str | None, channel: str | None
+    ) -> Iterator[Report]:
+        candidates: Iterable[Report] = self._ready_reports.values()
+        if message_id is not None or bulk_id is not None:
+            messages = (
+                self._messages.get(message_id, [])
+                if message_id is not None
+                else self._bulks.get(str(bulk_id), [])
+            )
+            candidates = (report for message in messages for report in message.reports)
+        return (
+            report
+            for report in candidates
+            if report.number in self._ready_reports
+            and bulk_id in (None, report.message.bulk_id)
+            and channel in (None, report.attempt.channel)
+        )
+
+    def _searched_messages(self, search: LogSearch) -> Iterator[Message]:
+        """Go through the fewest messages that can match, the newest first."""
+        if search.message_ids or not search.bulk_ids:
+            index, wanted = self._messages, reversed(search.message_ids or self._messages)
+        else:
+            index, wanted = self._bulks, reversed(search.bulk_ids)
+        return (message for one in wanted for message in reversed(index.get(one, [])))
+
+    def _ledger_entry(self, messages: list[Message], now: float) -> Json:
+        reports = [report for message in messages for report in message.reports]
+        return {
+            "messageId": messages[0].message_id,
+            "bulkId": messages[0].bulk_id,
+            "scenarioKey": messages[0].scenario_key,
+            "to": messages[0].to,
+            "acceptances": len(messages),
+            "acceptedAt": [timestamp(message.accepted_at) for message in messages],
+            "steps": [
+                {
+                    "acceptance": number,
+                    "channel": attempt.channel,
+                    "status": attempt.status(now)["name"],
+                    "groupName": attempt.status(now)["groupName"],
+                    "startedAt": timestamp(attempt.started_at),
+                    "endedAt": timestamp(attempt.ended_at) if attempt.ended_at <= now else None,
+                }
+                for number, message in enumerate(messages, start=1)
+                for attempt in message.attempts
+                if attempt.started_at <= now
+            ],
+            "finalStatus": _final_status(messages, now),
+            "reportsHandedOut": sum(report.times_handed_out for report in reports),
+            "reportsPending": sum(
+                not report.times_handed_out or report.number in self._ready_reports
+                for report in reports
+            ),
+        }
+
+
+def timestamp(moment: float) -> str:
+    """Write epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``."""
+    written = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return re.sub(r"\+00:00$", "+0000", written)
+
+
+def _final_status(messages: list[Message], now: float) -> Json | None:
+    """Judge a message id: any delivery counts, else the end of its last acceptance."""
+    finals = [message.final(now) for message in messages]
+    verdicts = [
+        {
+            "channel": attempt.channel,
+            "groupName": STATUSES[attempt.outcome]["groupName"],
+            "name": attempt.outcome,
+        }
+        for attempt in finals
+        if attempt is not None
+    ]
+    delivered = [verdict for verdict in verdicts if verdict["groupName"] == "DELIVERED"]
+    if delivered:
+        return delivered[0]
+    return verdicts[-1] if len(verdicts) == len(messages) else None
+
+
+def _report_row(report: Report) -> Json:
+    message, attempt = report.message, report.attempt
+    return _row(message, attempt, attempt.ended_at) | _without_none(
+        error=_ERRORS.get(attempt.outcome, _UNKNOWN_ERROR), callbackData=message.callback_data
+    )
+
+
+def _log_row(message: Message, attempt: Attempt, now: float) -> Json:
+    row = _row(message, attempt, now)
+    return row | _without_none(text=attempt.text) | _sender({"from": attempt.sender})
+
+
+def _row(message: Message, attempt: Attempt, now: float) -> Json:
+    """Write what reports and logs have in common."""
+    return _without_none(
+        bulkId=message.bulk_id,
+        messageId=message.message_id,
+        to=attempt.to,
+        sentAt=timestamp(attempt.started_at),
+        doneAt=timestamp(attempt.ended_at) if attempt.ended_at <= now else None,
+        messageCount=_message_count(attempt),
+        mccMnc=_MCC + _MNC,
+        price={
+            "pricePerMessage": _PRICES.get(attempt.channel, _OTHER_PRICE),
+            "currency": "EUR",
+        },
+        status=attempt.status(now),
+        channel=attempt.channel,
+    )
+
+
+def _message_count(attempt: Attempt) -> int:
+    """Count the parts of an SMS; ASCII stands for the GSM alphabet, which is near enough here."""
+    if attempt.channel != "SMS" or not attempt.text:
+        return 1
+    single, part = (160, 153) if attempt.text.isascii() else (70, 67)
+    length = len(attempt.text)
+    return 1 if length <= single else math.ceil(length / part)
+
+
+def _sender(holder: Mapping[str, str | None]) -> Json:
+    # "from" is a keyword of Python, so that it cannot be the name of an argument.
+    sender = holder.get("from")
+    return {} if sender is None else {"from": sender}
+
+
+def _without_none(**members: object) -> Json:
+    return {name: value for name, value in members.items() if value is not None}
