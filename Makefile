@@ -1,0 +1,103 @@
+# Every target sets up what it needs. Only `format`, `lock` and `build` change files that are not
+# ignored by Git; only `deploy` uses your AWS account.
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+FUNCTIONS_VENV := .venv-functions
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
+SOURCES := functions shared tests
+# sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
+SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
+# An event and a function for `make invoke`.
+FUNCTION ?= create_scenario
+EVENT ?= events/$(FUNCTION).json
+
+.PHONY: help setup format lint types imports template unit test check demo local invoke build \
+	build-local deploy lock clean
+
+help: ## Show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-functions
+
+$(READY): tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed; $(PYTHON) is older or absent." \
+			"Name another one: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' tests/requirements.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python tests/requirements.txt
+	@touch $@
+
+# What Lambda's own runtime brings along, so that a package missing in the layer is missed here.
+$(FUNCTIONS_READY): $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FUNCTIONS_VENV)
+	$(BIN)/uv pip install --quiet --python $(FUNCTIONS_VENV)/bin/python \
+		--constraint tests/requirements.txt boto3
+	@touch $@
+
+format: $(READY) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+lint: $(READY) ## Look for mistakes and for code that is not formatted
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(READY) ## Check the types
+	$(BIN)/mypy
+
+imports: $(READY) ## Check which module may import which
+	PYTHONPATH=.:shared $(BIN)/lint-imports
+
+template: $(READY) ## Check template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+unit: $(READY) ## Run the tests that need nothing but Python
+	$(BIN)/pytest tests/unit
+
+test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
+	$(BIN)/pytest
+
+check: lint types imports template test ## Everything that CI runs; changes no file
+
+demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
+	$(BIN)/python -m tests.local_world.demo
+
+local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this machine
+	$(BIN)/python -m tests.local_world.world up
+
+invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
+	$(BIN)/python -m tests.local_world.world invoke $(FUNCTION) $(EVENT)
+
+build: $(READY) ## Build for Lambda
+	$(SAM) build
+
+build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
+	AWS_DEFAULT_REGION=us-east-1 LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" $(SAM) build --config-env local
+
+deploy: build ## Deploy to your AWS account; asks for what it needs to know
+	$(SAM) deploy --guided
+
+# Without --no-emit-package, the layer would bring along what Lambda's runtime has.
+COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --universal \
+	--python-version 3.11 --custom-compile-command 'make lock' $(UPGRADE)
+lock: $(READY) ## Write the requirements.txt files anew; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) tests/requirements.in -o tests/requirements.txt
+	$(COMPILE) -c tests/requirements.txt shared/requirements.in -o shared/requirements.txt \
+		--no-emit-package boto3 --no-emit-package botocore --no-emit-package s3transfer \
+		--no-emit-package python-dateutil --no-emit-package six
+
+clean: ## Remove all that these targets have made
+	rm -rf $(VENV) $(FUNCTIONS_VENV) .aws-sam .local .hypothesis .*_cache

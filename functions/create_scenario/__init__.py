@@ -1,0 +1,1 @@
+"""Makes sure that a scenario exists at Infobip, and registers it."""

@@ -1,0 +1,132 @@
+"""Takes delivery reports until none are left, and records them.
+
+Infobip hands a report out once. Each page is stored as it came before it is read, and recorded
+before the next one is taken; what is lost on the wire, or when a run is killed before it has
+stored a page, the reconciler learns from the logs.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from infobip_omni.api.client import OmniClient
+from infobip_omni.api.errors import OmniError
+from infobip_omni.api.models import UnreadablePageError, parse_reports_page
+from infobip_omni.credentials import ParameterCredentials
+from infobip_omni.delivery_reports import DeliveryReports, Recorded
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.settings import PullDeliveryReportsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+REPORTS_PER_PAGE = 1000
+#: Longest time that taking a page may last, the second attempt after a 401 included.
+_LONGEST_CALL_SECONDS = 46.0
+#: What storing and recording a page is expected to take, until a run has seen how long it takes.
+_EXPECTED_RECORDING_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Pull:
+    """What a run has done."""
+
+    pages: int = 0
+    recorded: Recorded = field(default_factory=Recorded)
+    #: Why the run ended before the reports did, if it did.
+    stopped_by: str | None = None
+
+    def answer(self) -> dict[str, Any]:
+        """Write it for whoever invoked the function."""
+        return {"pages": self.pages, **asdict(self.recorded), "stoppedBy": self.stopped_by}
+
+
+def pull_delivery_reports(
+    client: OmniClient, reports: DeliveryReports, seconds_left: Callable[[], float]
+) -> Pull:
+    """Take and record page after page, until one is short or the time is nearly over.
+
+    Args:
+        client: Infobip.
+        reports: Where they are recorded.
+        seconds_left: Tells how much time the run has.
+    """
+    pull = Pull()
+    try:
+        pull.recorded += reports.record_abandoned_pages()
+        longest = _EXPECTED_RECORDING_SECONDS
+        while pull.stopped_by is None:
+            if seconds_left() < _LONGEST_CALL_SECONDS + 2 * longest:
+                pull.stopped_by = "TIME"
+                break
+            body = client.take_reports(limit=REPORTS_PER_PAGE)
+            begun = time.monotonic()
+            recorded = _record(body, reports)
+            longest = max(longest, time.monotonic() - begun)
+            pull.pages += 1
+            pull.recorded += recorded
+            if recorded.reports + recorded.unreadable < REPORTS_PER_PAGE:
+                break
+    except OmniError as error:
+        logger.warning("reports cannot be taken", reason=str(error))
+        pull.stopped_by = type(error).__name__.removesuffix("Error")
+    except TableUnavailableError as error:
+        logger.error("reports are not recorded yet", reason=str(error))
+        pull.stopped_by = "TableUnavailable"
+    return pull
+
+
+def _record(body: bytes, reports: DeliveryReports) -> Recorded:
+    """Make a page safe, then record it."""
+    try:
+        page = reports.store_page(body)
+    except TableUnavailableError:
+        # Recording may succeed where storing has not, and is the last chance that it has.
+        try:
+            return reports.record(parse_reports_page(body))
+        except UnreadablePageError:
+            return Recorded(unreadable=1)
+    return reports.record_page(page)
+
+
+@functools.cache
+def collaborators() -> tuple[OmniClient, DeliveryReports]:
+    """Make what lives as long as the environment."""
+    settings = PullDeliveryReportsSettings.from_environment()
+    client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
+    table = Table(settings.messages_table_name)
+    ledger = MessageLedger(
+        table,
+        retention=timedelta(days=settings.retention_days),
+        check_after=timedelta(seconds=settings.reconcile_after_seconds),
+    )
+    return client, DeliveryReports(table, ledger)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer with what was done; nothing that Infobip or the table does raises."""
+    client, reports = collaborators()
+    pull = pull_delivery_reports(
+        client, reports, lambda: context.get_remaining_time_in_millis() / 1000
+    )
+    logger.info("reports pulled", extra=pull.answer())
+    for name, value in {
+        "ReportsRecorded": pull.recorded.reports,
+        "ReportsUnreadable": pull.recorded.unreadable,
+        "ReportsUnmatched": pull.recorded.unmatched,
+        "MessagesSettled": pull.recorded.settled,
+        "PullsFailed": int(pull.stopped_by not in (None, "TIME")),
+    }.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    return pull.answer()

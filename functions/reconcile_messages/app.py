@@ -1,0 +1,235 @@
+"""Asks the message logs about sends of unknown outcome, and about messages without a report.
+
+A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind. So a
+message counts as unknown to Infobip only after three answered questions, `ReconcileAfterSeconds`
+apart, the last of which was for this message alone. Then it is quarantined, or handed back to the
+sender where its policy is that it must arrive. This function never sends.
+
+Two overlapping runs do no harm: every change is made only to a message that is still as it was
+read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from infobip_omni.api.client import OmniClient
+from infobip_omni.api.errors import OmniError
+from infobip_omni.credentials import ParameterCredentials
+from infobip_omni.delivery import (
+    LOGS_REACH_BACK,
+    Evidence,
+    MessageState,
+    check_delay,
+    verdict_of_logs,
+)
+from infobip_omni.delivery_reports import DeliveryReports, last_step_of
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message_ledger import MessageLedger, age_of
+from infobip_omni.moments import from_text, to_text, utc_now
+from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.recipients import is_recipient
+from infobip_omni.settings import ReconcileMessagesSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.api.models import LogEntry
+    from infobip_omni.dynamodb import Item
+
+#: Infobip allows 120 questions a minute, which overlapping runs and people share.
+QUESTIONS_PER_RUN = 100
+IDS_PER_QUESTION = 100
+ROWS_PER_QUESTION = 1000
+MESSAGES_PER_SHARD = 1000
+#: How many steps a flow has at most, where it is unknown: there are ten channels.
+_MOST_STEPS = 10
+ABSENT_ANSWERS_NEEDED = 3
+#: Longest time that one question may last, and what writing down its answer takes.
+_SECONDS_PER_QUESTION = 46.0 + 5.0
+
+
+class Reconciliation:
+    """One run, and the count of what it has done."""
+
+    def __init__(
+        self,
+        client: OmniClient,
+        ledger: MessageLedger,
+        reports: DeliveryReports,
+        seconds_left: Callable[[], float],
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._client = client
+        self._ledger = ledger
+        self._reports = reports
+        self._seconds_left = seconds_left
+        self._now = now
+
+    def run(self) -> dict[str, int]:
+        """Deal with all messages that are due, for as long as there is time.
+
+        Returns:
+            The counts.
+        """
+        try:
+            self._reports.record_abandoned_pages()
+            to_ask = self._without_questions(self._ledger.due(MESSAGES_PER_SHARD))
+            for items in _questions(to_ask):
+                if not self._may_ask():
+                    break
+                self._deal_with(items, self._ask(items))
+        except OmniError as error:
+            # A question that was not answered counts for nothing; the messages stay due.
+            self.counts["QuestionsFailed"] += 1
+            logger.warning("the logs cannot be asked", reason=str(error))
+        except TableUnavailableError as error:
+            self.counts["RunsCutShort"] += 1
+            logger.error("the table is unavailable", reason=str(error))
+        return dict(self.counts)
+
+    def _without_questions(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Deal with what needs no logs, and pass on the rest."""
+        for item in items:
+            state = MessageState(item["state"])
+            if state is MessageState.CLAIMED and item["leaseUntil"] <= to_text(self._now()):
+                self.counts["LeasesLost"] += self._ledger.lose_lease([item])
+            elif state is MessageState.WAITING:
+                self.counts["RecordsLost"] += self._ledger.forget_record([item])
+            elif state in (MessageState.UNKNOWN, MessageState.ACCEPTED):
+                yield item
+
+    def _may_ask(self) -> bool:
+        within_limit = self.counts["Questions"] < QUESTIONS_PER_RUN
+        return within_limit and self._seconds_left() >= _SECONDS_PER_QUESTION
+
+    def _ask(self, items: Sequence[Item]) -> dict[str, list[LogEntry]] | None:
+        """Ask about messages; None when the answer was cut, so that absence means nothing."""
+        self.counts["Questions"] += 1
+        ids = [item["messageId"] for item in items]
+        rows = self._client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
+        if len(rows) >= ROWS_PER_QUESTION:
+            return None
+        found: dict[str, list[LogEntry]] = defaultdict(list)
+        for row in rows:
+            found[row.message_id].append(row)
+        return found
+
+    def _deal_with(self, items: Sequence[Item], found: Mapping[str, list[LogEntry]] | None) -> None:
+        if found is None:
+            self._ledger.postpone(items, self._next_question(), absent=False)
+            return
+        absent: list[Item] = []
+        for item in items:
+            rows = found.get(item["messageId"], [])
+            own = [row for row in rows if is_recipient(item["to"], row.to)]
+            unknown = item["state"] == MessageState.UNKNOWN
+            if own:
+                self._believe(item, own)
+            elif unknown and rows and item.get("evidence") == Evidence.DUPLICATE_ID:
+                self.counts["MessagesRejected"] += self._ledger.reject_duplicate(item)
+            elif unknown:
+                absent.append(item)
+            else:
+                self._ask_later(item)
+        self._count_absence(absent)
+
+    def _believe(self, item: Item, rows: Sequence[LogEntry]) -> None:
+        """Take over what the logs say of a message."""
+        verdict = verdict_of_logs(rows, last_step_of(item), self._now() - self._ledger.check_after)
+        if verdict is not None:
+            self._reports.record_logs(rows)
+            self.counts["MessagesSettled"] += self._ledger.settle({item["messageId"]: verdict})
+        elif item["state"] == MessageState.UNKNOWN:
+            proven = self._ledger.prove_accepted([item], Evidence.LOGS)
+            self.counts["MessagesAccepted"] += proven
+        else:
+            self._ask_later(item)
+
+    def _ask_later(self, item: Item) -> None:
+        """Choose when to ask about an accepted message again, if the logs will still know it."""
+        delay = check_delay(age_of(item, self._now()), self._ledger.check_after)
+        if delay is None:
+            self.counts["MessagesUnresolved"] += self._ledger.leave_unresolved([item])
+        else:
+            self._ledger.postpone([item], self._now() + delay, absent=False)
+
+    def _count_absence(self, items: Sequence[Item]) -> None:
+        """Count an answer without a trace of these messages, and decide after the third."""
+        last = [item for item in items if _absent_answers(item) + 1 >= ABSENT_ANSWERS_NEEDED]
+        others = [item for item in items if item not in last]
+        self._ledger.postpone(others, self._next_question(), absent=True)
+        for item in last:
+            if not self._may_ask():
+                return
+            found = self._ask([item])
+            if found is None or found.get(item["messageId"]):
+                self._deal_with([item], found)
+            else:
+                self._give_up(item)
+
+    def _give_up(self, item: Item) -> None:
+        """Decide about a message that the logs do not know."""
+        # What the logs may have forgotten, they cannot be asked to disprove.
+        forgotten = self._now() - from_text(item["unknownAt"]) >= LOGS_REACH_BACK
+        if item["onUnknown"] == "must-arrive" and not forgotten:
+            self.counts["MessagesSentAgain"] += self._ledger.send_again(item)
+        else:
+            self.counts["MessagesQuarantined"] += self._ledger.quarantine(item)
+
+    def _next_question(self) -> datetime:
+        return self._now() + self._ledger.check_after
+
+
+def _absent_answers(item: Item) -> int:
+    return int(item.get("absentAnswers", 0))
+
+
+def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Divide messages so that the answer about each group has room for all their steps."""
+    group: list[Item] = []
+    rows = 0
+    for item in items:
+        steps = len(item.get("steps", ())) or _MOST_STEPS
+        if group and (len(group) >= IDS_PER_QUESTION or rows + steps >= ROWS_PER_QUESTION):
+            yield group
+            group, rows = [], 0
+        group.append(item)
+        rows += steps
+    if group:
+        yield group
+
+
+@functools.cache
+def collaborators() -> tuple[OmniClient, MessageLedger, DeliveryReports]:
+    """Make what lives as long as the environment."""
+    settings = ReconcileMessagesSettings.from_environment()
+    client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
+    table = Table(settings.messages_table_name)
+    ledger = MessageLedger(
+        table,
+        retention=timedelta(days=settings.retention_days),
+        check_after=timedelta(seconds=settings.reconcile_after_seconds),
+    )
+    return client, ledger, DeliveryReports(table, ledger)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Answer with the counts; nothing that Infobip or the table does raises."""
+    client, ledger, reports = collaborators()
+    counts = Reconciliation(
+        client, ledger, reports, lambda: context.get_remaining_time_in_millis() / 1000
+    ).run()
+    logger.info("messages reconciled", extra=counts)
+    for name, value in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    return counts

@@ -1,0 +1,1 @@
+"""Sends what upstream apps put on the send queue."""

@@ -1,0 +1,1 @@
+"""Messages over Infobip's OMNI failover API, and what AWS keeps about them."""

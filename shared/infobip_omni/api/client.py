@@ -1,0 +1,373 @@
+"""The only code that talks to Infobip.
+
+A call has one of four ends: an answer, or one of the errors in ``errors``. What tells "Infobip
+did nothing" from "nobody knows" is the connection: as long as it has not been opened, nothing
+can have been sent; from then on, whatever fails leaves the outcome unknown. Nothing but a 401 is
+ever tried again here, and that means that the first attempt was turned away.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import requests
+from pydantic import BaseModel, ValidationError
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from .errors import NotProcessedError, OutcomeUnknownError, error_for
+from .models import LogEntry, Scenario, SendResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from urllib3.response import HTTPResponse
+
+    from .models import AdvancedRequest, Credentials, ScenarioDefinition
+
+    ModelT = TypeVar("ModelT", bound=BaseModel)
+
+CONNECT_SECONDS = 3.0
+#: Longest silence before an answer begins, and again longest time until its body is complete.
+READ_SECONDS = 10.0
+#: A frozen and thawed process does not see the other side hang up: the first request over an old
+#: connection is often reset, and a reset leaves the outcome unknown.
+LONGEST_IDLE_SECONDS = 5.0
+#: As many threads find a kept-alive connection.
+POOL_SIZE = 16
+#: A page of 1000 reports with the longest callback data, each character escaped, fits.
+LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+SCENARIOS_PER_PAGE = 100
+#: Servers commonly take a request line of 8 KB.
+_LONGEST_QUERY = 6000
+_CHUNK_BYTES = 64 * 1024
+
+
+class CredentialsSource(Protocol):
+    """Where the client gets its credentials for each call."""
+
+    def __call__(self, *, refresh: bool = False) -> Credentials:
+        """Return the credentials; with *refresh*, those known so far were not accepted."""
+
+
+class OmniClient:
+    """Infobip's OMNI failover API, one method per operation; may be shared by threads.
+
+    Every method may raise:
+        NotProcessedError: Infobip was not reached, limits the rate, or does not let us in;
+            nothing has happened.
+        RequestRejectedError: Infobip refused the request.
+        OutcomeUnknownError: No answer that tells what happened.
+        Exception: Whatever the credentials source raises; nothing has happened.
+    """
+
+    def __init__(self, base_url: str, credentials: CredentialsSource) -> None:
+        """Prepare the connections; none is opened yet.
+
+        Args:
+            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``.
+            credentials: Asked before every call.
+
+        Raises:
+            ValueError: *base_url* is not an http or https URL.
+        """
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the base URL must be an http or https URL")
+        self._base_url = base_url.rstrip("/")
+        self._credentials = credentials
+        self._session = _Session()
+        # No proxies and no .netrc of the environment: only what is said here.
+        self._session.trust_env = False
+        self._session.headers["Accept"] = "application/json"
+        adapter = _Adapter(_tls_context() if parts.scheme == "https" else None)
+        self._session.mount(f"{parts.scheme}://", adapter)
+
+    def list_scenarios(self, *, is_default: bool | None = None) -> Iterator[Scenario]:
+        """List the account's scenarios, a page at a time; one that cannot be read is left out.
+
+        Args:
+            is_default: Only the default scenario, or only the others.
+        """
+        query = [] if is_default is None else [("isDefault", "true" if is_default else "false")]
+        page, entries = 0, [None] * SCENARIOS_PER_PAGE
+        while len(entries) >= SCENARIOS_PER_PAGE:
+            paging = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
+            content = self._call("GET", "/omni/1/scenarios", query=query + paging)
+            entries = _entries(content, "scenarios")
+            yield from _readable(Scenario, entries)
+            page += 1
+
+    def create_scenario(self, definition: ScenarioDefinition) -> Scenario:
+        """Create a scenario; a repeat creates another one.
+
+        The answer may lack the key, which the list then tells.
+        """
+        content = self._call("POST", "/omni/1/scenarios", body=definition)
+        return _read(Scenario, content)
+
+    def get_scenario(self, key: str) -> Scenario:
+        """Read a scenario; an unknown key is refused with HTTP 404."""
+        return _read(Scenario, self._call("GET", _scenario_path(key)))
+
+    def update_scenario(self, key: str, definition: ScenarioDefinition) -> Scenario:
+        """Replace a scenario by *definition*; an unknown key is refused with HTTP 404."""
+        return _read(Scenario, self._call("PUT", _scenario_path(key), body=definition))
+
+    def send_advanced(self, request: AdvancedRequest) -> SendResponse:
+        """Send one content to all destinations of the request.
+
+        Infobip knows no idempotency key: after an `OutcomeUnknownError` the logs must be asked
+        before the same messages are sent again.
+        """
+        return _read(SendResponse, self._call("POST", "/omni/1/advanced", body=request))
+
+    def take_reports(self, *, limit: int = 1000) -> bytes:
+        """Take delivery reports that Infobip has not handed out yet, as they came.
+
+        Infobip hands each report out once: keep the page before taking the next one.
+        `parse_reports_page` reads it. After an `OutcomeUnknownError` reports may be lost with
+        the answer; the logs still know them.
+
+        Args:
+            limit: Most reports to take, 1 to 1000.
+        """
+        return self._call("GET", "/omni/1/reports", query=[("limit", str(limit))])
+
+    def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> list[LogEntry]:
+        """Look messages up in the logs, which reach back 48 hours.
+
+        A row that cannot be read is left out, since it proves nothing. Ids too long for one URL
+        are asked for in several calls.
+
+        Args:
+            message_ids: The ids to look for; without any, nothing is asked.
+            limit: Most rows that one call returns, 1 to 1000; each step of a message is a row.
+        """
+        rows: list[LogEntry] = []
+        for group in _groups(message_ids):
+            query = [("messageId", message_id) for message_id in group]
+            content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
+            rows += _readable(LogEntry, _entries(content, "results"))
+        return rows
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: BaseModel | None = None,
+    ) -> bytes:
+        """Make a call and return the body of its success."""
+        content = None if body is None else body.model_dump_json(exclude_none=True).encode()
+        request = requests.Request(method, self._base_url + path, params=query, data=content)
+        if content is not None:
+            request.headers["Content-Type"] = "application/json"
+        answer = self._exchange(request, self._credentials())
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = self._exchange(request, self._credentials(refresh=True))
+        if not answer.is_success:
+            raise error_for(answer.status, answer.json(), answer.headers)
+        return answer.content
+
+    def _exchange(self, request: requests.Request, credentials: Credentials) -> _Answer:
+        """Send a request once and read the answer, whatever its status."""
+        # What fails below may quote the request or the answer: only its kind is told.
+        request.headers["Authorization"] = credentials.authorization()
+        try:
+            prepared = self._session.prepare_request(request)
+        except (requests.RequestException, ValueError) as error:
+            raise NotProcessedError(f"no request could be made ({_kind(error)})") from None
+        try:
+            with self._session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+            ) as response:
+                return _Answer.read(response)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise OutcomeUnknownError(f"no answer from Infobip ({_kind(error)})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return self.status // 100 == 2  # noqa: PLR2004 (2xx)
+
+    @classmethod
+    def read(cls, response: requests.Response) -> _Answer:
+        """Read the body; that of an error may be lost, since its status says enough."""
+        answer = cls(response.status_code, response.headers, b"")
+        try:
+            return cls(answer.status, answer.headers, _content(response))
+        except (OutcomeUnknownError, HTTPError, OSError):
+            if answer.is_success:
+                raise
+            return answer
+
+    def json(self) -> object:
+        """Read the JSON of the body, or None when it holds none."""
+        try:
+            return _json(self.content)
+        except OutcomeUnknownError:
+            return None
+
+
+def _content(response: requests.Response) -> bytes:
+    """Read a body in no more than `READ_SECONDS` and `LARGEST_ANSWER_BYTES`."""
+    raw: HTTPResponse = response.raw
+    content = bytearray()
+    deadline = time.monotonic() + READ_SECONDS
+    # `read1` returns what has arrived, so that a trickle cannot outlast the deadline.
+    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > LARGEST_ANSWER_BYTES or time.monotonic() > deadline:
+            raise OutcomeUnknownError("the answer is too long", status=response.status_code)
+    return bytes(content)
+
+
+def _json(content: bytes) -> Any:  # noqa: ANN401 (any JSON value)
+    try:
+        return json.loads(content, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        # The cause would hold the body.
+        raise OutcomeUnknownError("Infobip's answer is not JSON") from None
+
+
+def _entries(content: bytes, member: str) -> list[Any]:
+    body = _json(content)
+    entries = body.get(member) if isinstance(body, dict) else None
+    if not isinstance(entries, list):
+        raise OutcomeUnknownError(f"Infobip's answer has no list of {member}")
+    return entries
+
+
+def _read(model: type[ModelT], content: bytes) -> ModelT:
+    try:
+        return model.model_validate(_json(content))
+    except ValidationError:
+        raise OutcomeUnknownError("Infobip's answer is incomplete") from None
+
+
+def _readable(model: type[ModelT], entries: list[Any]) -> Iterator[ModelT]:
+    for entry in entries:
+        try:
+            yield model.model_validate(entry)
+        except ValidationError:
+            continue
+
+
+def _scenario_path(key: str) -> str:
+    return f"/omni/1/scenarios/{quote(key, safe='')}"
+
+
+def _groups(message_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Divide ids so that the query of each group stays short enough for a URL."""
+    group: list[str] = []
+    length = 0
+    for message_id in message_ids:
+        size = len("messageId=&") + len(quote(message_id, safe=""))
+        if group and length + size > _LONGEST_QUERY:
+            yield group
+            group, length = [], 0
+        group.append(message_id)
+        length += size
+    if group:
+        yield group
+
+
+def _kind(error: Exception) -> str:
+    return type(error.__cause__ or error).__name__
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Load the certificate authorities once: it takes 15 ms of CPU."""
+    return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+
+
+class _Session(requests.Session):
+    """Never follows a host that a reply names, nor looks at what it wrote there."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 (requests')
+        return None
+
+
+class _Connection(HTTPConnection):
+    """Tells "never connected" from all later trouble, and does not outlive a pause."""
+
+    _used_at: tuple[float, float] | None = None
+
+    def connect(self) -> None:
+        """Open the connection, TLS included: until that is done, no request has left."""
+        try:
+            super().connect()
+        except (OSError, HTTPError, ValueError) as error:
+            raise NotProcessedError(f"Infobip was not reached ({_kind(error)})") from None
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Wait for an answer, and remember when it came."""
+        response = super().getresponse()
+        self._used_at = time.monotonic(), time.time()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the pool may use the connection again."""
+        if self._used_at is not None:
+            monotonic, wall = self._used_at
+            # A clock that stands still while the process is frozen is made up for by the other.
+            idle = max(time.monotonic() - monotonic, time.time() - wall)
+            if idle > LONGEST_IDLE_SECONDS:
+                return False
+        return super().is_connected
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Makes our connections, all with one TLS context.
+
+    requests would load the certificate authorities anew into every connection.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        super().__init__(pool_maxsize=POOL_SIZE)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def build_connection_pool_key_attributes(self, *arguments: Any) -> Any:  # noqa: ANN401
+        """Add the context to what a connection is made with."""
+        host, tls = super().build_connection_pool_key_attributes(*arguments)
+        return host, {**tls, "ssl_context": self._tls}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401
+        """Load nothing: the context has what it needs, and demands a valid certificate."""

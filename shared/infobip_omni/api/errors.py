@@ -1,0 +1,135 @@
+"""Why a call failed, named by what the caller may do next.
+
+    OmniError
+    ├── RequestRejectedError     the same request can never succeed
+    ├── NotProcessedError        Infobip certainly did nothing: safe to send again
+    │   ├── RateLimitedError       too many calls
+    │   └── AuthenticationError    the credentials were not accepted, or lack a scope
+    └── OutcomeUnknownError      Infobip may or may not have processed the request
+
+An error's text is made of our own words, the HTTP status and Infobip's error id only, so that it
+can be logged: Infobip's words may quote the request, and with it a phone number or a message.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Longest wait that an answer can ask for, in seconds.
+LONGEST_RETRY_AFTER = 3600.0
+_ERROR_ID = re.compile(r"[A-Z0-9_]{1,64}")
+
+
+class OmniError(Exception):
+    """Base of every error of the client; holds nothing of the request."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        error_id: str | None = None,
+        text: str | None = None,
+    ) -> None:
+        details = [reason, f"HTTP {status}" if status else "", error_id or ""]
+        super().__init__(", ".join(filter(None, details)))
+        self.status = status  #: HTTP status; None when no answer came back
+        self.error_id = error_id  #: Infobip's `messageId` or `errorCode`, if it looks like one
+        self.text = text  #: Infobip's own words; not for logs
+
+
+class RequestRejectedError(OmniError):
+    """Infobip refused the request: a 4xx that says nothing about time or credentials."""
+
+
+class NotProcessedError(OmniError):
+    """Infobip did nothing: it was not reached, or turned the request away unread."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        error_id: str | None = None,
+        text: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(reason, status=status, error_id=error_id, text=text)
+        #: How long Infobip wants us to wait, 0 to `LONGEST_RETRY_AFTER`; None when it did not say.
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitedError(NotProcessedError):
+    """429: too many calls."""
+
+
+class AuthenticationError(NotProcessedError):
+    """401 with fresh credentials, or 403: they lack the scope."""
+
+
+class OutcomeUnknownError(OmniError):
+    """No answer, or none that tells: 3xx, 408, 5xx, and a success that cannot be read."""
+
+
+def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniError:
+    """Make the error for an answer that is not a success.
+
+    Args:
+        status: HTTP status outside 2xx.
+        body: The JSON of the body, or None when it holds none.
+        headers: The headers, by names in any case.
+    """
+    error_id, text = _error_details(body)
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
+        limited = status == HTTPStatus.TOO_MANY_REQUESTS
+        kind = RateLimitedError if limited else AuthenticationError
+        return kind(
+            "Infobip limits the rate" if limited else "Infobip does not let us in",
+            status=status,
+            error_id=error_id,
+            text=text,
+            retry_after_seconds=_retry_after(headers.get("Retry-After")),
+        )
+    is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_client_error and status != HTTPStatus.REQUEST_TIMEOUT:
+        reason = "Infobip refused the request"
+        return RequestRejectedError(reason, status=status, error_id=error_id, text=text)
+    reason = "Infobip did not say what became of the request"
+    return OutcomeUnknownError(reason, status=status, error_id=error_id, text=text)
+
+
+def _error_details(body: object) -> tuple[str | None, str | None]:
+    """Read error id and text from OMNI's envelope, or from the platform's newer one."""
+    if not isinstance(body, dict):
+        return None, None
+    error_id, text = body.get("errorCode"), body.get("description")
+    request_error = body.get("requestError")
+    exception = request_error.get("serviceException") if isinstance(request_error, dict) else None
+    if isinstance(exception, dict):
+        error_id, text = exception.get("messageId"), exception.get("text")
+    is_id = isinstance(error_id, str) and _ERROR_ID.fullmatch(error_id)
+    return error_id if is_id else None, text if isinstance(text, str) else None
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read seconds or an HTTP date as seconds from now."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdecimal() else _seconds_until(value)
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float:
+    moment = parsedate_to_datetime(date)
+    # A date with the zone "-0000" is read as naive; HTTP knows no zone but GMT.
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

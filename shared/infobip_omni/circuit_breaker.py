@@ -1,0 +1,65 @@
+"""Keeps an environment from hammering an API that is down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FAILURES_TO_OPEN = 5
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class CircuitBreaker:
+    """Opens after five failures in a row, and then lets one probe through after each pause.
+
+    The pause doubles from 5 to 60 seconds with every probe that fails; the first success closes
+    the circuit. Usable from several threads.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._open_until = 0.0
+        self._probing = False
+
+    def seconds_left(self) -> float:
+        """Tell for how long no call is let through; 0 when one is."""
+        return max(0.0, self._open_until - self._now())
+
+    def lets_through(self) -> bool:
+        """Tell whether a call may be made now; while the circuit is open, that is the probe."""
+        with self._lock:
+            if self._failures < _FAILURES_TO_OPEN:
+                return True
+            if self._now() < self._open_until:
+                return False
+            # Until the probe has failed or succeeded, no other call gets through.
+            self._open_until = self._now() + self._pause
+            self._probing = True
+            return True
+
+    def succeeded(self) -> None:
+        """Note that the API has answered."""
+        with self._lock:
+            self._failures = 0
+            self._pause = _FIRST_PAUSE_SECONDS
+            self._open_until = 0.0
+            self._probing = False
+
+    def failed(self) -> None:
+        """Note that the API has not answered, or has turned the call away."""
+        with self._lock:
+            self._failures += 1
+            if self._failures == _FAILURES_TO_OPEN:
+                self._open_until = self._now() + self._pause
+            elif self._probing:  # else the call was begun before the circuit opened
+                self._probing = False
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+                self._open_until = self._now() + self._pause

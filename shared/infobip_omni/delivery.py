@@ -1,0 +1,201 @@
+"""The rules by which a message gets its state. Pure: no clock, no network, no table.
+
+::
+
+    (absent) ─claim─▶ CLAIMED ─POST─▶ ACCEPTED ─reports, logs─▶ DELIVERED | UNDELIVERED
+        ▲              │ │ │                                    | EXPIRED | REJECTED
+        │              │ │ └ refused at once ─▶ REJECTED
+        │              │ └── not processed ───▶ WAITING ─claim─▶ CLAIMED
+        │              └──── outcome unknown ─▶ UNKNOWN ─logs──▶ ACCEPTED … | QUARANTINED
+        └─ expired                                               | WAITING (must-arrive)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from infobip_omni.api.models import LogEntry, StatusGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from infobip_omni.api.models import DeliveryReport, Price, Status
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease ends
+    WAITING = "WAITING"  #: certainly not sent; it will be tried again
+    UNKNOWN = "UNKNOWN"  #: perhaps sent; never sent again before the logs were asked
+    ACCEPTED = "ACCEPTED"  #: Infobip has it
+    DELIVERED = "DELIVERED"
+    UNDELIVERED = "UNDELIVERED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    QUARANTINED = "QUARANTINED"  #: nobody knows; an operator decides
+
+
+class Evidence(StrEnum):
+    """How a state was learnt."""
+
+    RESPONSE = "response"  #: the answer to the send
+    REPORT = "report"
+    LOGS = "logs"
+    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as known to it
+
+
+#: Infobip has taken responsibility, or has ruled.
+TAKEN = frozenset(
+    {
+        MessageState.ACCEPTED,
+        MessageState.DELIVERED,
+        MessageState.UNDELIVERED,
+        MessageState.EXPIRED,
+        MessageState.REJECTED,
+    }
+)
+#: States that a proof of acceptance turns into ACCEPTED.
+UNPROVEN = frozenset(
+    {
+        MessageState.CLAIMED,
+        MessageState.WAITING,
+        MessageState.UNKNOWN,
+        MessageState.QUARANTINED,
+    }
+)
+#: Infobip has seen the message id before: says nothing about what became of the message.
+DUPLICATE_MESSAGE_ID = 23
+#: Sorts before the rank of every verdict.
+NO_RANK = ""
+
+_STATE_OF_GROUP: dict[int, MessageState] = {
+    StatusGroup.UNDELIVERABLE: MessageState.UNDELIVERED,
+    StatusGroup.DELIVERED: MessageState.DELIVERED,
+    StatusGroup.EXPIRED: MessageState.EXPIRED,
+    StatusGroup.REJECTED: MessageState.REJECTED,
+}
+LOGS_REACH_BACK = timedelta(hours=48)
+#: An hour is left for schedules and failed questions.
+_LAST_QUESTION = LOGS_REACH_BACK - timedelta(hours=1)
+_LONGEST_GAP = timedelta(hours=6)
+_LAST_MILLISECOND = 10**14 - 1
+_HIGHEST_STATUS_ID = 10**6 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a report or log row that settles a message says about it."""
+
+    state: MessageState
+    #: Of two verdicts the one with the greater rank stands, in whatever order they arrive.
+    rank: str
+    evidence: Evidence
+    channel: str | None
+    status: Status
+    sent_at: datetime | None
+    done_at: datetime | None
+    price: Price | None
+
+
+def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict | None:
+    """Judge by one report or log row.
+
+    Args:
+        row: The report or row.
+        last_step: The channel of the scenario's last step; None when the flow is unknown.
+
+    Returns:
+        None when the row settles nothing: the message is still under way, the row is of an
+        earlier step that has failed, or nobody knows which step is the last.
+    """
+    state = _STATE_OF_GROUP.get(row.status.group_id)
+    if state is None or row.status.id == DUPLICATE_MESSAGE_ID:
+        return None
+    if state is not MessageState.DELIVERED and (last_step is None or row.channel != last_step):
+        return None
+    return _verdict(row, state)
+
+
+def verdict_of_logs(
+    rows: Sequence[LogEntry], last_step: str | None, settled_before: datetime
+) -> Verdict | None:
+    """Judge by all log rows of one message.
+
+    Where the flow is unknown, a message has failed when every step that was tried has failed
+    and no other was begun until *settled_before*: by then a next step would show in the logs.
+    """
+    verdicts = [verdict for row in rows if (verdict := verdict_of(row, last_step))]
+    if not verdicts and rows and last_step is None:
+        states = [_STATE_OF_GROUP.get(row.status.group_id) for row in rows]
+        quiet = all(row.done_at is not None and row.done_at <= settled_before for row in rows)
+        if quiet:
+            verdicts = [
+                _verdict(row, state)
+                for row, state in zip(rows, states, strict=True)
+                if state is not None and row.status.id != DUPLICATE_MESSAGE_ID
+            ]
+            verdicts = verdicts if len(verdicts) == len(rows) else []
+    return highest(verdicts)
+
+
+def highest(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """Choose the verdict that stands."""
+    return max(verdicts, key=lambda verdict: verdict.rank, default=None)
+
+
+def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
+    """Tell how long to wait before the logs are asked about an accepted message again.
+
+    The gaps double, from *first* up to six hours, and the last question falls just before the
+    logs forget the message, 48 hours after it was sent.
+
+    Args:
+        age: Time since the message was sent.
+        first: Age at which the logs are asked for the first time.
+
+    Returns:
+        None when the logs cannot be asked again: the message stays unresolved.
+    """
+    if age >= _LAST_QUESTION:
+        return None
+    gap = min(max(age, first), _LONGEST_GAP)
+    return min(gap, _LAST_QUESTION - age)
+
+
+def _verdict(row: DeliveryReport | LogEntry, state: MessageState) -> Verdict:
+    evidence = Evidence.LOGS if isinstance(row, LogEntry) else Evidence.REPORT
+    return Verdict(
+        state=state,
+        rank=_rank(row, state, evidence),
+        evidence=evidence,
+        channel=row.channel,
+        status=row.status,
+        sent_at=row.sent_at,
+        done_at=row.done_at,
+        price=row.price,
+    )
+
+
+def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidence) -> str:
+    """Write what decides between verdicts as one sortable text.
+
+    The earliest delivery outranks all; then the latest end of the last step counts, then the
+    status id; of equals, a report outranks a log row. What follows only makes the order total.
+    """
+    done = 0 if row.done_at is None else int(row.done_at.astimezone(UTC).timestamp() * 1000)
+    done = min(max(done, 0), _LAST_MILLISECOND)
+    if state is MessageState.DELIVERED:
+        # A delivery at an unknown time is taken for the latest.
+        order = f"2#{_LAST_MILLISECOND - done if row.done_at else 0:014d}"
+    else:
+        order = f"1#{done:014d}"
+    status_id = min(max(row.status.id, 0), _HIGHEST_STATUS_ID)
+    source = 1 if evidence is Evidence.REPORT else 0
+    rest = repr((row.channel, row.sent_at, row.price, row.status.name, row.status.group_id))
+    tie = hashlib.sha256(rest.encode(errors="replace")).hexdigest()[:8]
+    return f"{order}#{status_id:06d}#{source}#{tie}"

@@ -1,0 +1,295 @@
+"""Records what Infobip reports: every report whole, and the state that it gives its message.
+
+Pull, webhook and whatever comes later record here, so that all follow the same rules.
+Infobip hands a report out once. A pulled page is therefore stored as it came before anything
+reads it, and deleted when all of its reports are recorded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from infobip_omni.api.models import DeliveryReport, UnreadablePageError, parse_reports_page
+from infobip_omni.delivery import (
+    DUPLICATE_MESSAGE_ID,
+    UNPROVEN,
+    Evidence,
+    MessageState,
+    highest,
+    verdict_of,
+)
+from infobip_omni.moments import to_text, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from infobip_omni.api.models import LogEntry
+    from infobip_omni.delivery import Verdict
+    from infobip_omni.dynamodb import Item, Table
+    from infobip_omni.message_ledger import MessageLedger
+
+#: Under this message id stand the pages that are not recorded yet, and under the other one what
+#: names no message; neither is a message.
+PAGES_ID = "#pages"
+UNREADABLE_ID = "#unreadable"
+#: DynamoDB's items end at 400 KB.
+_CHUNK_BYTES = 350_000
+_LONGEST_KEY_BYTES = 2048
+_LONGEST_ENTRY_PART = 64
+#: A page that is older than any run of the puller was left behind by one that died.
+_ABANDONED_AFTER = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of reports as it came, and the entries of the table that hold it."""
+
+    body: bytes
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of the entries of a page."""
+
+    reports: int = 0  #: readable entries, repeats included
+    settled: int = 0  #: messages whose state has changed for good
+    unmatched: int = 0  #: reports of messages that the ledger does not know
+    unreadable: int = 0  #: entries that are kept raw
+
+    def __add__(self, other: Recorded) -> Recorded:
+        """Add up."""
+        return Recorded(
+            self.reports + other.reports,
+            self.settled + other.settled,
+            self.unmatched + other.unmatched,
+            self.unreadable + other.unreadable,
+        )
+
+
+class DeliveryReports:
+    """The reports in the messages table."""
+
+    def __init__(
+        self, table: Table, ledger: MessageLedger, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._table = table
+        self._ledger = ledger
+        self._now = now
+
+    def store_page(self, body: bytes) -> Page:
+        """Make a page of reports safe before it is read.
+
+        Raises:
+            TableUnavailableError: The page, or a part of it, was not stored.
+        """
+        packed = gzip.compress(body, compresslevel=1)
+        chunks = [
+            packed[start : start + _CHUNK_BYTES] for start in range(0, len(packed), _CHUNK_BYTES)
+        ]
+        name = f"PAGE#{to_text(self._now())}#{uuid.uuid4().hex}"
+        items = [
+            {
+                "messageId": PAGES_ID,
+                "entry": f"{name}#{number:03d}-{len(chunks):03d}",
+                "chunk": chunk,
+                "expiresAt": self._expiry(),
+            }
+            for number, chunk in enumerate(chunks, start=1)
+        ]
+        self._table.put_all(items)
+        return Page(body, tuple(item["entry"] for item in items))
+
+    def record_abandoned_pages(self) -> Recorded:
+        """Record the pages that a run has stored but not lived to record.
+
+        Raises:
+            TableUnavailableError: Some are still there.
+        """
+        return sum(map(self.record_page, self._abandoned_pages()), Recorded())
+
+    def _abandoned_pages(self) -> Iterator[Page]:
+        """Read the pages that were left behind.
+
+        A page of which a part is missing was cut while it was stored; it cannot be read and is
+        left where it is.
+        """
+        before = to_text(self._now() - _ABANDONED_AFTER)
+        parts: dict[str, list[Item]] = defaultdict(list)
+        found = self._table.query(
+            "messageId = :id AND entry BETWEEN :first AND :last",
+            {":id": PAGES_ID, ":first": "PAGE#", ":last": f"PAGE#{before}"},
+            ConsistentRead=True,
+        )
+        for item in found:
+            name, _, place = item["entry"].rpartition("#")
+            parts[name].append(item)
+            if len(parts[name]) == int(place.partition("-")[2]):
+                chunks = parts.pop(name)
+                packed = b"".join(bytes(chunk["chunk"]) for chunk in chunks)
+                yield Page(gzip.decompress(packed), tuple(chunk["entry"] for chunk in chunks))
+
+    def record_page(self, page: Page) -> Recorded:
+        """Record all reports of a stored page, then delete the page.
+
+        Raises:
+            TableUnavailableError: Something was not recorded; the page is still there.
+        """
+        try:
+            recorded = self.record(parse_reports_page(page.body))
+        except UnreadablePageError:
+            raw = page.body.decode(errors="backslashreplace")
+            self._table.put_all([self._unreadable(UNREADABLE_ID, raw)])
+            recorded = Recorded(unreadable=1)
+        for entry in page.entries:
+            self._table.delete(PAGES_ID, entry)
+        return recorded
+
+    def record(self, entries: Sequence[Any]) -> Recorded:
+        """Record reports, in any order and however often they come.
+
+        Args:
+            entries: Reports as they came. One that cannot be read is kept raw, and costs the
+                others nothing.
+
+        Raises:
+            TableUnavailableError: Something was not recorded; recording all of it again is right.
+        """
+        reports: list[tuple[DeliveryReport, str]] = []
+        unreadable: list[Item] = []
+        for entry in entries:
+            raw = json.dumps(entry, default=float)
+            report = _read(entry)
+            if report is None or len(raw) > _CHUNK_BYTES:
+                unreadable.append(self._unreadable(_message_id(entry), raw))
+            else:
+                reports.append((report, raw))
+        messages = self._ledger.find([report.message_id for report, _ in reports])
+        self._table.put_all(
+            [*unreadable, *(self._report_item(report, raw, messages) for report, raw in reports)]
+        )
+        settled = self._settle([report for report, _ in reports], messages)
+        return Recorded(
+            reports=len(reports),
+            settled=settled,
+            unmatched=sum(report.message_id not in messages for report, _ in reports),
+            unreadable=len(unreadable),
+        )
+
+    def record_logs(self, rows: Iterable[LogEntry]) -> None:
+        """Keep the log rows that have decided about messages.
+
+        Raises:
+            TableUnavailableError: Some were not kept.
+        """
+        now = to_text(self._now())
+        self._table.put_all(
+            {
+                "messageId": row.message_id,
+                "entry": _entry("LOG", row),
+                "row": row.model_dump_json(by_alias=True, exclude_none=True),
+                "receivedAt": now,
+                "expiresAt": self._expiry(),
+            }
+            for row in rows
+        )
+
+    def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Item]) -> int:
+        """Give the messages the states that their reports say."""
+        by_message: dict[str, list[DeliveryReport]] = defaultdict(list)
+        for report in reports:
+            if report.message_id in messages:
+                by_message[report.message_id].append(report)
+        verdicts: dict[str, Verdict] = {}
+        accepted = []
+        for message_id, its_reports in by_message.items():
+            item = messages[message_id]
+            last_step = last_step_of(item)
+            judged = (verdict_of(report, last_step) for report in its_reports)
+            verdict = highest(verdict for verdict in judged if verdict)
+            if verdict is not None:
+                if verdict.rank > item["verdictRank"]:
+                    verdicts[message_id] = verdict
+            elif MessageState(item["state"]) in UNPROVEN and any(
+                report.status.id != DUPLICATE_MESSAGE_ID for report in its_reports
+            ):
+                accepted.append(item)
+        settled = self._ledger.settle(verdicts)
+        self._prove_accepted(accepted)
+        return settled
+
+    def _prove_accepted(self, items: list[Item]) -> None:
+        """Write the proof, also over a state that changes at the same time."""
+        while items:
+            self._ledger.prove_accepted(items, Evidence.REPORT)
+            seen = self._ledger.find([item["messageId"] for item in items])
+            items = [item for item in seen.values() if MessageState(item["state"]) in UNPROVEN]
+
+    def _report_item(self, report: DeliveryReport, raw: str, messages: dict[str, Item]) -> Item:
+        message = messages.get(report.message_id)
+        return {
+            "messageId": report.message_id,
+            "entry": _entry("REPORT", report),
+            "report": raw,
+            "receivedAt": to_text(self._now()),
+            "expiresAt": message["expiresAt"] if message else self._expiry(),
+        }
+
+    def _unreadable(self, message_id: str, raw: str) -> Item:
+        return {
+            "messageId": message_id,
+            "entry": f"UNREADABLE#{hashlib.sha256(raw.encode()).hexdigest()}",
+            "raw": raw[:_CHUNK_BYTES],
+            "receivedAt": to_text(self._now()),
+            "expiresAt": self._expiry(),
+        }
+
+    def _expiry(self) -> int:
+        return int((self._now() + self._ledger.retention).timestamp())
+
+
+def _entry(kind: str, row: DeliveryReport | LogEntry) -> str:
+    """Write the sort key, under which a repeat of a row meets the first."""
+    channel = (row.channel or "-")[:_LONGEST_ENTRY_PART]
+    done_at = to_text(row.done_at) if row.done_at else "-"
+    return f"{kind}#{channel}#{row.status.id}#{done_at}"
+
+
+def last_step_of(item: Item) -> str | None:
+    """Tell the channel of the last step of a message's flow; None when the flow is unknown."""
+    steps = item.get("steps")
+    return str(steps[-1]) if steps else None
+
+
+def _read(entry: object) -> DeliveryReport | None:
+    """Read a report, unless its key would be none, or it holds what UTF-8 cannot carry."""
+    try:
+        report = DeliveryReport.model_validate(entry)
+        json.dumps(entry, default=float, ensure_ascii=False).encode()
+    except (ValidationError, UnicodeEncodeError):
+        return None
+    return report if _is_key(report.message_id) else None
+
+
+def _message_id(entry: object) -> str:
+    """Find the message that an unreadable entry belongs to, if it says so."""
+    message_id = entry.get("messageId") if isinstance(entry, dict) else None
+    return message_id if isinstance(message_id, str) and _is_key(message_id) else UNREADABLE_ID
+
+
+def _is_key(message_id: str) -> bool:
+    """Tell whether the table can hold this id."""
+    try:
+        return 0 < len(message_id.encode()) <= _LONGEST_KEY_BYTES
+    except UnicodeEncodeError:
+        return False

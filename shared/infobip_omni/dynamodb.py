@@ -1,0 +1,274 @@
+"""One DynamoDB table, spoken to in batches.
+
+Statements that DynamoDB throttles one by one inside an answer of 200 are repeated here; whole
+requests are repeated by botocore.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    ItemT = TypeVar("ItemT")
+    AnswerT = TypeVar("AnswerT")
+
+Item = dict[str, Any]
+#: An item as the wire has it: each value under its type.
+WireItem = dict[str, dict[str, Any]]
+
+#: DynamoDB's limits for one call.
+_STATEMENTS_PER_CALL = 25
+_WRITES_PER_CALL = 25
+_READS_PER_CALL = 100
+_CONCURRENT_CALLS = 8
+_ROUNDS = 6
+_FIRST_PAUSE_SECONDS = 0.05
+_TRANSIENT = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class TableUnavailableError(Exception):
+    """DynamoDB did not do it, or did not say so: a write may or may not have happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One PartiQL statement and its parameters."""
+
+    text: str
+    parameters: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one statement."""
+
+    #: None when it was executed, else DynamoDB's code, like ``DuplicateItem``.
+    error: str | None = None
+    #: The item as it is, where a condition has failed.
+    item: Item = field(default_factory=dict)
+
+    @property
+    def transient(self) -> bool:
+        """Whether the statement failed for now, and perhaps only seemingly."""
+        return self.error in _TRANSIENT
+
+
+class Table:
+    """A table whose keys are `messageId` and `entry`. Usable from several threads."""
+
+    def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
+        self.name = name
+        self._client = client or boto3.client(
+            "dynamodb",
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                max_pool_connections=2 * _CONCURRENT_CALLS,
+                # Every call is built here from checked values; checking again costs a third.
+                parameter_validation=False,
+                retries={"mode": "standard", "max_attempts": 4},
+            ),
+        )
+        self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="dynamodb")
+
+    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Execute independent statements, none of which names the item of another.
+
+        Returns:
+            An answer for each, in order. A transient error has outlasted all repeats.
+        """
+        answers = [Answer("ThrottlingError")] * len(statements)
+        left = list(range(len(statements)))
+        for pause in _pauses():
+            time.sleep(pause)
+            batches = list(_batches(left, _STATEMENTS_PER_CALL))
+            calls = ([statements[index] for index in batch] for batch in batches)
+            for batch, results in zip(batches, self._each(self._execute_batch, calls), strict=True):
+                for index, answer in zip(batch, results, strict=True):
+                    answers[index] = answer
+            left = [index for index in left if answers[index].transient]
+            if not left:
+                break
+        return answers
+
+    def put_all(self, items: Iterable[Item]) -> None:
+        """Write items over whatever is there; of several with one key, the last counts.
+
+        Raises:
+            TableUnavailableError: Some of the items were not written.
+        """
+        by_key = {(item["messageId"], item["entry"]): item for item in items}
+        left = [{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()]
+        for pause in _pauses():
+            if not left:
+                return
+            time.sleep(pause)
+            batches = list(_batches(left, _WRITES_PER_CALL))
+            left = [one for rest in self._each(self._write_batch, batches) for one in rest]
+        if left:
+            message = f"{len(left)} of {len(by_key)} items were not written"
+            raise TableUnavailableError(message)
+
+    def get_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
+        """Read items consistently, by message id and entry; missing ones are left out.
+
+        Raises:
+            TableUnavailableError: Some of the items could not be read.
+        """
+        left = [
+            {"messageId": {"S": message_id}, "entry": {"S": entry}}
+            for message_id, entry in dict.fromkeys(keys)
+        ]
+        found: dict[tuple[str, str], Item] = {}
+        for pause in _pauses():
+            if not left:
+                return found
+            time.sleep(pause)
+            batches = list(_batches(left, _READS_PER_CALL))
+            left = []
+            for items, rest in self._each(self._read_batch, batches):
+                found |= {(item["messageId"], item["entry"]): item for item in items}
+                left += rest
+        if left:
+            message = f"{len(left)} items were not read"
+            raise TableUnavailableError(message)
+        return found
+
+    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:  # noqa: ANN401
+        """Read the items that a key condition names, page after page, in the order of the key.
+
+        Args:
+            condition: A KeyConditionExpression.
+            values: Its values, by name with colon.
+            options: Further parameters of DynamoDB's Query.
+
+        Raises:
+            TableUnavailableError: A page could not be read.
+        """
+        arguments = {
+            "TableName": self.name,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": to_wire(values),
+        } | options
+        while True:
+            answer = _attempt(lambda: self._client.query(**arguments))
+            yield from map(from_wire, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def delete(self, message_id: str, entry: str) -> None:
+        """Delete one item.
+
+        Raises:
+            TableUnavailableError: It may still be there.
+        """
+        key = {"messageId": {"S": message_id}, "entry": {"S": entry}}
+        _attempt(lambda: self._client.delete_item(TableName=self.name, Key=key))
+
+    def _each(
+        self, call: Callable[[ItemT], AnswerT], batches: Iterable[ItemT]
+    ) -> Iterable[AnswerT]:
+        batches = list(batches)
+        # A thread for a single call would only cost.
+        return [call(batches[0])] if len(batches) == 1 else self._pool.map(call, batches)
+
+    def _execute_batch(self, statements: Sequence[Statement]) -> list[Answer]:
+        request: list[Any] = [
+            {
+                "Statement": statement.text,
+                "Parameters": [_serialize(value) for value in statement.parameters],
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+            for statement in statements
+        ]
+        try:
+            answer = _attempt(lambda: self._client.batch_execute_statement(Statements=request))
+        except TableUnavailableError:
+            # Perhaps executed all the same: callers recognise their own writes.
+            return [Answer("InternalServerError")] * len(statements)
+        return [_answer(response) for response in answer["Responses"]]
+
+    def _write_batch(self, requests: Sequence[Any]) -> Sequence[Any]:
+        """Write a batch and return what DynamoDB has left over."""
+        answer = _attempt(lambda: self._client.batch_write_item(RequestItems={self.name: requests}))
+        left: list[Any] = answer.get("UnprocessedItems", {}).get(self.name, [])
+        return left
+
+    def _read_batch(self, keys: Sequence[Any]) -> tuple[list[Item], Sequence[Any]]:
+        """Read a batch; return the items, and the keys that DynamoDB has left over."""
+        request: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
+        answer = _attempt(lambda: self._client.batch_get_item(RequestItems=request))
+        items = [from_wire(item) for item in answer["Responses"].get(self.name, [])]
+        return items, answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+
+
+def to_wire(item: Mapping[str, object]) -> WireItem:
+    """Write each value under its type; members without a value are left out."""
+    wire: WireItem = {}
+    for name, value in item.items():
+        if value is not None:
+            wire[name] = dict(_serialize(value))
+    return wire
+
+
+def from_wire(item: Mapping[str, Any]) -> Item:
+    """Read what `to_wire` has written; numbers are Decimal."""
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _answer(response: Any) -> Answer:  # noqa: ANN401 (one of botocore's nested shapes)
+    error = response.get("Error")
+    if error is None:
+        return Answer()
+    return Answer(error["Code"], from_wire(error.get("Item", {})))
+
+
+def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
+    try:
+        return call()
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        # The service's own text may quote a key, and so a caller's id.
+        message = f"DynamoDB answered {code}"
+        raise TableUnavailableError(message) from None
+    except BotoCoreError as error:
+        message = f"DynamoDB was not reached: {type(error).__name__}"
+        raise TableUnavailableError(message) from None
+
+
+def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the seconds to wait before each round: none, then doubling ones with jitter."""
+    yield 0.0
+    for number in range(_ROUNDS - 1):
+        yield _FIRST_PAUSE_SECONDS * 2**number * random.uniform(0.75, 1)  # noqa: S311 (no secret)

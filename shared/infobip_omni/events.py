@@ -1,0 +1,211 @@
+"""What upstream apps put on the send queue, and what is wrong with it when it cannot be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import Field, StrictStr, ValidationError
+
+from infobip_omni.api.models import (
+    CONTENT_MEMBERS,
+    Destination,
+    MessageContent,
+    Recipient,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from infobip_omni.api.models import Channel
+
+OnUnknown = Literal["never-duplicate", "must-arrive"]
+
+MOST_DESTINATIONS = 500
+LONGEST_SEND_DELAY = timedelta(days=180)
+_LONGEST_FIELD = 200
+#: What tells destinations of one event apart, or is not part of what the recipient gets.
+_NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
+#: Anything in a field's name that may be a phone number.
+_LONG_NUMBER = re.compile(r"\d{5,}")
+
+
+class InvalidEventError(ValueError):
+    """An event breaks a rule; names the field and the rule, never the value."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+    @classmethod
+    def from_validation(cls, error: ValidationError) -> Self:
+        """Tell the first of the problems that pydantic has found."""
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return cls(_field_name(problem["loc"]), problem["msg"])
+
+
+class SendEventBody(MessageContent):
+    """The body of a send event: Infobip's advanced body, and our conveniences."""
+
+    #: A name or slug from the scenario registry, instead of `scenario_key`.
+    scenario: Annotated[StrictStr, Field(min_length=1)] | None = None
+    #: With `message_id`: instead of a list of one destination.
+    to: Recipient | None = Field(default=None, repr=False)
+    message_id: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    destinations: (
+        Annotated[list[Destination], Field(min_length=1, max_length=MOST_DESTINATIONS)] | None
+    ) = Field(default=None, repr=False)
+    #: What becomes of a message whose outcome even the logs do not know.
+    on_unknown: OnUnknown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One destination of an event: what the ledger knows as one message."""
+
+    message_id: str
+    recipient: Recipient
+    #: SHA-256 of the canonical JSON that the caller wrote for this destination.
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """A send event that has passed every check that needs no scenario."""
+
+    body: SendEventBody
+    messages: tuple[Message, ...]
+    #: Events with the same key can go to Infobip as one request.
+    content_key: str
+
+    @classmethod
+    def parse(cls, body: str, record_id: str, now: datetime) -> Self:
+        """Read the body of an SQS message.
+
+        Args:
+            body: JSON text.
+            record_id: The SQS message id under which the body was first queued; ids of
+                destinations without one derive from it, so that a repeat derives the same.
+            now: The time, against which `sendAt` is held.
+
+        Raises:
+            InvalidEventError: The body breaks a rule.
+        """
+        written = _read_object(body)
+        try:
+            parsed = SendEventBody.model_validate(written)
+        except ValidationError as error:
+            raise InvalidEventError.from_validation(error) from None
+        except RecursionError:
+            raise InvalidEventError("body", "must not be nested so deeply") from None
+        _check(parsed, now)
+        content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
+        messages = tuple(
+            Message(
+                message_id=destination.message_id or f"{record_id}-{position}",
+                recipient=destination.to,
+                content_hash=_sha256(_canonical(content | {"to": to})),
+            )
+            for position, (destination, to) in enumerate(_destinations(parsed, written))
+        )
+        _check_message_ids(messages)
+        return cls(parsed, messages, _canonical(content | {"bulkId": parsed.bulk_id}))
+
+    def validity(self) -> timedelta:
+        """Tell how long all the steps together may take."""
+        contents = self.body.contents().values()
+        return sum(
+            (content.validity() or content.longest_validity for content in contents), timedelta()
+        )
+
+    def check_flow(self, channels: Iterable[Channel]) -> None:
+        """Hold the contents against the steps of the scenario.
+
+        Raises:
+            InvalidEventError: A step has no content, or a content no step.
+        """
+        given = set(self.body.contents())
+        steps = set(channels)
+        for channel in sorted(steps - given):
+            member = CONTENT_MEMBERS[channel]
+            raise InvalidEventError(member, f"is required: the scenario has a step for {channel}")
+        for channel in sorted(given - steps):
+            member = CONTENT_MEMBERS[channel]
+            raise InvalidEventError(member, f"no step of the scenario is for {channel}")
+
+
+def _read_object(body: str) -> dict[str, Any]:
+    try:
+        written = json.loads(body, parse_constant=_refuse_constant)
+        # A lone surrogate passes as JSON, yet no UTF-8 can carry it.
+        json.dumps(written, ensure_ascii=False).encode()
+    except RecursionError:
+        raise InvalidEventError("body", "must not be nested so deeply") from None
+    except ValueError:
+        raise InvalidEventError("body", "must be JSON in UTF-8") from None
+    if not isinstance(written, dict):
+        raise InvalidEventError("body", "must be a JSON object")
+    return written
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    # Python reads NaN and Infinity, which JSON does not have.
+    raise ValueError
+
+
+def _check(body: SendEventBody, now: datetime) -> None:
+    """Hold the fields of an event against each other."""
+    if body.scenario is not None and body.scenario_key is not None:
+        raise InvalidEventError("scenarioKey", "must not be given together with scenario")
+    if body.to is None and body.destinations is None:
+        raise InvalidEventError("destinations", "is required, or to for a single recipient")
+    if body.to is not None and body.destinations is not None:
+        raise InvalidEventError("to", "must not be given together with destinations")
+    if body.message_id is not None and body.to is None:
+        raise InvalidEventError("messageId", "goes with to; destinations have their own")
+    if not body.contents():
+        raise InvalidEventError("body", "must hold the content of at least one channel")
+    if body.send_at is not None and body.send_at > now + LONGEST_SEND_DELAY:
+        raise InvalidEventError("sendAt", f"must be within {LONGEST_SEND_DELAY.days} days")
+
+
+def _check_message_ids(messages: tuple[Message, ...]) -> None:
+    counts = Counter(message.message_id for message in messages)
+    for position, message in enumerate(messages):
+        if counts[message.message_id] > 1:
+            field = f"destinations[{position}].messageId"
+            raise InvalidEventError(field, "must not be repeated within one event")
+
+
+def _destinations(
+    body: SendEventBody, written: dict[str, Any]
+) -> Iterator[tuple[Destination, object]]:
+    """Pair each destination with its recipient as the caller wrote it."""
+    if body.to is not None:
+        yield Destination(message_id=body.message_id, to=body.to), written["to"]
+    for destination, entry in zip(
+        body.destinations or (), written.get("destinations") or (), strict=True
+    ):
+        yield destination, entry["to"]
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _field_name(location: tuple[int | str, ...]) -> str:
+    """Write a location like ``destinations[0].to.phoneNumber``."""
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    name = name.removeprefix(".") or "body"
+    return _LONG_NUMBER.sub("#", name.encode(errors="replace").decode())[:_LONGEST_FIELD]

@@ -1,0 +1,176 @@
+"""The send queue: its records, when they come round again, and where those go that never will."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+#: The queue keeps records for ten days; a day before, they are saved from it.
+OLDEST_RECORD = timedelta(days=9)
+FIRST_DELAY = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(minutes=30)
+#: SQS lets a record be invisible for 12 hours from when it was received.
+_LONGEST_INVISIBILITY = timedelta(hours=11)
+_ENTRIES_PER_CALL = 10
+_ORIGINAL_ID = "originalMessageId"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record went to the dead-letter queue."""
+
+    INVALID = "INVALID"  #: the event breaks a rule
+    CONFLICT = "CONFLICT"  #: a message id was used before with other content
+    OUTAGE = "OUTAGE"  #: it could not be sent before the queue would have dropped it
+    QUARANTINED = "QUARANTINED"  #: nobody knows whether a message was sent; an operator decides
+
+
+class QueueUnavailableError(Exception):
+    """SQS did not do it, or did not say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the send queue, as it was received."""
+
+    sqs_id: str
+    #: The id under which the content was first queued; it outlives dead-letter queue and redrive.
+    original_id: str
+    receipt_handle: str
+    body: str
+    sent_at: datetime
+    receive_count: int
+
+    @classmethod
+    def received(cls, record: SQSRecord) -> Self:
+        """Read a record of a Lambda event."""
+        original = record.message_attributes.get(_ORIGINAL_ID)
+        written = original and original.string_value
+        return cls(
+            sqs_id=record.message_id,
+            original_id=written or record.message_id,
+            receipt_handle=record.receipt_handle,
+            body=record.body,
+            sent_at=datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC),
+            receive_count=int(record.attributes.approximate_receive_count),
+        )
+
+    def is_about_to_be_dropped(self, now: datetime) -> bool:
+        """Tell whether the queue will not keep the record for much longer."""
+        return now - self.sent_at >= OLDEST_RECORD
+
+
+class SendQueue:
+    """The send queue and its dead-letter queue."""
+
+    def __init__(self, url: str, dead_letter_url: str, client: SQSClient | None = None) -> None:
+        self._url = url
+        self._dead_letter_url = dead_letter_url
+        self._client = client or boto3.client(
+            "sqs",
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                retries={"mode": "standard", "max_attempts": 4},
+            ),
+        )
+
+    def postpone(self, records: Iterable[tuple[Record, timedelta]]) -> int:
+        """Hide records that go back to the queue.
+
+        A record that this fails for comes back when its visibility timeout ends: later than
+        asked for, which harms nothing.
+
+        Returns:
+            For how many records it has failed.
+        """
+        failures = 0
+        iterator = iter(records)
+        while batch := list(islice(iterator, _ENTRIES_PER_CALL)):
+            failures += self._hide(batch)
+        return failures
+
+    def dead_letter(
+        self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
+    ) -> None:
+        """Put a record's body into the dead-letter queue, and say why it stands there.
+
+        Args:
+            record: The record; the caller acknowledges it afterwards.
+            reason: Why.
+            field: The field that breaks a rule, if one does.
+            rule: The rule.
+
+        Raises:
+            QueueUnavailableError: It may not be there: the record must stay in the send queue.
+        """
+        words = {"reason": reason, "field": field, "rule": rule, _ORIGINAL_ID: record.original_id}
+        attributes: dict[str, MessageAttributeValueTypeDef] = {
+            name: {"DataType": "String", "StringValue": _printable(text)}
+            for name, text in words.items()
+            if text
+        }
+        try:
+            self._client.send_message(
+                QueueUrl=self._dead_letter_url,
+                MessageBody=record.body,
+                MessageAttributes=attributes,
+            )
+        except (ClientError, BotoCoreError) as error:
+            # The cause may quote the body.
+            raise QueueUnavailableError(f"SQS did not take it: {type(error).__name__}") from None
+
+    def _hide(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
+        entries: list[Any] = [
+            {
+                "Id": str(number),
+                "ReceiptHandle": record.receipt_handle,
+                "VisibilityTimeout": _seconds(delay),
+            }
+            for number, (record, delay) in enumerate(batch)
+        ]
+        try:
+            answer = self._client.change_message_visibility_batch(
+                QueueUrl=self._url, Entries=entries
+            )
+        except (ClientError, BotoCoreError):
+            return len(batch)
+        return len(answer.get("Failed", []))
+
+
+def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
+    """Tell how long a record waits before it is tried again.
+
+    The delay doubles with every receive, from 5 seconds up to 30 minutes, less up to a quarter
+    of it by chance; where Infobip asks for more, it gets that. So a record that is tried for nine
+    days is received some 600 times, far below the queue's `maxReceiveCount`.
+    """
+    exponent = min(max(receive_count - 1, 0), 16)
+    delay = min(FIRST_DELAY * float(2**exponent), LONGEST_DELAY)
+    delay *= random.uniform(0.75, 1)  # noqa: S311 (spreads load, keeps no secret)
+    return max(delay, timedelta(seconds=retry_after_seconds or 0))
+
+
+def _seconds(delay: timedelta) -> int:
+    delay = min(max(delay, timedelta(seconds=1)), _LONGEST_INVISIBILITY)
+    return math.ceil(delay.total_seconds())
+
+
+def _printable(text: str) -> str:
+    """Leave out what SQS does not take in an attribute."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,220 @@
+"""The emulator lets functions do what AWS would, and nothing more; and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.local_world.aws_emulator import (
+    ACCESS_KEY_ID,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    AwsEmulator,
+    statement_check,
+)
+from tests.local_world.world import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TABLE = "messages"
+TABLE_ARN = f"arn:aws:dynamodb:{REGION}:000000000000:table/{TABLE}"
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:000000000000:queue"
+INSERT = "INSERT INTO \"messages\" VALUE {'id': 'a'}"
+UPDATE = "UPDATE \"messages\" SET state = 'B' WHERE id = 'a'"
+NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[AwsEmulator]:
+    """Run the emulator, with a table and a queue in it."""
+    with AwsEmulator() as running:
+        client(running, "dynamodb").create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        client(running, "sqs").create_queue(QueueName="queue")
+        yield running
+
+
+@pytest.fixture
+def allowed(emulator: AwsEmulator) -> Callable[..., Any]:
+    """Make clients of a role that may do just what is named."""
+
+    def make(service: str, resource: str, *actions: str) -> Any:  # noqa: ANN401 (any client)
+        iam = client(emulator, "iam")
+        name = f"role-{next(NUMBERS)}"
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))
+        permission = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+        iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=document(permission))
+        session = client(emulator, "sts").assume_role(
+            RoleArn=role["Role"]["Arn"], RoleSessionName="test"
+        )
+        keys = session["Credentials"]
+        return client(
+            emulator,
+            service,
+            (keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]),
+        )
+
+    return make
+
+
+def client(
+    emulator: AwsEmulator,
+    service: Any,  # noqa: ANN401 (the stubs list every service)
+    keys: tuple[str, str, str | None] = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, None),
+) -> Any:  # noqa: ANN401 (any client)
+    """Make a client of the emulator, by default as the root user of its account."""
+    session = boto3.Session(*keys, REGION)
+    return session.client(service, endpoint_url=emulator.url, config=Config(proxies={}))
+
+
+def document(*statements: object) -> str:
+    """Write a policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def execute(dynamodb: Any, *statements: str) -> Any:  # noqa: ANN401 (any client, any answer)
+    """Execute PartiQL statements as one batch."""
+    return dynamodb.batch_execute_statement(Statements=[{"Statement": s} for s in statements])
+
+
+@pytest.mark.parametrize(
+    ("statement", "action", "resource"),
+    [
+        ("INSERT INTO \"t\" VALUE {'id': ?}", "PartiQLInsert", "table/t"),
+        ("insert into t value {'id': ?}", "PartiQLInsert", "table/t"),
+        ('UPDATE "a.b-c_d" SET x = ? WHERE id = ?', "PartiQLUpdate", "table/a.b-c_d"),
+        ('DELETE FROM "t" WHERE id = ?', "PartiQLDelete", "table/t"),
+        ('SELECT * FROM "t" WHERE id = ?', "PartiQLSelect", "table/t"),
+        ('SELECT id, x\n  FROM "t"."i" WHERE x = ?', "PartiQLSelect", "table/t/index/i"),
+    ],
+)
+def test_a_statement_is_authorized_by_its_verb_and_table(
+    statement: str, action: str, resource: str
+) -> None:
+    """Each verb of PartiQL has its own action, and the table or index is its resource."""
+    assert statement_check(statement, REGION, "1") == (
+        f"dynamodb:{action}",
+        f"arn:aws:dynamodb:{REGION}:1:{resource}",
+    )
+
+
+def test_a_statement_that_cannot_be_read_is_authorized_by_no_policy() -> None:
+    """What is not understood is refused."""
+    assert statement_check("DROP TABLE t", REGION, "1") == ("dynamodb:PartiQL", "*")
+
+
+def test_a_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[..., Any]) -> None:
+    """No permission beside the one that AWS asks for is needed."""
+    dynamodb = allowed("dynamodb", TABLE_ARN, "dynamodb:PartiQLInsert")
+
+    assert "Error" not in execute(dynamodb, INSERT)["Responses"][0]
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        ("dynamodb:PartiQLUpdate",),
+        ("dynamodb:PutItem", "dynamodb:UpdateItem"),
+        ("dynamodb:BatchExecuteStatement",),
+    ],
+)
+def test_a_role_without_the_partiql_action_is_refused(
+    allowed: Callable[..., Any], actions: tuple[str, ...]
+) -> None:
+    """Neither another verb, nor the action for single items, nor the name of the call will do."""
+    dynamodb = allowed("dynamodb", TABLE_ARN, *actions)
+
+    with pytest.raises(ClientError, match=r"AccessDenied.*PartiQLInsert"):
+        execute(dynamodb, INSERT)
+
+
+def test_one_statement_without_permission_has_the_batch_refused(
+    allowed: Callable[..., Any],
+) -> None:
+    """Every statement of a batch is looked at."""
+    dynamodb = allowed("dynamodb", TABLE_ARN, "dynamodb:PartiQLInsert")
+
+    with pytest.raises(ClientError, match=r"AccessDenied.*PartiQLUpdate"):
+        execute(dynamodb, INSERT, UPDATE)
+
+
+def test_a_permission_on_another_table_does_not_count(allowed: Callable[..., Any]) -> None:
+    """The table of the statement is what the permission has to name."""
+    dynamodb = allowed("dynamodb", f"{TABLE_ARN}-other", "dynamodb:PartiQLInsert")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        execute(dynamodb, INSERT)
+
+
+def test_a_batch_of_messages_is_authorized_as_its_messages_are(
+    emulator: AwsEmulator, allowed: Callable[..., Any]
+) -> None:
+    """AWS knows no action of its own for batches."""
+    sender = allowed("sqs", QUEUE_ARN, "sqs:SendMessage")
+    reader = allowed("sqs", QUEUE_ARN, "sqs:ReceiveMessage")
+    url = client(emulator, "sqs").get_queue_url(QueueName="queue")["QueueUrl"]
+    batch = {"QueueUrl": url, "Entries": [{"Id": "1", "MessageBody": "x"}]}
+
+    assert "Successful" in sender.send_message_batch(**batch)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        reader.send_message_batch(**batch)
+
+
+def test_stopping_leaves_no_process_and_no_file() -> None:
+    """After a run the machine is as it was."""
+    with AwsEmulator() as emulator:
+        group, directory = emulator.process_group, emulator.directory
+        assert directory.is_dir()
+
+    assert not directory.exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+
+
+def test_a_parent_that_is_killed_takes_the_emulator_with_it() -> None:
+    """Not even a parent without a chance to tidy up leaves anything behind."""
+    script = (
+        "from tests.local_world.aws_emulator import AwsEmulator\n"
+        "with AwsEmulator() as e:\n"
+        "    print(e.process_group, e.directory, flush=True)\n"
+        "    input()\n"
+    )
+    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        group, directory = parent.stdout.readline().split()
+        parent.send_signal(signal.SIGKILL)
+
+    wait_until(lambda: _is_gone(int(group)), 10, "the emulator ends")
+    wait_until(lambda: not Path(directory).exists(), 10, "its files are removed")
+
+
+def _is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -1,0 +1,244 @@
+"""The registry on SSM and its fake keep the same promises.
+
+moto stands in for SSM; what only SSM can do wrong is tested on the real registry alone.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.client
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from infobip_omni.api.models import Channel, ScenarioStep
+from infobip_omni.events import InvalidEventError
+from infobip_omni.scenario_registry import (
+    RegisteredScenario,
+    ScenarioRegistry,
+    ScenarioRegistryUnavailableError,
+    SlugTakenError,
+)
+from tests.fakes import PREFIX, FakeScenarioRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ssm import SSMClient
+
+FLOW = (
+    ScenarioStep(sender="acme-app", channel=Channel.PUSH),
+    ScenarioStep(sender="Acme", channel=Channel.SMS),
+)
+PARAMETER = PREFIX + "order-updates"
+
+
+def entry(name: str = "Order updates", key: str = "key-1") -> RegisteredScenario:
+    """Make an entry."""
+    return RegisteredScenario(key=key, name=name, flow=FLOW, default=False)
+
+
+@pytest.fixture
+def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SSMClient]:
+    """Return an empty SSM."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield boto3.client("ssm")
+
+
+@pytest.fixture
+def real(ssm: SSMClient) -> ScenarioRegistry:  # noqa: ARG001 (must be there first)
+    """Return the registry on SSM."""
+    return ScenarioRegistry(PREFIX)
+
+
+@pytest.fixture(params=["real", "fake"])
+def registry(request: pytest.FixtureRequest) -> ScenarioRegistry:
+    """Return an empty registry, the real one and then its fake."""
+    if request.param == "fake":
+        return FakeScenarioRegistry()
+    registry: ScenarioRegistry = request.getfixturevalue("real")
+    return registry
+
+
+# --- Both ----------------------------------------------------------------------------------
+
+
+def test_registered_scenario_is_found_by_name_and_slug(registry: ScenarioRegistry) -> None:
+    """Senders may use either."""
+    assert registry.register(entry()) == entry()
+
+    assert registry.find("Order updates") == entry()
+    assert registry.find("order-updates") == entry()
+    assert registry.current("Order updates") == entry()
+
+
+@pytest.mark.parametrize("name", ["otp", "ORDER UPDATES", "Order updates!", "order updates", "Ω"])
+def test_unknown_name_is_not_found(registry: ScenarioRegistry, name: str) -> None:
+    """A name that only shares the slug is somebody else's."""
+    registry.register(entry())
+
+    assert registry.find(name) is None
+
+
+def test_unregistered_scenario_is_absent(registry: ScenarioRegistry) -> None:
+    """An empty registry knows nothing, and what comes later is found at once."""
+    assert registry.find("Order updates") is None
+    assert registry.current("Order updates") is None
+
+    registry.register(entry())
+
+    assert registry.find("Order updates") == entry()
+
+
+def test_loser_of_a_race_gets_the_winners_entry(registry: ScenarioRegistry) -> None:
+    """Registering never overwrites."""
+    registry.register(entry())
+
+    assert registry.register(entry(key="key-2")) == entry()
+    assert registry.find("order-updates") == entry()
+
+
+def test_registering_the_same_again_is_harmless(registry: ScenarioRegistry) -> None:
+    """A repeated call, whose first answer was lost, meets its own entry."""
+    registry.register(entry())
+
+    assert registry.register(entry()) == entry()
+
+
+def test_replaced_entry_is_found(registry: ScenarioRegistry) -> None:
+    """An update counts at once where it was made."""
+    registry.register(entry())
+    registry.find("order-updates")
+    changed = entry().model_copy(update={"flow": FLOW[1:], "default": True})
+
+    registry.replace(changed)
+
+    assert registry.find("order-updates") == changed
+    assert registry.current("Order updates") == changed
+
+
+def test_two_names_with_one_slug_are_an_error(registry: ScenarioRegistry) -> None:
+    """Nothing is overwritten, and the error says whose the slug is."""
+    registry.register(entry())
+
+    for attempt in (registry.current, lambda name: registry.register(entry(name))):
+        with pytest.raises(SlugTakenError, match="'Order updates'"):
+            attempt("order-updates")
+    assert registry.find("order-updates") == entry()
+
+
+def test_name_without_a_slug_is_an_error(registry: ScenarioRegistry) -> None:
+    """It cannot be registered, so it is refused wherever it would be."""
+    with pytest.raises(InvalidEventError, match=r"^name: "):
+        registry.current("Ω")
+
+
+# --- Only on SSM ---------------------------------------------------------------------------
+
+
+def test_entry_is_a_plain_string_of_json(real: ScenarioRegistry, ssm: SSMClient) -> None:
+    """People and other deployments read it under the documented name."""
+    real.register(entry())
+
+    parameter = ssm.get_parameter(Name=PARAMETER)["Parameter"]
+    assert parameter["Type"] == "String"
+    assert json.loads(parameter["Value"]) == {
+        "key": "key-1",
+        "name": "Order updates",
+        "flow": [{"from": "acme-app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
+        "default": False,
+    }
+
+
+def test_senders_read_once_in_five_minutes(real: ScenarioRegistry, ssm: SSMClient) -> None:
+    """A change made elsewhere is seen by those who ask for the current entry, by others later."""
+    real.register(entry())
+    real.find("order-updates")
+    changed = entry(key="key-2")
+    ssm.put_parameter(Name=PARAMETER, Value=changed.to_json(), Overwrite=True)
+
+    assert real.find("order-updates") == entry()
+    assert real.current("Order updates") == changed
+    assert real.find("order-updates") == changed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "canary",
+        "[]",
+        '{"name": "Order updates"}',
+        '{"key": "", "name": "Order updates", "flow": [{"channel": "SMS"}], "default": false}',
+        '{"key": "k", "name": "Order updates", "flow": [{"channel": "CANARY"}], "default": false}',
+        '{"key": "k", "name": "Order updates", "flow": [], "default": false}',
+    ],
+)
+def test_unreadable_entry_is_named_and_not_cached(
+    real: ScenarioRegistry, ssm: SSMClient, value: str
+) -> None:
+    """Whoever has spoilt it learns which parameter it is, and mends it with immediate effect."""
+    ssm.put_parameter(Name=PARAMETER, Value=value, Type="String")
+
+    for look in (real.find, real.current):
+        with pytest.raises(ScenarioRegistryUnavailableError, match=PARAMETER) as caught:
+            look("Order updates")
+        assert "canary" not in str(caught.value).lower()
+
+    ssm.put_parameter(Name=PARAMETER, Value=entry().to_json(), Overwrite=True)
+    assert real.find("Order updates") == entry()
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+def test_failing_ssm_means_try_again(
+    real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Neither reading nor writing takes a failure for an absent or a present entry."""
+
+    def fail(_client: object, operation: str, _arguments: dict[str, Any]) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", fail)
+
+    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+        real.find("order-updates")
+    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+        real.current("Order updates")
+    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+        real.register(entry())
+    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+        real.replace(entry())
+
+
+def test_entry_that_exists_and_cannot_be_read_yet_means_try_again(
+    real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSM's reads may lag behind its writes; that must not pass for having registered."""
+    real.register(entry())
+    monkeypatch.setattr(real, "current", lambda _: None)
+
+    with pytest.raises(ScenarioRegistryUnavailableError, match="exists"):
+        real.register(entry(key="key-2"))
+
+
+def test_threads_share_one_read(real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of one batch that name the same scenario cost one call of SSM."""
+    real.register(entry())
+    calls: list[str] = []
+    call = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def counting(client: object, operation: str, arguments: dict[str, Any]) -> object:
+        calls.append(operation)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counting)
+
+    with ThreadPoolExecutor(10) as threads:
+        found = list(threads.map(real.find, ["order-updates"] * 10))
+
+    assert found == [entry()] * 10
+    assert calls == ["GetParameter"]

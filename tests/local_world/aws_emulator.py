@@ -1,0 +1,235 @@
+"""AWS on this machine: ministack, with IAM enforced, in a process group of its own.
+
+This module is both sides: `AwsEmulator` starts the process, and the process runs `main`, which
+corrects what ministack sees otherwise than AWS before it serves:
+
+- A batch of SQS is authorized by the action for a single message, and a PartiQL statement by the
+  action for its verb, on its table. ministack asks for actions that AWS does not know, such as
+  `dynamodb:BatchExecuteStatement` on `*`.
+- Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
+- `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
+- Functions run on an interpreter of their own, that sees no package of the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+#: The emulator's account; whoever signs with these keys is its root user.
+ACCESS_KEY_ID = SECRET_ACCESS_KEY = "test"  # noqa: S105 (known to everybody)
+#: What functions run on: a virtual environment that holds what Lambda's runtime brings.
+FUNCTIONS_PYTHON = ROOT / ".venv-functions/bin/python"
+_SECONDS_TO_START = 30
+_STATEMENT = re.compile(
+    r"""\s*(?P<verb>INSERT\s+INTO|UPDATE|DELETE\s+FROM|SELECT\s.+?\sFROM)
+        \s+(?P<table>"[^"]+"|[\w-]+)(?:\.(?P<index>"[^"]+"|[\w-]+))?(?:\s|$)""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+class AwsEmulator:
+    """A running emulator; leaving the context ends it and all that it started.
+
+    It also ends when this process dies, however it dies, because that closes its standard input.
+    """
+
+    def __init__(self, *, functions_python: Path = FUNCTIONS_PYTHON) -> None:
+        self.functions_python = functions_python
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = Path()
+
+    @property
+    def process_group(self) -> int:
+        """The group to start other processes in that are to end with the emulator."""
+        return self._running().pid
+
+    @property
+    def directory(self) -> Path:
+        """A directory that goes away with the emulator."""
+        return self._directory
+
+    def output(self) -> str:
+        """Return what the emulator has printed, what functions print included."""
+        return (self._directory / "output").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        """Start, and wait until it answers.
+
+        Raises:
+            RuntimeError: It ended, or did not answer in time; the text holds what it printed.
+        """
+        (ROOT / ".local").mkdir(exist_ok=True)
+        self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        with (self._directory / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.local_world.aws_emulator"],
+                cwd=ROOT,
+                env=self._environment(port),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self._stop()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the emulator was not started")
+        return self._process
+
+    def _environment(self, port: int) -> dict[str, str]:
+        """Make an environment that holds nothing of the caller's, above all no AWS account."""
+        directory = str(self._directory)
+        return {
+            "PATH": os.defpath,
+            "HOME": directory,
+            "TMPDIR": directory,
+            "STATE_DIR": directory,
+            "S3_DATA_DIR": directory,
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "AUTH": "true",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "FUNCTIONS_PYTHON": str(self.functions_python),
+            # Functions start from zips that bring bytecode along, as in Lambda.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _SECONDS_TO_START
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy would not reach this machine
+            while time.monotonic() < deadline and self._running().poll() is None:
+                try:
+                    if session.get(f"{self.url}/_ministack/health", timeout=5).ok:
+                        return
+                except requests.ConnectionError:
+                    time.sleep(0.02)
+        raise RuntimeError(f"the AWS emulator does not answer:\n{self.output()}")
+
+    def _stop(self) -> None:
+        process = self._running()
+        if process.stdin is not None:
+            process.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its state goes away with it
+        process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def statement_check(statement: str, region: str, account_id: str) -> tuple[str, str]:
+    """Tell the action and the resource that AWS authorizes a PartiQL statement by."""
+    found = _STATEMENT.match(statement)
+    if found is None:
+        return "dynamodb:PartiQL", "*"  # no policy names it: refused
+    verb = found["verb"].split()[0].capitalize()
+    resource = "/index/".join(name.strip('"') for name in found.group("table", "index") if name)
+    return f"dynamodb:PartiQL{verb}", f"arn:aws:dynamodb:{region}:{account_id}:table/{resource}"
+
+
+def _authorize_as_aws_does() -> None:
+    from ministack import app  # noqa: PLC0415 (reads its environment when it is imported)
+    from ministack.core import iam_actions  # noqa: PLC0415
+
+    action_of = iam_actions.extract_iam_action
+    checks_of = iam_actions.dynamodb_transaction_checks
+    pin_origin = app.pin_request_origin
+
+    def action(service: str, *request: Any) -> str | None:  # noqa: ANN401 (passed through)
+        found: str | None = action_of(service, *request)
+        return found.removesuffix("Batch") if found and service == "sqs" else found
+
+    def checks(iam_action: str, body: bytes, region: str, account_id: str) -> list[tuple[str, str]]:
+        if iam_action not in ("dynamodb:BatchExecuteStatement", "dynamodb:ExecuteStatement"):
+            found: list[tuple[str, str]] = checks_of(iam_action, body, region, account_id)
+            return found
+        request = json.loads(body)
+        statements = request.get("Statements", [request])
+        return [statement_check(each["Statement"], region, account_id) for each in statements]
+
+    iam_actions.extract_iam_action = action
+    iam_actions.dynamodb_transaction_checks = checks
+    app.pin_request_origin = lambda address, _: pin_origin(address, True)  # noqa: FBT003
+
+
+def _take_numbers_as_strings() -> None:
+    from ministack.services import lambda_svc  # noqa: PLC0415
+
+    concurrency_of = lambda_svc._sqs_esm_concurrency  # noqa: SLF001 (there is no other way in)
+
+    def concurrency(mapping: dict[str, Any], *rest: Any) -> int:  # noqa: ANN401 (passed through)
+        scaling = mapping.get("ScalingConfig") or {}
+        numbers = {name: int(value) for name, value in scaling.items()}
+        found: int = concurrency_of(mapping | {"ScalingConfig": numbers}, *rest)
+        return found
+
+    lambda_svc._sqs_esm_concurrency = concurrency  # noqa: SLF001
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent to close our standard input, then leave nothing behind."""
+    sys.stdin.read()
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    """Serve until the parent process ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.executable = os.environ.pop("FUNCTIONS_PYTHON")
+    _authorize_as_aws_does()
+    _take_numbers_as_strings()
+    from ministack.app import main as serve  # noqa: PLC0415
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()

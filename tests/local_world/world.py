@@ -1,0 +1,594 @@
+"""A whole deployment on this machine: the AWS emulator, the Infobip simulator, and template.yaml.
+
+`World` is what the end-to-end tests and the demo use; `python -m tests.local_world.world up`
+keeps one running for somebody who works on an app upstream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import boto3
+import requests
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
+
+from .aws_emulator import (
+    ACCESS_KEY_ID,
+    FUNCTIONS_PYTHON,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    AwsEmulator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+
+    ResultT = TypeVar("ResultT")
+
+Json = dict[str, Any]
+
+API_KEY = "local-key"
+STAGE = "local"
+STACK_NAME = "omni-local"
+_CODE_BUCKET = "omni-local-code"
+_TIMEOUT_SECONDS = 10
+#: Where `up` leaves word for `invoke`.
+_RUNNING = ROOT / ".local/running.json"
+
+
+class FunctionFailedError(Exception):
+    """A function that was invoked has raised; `answer` is what Lambda tells its caller."""
+
+    def __init__(self, function_name: str, answer: Json) -> None:
+        super().__init__(f"{function_name}: {answer.get('errorMessage', answer)}")
+        self.answer = answer
+
+
+class SimulatorControl:
+    """The control interface of the Infobip simulator; its `--help` tells what each part does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy would not reach this machine
+
+    def reset(self) -> None:
+        """Set everything back to the start."""
+        self._call("POST", "reset")
+
+    def change_settings(self, **members: object) -> Json:
+        """Change settings, such as `stepSeconds`, and return all."""
+        return self._call("PUT", "settings", members)
+
+    def change_credentials(self, **members: object) -> Json:
+        """Change which credentials are let in, and return all."""
+        return self._call("PUT", "credentials", members)
+
+    def rule_recipient(self, address: str, **outcomes: str) -> None:
+        """Rule how messages to a recipient fare: by channel, or `refuse`."""
+        self._call("PUT", f"recipients/{quote(address, safe='')}", outcomes)
+
+    def rule_channel(self, channel: str, outcome: str) -> None:
+        """Rule how messages fare on a channel."""
+        self._call("PUT", f"channels/{channel}", {"outcome": outcome})
+
+    def forget_channel_rule(self, channel: str) -> None:
+        """Let messages fare on a channel as they do by default."""
+        self._call("DELETE", f"channels/{channel}")
+
+    def add_fault(self, operation: str, kind: str, **members: object) -> str:
+        """Order a fault and return its id."""
+        fault = {"operation": operation, "kind": kind} | members
+        return str(self._call("POST", "faults", fault)["id"])
+
+    def clear_faults(self) -> None:
+        """Take back all faults."""
+        self._call("DELETE", "faults")
+
+    def advance_clock(self, seconds: float) -> None:
+        """Let time pass at Infobip, and nowhere else."""
+        self._call("POST", "clock", {"advanceSeconds": seconds})
+
+    def messages(self, *message_ids: str) -> list[Json]:
+        """Tell what truly became of these messages, or of all."""
+        query = "&".join(f"messageId={quote(each, safe='')}" for each in message_ids)
+        messages: list[Json] = self._call("GET", f"messages?{query}")["messages"]
+        return messages
+
+    def totals(self) -> Json:
+        """Count messages and requests."""
+        return self._call("GET", "totals")
+
+    def requests(self, operation: str) -> list[Json]:
+        """Return the last requests of an operation, oldest first."""
+        found: list[Json] = self._call("GET", f"requests?operation={operation}")["requests"]
+        return found
+
+    def _call(self, method: str, path: str, body: object = None) -> Json:
+        url = f"{self.url}/_control/{path}"
+        response = self._session.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
+        response.raise_for_status()
+        answer: Json = response.json()
+        return answer
+
+
+class World:
+    """The deployed application, with what it talks to; a context manager.
+
+    Args:
+        deploy: `fast` hands the template to the emulator by itself, `sam` goes the way that an
+            operator goes: `sam build` and `sam deploy`.
+        parameters: Template parameters that differ from their defaults.
+        simulator_options: Command line options of the simulator.
+        functions_python: The interpreter that functions run on.
+    """
+
+    def __init__(
+        self,
+        *,
+        deploy: Literal["fast", "sam"] = "fast",
+        parameters: Mapping[str, object] | None = None,
+        simulator_options: tuple[str, ...] = (),
+        functions_python: Path = FUNCTIONS_PYTHON,
+    ) -> None:
+        self._deploy = {"fast": self._deploy_fast, "sam": self._deploy_by_sam}[deploy]
+        self._parameters = {"Stage": STAGE} | {k: str(v) for k, v in (parameters or {}).items()}
+        self._simulator_options = simulator_options
+        self.emulator = AwsEmulator(functions_python=functions_python)
+        self.outputs: dict[str, str] = {}
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start both, create the credentials parameter, and deploy.
+
+        Raises:
+            RuntimeError: Something did not start or could not be deployed; the text holds why.
+        """
+        forget_aws_account()
+        with ExitStack() as exits:
+            exits.enter_context(self.emulator)
+            self.simulator = SimulatorControl(self._start_simulator())
+            self._parameters["InfobipBaseUrl"] = self.simulator.url
+            self.ssm.put_parameter(
+                Name=f"/omni/{self._parameters['Stage']}/infobip/credentials",
+                Value=json.dumps({"apiKey": API_KEY}),
+                Type="SecureString",
+            )
+            self._deploy()
+            self.outputs = self._stack_outputs()
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop everything; nothing is left but what was built."""
+        self._exits.close()
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """SQS of the emulator."""
+        return self._session.client("sqs", **self._client_options)
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB of the emulator."""
+        return self._session.client("dynamodb", **self._client_options)
+
+    @cached_property
+    def functions(self) -> LambdaClient:
+        """Lambda of the emulator."""
+        return self._session.client("lambda", **self._client_options)
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """SSM of the emulator."""
+        return self._session.client("ssm", **self._client_options)
+
+    @cached_property
+    def cloudwatch_logs(self) -> CloudWatchLogsClient:
+        """CloudWatch Logs of the emulator."""
+        return self._session.client("logs", **self._client_options)
+
+    @cached_property
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        """EventBridge Scheduler of the emulator."""
+        return self._session.client("scheduler", **self._client_options)
+
+    def invoke(self, output_name: str, event: object) -> Any:  # noqa: ANN401 (any JSON value)
+        """Invoke the function that an output of the template names, and return its answer.
+
+        Raises:
+            FunctionFailedError: The function raised.
+        """
+        function_name = self.outputs[output_name]
+        response = self.functions.invoke(FunctionName=function_name, Payload=json.dumps(event))
+        answer = json.loads(response["Payload"].read() or "null")
+        if "FunctionError" in response:
+            raise FunctionFailedError(function_name, answer)
+        return answer
+
+    def put_message(self, body: Json | str, **attributes: str) -> str:
+        """Put a record on the send queue, with message attributes; return SQS's message id."""
+        answer = self.sqs.send_message(
+            QueueUrl=self.outputs["SendQueueUrl"],
+            MessageBody=body if isinstance(body, str) else json.dumps(body),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        )
+        return answer["MessageId"]
+
+    def message(self, message_id: str) -> Json | None:
+        """Read the item that holds a message's state, or None when there is none."""
+        return next((i for i in self.entries(message_id) if i["entry"] == "MESSAGE"), None)
+
+    def entries(self, message_id: str) -> list[Json]:
+        """Read all items of a message: its state, its reports, its log rows."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.outputs["MessagesTableName"],
+            KeyConditionExpression="messageId = :id",
+            ExpressionAttributeValues={":id": {"S": message_id}},
+            ConsistentRead=True,
+        )
+        read = TypeDeserializer().deserialize
+        return [
+            {name: read(value) for name, value in item.items()}
+            for page in pages
+            for item in page["Items"]
+        ]
+
+    def dead_letters(self) -> list[Json]:
+        """Look at the records that were set aside: the `body` of each, and its `attributes`."""
+        found: dict[str, Json] = {}
+        while records := self.sqs.receive_message(
+            QueueUrl=self.outputs["SendDeadLetterQueueUrl"],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=0,
+        ).get("Messages"):
+            new = {record["MessageId"]: record for record in records}
+            if new.keys() <= found.keys():
+                break
+            for message_id, record in new.items():
+                attributes = record.get("MessageAttributes", {})
+                found[message_id] = {
+                    "body": record["Body"],
+                    "attributes": {name: a["StringValue"] for name, a in attributes.items()},
+                }
+        return list(found.values())
+
+    def waiting(self) -> int:
+        """Count the records on the send queue, those being worked on or put off included."""
+        names: Any = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        answer = self.sqs.get_queue_attributes(
+            QueueUrl=self.outputs["SendQueueUrl"], AttributeNames=names
+        )
+        return sum(int(value) for value in answer["Attributes"].values())
+
+    def logs(self) -> str:
+        """Return all that the functions have logged."""
+        groups = self.cloudwatch_logs.get_paginator("describe_log_groups").paginate()
+        events = self.cloudwatch_logs.get_paginator("filter_log_events")
+        return "\n".join(
+            event["message"]
+            for page in groups
+            for group in page["logGroups"]
+            for found in events.paginate(logGroupName=group["logGroupName"])
+            for event in found["events"]
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point AWS's tools and libraries to the emulator."""
+        return {
+            "AWS_ENDPOINT_URL": self.emulator.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+
+    @cached_property
+    def _client_options(self) -> Any:  # noqa: ANN401 (options of a client of any service)
+        config = Config(proxies={}, s3={"addressing_style": "path"})
+        return {"endpoint_url": self.emulator.url, "config": config}
+
+    @cached_property
+    def _cloudformation(self) -> CloudFormationClient:
+        return self._session.client("cloudformation", **self._client_options)
+
+    @cached_property
+    def _s3(self) -> S3Client:
+        return self._session.client("s3", **self._client_options)
+
+    def _start_simulator(self) -> str:
+        """Start the simulator in the emulator's process group and return its URL."""
+        process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+            [
+                *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
+                *("--port", "0", "--api-key", API_KEY),
+                *self._simulator_options,
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=self.emulator.process_group,
+        )
+        if process.stdout is None:
+            raise RuntimeError("the simulator has no standard output")
+        line = process.stdout.readline()
+        threading.Thread(target=_collect, args=(process, process.stdout), daemon=True).start()
+        if " ready on " not in line:
+            raise RuntimeError("the Infobip simulator did not start")
+        return line.split()[-1]
+
+    def _deploy_by_sam(self) -> None:
+        """Deploy with the commands of an operator, and with an environment of our own."""
+        environment = (
+            os.environ
+            | self.environment
+            | {
+                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+                "NO_PROXY": "127.0.0.1",
+                "SAM_CLI_TELEMETRY": "0",
+                "SAM_CLI_POLL_DELAY": "0.5",  # seconds
+                "__SAM_CLI_APP_DIR": str(self.emulator.directory),
+            }
+        )
+        environment |= self._layer_environment
+        overrides = [f"{name}={value}" for name, value in self._parameters.items()]
+        for command in (
+            ["sam", "build", "--config-env", "local"],
+            ["sam", "deploy", "--config-env", "local", "--parameter-overrides", *overrides],
+        ):
+            _run(command, environment)
+
+    def _deploy_fast(self) -> None:
+        """Transform the template with SAM's own library and create the stack from the result."""
+        # These take a second to import, which the other way does without.
+        from samtranslator.translator.transform import transform  # noqa: PLC0415
+        from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415
+
+        template = yaml_parse((ROOT / "template.yaml").read_text())
+        self._s3.create_bucket(Bucket=_CODE_BUCKET)
+        for name, resource in template["Resources"].items():
+            properties = resource.get("Properties", {})
+            if resource["Type"] == "AWS::Serverless::Function":
+                properties["CodeUri"] = self._upload(name, _zip(ROOT / properties["CodeUri"]))
+            if resource["Type"] == "AWS::Serverless::LayerVersion":
+                properties["ContentUri"] = self._upload(name, self._layer())
+        translated = transform(template, self._parameters, _NoManagedPolicies())
+        self._cloudformation.create_stack(
+            StackName=STACK_NAME,
+            TemplateBody=json.dumps(translated),
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in self._parameters.items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        wait_until(self._stack_is_settled, 60, "the stack is created")
+
+    def _stack_is_settled(self) -> bool:
+        stack = self._cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        status = stack["StackStatus"]
+        if "ROLLBACK" in status or "FAILED" in status:
+            events = self._cloudformation.describe_stack_events(StackName=STACK_NAME)
+            reasons = {
+                f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+                for event in events["StackEvents"]
+                if event.get("ResourceStatusReason")
+            }
+            raise RuntimeError("the stack was not created:\n" + "\n".join(sorted(reasons)))
+        return status == "CREATE_COMPLETE"
+
+    def _stack_outputs(self) -> dict[str, str]:
+        stack = self._cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+
+    def _upload(self, name: str, content: bytes) -> Json:
+        self._s3.put_object(Bucket=_CODE_BUCKET, Key=name, Body=content)
+        return {"Bucket": _CODE_BUCKET, "Key": name}
+
+    @property
+    def _layer_environment(self) -> dict[str, str]:
+        """Have the layer built for the interpreter that functions run on here."""
+        python = str(self.emulator.functions_python)
+        return {"LAYER_PYTHON": python, "LAYER_WHEELS": f"--python {python}"}
+
+    def _layer(self) -> bytes:
+        """Return the layer's zip, from the last time when nothing has changed since."""
+        kept = ROOT / ".aws-sam/local-layer"
+        kept.mkdir(parents=True, exist_ok=True)
+        archive = kept / f"{self._layer_fingerprint()}.zip"
+        if not archive.exists():
+            with tempfile.TemporaryDirectory(dir=self.emulator.directory) as built:
+                environment = os.environ | self._layer_environment
+                uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
+                target = ["build-InfobipOmniLayer", f"ARTIFACTS_DIR={built}", f"UV={uv}"]
+                _run(["make", "-C", str(ROOT / "shared"), *target], environment)
+                fresh = self.emulator.directory / "layer.zip"
+                fresh.write_bytes(_zip(Path(built)))
+            for stale in kept.glob("*.zip"):
+                stale.unlink(missing_ok=True)
+            fresh.rename(archive)
+        return archive.read_bytes()
+
+    def _layer_fingerprint(self) -> str:
+        python = self.emulator.functions_python
+        digest = hashlib.sha256(f"{python.resolve()} {python.stat().st_mtime_ns}".encode())
+        for path in _sources(ROOT / "shared"):
+            digest.update(str(path.relative_to(ROOT)).encode())
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+class _NoManagedPolicies:
+    """SAM asks IAM for the policies that a template names without an ARN; ours names none."""
+
+    def load(self) -> dict[str, str]:
+        """Return no policy."""
+        return {}
+
+
+def forget_aws_account() -> None:
+    """Take everything out of this process's environment that could lead to a real AWS account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def wait_until(
+    condition: Callable[[], ResultT], within_seconds: float, what: str, *, every: float = 0.05
+) -> ResultT:
+    """Ask until the answer is true, and return it.
+
+    Raises:
+        TimeoutError: It did not become true in time; the text says what was waited for.
+    """
+    deadline = time.monotonic() + within_seconds
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within_seconds:g} s: {what}")
+        time.sleep(every)
+    return result
+
+
+def _sources(directory: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and "__pycache__" not in path.relative_to(directory).parts
+    )
+
+
+def _zip(directory: Path) -> bytes:
+    """Zip a directory as it stands: bytecode, where there is any, was put there on purpose."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(directory.rglob("*")):
+            archive.write(path, path.relative_to(directory))
+    return content.getvalue()
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
+        raise RuntimeError(text)
+
+
+def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
+    """Keep the simulator from blocking on a full pipe, and collect it when it ends."""
+    with output:
+        output.read()
+    process.wait()
+
+
+def _up() -> None:
+    with World() as world:
+        _RUNNING.write_text(json.dumps({"url": world.emulator.url, "outputs": world.outputs}))
+        try:
+            exports = [f"export {name}={value}" for name, value in world.environment.items()]
+            outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
+            sys.stdout.write(
+                "Running on this machine until you press Ctrl-C.\n\n"
+                f"Infobip's simulator: {world.simulator.url}\n\n"
+                "To reach it with the AWS CLI or an SDK:\n\n"
+                + "".join(f"  {line}\n" for line in exports)
+                + "\nOutputs of the stack:\n\n"
+                + "".join(f"{line}\n" for line in outputs)
+            )
+            sys.stdout.flush()
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            sys.stdout.write("\n")
+        finally:
+            _RUNNING.unlink(missing_ok=True)
+
+
+def _invoke(function: str, event: Path) -> None:
+    if not _RUNNING.exists():
+        sys.exit("nothing is running: start `make local` in another terminal first")
+    forget_aws_account()
+    running = json.loads(_RUNNING.read_text())
+    client = boto3.client("lambda", endpoint_url=running["url"], config=Config(proxies={}))
+    output = "".join(word.capitalize() for word in function.split("_")) + "FunctionName"
+    response = client.invoke(FunctionName=running["outputs"][output], Payload=event.read_bytes())
+    answer = json.loads(response["Payload"].read() or "null")
+    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+    sys.exit("FunctionError" in response)
+
+
+def main() -> None:
+    """Run one of the commands `up` and `invoke`."""
+    parser = argparse.ArgumentParser(prog="python -m tests.local_world.world", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    commands.add_parser("up", help="keep a world running until Ctrl-C")
+    invoke = commands.add_parser("invoke", help="invoke a function of the world that is running")
+    invoke.add_argument("function", help="a folder of functions/")
+    invoke.add_argument("event", type=Path, help="a JSON file")
+    arguments = parser.parse_args()
+    if arguments.command == "up":
+        _up()
+    else:
+        _invoke(arguments.function, arguments.event)
+
+
+if __name__ == "__main__":
+    main()

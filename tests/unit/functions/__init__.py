@@ -1,0 +1,1 @@
+"""The functions, each with fakes for what it talks to."""

@@ -1,0 +1,494 @@
+"""However often and however unluckily it is invoked, a name ends as one registered scenario."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.create_scenario import app
+from functions.create_scenario.app import Outcome, create_scenario, parse
+from infobip_omni.api.errors import (
+    AuthenticationError,
+    NotProcessedError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+)
+from infobip_omni.api.models import Channel, Scenario, ScenarioDefinition, ScenarioStep
+from infobip_omni.events import InvalidEventError
+from infobip_omni.observability import logger
+from infobip_omni.scenario_registry import (
+    RegisteredScenario,
+    ScenarioRegistryUnavailableError,
+    SlugTakenError,
+)
+from tests.fakes import FakeScenarioClient, FakeScenarioRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    Run = Callable[[ScenarioDefinition], Outcome]
+    Log = Callable[[], list[dict[str, Any]]]
+
+PUSH = ScenarioStep(sender="acme-app", channel=Channel.PUSH)
+SMS = ScenarioStep(sender="Acme", channel=Channel.SMS)
+VIBER = ScenarioStep(sender="Acme", channel=Channel.VIBER)
+OTP = ScenarioDefinition(name="otp", flow=(PUSH, SMS))
+OTHER_FLOW = ScenarioDefinition(name="otp", flow=(VIBER, SMS))
+EVENT: dict[str, Any] = {
+    "name": "otp",
+    "flow": [{"from": "acme-app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
+}
+
+
+CONTEXT = cast(
+    "LambdaContext",
+    SimpleNamespace(
+        function_name="create",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:create",
+        aws_request_id="request-1",
+    ),
+)
+
+
+@pytest.fixture
+def client() -> FakeScenarioClient:
+    """Return an account without scenarios."""
+    return FakeScenarioClient()
+
+
+@pytest.fixture
+def registry() -> FakeScenarioRegistry:
+    """Return an empty registry."""
+    return FakeScenarioRegistry()
+
+
+@pytest.fixture
+def run(client: FakeScenarioClient, registry: FakeScenarioRegistry) -> Run:
+    """Return the function on its fakes; whatever it answers must be what both of them have."""
+
+    def run_and_check(wanted: ScenarioDefinition) -> Outcome:
+        entry, outcome = create_scenario(wanted, client, registry, lambda _: None)
+        assert registry.current(wanted.name) == entry
+        live = client.scenarios[entry.key]
+        assert (live.name, live.flow, live.default) == (entry.name, entry.flow, entry.default)
+        assert entry.flow == wanted.flow
+        return outcome
+
+    return run_and_check
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Return what reads the log lines so far."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
+    """Make the entry of a scenario."""
+    return RegisteredScenario(
+        key=key,
+        name=definition.name,
+        flow=definition.flow,
+        default=bool(definition.default),
+    )
+
+
+# --- Created, unchanged, updated -----------------------------------------------------------
+
+
+def test_new_scenario_is_created_and_registered(run: Run, client: FakeScenarioClient) -> None:
+    """The first invocation creates it."""
+    assert run(OTP) is Outcome.CREATED
+    assert client.calls == ["list", "create"]
+
+
+def test_second_invocation_changes_nothing(run: Run, client: FakeScenarioClient) -> None:
+    """The same event again makes no second scenario, and writes nothing."""
+    run(OTP)
+    client.calls.clear()
+
+    assert run(OTP) is Outcome.UNCHANGED
+    assert client.calls == ["get"]
+
+
+def test_other_flow_updates_under_the_same_key(run: Run, client: FakeScenarioClient) -> None:
+    """Senders keep the key that they know."""
+    run(OTP)
+
+    assert run(OTHER_FLOW) is Outcome.UPDATED
+    assert list(client.scenarios) == ["key-1"]
+
+
+def test_default_is_updated_and_then_kept(run: Run, client: FakeScenarioClient) -> None:
+    """An event that does not speak of the default leaves it, even when the flow changes."""
+    run(OTP)
+
+    assert run(OTP.model_copy(update={"default": True})) is Outcome.UPDATED
+    assert run(OTP) is Outcome.UNCHANGED
+    assert run(OTHER_FLOW) is Outcome.UPDATED
+    assert client.scenarios["key-1"].default is True
+
+
+def test_change_made_at_infobip_is_undone(run: Run, client: FakeScenarioClient) -> None:
+    """The event decides: a flow that somebody has changed elsewhere is put right."""
+    run(OTP)
+    client.put("key-1", OTHER_FLOW)
+
+    assert run(OTP) is Outcome.UPDATED
+
+
+def test_update_that_was_not_registered_is_completed(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
+) -> None:
+    """A run that dies between the two updates is made good by the next one."""
+    run(OTP)
+    registry.error = ScenarioRegistryUnavailableError()
+    with pytest.raises(ScenarioRegistryUnavailableError):
+        run(OTHER_FLOW)
+    client.calls.clear()
+
+    assert run(OTHER_FLOW) is Outcome.UPDATED
+    assert client.calls == ["get"]
+
+
+# --- Adopted -------------------------------------------------------------------------------
+
+
+def test_scenario_of_that_name_is_adopted(run: Run, client: FakeScenarioClient) -> None:
+    """What was made by hand, or by a run that died before registering, is taken over."""
+    client.put("by-hand", OTP)
+
+    assert run(OTP) is Outcome.ADOPTED
+    assert list(client.scenarios) == ["by-hand"]
+    assert "update" not in client.calls
+
+
+def test_adopted_scenario_gets_the_wanted_flow(run: Run, client: FakeScenarioClient) -> None:
+    """The name decides what is adopted, the event what becomes of it."""
+    client.put("by-hand", OTHER_FLOW)
+
+    assert run(OTP) is Outcome.ADOPTED
+    assert client.scenarios["by-hand"].flow == OTP.flow
+
+
+def test_of_two_with_one_name_the_fitting_one_is_adopted(
+    run: Run, client: FakeScenarioClient
+) -> None:
+    """Infobip allows a name twice; the one that needs no change is the better guess."""
+    client.put("first", OTHER_FLOW)
+    client.put("second", OTP)
+
+    assert run(OTP) is Outcome.ADOPTED
+    assert client.scenarios["first"].flow == OTHER_FLOW.flow
+
+
+def test_only_the_exact_name_is_adopted(run: Run, client: FakeScenarioClient) -> None:
+    """A scenario that is spelt differently is somebody else's."""
+    client.put("by-hand", OTP.model_copy(update={"name": "OTP"}))
+
+    assert run(OTP) is Outcome.CREATED
+
+
+def test_crash_before_registering_leads_to_adoption(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
+) -> None:
+    """What was created and not registered is found by the next invocation."""
+    registry.error = ScenarioRegistryUnavailableError()
+    with pytest.raises(ScenarioRegistryUnavailableError):
+        run(OTP)
+
+    assert run(OTP) is Outcome.ADOPTED
+    assert list(client.scenarios) == ["key-1"]
+
+
+def test_key_that_infobip_has_forgotten_is_replaced(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
+) -> None:
+    """After a change of account the registry's key leads nowhere; a new one takes its place."""
+    registry.register(register(OTP, "gone"))
+
+    assert run(OTP) is Outcome.CREATED
+    assert run(OTP) is Outcome.UNCHANGED
+    assert list(client.scenarios) == ["key-1"]
+
+
+def test_forgotten_key_is_replaced_by_the_scenario_of_that_name(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
+) -> None:
+    """Before a new one is created, the name is looked for here too."""
+    registry.register(register(OTP, "gone"))
+    client.put("by-hand", OTP)
+
+    assert run(OTP) is Outcome.ADOPTED
+
+
+# --- Lost answers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blind_lists", [0, 1, 2])
+def test_lost_answer_is_looked_up(run: Run, client: FakeScenarioClient, blind_lists: int) -> None:
+    """Creation without an answer is never repeated: the list tells what became of it."""
+
+    def lose_and_hide(_: Scenario) -> Scenario:
+        client.blind_lists = blind_lists
+        raise OutcomeUnknownError("no answer")
+
+    client.before_answer = lose_and_hide
+
+    assert run(OTP) is Outcome.CREATED
+    assert client.calls.count("create") == 1
+
+
+def test_answer_without_a_key_is_looked_up(run: Run, client: FakeScenarioClient) -> None:
+    """The key is optional in Infobip's answer; the list has it."""
+    client.before_answer = lambda scenario: scenario.model_copy(update={"key": None})
+
+    assert run(OTP) is Outcome.CREATED
+    assert client.calls.count("create") == 1
+
+
+def test_failing_list_is_asked_again(run: Run, client: FakeScenarioClient) -> None:
+    """A throttled look-up does not end the search for a lost creation."""
+
+    def lose_and_fail(_: Scenario) -> Scenario:
+        client.list_errors = [RateLimitedError("slow down"), OutcomeUnknownError("no answer")]
+        raise OutcomeUnknownError("no answer")
+
+    client.before_answer = lose_and_fail
+
+    assert run(OTP) is Outcome.CREATED
+
+
+def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(
+    run: Run, client: FakeScenarioClient
+) -> None:
+    """The caller learns that nobody knows, and that invoking again is right."""
+
+    def lose_and_hide(_: Scenario) -> Scenario:
+        client.blind_lists = 3
+        raise OutcomeUnknownError("no answer")
+
+    client.before_answer = lose_and_hide
+    with pytest.raises(OutcomeUnknownError, match="invoke again"):
+        run(OTP)
+
+    assert run(OTP) is Outcome.ADOPTED
+    assert client.calls.count("create") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotProcessedError("not reached"),
+        RateLimitedError("slow down"),
+        AuthenticationError("no"),
+        RequestRejectedError("no", status=409),
+    ],
+)
+def test_refused_creation_registers_nothing(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry, error: Exception
+) -> None:
+    """A refusal reaches the caller at once, and is not looked up."""
+
+    def refuse(_: Scenario) -> Scenario:
+        raise error
+
+    client.before_answer = refuse
+
+    with pytest.raises(type(error)):
+        run(OTP)
+
+    assert client.calls == ["list", "create"]
+    assert registry.entries == {}
+
+
+def test_unreadable_scenario_is_not_taken_for_a_forgotten_one(
+    run: Run, client: FakeScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a 404 says that a key is unknown; any other failure must not create another."""
+    run(OTP)
+
+    def fail(_: str) -> Scenario:
+        raise RequestRejectedError("invalid scenario", status=409)
+
+    monkeypatch.setattr(client, "get_scenario", fail)
+
+    with pytest.raises(RequestRejectedError):
+        run(OTP)
+    assert client.calls.count("create") == 1
+
+
+# --- Races and names -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theirs", [OTP, OTHER_FLOW])
+def test_loser_of_a_race_takes_the_winners_key(
+    run: Run,
+    client: FakeScenarioClient,
+    registry: FakeScenarioRegistry,
+    log: Log,
+    theirs: ScenarioDefinition,
+) -> None:
+    """Both end with one registered key; the loser's own scenario is logged as an orphan."""
+
+    def win() -> None:
+        client.put("winner", theirs)
+        registry.register(register(theirs, "winner"))
+
+    registry.before_write = win
+
+    assert run(OTP) is (Outcome.UNCHANGED if theirs == OTP else Outcome.UPDATED)
+    assert [(line["key"], line["registered_key"]) for line in log()] == [("key-1", "winner")]
+
+
+def test_two_that_adopt_the_same_leave_no_orphan(
+    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry, log: Log
+) -> None:
+    """Adopting at once with different flows ends with the last one's, here and there."""
+    client.put("by-hand", OTP)
+    theirs = register(OTHER_FLOW, "by-hand")
+    registry.before_write = lambda: registry.entries.update({registry.parameter("otp"): theirs})
+
+    assert run(OTP) is Outcome.UPDATED
+    assert log() == []
+
+
+def test_two_names_with_one_slug_are_an_error(run: Run, client: FakeScenarioClient) -> None:
+    """The second name is refused before Infobip hears of it, and the first stays."""
+    run(OTP)
+    client.calls.clear()
+
+    with pytest.raises(SlugTakenError, match="'otp'") as caught:
+        run(OTP.model_copy(update={"name": "OTP!"}))
+
+    assert caught.value.field == "name"
+    assert client.calls == []
+
+
+def test_name_without_a_slug_is_refused_first(run: Run, client: FakeScenarioClient) -> None:
+    """Infobip does not get what the registry could not take."""
+    with pytest.raises(InvalidEventError, match=r"^name: "):
+        run(OTP.model_copy(update={"name": "Ωμέγα"}))
+
+    assert client.calls == []
+
+
+# --- The event -----------------------------------------------------------------------------
+
+
+def test_event_is_infobips_own_body() -> None:
+    """Names, steps and default are read as Infobip's documents write them."""
+    assert parse(EVENT) == OTP
+    assert parse(EVENT | {"default": True}).default is True
+    assert parse({"name": "otp", "flow": [{"channel": "PUSH"}]}).flow[0].sender is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": None}, "name"),
+        ({"name": " "}, "name"),
+        ({"name": 7}, "name"),
+        ({"flow": []}, "flow"),
+        ({"flow": None}, "flow"),
+        ({"flow": [{"from": "canary"}]}, "flow[0].channel"),
+        ({"flow": [{"channel": "canary"}]}, "flow[0].channel"),
+        ({"flow": [EVENT["flow"][0], {"channel": "SMS", "from": 7}]}, "flow[1].from"),
+        ({"flow": [{"channel": "SMS", "sender": "canary"}]}, "flow[0].sender"),
+        ({"default": "true"}, "default"),
+        ({"colour": "canary"}, "colour"),
+    ],
+)
+def test_broken_event_names_field_and_rule(change: dict[str, Any], field: str) -> None:
+    """The error tells the caller what to change, and does not repeat the value."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse(EVENT | change)
+
+    assert caught.value.field == field
+    assert caught.value.rule
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["name", "flow"])
+def test_missing_field_is_named(missing: str) -> None:
+    """Name and flow are required."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse({name: value for name, value in EVENT.items() if name != missing})
+
+    assert caught.value.field == missing
+
+
+@pytest.mark.parametrize("event", [None, [], "otp", 7])
+def test_event_that_is_no_object_is_refused(event: object) -> None:
+    """Anything but a JSON object is an invalid event."""
+    with pytest.raises(InvalidEventError, match=r"^body: "):
+        parse(event)
+
+
+# --- The handler ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def invoke(
+    client: FakeScenarioClient, registry: FakeScenarioRegistry, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return the handler on the fakes."""
+    monkeypatch.setattr(app, "collaborators", lambda: (client, registry))
+    return lambda event: app.lambda_handler(event, CONTEXT)
+
+
+def test_answer_tells_key_parameter_and_outcome(
+    invoke: Callable[[dict[str, Any]], dict[str, Any]], log: Log
+) -> None:
+    """The sample event is answered with all that a caller needs to send."""
+    event = json.loads((Path(__file__).parents[3] / "events/create_scenario.json").read_text())
+
+    answer = invoke(event)
+
+    assert answer == event | {
+        "key": "key-1",
+        "default": False,
+        "parameter": "/omni/test/scenarios/order-updates",
+        "outcome": "CREATED",
+    }
+    assert json.loads(json.dumps(answer)) == answer
+    assert [(line["message"], line["outcome"]) for line in log()] == [
+        ("scenario registered", "CREATED")
+    ]
+    assert invoke(event)["outcome"] == "UNCHANGED"
+
+
+def test_invalid_event_reaches_nobody(
+    invoke: Callable[[dict[str, Any]], dict[str, Any]], client: FakeScenarioClient
+) -> None:
+    """The error is raised to the caller of the function."""
+    with pytest.raises(InvalidEventError):
+        invoke({"flow": EVENT["flow"]})
+
+    assert client.calls == []
+
+
+def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Client and registry live as long as the environment, and are made of its variables."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("INFOBIP_BASE_URL", "https://acme.api.infobip.com")
+    monkeypatch.setenv("INFOBIP_CREDENTIALS_PARAMETER", "/omni/dev/infobip/credentials")
+    monkeypatch.setenv("SCENARIO_PARAMETER_PREFIX", "/omni/dev/scenarios/")
+    app.collaborators.cache_clear()
+
+    client, registry = app.collaborators()
+
+    assert app.collaborators() == (client, registry)
+    assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
+    app.collaborators.cache_clear()

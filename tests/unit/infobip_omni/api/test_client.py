@@ -1,0 +1,373 @@
+"""Each operation makes the documented call, once, and reads its answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import responses
+
+from infobip_omni.api import client as client_module
+from infobip_omni.api.client import OmniClient
+from infobip_omni.api.errors import (
+    AuthenticationError,
+    OmniError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+)
+from infobip_omni.api.models import (
+    AdvancedRequest,
+    ApiKeyCredentials,
+    BasicCredentials,
+    Credentials,
+    ScenarioDefinition,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+URL = "https://xxxxx.api.infobip.com"
+PHONE = "41793026731"
+FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
+DEFINITION = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW})
+SEND = AdvancedRequest.model_validate(
+    {
+        "destinations": [{"messageId": "m1", "to": {"phoneNumber": PHONE}}],
+        "scenarioKey": "K",
+        "push": {"text": "Grüezi", "customPayload": {"a": None}},
+    }
+)
+ROW = {"messageId": "m1", "status": {"groupId": 3, "id": 5}}
+
+#: Every operation as a call without choices, and how it goes over the wire.
+OPERATIONS: dict[str, tuple[str, str, Callable[[OmniClient], object]]] = {
+    "list_scenarios": ("GET", "/omni/1/scenarios", lambda omni: list(omni.list_scenarios())),
+    "create_scenario": ("POST", "/omni/1/scenarios", lambda omni: omni.create_scenario(DEFINITION)),
+    "get_scenario": ("GET", "/omni/1/scenarios/K", lambda omni: omni.get_scenario("K")),
+    "update_scenario": (
+        "PUT",
+        "/omni/1/scenarios/K",
+        lambda omni: omni.update_scenario("K", DEFINITION),
+    ),
+    "send_advanced": ("POST", "/omni/1/advanced", lambda omni: omni.send_advanced(SEND)),
+    "take_reports": ("GET", "/omni/1/reports", lambda omni: omni.take_reports()),
+    "search_logs": ("GET", "/omni/1/logs", lambda omni: omni.search_logs(message_ids=["m1"])),
+}
+
+
+class Keys:
+    """A source of credentials that counts how often fresh ones are asked for."""
+
+    def __init__(self) -> None:
+        self.refreshed = 0
+
+    def __call__(self, *, refresh: bool = False) -> Credentials:
+        """Return another key after each refresh."""
+        self.refreshed += refresh
+        return ApiKeyCredentials(api_key=f"key-{self.refreshed}")
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Return the source of the client's credentials."""
+    return Keys()
+
+
+@pytest.fixture
+def omni(keys: Keys) -> OmniClient:
+    """Return a client of an account."""
+    return OmniClient(f"{URL}/", keys)
+
+
+@pytest.fixture
+def wire() -> Iterator[responses.RequestsMock]:
+    """Answer calls in place of Infobip."""
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def sent(wire: responses.RequestsMock, index: int = 0) -> Any:  # noqa: ANN401 (any request)
+    """Return a request as it would have left."""
+    return wire.calls[index].request
+
+
+def query(wire: responses.RequestsMock, index: int = 0) -> list[tuple[str, str]]:
+    """Return the query of a request."""
+    return parse_qsl(urlsplit(str(sent(wire, index).url)).query)
+
+
+# --- What all calls share ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_call_carries_the_credentials(
+    omni: OmniClient, wire: responses.RequestsMock, operation: str
+) -> None:
+    """Every call says who asks, and that JSON is wanted; a body says that it is JSON."""
+    method, path, call = OPERATIONS[operation]
+    answer = {"scenarios": [], "results": [], "messages": [], "key": "K"}
+    wire.add(method, URL + path, json=answer)
+
+    call(omni)
+
+    headers = sent(wire).headers
+    assert headers["Authorization"] == "App key-0"
+    assert headers["Accept"] == "application/json"
+    assert headers.get("Content-Type") == (None if method == "GET" else "application/json")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_refused_credentials_are_renewed_once(
+    omni: OmniClient, wire: responses.RequestsMock, keys: Keys, operation: str
+) -> None:
+    """A 401 was not processed, so that even a send goes out again, with fresh credentials."""
+    method, path, call = OPERATIONS[operation]
+    wire.add(method, URL + path, status=401)
+    wire.add(method, URL + path, json={"scenarios": [], "results": [], "messages": []})
+
+    call(omni)
+
+    assert keys.refreshed == 1
+    assert [call.request.headers["Authorization"] for call in wire.calls] == [
+        "App key-0",
+        "App key-1",
+    ]
+    assert sent(wire, 0).body == sent(wire, 1).body
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_credentials_refused_twice_are_wrong(
+    omni: OmniClient, wire: responses.RequestsMock, operation: str
+) -> None:
+    """There is no third attempt."""
+    method, path, call = OPERATIONS[operation]
+    wire.add(method, URL + path, status=401)
+
+    with pytest.raises(AuthenticationError):
+        call(omni)
+
+    assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, OutcomeUnknownError),
+        (400, RequestRejectedError),
+        (403, AuthenticationError),
+        (404, RequestRejectedError),
+        (429, RateLimitedError),
+        (500, OutcomeUnknownError),
+        (503, OutcomeUnknownError),
+    ],
+)
+def test_nothing_else_is_tried_again(
+    omni: OmniClient,
+    wire: responses.RequestsMock,
+    operation: str,
+    status: int,
+    kind: type[OmniError],
+) -> None:
+    """One call is one request, and its status becomes the error."""
+    method, path, call = OPERATIONS[operation]
+    details = {"messageId": "SOME_ID", "text": "words"}
+    wire.add(
+        method,
+        URL + path,
+        status=status,
+        json={"requestError": {"serviceException": details}},
+        headers={"Location": "http://[malformed", "Retry-After": "3"},
+    )
+
+    with pytest.raises(kind) as caught:
+        call(omni)
+
+    assert (caught.value.status, caught.value.error_id) == (status, "SOME_ID")
+    assert getattr(caught.value, "retry_after_seconds", 3.0) == 3.0
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - {"take_reports"}))
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "null", "[" * 100_000], ids=range(5))
+def test_success_that_cannot_be_read_tells_nothing(
+    omni: OmniClient, wire: responses.RequestsMock, operation: str, body: str
+) -> None:
+    """A 2xx with another body than the documented one leaves the outcome unknown."""
+    method, path, call = OPERATIONS[operation]
+    wire.add(method, URL + path, body=body)
+
+    with pytest.raises(OutcomeUnknownError):
+        call(omni)
+
+
+@pytest.mark.parametrize("operation", ["list_scenarios", "send_advanced", "search_logs"])
+@pytest.mark.parametrize("value", [None, {}, "text"])
+def test_success_without_its_list_tells_nothing(
+    omni: OmniClient, wire: responses.RequestsMock, operation: str, value: object
+) -> None:
+    """An answer must hold the list that the caller asked for."""
+    method, path, call = OPERATIONS[operation]
+    wire.add(method, URL + path, json=dict.fromkeys(("scenarios", "messages", "results"), value))
+
+    with pytest.raises(OutcomeUnknownError):
+        call(omni)
+
+
+def test_answer_of_any_size_is_not_swallowed(
+    omni: OmniClient, wire: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endless body ends the call instead of the memory; that of an error does no harm."""
+    monkeypatch.setattr(client_module, "LARGEST_ANSWER_BYTES", 10)
+    wire.get(f"{URL}/omni/1/reports", body=b"x" * 11)
+    wire.get(f"{URL}/omni/1/reports", body=b"x" * 10)
+    wire.get(f"{URL}/omni/1/reports", body=b"x" * 11, status=429)
+
+    with pytest.raises(OutcomeUnknownError):
+        omni.take_reports()
+    assert omni.take_reports() == b"x" * 10
+    with pytest.raises(RateLimitedError):
+        omni.take_reports()
+
+
+@pytest.mark.parametrize("base_url", ["", "xxxxx.api.infobip.com", "ftp://host", "https://"])
+def test_base_url_must_be_a_web_address(base_url: str) -> None:
+    """A wrong setting is told when the client is made."""
+    with pytest.raises(ValueError, match="base URL"):
+        OmniClient(base_url, Keys())
+
+
+def test_name_and_password_are_sent_as_basic(wire: responses.RequestsMock) -> None:
+    """Either kind of credentials will do."""
+    wire.get(f"{URL}/omni/1/reports", json={"results": []})
+
+    def pair(*, refresh: bool = False) -> Credentials:
+        del refresh
+        return BasicCredentials(username="ada", password="pw")  # noqa: S106 (not one)
+
+    OmniClient(URL, pair).take_reports()
+
+    assert sent(wire).headers["Authorization"] == "Basic YWRhOnB3"
+
+
+# --- Scenarios -----------------------------------------------------------------------------
+
+
+def test_scenarios_are_listed_until_a_short_page(
+    omni: OmniClient, wire: responses.RequestsMock
+) -> None:
+    """Pages of a hundred are asked for from zero; an unreadable entry does not shorten a page."""
+    page = [{"key": str(number)} for number in range(99)]
+    wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": [*page, "unreadable"]})
+    wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": [{"key": "last"}]})
+
+    keys = [scenario.key for scenario in omni.list_scenarios()]
+
+    assert keys == [*map(str, range(99)), "last"]
+    assert query(wire, 0) == [("limit", "100"), ("page", "0")]
+    assert query(wire, 1) == [("limit", "100"), ("page", "1")]
+
+
+@pytest.mark.parametrize(("flag", "text"), [(True, "true"), (False, "false")])
+def test_default_scenario_can_be_asked_for(
+    omni: OmniClient, wire: responses.RequestsMock, *, flag: bool, text: str
+) -> None:
+    """The flag goes out as a JSON word."""
+    wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": []})
+
+    assert list(omni.list_scenarios(is_default=flag)) == []
+    assert query(wire)[0] == ("isDefault", text)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "key"),
+    [(200, {"key": "K"}, "K"), (201, {"key": 17}, "17"), (201, {"name": "otp"}, None)],
+)
+def test_created_scenario_may_lack_its_key(
+    omni: OmniClient, wire: responses.RequestsMock, status: int, body: object, key: str | None
+) -> None:
+    """Any success will do, and the body that goes out is the documented one."""
+    wire.post(f"{URL}/omni/1/scenarios", status=status, json=body)
+
+    assert omni.create_scenario(DEFINITION).key == key
+    assert json.loads(sent(wire).body) == {"name": "otp", "flow": FLOW}
+
+
+def test_scenario_key_is_escaped(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    """A key cannot lead to another path."""
+    wire.get(f"{URL}/omni/1/scenarios/a%2Fb%3Fc", json={"key": "a/b?c", "flow": FLOW})
+    wire.put(f"{URL}/omni/1/scenarios/a%2Fb%3Fc", json={"key": "a/b?c", "flow": FLOW})
+
+    assert omni.get_scenario("a/b?c").flow == DEFINITION.flow
+    assert omni.update_scenario("a/b?c", DEFINITION).flow == DEFINITION.flow
+    assert json.loads(sent(wire, 1).body) == {"name": "otp", "flow": FLOW}
+
+
+# --- Sending, reports, logs ----------------------------------------------------------------
+
+
+def test_send_goes_out_as_the_documented_body(
+    omni: OmniClient, wire: responses.RequestsMock
+) -> None:
+    """The body is JSON in UTF-8 with nothing but what was given."""
+    status = {"groupId": 1, "groupName": "PENDING", "id": 7}
+    entry = {"messageId": "m1", "to": {"phoneNumber": PHONE}, "status": status}
+    wire.post(f"{URL}/omni/1/advanced", json={"messages": [entry]})
+
+    response = omni.send_advanced(SEND)
+
+    assert [result.message_id for result in response.messages] == ["m1"]
+    assert json.loads(sent(wire).body) == {
+        "destinations": [{"messageId": "m1", "to": {"phoneNumber": PHONE}}],
+        "scenarioKey": "K",
+        "push": {"text": "Grüezi", "customPayload": {"a": None}},
+    }
+
+
+def test_reports_are_handed_over_as_they_came(
+    omni: OmniClient, wire: responses.RequestsMock
+) -> None:
+    """A page is not interpreted before its taker has stored it, even if it is no JSON."""
+    wire.get(f"{URL}/omni/1/reports", body=b'{"results": [ \xff ')
+
+    assert omni.take_reports(limit=7) == b'{"results": [ \xff '
+    assert query(wire) == [("limit", "7")]
+
+
+def test_logs_are_asked_for_all_ids_at_once(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    """The parameter is repeated and escaped; a row that cannot be read proves nothing."""
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, "x", {"messageId": "m2"}, ROW]})
+    ids = ["m1", "a+b&c=d,e/f", "ü #%"]
+
+    rows = omni.search_logs(message_ids=ids, limit=50)
+
+    assert [row.message_id for row in rows] == ["m1", "m1"]
+    assert query(wire) == [*(("messageId", message_id) for message_id in ids), ("limit", "50")]
+    assert "a%2Bb%26c%3Dd%2Ce%2Ff" in str(sent(wire).url)
+
+
+def test_nothing_is_asked_about_no_message(
+    omni: OmniClient,
+    wire: responses.RequestsMock,
+) -> None:
+    """Without ids the logs would tell about every message of the account."""
+    assert omni.search_logs(message_ids=[]) == []
+    assert len(wire.calls) == 0
+
+
+def test_long_ids_are_asked_for_in_several_calls(
+    omni: OmniClient, wire: responses.RequestsMock
+) -> None:
+    """No URL outgrows what servers take, every id is asked for once, and all rows arrive."""
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
+    ids = [f"{number:03d}" + "ü" * 197 for number in range(20)]
+
+    rows = omni.search_logs(message_ids=ids)
+
+    asked = [pair[1] for index in range(len(wire.calls)) for pair in query(wire, index)[:-1]]
+    assert asked == ids
+    assert len(rows) == len(wire.calls) > 1
+    assert max(len(str(call.request.url)) for call in wire.calls) < 8000

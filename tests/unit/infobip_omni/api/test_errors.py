@@ -1,0 +1,195 @@
+"""Each failure becomes the error that tells the caller what to do next."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+import requests
+import responses
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from infobip_omni.api.client import OmniClient
+from infobip_omni.api.errors import (
+    LONGEST_RETRY_AFTER,
+    AuthenticationError,
+    NotProcessedError,
+    OmniError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+    error_for,
+)
+from infobip_omni.api.models import ApiKeyCredentials, Credentials
+
+URL = "https://xxxxx.api.infobip.com"
+PHONE = "41793026731"
+
+
+def key(*, refresh: bool = False) -> Credentials:
+    """Always return the same API key."""
+    del refresh
+    return ApiKeyCredentials(api_key="key-1")
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    """Return all exceptions below *kind*, and itself."""
+    return {kind}.union(*map(subclasses, kind.__subclasses__()))
+
+
+def qualified_name(kind: type[Exception]) -> str:
+    """Name an exception with its module: both libraries have some of the same name."""
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+#: All that an exchange over HTTP may end with.
+FAILURES: list[type[Exception]] = sorted(
+    subclasses(requests.RequestException)
+    | subclasses(urllib3.exceptions.HTTPError)
+    | {OSError, ConnectionResetError, BrokenPipeError, TimeoutError},
+    key=qualified_name,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (301, OutcomeUnknownError),
+        (302, OutcomeUnknownError),
+        (304, OutcomeUnknownError),
+        (307, OutcomeUnknownError),
+        (400, RequestRejectedError),
+        (401, AuthenticationError),
+        (403, AuthenticationError),
+        (404, RequestRejectedError),
+        (405, RequestRejectedError),
+        (408, OutcomeUnknownError),
+        (409, RequestRejectedError),
+        (413, RequestRejectedError),
+        (422, RequestRejectedError),
+        (429, RateLimitedError),
+        (499, RequestRejectedError),
+        (500, OutcomeUnknownError),
+        (502, OutcomeUnknownError),
+        (503, OutcomeUnknownError),
+        (504, OutcomeUnknownError),
+        (599, OutcomeUnknownError),
+    ],
+)
+def test_status_decides_the_error(status: int, kind: type[OmniError]) -> None:
+    """Whatever the body says, the status tells what may be done next."""
+    error = error_for(status, None, {})
+
+    assert type(error) is kind
+    assert (error.status, error.error_id, error.text) == (status, None, None)
+
+
+def test_only_what_was_not_processed_may_be_sent_again() -> None:
+    """Who sends again catches one class; a refusal or an unknown outcome is none of it."""
+    assert issubclass(RateLimitedError, NotProcessedError)
+    assert issubclass(AuthenticationError, NotProcessedError)
+    assert not issubclass(RequestRejectedError, NotProcessedError)
+    assert not issubclass(OutcomeUnknownError, NotProcessedError)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"requestError": {"serviceException": {"messageId": "BAD_REQUEST", "text": "no flow"}}},
+        {"errorCode": "BAD_REQUEST", "description": "no flow", "violations": []},
+    ],
+)
+def test_both_envelopes_are_read(body: object) -> None:
+    """OMNI's envelope and the platform's newer one name an id and a text."""
+    error = error_for(400, body, {})
+
+    assert (error.error_id, error.text) == ("BAD_REQUEST", "no flow")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        {"requestError": None},
+        {"requestError": {"serviceException": "text"}},
+        {"requestError": {"serviceException": {"messageId": 7, "text": ["x"]}}},
+        {"errorCode": None},
+    ],
+)
+def test_strange_envelopes_do_no_harm(body: object) -> None:
+    """A body of any shape leaves an error without details."""
+    error = error_for(400, body, {})
+
+    assert (error.error_id, error.text) == (None, None)
+
+
+def test_error_text_holds_nothing_of_the_answer() -> None:
+    """Infobip may quote the request: only an id that looks like one gets into the text."""
+    details = {"messageId": f"{PHONE} is wrong", "text": f"{PHONE} is wrong"}
+
+    error = error_for(400, {"requestError": {"serviceException": details}}, {})
+
+    assert PHONE not in str(error) + repr(error)
+    assert error.text == f"{PHONE} is wrong"
+    assert str(error_for(429, {"errorCode": "E429"}, {})).endswith("HTTP 429, E429")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("999999", LONGEST_RETRY_AFTER),
+        ("9" * 400, LONGEST_RETRY_AFTER),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 2001 00:00:00 -0000", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER),
+        ("Mon, 99 Jan 2001 00:00:00 GMT", None),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_retry_after_is_read_within_limits(status: int, value: str, seconds: float | None) -> None:
+    """Seconds or a date, never negative, never longer than the limit."""
+    error = error_for(status, None, CaseInsensitiveDict({"retry-after": value}))
+
+    assert isinstance(error, NotProcessedError)
+    assert error.retry_after_seconds == seconds
+
+
+def test_retry_after_counts_from_now() -> None:
+    """A date two minutes ahead asks for two minutes."""
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
+
+    error = error_for(429, None, {"Retry-After": date})
+
+    assert isinstance(error, NotProcessedError)
+    assert error.retry_after_seconds == pytest.approx(120, abs=2)
+
+
+@pytest.mark.parametrize("kind", FAILURES, ids=qualified_name)
+def test_every_failure_below_leaves_the_outcome_unknown(kind: type[Exception]) -> None:
+    """Whatever requests or urllib3 raises during an exchange is mapped, and quotes nothing."""
+    failure = kind.__new__(kind, PHONE)
+    failure.args = (PHONE,)
+    with responses.RequestsMock() as mock:
+        mock.get(f"{URL}/omni/1/reports", body=failure)
+
+        with pytest.raises(OutcomeUnknownError) as caught:
+            OmniClient(URL, key).take_reports()
+
+    assert PHONE not in "".join(traceback.format_exception(caught.value))
+
+
+def test_request_that_cannot_be_made_is_not_processed() -> None:
+    """What fails before a connection is even looked for has sent nothing."""
+    with pytest.raises(NotProcessedError):
+        OmniClient(f"https://{'x' * 64}.infobip.com", key).take_reports()

@@ -1,0 +1,95 @@
+"""Names become slugs, and entries become the JSON that SSM takes."""
+
+from __future__ import annotations
+
+import json
+import string
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from infobip_omni.api.models import Channel, ScenarioDefinition, ScenarioStep
+from infobip_omni.events import InvalidEventError
+from infobip_omni.scenario_registry import RegisteredScenario, slug
+from tests.fakes import FakeScenarioRegistry
+
+FLOW = (
+    ScenarioStep(sender="acme-app", channel=Channel.PUSH),
+    ScenarioStep(sender="Acme", channel=Channel.SMS),
+)
+
+
+def entry(name: str = "otp") -> RegisteredScenario:
+    """Make an entry."""
+    return RegisteredScenario(key="key-1", name=name, flow=FLOW, default=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("otp", "otp"),
+        ("Order updates", "order-updates"),
+        ("  Order -- updates! ", "order-updates"),
+        ("2FA/login", "2fa-login"),
+        ("Größe 1", "gr-e-1"),
+        ("a_b.c", "a-b-c"),
+    ],
+)
+def test_slug_keeps_letters_and_digits(name: str, expected: str) -> None:
+    """Each run of other characters is one hyphen, and none stands at an end."""
+    assert slug(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", "---", "Ωμέγα", "a" * 201])
+def test_name_without_a_usable_slug_is_refused(name: str) -> None:
+    """The error names the field, so that the caller knows what to change."""
+    with pytest.raises(InvalidEventError) as caught:
+        slug(name)
+
+    assert caught.value.field == "name"
+
+
+@given(st.text())
+def test_slug_of_a_slug_is_itself(name: str) -> None:
+    """Whatever the name, its slug leads to the same parameter, and fits a path."""
+    assume(any(character in string.ascii_letters + string.digits for character in name))
+    assume(len(name) < 100)
+
+    text = slug(name)
+
+    assert slug(text) == text
+    assert set(text) <= set(string.ascii_lowercase + string.digits + "-")
+
+
+def test_entry_is_written_as_documented() -> None:
+    """The parameter holds key, name, flow and default; an absent sender stays absent."""
+    flow = (ScenarioStep(channel=Channel.PUSH), FLOW[1])
+    written = entry().model_copy(update={"flow": flow}).to_json()
+
+    assert json.loads(written) == {
+        "key": "key-1",
+        "name": "otp",
+        "flow": [{"channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
+        "default": False,
+    }
+
+
+@given(st.text(alphabet="a{}\\\"'u007bé ", min_size=1))
+def test_braces_in_a_name_survive(name: str) -> None:
+    """SSM takes ``{{`` and ``}}`` for a reference, so they are never written."""
+    written = entry(name).to_json()
+
+    assert "{{" not in written
+    assert "}}" not in written
+    assert RegisteredScenario.model_validate_json(written) == entry(name)
+
+
+def test_scenario_that_fits_no_parameter_is_refused() -> None:
+    """Better before Infobip creates it than after."""
+    registry = FakeScenarioRegistry()
+    steps = tuple(ScenarioStep(sender="x" * 50, channel=Channel.SMS) for _ in range(60))
+
+    registry.check(ScenarioDefinition(name="otp", flow=FLOW))
+    with pytest.raises(InvalidEventError, match=r"^flow: must fit 4096 bytes"):
+        registry.check(ScenarioDefinition(name="otp", flow=steps))

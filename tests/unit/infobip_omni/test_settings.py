@@ -1,0 +1,128 @@
+"""Settings come from the environment, checked, and errors do not quote it."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from infobip_omni.settings import (
+    CreateScenarioSettings,
+    InfobipSettings,
+    PullDeliveryReportsSettings,
+    ReconcileMessagesSettings,
+    SendMessageSettings,
+    Settings,
+)
+
+ENVIRONMENT = {
+    "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
+    "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
+    "SCENARIO_PARAMETER_PREFIX": "/omni/dev/scenarios/",
+    "MESSAGES_TABLE_NAME": "messages",
+    "RETENTION_DAYS": "90",
+    "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/send",
+    "SEND_DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
+    "CLAIM_SECONDS": "120",
+    "RECONCILE_AFTER_SECONDS": "600",
+    "ON_UNKNOWN": "never-duplicate",
+}
+CANARY = "canary-5d1f"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set every variable that any function reads."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def variables(settings: type[Settings]) -> set[str | None]:
+    """Name the variables that a function reads."""
+    return {field.alias for field in settings.model_fields.values()}
+
+
+def test_settings_are_read_as_what_they_mean() -> None:
+    """Numbers are numbers, and everything else stays as it stands in the environment."""
+    settings = SendMessageSettings.from_environment()
+
+    assert settings.base_url == ENVIRONMENT["INFOBIP_BASE_URL"]
+    assert settings.credentials_parameter == ENVIRONMENT["INFOBIP_CREDENTIALS_PARAMETER"]
+    assert settings.scenario_parameter_prefix == ENVIRONMENT["SCENARIO_PARAMETER_PREFIX"]
+    assert settings.messages_table_name == ENVIRONMENT["MESSAGES_TABLE_NAME"]
+    assert settings.send_queue_url == ENVIRONMENT["SEND_QUEUE_URL"]
+    assert settings.send_dead_letter_queue_url == ENVIRONMENT["SEND_DEAD_LETTER_QUEUE_URL"]
+    assert settings.on_unknown == "never-duplicate"
+    assert (settings.retention_days, settings.claim_seconds) == (90, 120)
+    assert settings.reconcile_after_seconds == 600
+
+
+def test_each_function_reads_only_what_it_needs() -> None:
+    """The functions that do not send know neither queues nor claims."""
+    infobip = {"INFOBIP_BASE_URL", "INFOBIP_CREDENTIALS_PARAMETER"}
+    ledger = {"MESSAGES_TABLE_NAME", "RETENTION_DAYS", "RECONCILE_AFTER_SECONDS"}
+
+    assert variables(SendMessageSettings) == set(ENVIRONMENT)
+    assert variables(CreateScenarioSettings) == infobip | {"SCENARIO_PARAMETER_PREFIX"}
+    assert variables(PullDeliveryReportsSettings) == infobip | ledger
+    assert variables(ReconcileMessagesSettings) == infobip | ledger
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no defaults: a variable that is missing stops the function."""
+    monkeypatch.delenv(name)
+
+    with pytest.raises(ValidationError, match=name):
+        SendMessageSettings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("INFOBIP_BASE_URL", f"http://{CANARY}.api.infobip.com"),
+        ("INFOBIP_BASE_URL", f"https://user:{CANARY}@acme.api.infobip.com"),
+        ("INFOBIP_BASE_URL", f"https://acme.api.infobip.com/?key={CANARY}"),
+        ("INFOBIP_BASE_URL", f"https://acme.api.infobip.com:{CANARY}"),
+        ("INFOBIP_BASE_URL", f"ftp://127.0.0.1/{CANARY}"),
+        ("INFOBIP_BASE_URL", f"https:///{CANARY}"),
+        ("INFOBIP_CREDENTIALS_PARAMETER", CANARY),
+        ("SCENARIO_PARAMETER_PREFIX", f"/omni/{CANARY}"),
+        ("MESSAGES_TABLE_NAME", ""),
+        ("RETENTION_DAYS", CANARY),
+        ("RETENTION_DAYS", "34"),
+        ("SEND_QUEUE_URL", CANARY),
+        ("SEND_DEAD_LETTER_QUEUE_URL", CANARY),
+        ("CLAIM_SECONDS", "89"),
+        ("RECONCILE_AFTER_SECONDS", "0"),
+        ("ON_UNKNOWN", CANARY),
+    ],
+)
+def test_broken_rule_names_the_variable_and_not_its_value(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value may be a secret in the wrong place: the error tells only whose it is."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match=name) as caught:
+        SendMessageSettings.from_environment()
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080",
+        "http://127.0.0.2:8080",
+        "http://[::1]:8080",
+        "http://host.docker.internal:8080",
+        "https://api.infobip.com",
+    ],
+)
+def test_http_is_allowed_where_it_does_not_leave_the_machine(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Local runs speak http to the simulator; a slash at the end makes no difference."""
+    monkeypatch.setenv("INFOBIP_BASE_URL", url + "/")
+
+    assert InfobipSettings.from_environment().base_url == url
