@@ -14,6 +14,9 @@ FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
 SOURCES := functions shared tests
 # sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
 SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
+# The same without an AWS account: all but `deploy` does without.
+LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
+	AWS_DEFAULT_REGION=us-east-1 $(SAM)
 # An event and a function for `make invoke`.
 FUNCTION ?= create_scenario
 EVENT ?= events/$(FUNCTION).json
@@ -61,7 +64,7 @@ imports: $(READY) ## Check which module may import which
 	PYTHONPATH=.:shared $(BIN)/lint-imports
 
 template: $(READY) ## Check template.yaml
-	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	$(LOCAL_SAM) validate --lint
 
 unit: $(READY) ## Run the tests that need nothing but Python
 	$(BIN)/pytest tests/unit
@@ -81,11 +84,12 @@ invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario 
 	$(BIN)/python -m tests.local_world.world invoke $(FUNCTION) $(EVENT)
 
 build: $(READY) ## Build for Lambda
-	$(SAM) build
+	$(LOCAL_SAM) build
 
 build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
-	AWS_DEFAULT_REGION=us-east-1 LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
-		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" $(SAM) build --config-env local
+	LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+		$(LOCAL_SAM) build --config-env local
 
 deploy: build ## Deploy to your AWS account; asks for what it needs to know
 	$(SAM) deploy --guided

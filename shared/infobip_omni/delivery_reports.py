@@ -98,7 +98,7 @@ class DeliveryReports:
             packed[start : start + _CHUNK_BYTES] for start in range(0, len(packed), _CHUNK_BYTES)
         ]
         name = f"PAGE#{to_text(self._now())}#{uuid.uuid4().hex}"
-        items = [
+        items: list[Item] = [
             {
                 "messageId": PAGES_ID,
                 "entry": f"{name}#{number:03d}-{len(chunks):03d}",

@@ -216,13 +216,14 @@ class Table:
     def _write_batch(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Write a batch and return what DynamoDB has left over."""
         answer = _attempt(lambda: self._client.batch_write_item(RequestItems={self.name: requests}))
-        left: list[Any] = answer.get("UnprocessedItems", {}).get(self.name, [])
+        unprocessed: Any = answer.get("UnprocessedItems", {})
+        left: list[Any] = unprocessed.get(self.name, [])
         return left
 
     def _read_batch(self, keys: Sequence[Any]) -> tuple[list[Item], Sequence[Any]]:
         """Read a batch; return the items, and the keys that DynamoDB has left over."""
         request: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
-        answer = _attempt(lambda: self._client.batch_get_item(RequestItems=request))
+        answer: Any = _attempt(lambda: self._client.batch_get_item(RequestItems=request))
         items = [from_wire(item) for item in answer["Responses"].get(self.name, [])]
         return items, answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
 

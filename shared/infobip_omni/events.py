@@ -144,8 +144,8 @@ class SendEvent:
 def _read_object(body: str) -> dict[str, Any]:
     try:
         written = json.loads(body, parse_constant=_refuse_constant)
-        # A lone surrogate passes as JSON, yet no UTF-8 can carry it.
-        json.dumps(written, ensure_ascii=False).encode()
+        # A lone surrogate passes as JSON, yet no UTF-8 can carry it; 1e999 is read as infinity.
+        json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise InvalidEventError("body", "must not be nested so deeply") from None
     except ValueError:
@@ -179,6 +179,10 @@ def _check(body: SendEventBody, now: datetime) -> None:
 def _check_message_ids(messages: tuple[Message, ...]) -> None:
     counts = Counter(message.message_id for message in messages)
     for position, message in enumerate(messages):
+        if "," in message.message_id:
+            # In a search of the logs it would look like two ids, and the message like absent.
+            field = f"destinations[{position}].messageId"
+            raise InvalidEventError(field, "must not hold a comma")
         if counts[message.message_id] > 1:
             field = f"destinations[{position}].messageId"
             raise InvalidEventError(field, "must not be repeated within one event")

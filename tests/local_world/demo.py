@@ -1,0 +1,193 @@
+"""`make demo`: the main job, on this machine, by the template and the functions as they are.
+
+Messages go through the queue to Infobip's simulator; some pushes fail and become text messages,
+one answer is lost on the way, one event is wrong. What is shown at the end is read from DynamoDB.
+The exit code is 0 only if every message has come out as its scenario says.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infobip_omni.observability import masked
+
+from .world import World, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .world import Json
+
+SCENARIO: Json = {
+    "name": "Order updates",
+    "flow": [
+        {"from": "demo-app", "channel": "PUSH"},
+        {"from": "Acme", "channel": "SMS"},
+    ],
+}
+CONTENT: Json = {
+    "scenario": "order-updates",
+    "push": {"text": "Your parcel is on its way."},
+    "sms": {"text": "Acme: your parcel is on its way."},
+}
+_SECONDS_TO_SETTLE = 60
+
+
+@dataclass(frozen=True)
+class Case:
+    """A message, and what has to become of it."""
+
+    message_id: str
+    phone_number: str
+    story: str
+    channel: str | None
+    state: str
+    acceptances: int = 1
+
+    def event(self) -> Json:
+        """Write the event for the send queue."""
+        return CONTENT | {"messageId": self.message_id, "to": {"phoneNumber": self.phone_number}}
+
+
+#: The last four digits of a number tell the simulator how its messages fare.
+CASES = (
+    Case("parcel-1", "385915550101", "the push arrives", "PUSH", "DELIVERED"),
+    Case("parcel-2", "385915550002", "no push possible: SMS arrives", "SMS", "DELIVERED"),
+    Case("parcel-3", "385915550003", "push and SMS fail", "SMS", "UNDELIVERED"),
+    Case("parcel-4", "385915550004", "refused by Infobip at once", None, "REJECTED", 0),
+    Case("parcel-5", "385915550105", "queued twice: sent once", "PUSH", "DELIVERED"),
+    Case("parcel-6", "385915550106", "the answer is lost: sent once", "PUSH", "DELIVERED"),
+)
+WRONG_EVENT: Json = CONTENT | {"to": {"phoneNumber": "+385 91 555 0107"}}
+
+
+def run(world: World) -> bool:
+    """Run the main job, show what came out, and tell whether it is right."""
+    with _step("create the scenario PUSH, then SMS"):
+        scenario = world.invoke("CreateScenarioFunctionName", SCENARIO)
+        world.invoke("CreateScenarioFunctionName", SCENARIO)  # changes nothing
+    world.simulator.add_fault("send_advanced", "reset_after", messageIds=["parcel-6"])
+    with _step(f"put {len(CASES) + 2} records on the send queue, and let them be sent"):
+        for case in CASES:
+            world.put_message(case.event())
+        world.put_message(CASES[4].event())
+        world.put_message(WRONG_EVENT)
+        wait_until(lambda: _are_sent(world), _SECONDS_TO_SETTLE, "all records are dealt with")
+    with _step("take the delivery reports, and ask the logs about the lost answer"):
+        wait_until(lambda: _are_settled(world), _SECONDS_TO_SETTLE, "all messages are settled")
+        wait_until(lambda: world.waiting() == 0, _SECONDS_TO_SETTLE, "the send queue is empty")
+    return _show(world, scenario["parameter"])
+
+
+def _are_sent(world: World) -> bool:
+    items = [world.message(case.message_id) for case in CASES]
+    handled = all(item is not None and item["state"] != "CLAIMED" for item in items)
+    return handled and len(world.dead_letters()) == 1
+
+
+def _are_settled(world: World) -> bool:
+    # On AWS, and with `make local`, schedules do this; the demo need not wait for them.
+    world.invoke("PullDeliveryReportsFunctionName", {})
+    world.invoke("ReconcileMessagesFunctionName", {})
+    return all(_outcome(world, case)["state"] == case.state for case in CASES)
+
+
+def _outcome(world: World, case: Case) -> Json:
+    return world.message(case.message_id) or {"state": "-"}
+
+
+def _show(world: World, parameter: str) -> bool:
+    truth = {entry["messageId"]: entry["acceptances"] for entry in world.simulator.messages()}
+    items = [_outcome(world, case) for case in CASES]
+    right = [
+        (item["state"], item.get("channel"), truth.get(case.message_id, 0))
+        == (case.state, case.channel, case.acceptances)
+        for case, item in zip(CASES, items, strict=True)
+    ]
+    rows = [("MESSAGE", "RECIPIENT", "CHANNEL", "STATE", "PRICE", "SENT", "WHAT HAPPENS")]
+    rows += [
+        (
+            case.message_id,
+            masked(case.phone_number),
+            item.get("channel", "-"),
+            item["state"],
+            _price(item),
+            f"{truth.get(case.message_id, 0)}x",
+            case.story if is_right else f"NOT AS EXPECTED: {case.story}",
+        )
+        for case, item, is_right in zip(CASES, items, right, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    _print("")
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        _print("  ".join(cells).rstrip())
+    letters = world.dead_letters()
+    _print("\nDead-letter queue:")
+    for letter in letters:
+        attributes = letter["attributes"]
+        _print(f"  {attributes['reason']}: {attributes['field']} {attributes['rule']}")
+    _show_totals(items, len(letters), world)
+    _print(f"\nThe scenario is registered in SSM as {parameter}.")
+    fields = [letter["attributes"].get("field") for letter in letters]
+    return all(right) and fields == ["to.phoneNumber"]
+
+
+def _show_totals(items: list[Json], dead_letters: int, world: World) -> None:
+    by_state: dict[str, int] = {}
+    for item in items:
+        by_state[item["state"]] = by_state.get(item["state"], 0) + 1
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(by_state.items()))
+    cost = sum(float(item["price"]["pricePerMessage"]) for item in items if "price" in item)
+    totals = world.simulator.totals()
+    _print(f"\nTotals: {counted}; {dead_letters} dead-lettered; {cost:.2f} EUR.")
+    _print(f"Infobip has accepted {totals['acceptances']} messages, each once.")
+
+
+def _price(item: Json) -> str:
+    price = item.get("price")
+    return f"{price['pricePerMessage']:.2f} {price['currency']}" if price else "-"
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    sys.stdout.write(f"  {what} ...")
+    sys.stdout.flush()
+    begun = time.monotonic()
+    yield
+    _print(f" done in {time.monotonic() - begun:.1f} s")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
+    sys.exit("stopped")
+
+
+def main() -> None:
+    """Run the demo."""
+    signal.signal(signal.SIGTERM, _stop)
+    # So that nobody has to wait ten minutes for the first question to the logs.
+    parameters = {"ReconcileAfterSeconds": 1}
+    try:
+        with ExitStack() as exits:
+            with _step("start the AWS emulator and Infobip's simulator, build and deploy"):
+                world = exits.enter_context(World(deploy="sam", parameters=parameters))
+            right = run(world)
+    except KeyboardInterrupt:
+        sys.exit("\nstopped")
+    if not right:
+        sys.exit("Some messages did not come out as their scenario says.")
+    _print("All messages came out as their scenario says.")
+
+
+if __name__ == "__main__":
+    main()
