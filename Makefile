@@ -14,9 +14,10 @@ FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
 SOURCES := functions shared tests
 # sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
 SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
-# The same without an AWS account: all but `deploy` does without.
-LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
-	AWS_DEFAULT_REGION=us-east-1 $(SAM)
+# All but `deploy` does without the AWS account that the environment may name.
+WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
+	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=us-east-1
+LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
 # An event and a function for `make invoke`.
 FUNCTION ?= create_scenario
 EVENT ?= events/$(FUNCTION).json
@@ -75,13 +76,13 @@ test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 check: lint types imports template test ## Everything that CI runs; changes no file
 
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
-	$(BIN)/python -m tests.local_world.demo
+	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
 local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this machine
-	$(BIN)/python -m tests.local_world.world up
+	@exec $(BIN)/python -m tests.local_world.world up
 
 invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
-	$(BIN)/python -m tests.local_world.world invoke $(FUNCTION) $(EVENT)
+	@$(BIN)/python -m tests.local_world.world invoke $(FUNCTION) $(EVENT)
 
 build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,8 +61,8 @@ STAGE = "local"
 STACK_NAME = "omni-local"
 _CODE_BUCKET = "omni-local-code"
 _TIMEOUT_SECONDS = 10
-#: Where `up` leaves word for `invoke`.
-_RUNNING = ROOT / ".local/running.json"
+#: Where `up` leaves word for `invoke`, in the emulator's directory, which goes away with it.
+_RUNNING = "running.json"
 
 
 class FunctionFailedError(Exception):
@@ -541,32 +542,31 @@ def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
 
 
 def _up() -> None:
+    stopped = threading.Event()
     with World() as world:
-        _RUNNING.write_text(json.dumps({"url": world.emulator.url, "outputs": world.outputs}))
-        try:
-            exports = [f"export {name}={value}" for name, value in world.environment.items()]
-            outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
-            sys.stdout.write(
-                "Running on this machine until you press Ctrl-C.\n\n"
-                f"Infobip's simulator: {world.simulator.url}\n\n"
-                "To reach it with the AWS CLI or an SDK:\n\n"
-                + "".join(f"  {line}\n" for line in exports)
-                + "\nOutputs of the stack:\n\n"
-                + "".join(f"{line}\n" for line in outputs)
-            )
-            sys.stdout.flush()
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            sys.stdout.write("\n")
-        finally:
-            _RUNNING.unlink(missing_ok=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        running = {"url": world.emulator.url, "outputs": world.outputs}
+        (world.emulator.directory / _RUNNING).write_text(json.dumps(running))
+        exports = [f"  export {name}={value}" for name, value in world.environment.items()]
+        outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
+        lines = [
+            *("Running on this machine until you press Ctrl-C.", ""),
+            *(f"Infobip's simulator: {world.simulator.url}", ""),
+            *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
+            *("Outputs of the stack:", "", *outputs, ""),
+        ]
+        sys.stdout.write("\n".join(lines))
+        sys.stdout.flush()
+        stopped.wait()
 
 
 def _invoke(function: str, event: Path) -> None:
-    if not _RUNNING.exists():
+    found = next(ROOT.glob(f".local/world-*/{_RUNNING}"), None)
+    if found is None:
         sys.exit("nothing is running: start `make local` in another terminal first")
     forget_aws_account()
-    running = json.loads(_RUNNING.read_text())
+    running = json.loads(found.read_text())
     client = boto3.client("lambda", endpoint_url=running["url"], config=Config(proxies={}))
     output = "".join(word.capitalize() for word in function.split("_")) + "FunctionName"
     response = client.invoke(FunctionName=running["outputs"][output], Payload=event.read_bytes())
