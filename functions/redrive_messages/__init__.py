@@ -1,0 +1,1 @@
+"""Lets an operator deal with what was set aside."""

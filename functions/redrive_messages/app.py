@@ -1,0 +1,382 @@
+"""Lets an operator deal with what was set aside: look at it, send it again, or close it.
+
+Nothing here sends by itself: what is to be sent goes back into the send queue, under the id that
+it was first queued under, so that the sender derives the same message ids and finds its claims.
+Two runs at once do no harm, and a run that was killed may simply be repeated:
+
+* *redrive* puts a letter into the send queue before it deletes it; the claims let one of two send.
+* *release* writes the decision first, then moves the letter; repeated, it moves what is left.
+* *close* writes the decision first, then deletes the letter if nothing in it is left to decide.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from aws_lambda_powertools.metrics import MetricUnit
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
+from infobip_omni.delivery import TAKEN, MessageState
+from infobip_omni.dynamodb import Table
+from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.moments import to_text, utc_now
+from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.send_queue import DeadLetterReason, QueueUnavailableError
+from infobip_omni.settings import RedriveMessagesSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.dead_letter_queue import DeadLetter
+    from infobip_omni.dynamodb import Item
+
+Json = dict[str, Any]
+
+#: An answer of Lambda ends at 6 MB, to which the largest letter may add half of that.
+_LARGEST_LIST_BYTES = 2_500_000
+#: States that leave nothing to be sent.
+_VERDICTS = TAKEN | {MessageState.QUARANTINED}
+#: A release sends these; the others are still wrong, and of their ids only some are theirs.
+_RELEASED_REASONS = frozenset(
+    {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
+)
+
+Limit = Annotated[int, Field(ge=1, le=1000)]
+MessageId = Annotated[str, Field(min_length=1, max_length=500)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        strict=True,
+    )
+
+
+class _Selection(_Order):
+    #: In JSON an enumeration's member is a string, which strictness would not take for one.
+    reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
+    limit: Limit = 100
+
+
+class ListOrder(_Selection):
+    """Show dead letters."""
+
+    action: Literal["list"]
+    #: With the body, which holds personal data.
+    show_content: bool = False
+
+
+class RedriveOrder(_Selection):
+    """Send dead letters again, but not quarantined messages."""
+
+    action: Literal["redrive"]
+    original_message_id: MessageId | None = None
+    dry_run: bool = True
+
+
+class _Decision(_Order):
+    message_id: MessageId
+    by: Name
+    why: Text
+
+
+class ReleaseOrder(_Decision):
+    """Send a quarantined message again, at the risk that the recipient gets it twice."""
+
+    action: Literal["release"]
+
+
+class CloseOrder(_Decision):
+    """Leave a quarantined message as it is, at the risk that the recipient never gets it."""
+
+    action: Literal["close"]
+
+
+Order = ListOrder | RedriveOrder | ReleaseOrder | CloseOrder
+_ORDERS: dict[str, type[Order]] = {
+    "list": ListOrder,
+    "redrive": RedriveOrder,
+    "release": ReleaseOrder,
+    "close": CloseOrder,
+}
+
+
+def parse(event: object) -> Order:
+    """Read what the operator wants.
+
+    Raises:
+        InvalidEventError: It breaks a rule.
+    """
+    action = event.get("action") if isinstance(event, dict) else None
+    order = _ORDERS.get(action) if isinstance(action, str) else None
+    if order is None:
+        raise InvalidEventError("action", f"must be one of {', '.join(_ORDERS)}")
+    try:
+        return order.model_validate(event)
+    except ValidationError as error:
+        raise InvalidEventError.from_validation(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Carries out orders.
+
+    Every answer says whether the search was `complete`: if not, there may be more, and the order
+    may be given again. Letters that others hold at the time are not seen; `approximateSize` is
+    SQS's count before the search, with those.
+    """
+
+    queue: DeadLetterQueue
+    ledger: MessageLedger
+    seconds_left: Callable[[], float]
+
+    def carry_out(self, order: Order) -> Json:
+        """Carry out an order, and tell what was found and done.
+
+        Raises:
+            InvalidEventError: The message is not in a state for this.
+            QueueUnavailableError: SQS did not do it. Giving the order again is right.
+            TableUnavailableError: DynamoDB did not do it. The same holds.
+        """
+        size = self.queue.size()
+        match order:
+            case ListOrder():
+                answer = self._list(order)
+            case RedriveOrder():
+                answer = self._redrive(order)
+            case ReleaseOrder():
+                answer = self._release(order)
+            case CloseOrder():
+                answer = self._close(order)
+        return {"action": order.action, **answer, "approximateSize": size}
+
+    # --- Letters -----------------------------------------------------------------------------
+
+    def _list(self, order: ListOrder) -> Json:
+        shown: list[Json] = []
+        size = 0
+        with self._scan() as scan:
+            for letter in scan:
+                if order.reason not in (None, letter.reason):
+                    continue
+                described = _described(letter, show_content=order.show_content)
+                size += len(json.dumps(described))
+                if shown and size > _LARGEST_LIST_BYTES:
+                    break
+                shown.append(described)
+                if len(shown) == order.limit:
+                    break
+        self._tell_quarantined(shown)
+        return {"letters": shown, "complete": scan.complete}
+
+    def _tell_quarantined(self, letters: list[Json]) -> None:
+        """Add to quarantined letters which of their messages wait for a decision."""
+        quarantined = [each for each in letters if each["reason"] == DeadLetterReason.QUARANTINED]
+        items = self.ledger.find(one for each in quarantined for one in each["messageIds"])
+        for letter in quarantined:
+            letter["quarantinedMessageIds"] = [
+                one for one in letter["messageIds"] if one in items and _is_open(items[one])
+            ]
+
+    def _redrive(self, order: RedriveOrder) -> Json:
+        found: Counter[str] = Counter()
+        skipped = redriven = failed = 0
+        with self._scan() as scan:
+            for letter in scan:
+                if order.reason not in (None, letter.reason):
+                    continue
+                if order.original_message_id not in (None, letter.original_id):
+                    continue
+                if letter.reason is DeadLetterReason.QUARANTINED:
+                    skipped += 1
+                    continue
+                found[letter.reason.value] += 1
+                if not order.dry_run:
+                    done = _redriven(scan, letter)
+                    redriven += done
+                    failed += not done
+                if found.total() == order.limit or not scan.has_time():
+                    break
+        if redriven:
+            metrics.add_metric(name="RecordsRedriven", unit=MetricUnit.Count, value=redriven)
+        return {
+            "dryRun": order.dry_run,
+            "found": dict(found),
+            "redriven": redriven,
+            "failed": failed,
+            # Their messages stay quarantined: each has to be released or closed by itself.
+            "skippedQuarantined": skipped,
+            "complete": scan.complete,
+        }
+
+    # --- Decisions about one message ---------------------------------------------------------
+
+    def _release(self, order: ReleaseOrder) -> Json:
+        """Release a message, and send its record.
+
+        A record that is not found among the dead letters is still in the send queue, to which the
+        sender returns it, or was put there before.
+        """
+        item = self._item(order.message_id)
+        changed = _is_open(item) and self.ledger.release(item, order.by, order.why)
+        item = self._item(order.message_id)
+        if changed:
+            logger.info("message released", message_id=order.message_id)
+            metrics.add_metric(name="MessagesReleased", unit=MetricUnit.Count, value=1)
+        elif "releasedAt" not in item or MessageState(item["state"]) in _VERDICTS:
+            # Else it was released before, and its letter may still be where it was.
+            raise _not_quarantined(item)
+        requeued = 0
+        with self._scan() as scan:
+            for letter in scan:
+                if letter.reason in _RELEASED_REASONS and order.message_id in _ids(letter):
+                    scan.redrive(letter)
+                    requeued += 1
+        return {
+            "messageId": order.message_id,
+            "state": item["state"],
+            "lettersRedriven": requeued,
+            "complete": scan.complete,
+        }
+
+    def _close(self, order: CloseOrder) -> Json:
+        """Close a message, and delete its letter if none of its messages is left to decide.
+
+        Of a message that has a verdict by now, only the letter is dealt with.
+        """
+        item = self._item(order.message_id)
+        changed = _is_open(item) and self.ledger.close(item, order.by, order.why)
+        item = self._item(order.message_id)
+        if changed:
+            logger.info("message closed", message_id=order.message_id)
+            metrics.add_metric(name="MessagesClosed", unit=MetricUnit.Count, value=1)
+        elif not _is_done(item):
+            raise _not_quarantined(item)
+        deleted = kept = 0
+        with self._scan() as scan:
+            for letter in scan:
+                if letter.reason is not DeadLetterReason.QUARANTINED:
+                    continue
+                ids = _ids(letter)
+                if order.message_id not in ids:
+                    continue
+                items = self.ledger.find(ids)
+                if all(one in items and _is_done(items[one]) for one in ids):
+                    scan.delete(letter)
+                    deleted += 1
+                else:
+                    kept += 1
+        return {
+            "messageId": order.message_id,
+            "state": item["state"],
+            "lettersDeleted": deleted,
+            "lettersKept": kept,
+            "complete": scan.complete,
+        }
+
+    def _item(self, message_id: str) -> Item:
+        item = self.ledger.find([message_id]).get(message_id)
+        if item is None:
+            raise InvalidEventError("messageId", "is of no message that is known")
+        return item
+
+    def _scan(self) -> Scan:
+        return Scan(self.queue, self.seconds_left)
+
+
+def _is_open(item: Item) -> bool:
+    """Tell whether somebody has to decide about a message."""
+    return item["state"] == MessageState.QUARANTINED and "closedAt" not in item
+
+
+def _is_done(item: Item) -> bool:
+    """Tell whether the content of a message is not needed any more."""
+    state = MessageState(item["state"])
+    return state in TAKEN or (state is MessageState.QUARANTINED and "closedAt" in item)
+
+
+def _not_quarantined(item: Item) -> InvalidEventError:
+    """Say why there is nothing to decide about a message."""
+    state = item["state"]
+    if state == MessageState.QUARANTINED and "closedAt" in item:
+        state = "CLOSED"
+    return InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
+
+
+def _ids(letter: DeadLetter) -> list[str]:
+    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
+    try:
+        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
+    except InvalidEventError:
+        return []
+    return [message.message_id for message in event.messages]
+
+
+def _described(letter: DeadLetter, *, show_content: bool) -> Json:
+    ids = _ids(letter)
+    described = {
+        "recordId": letter.record_id,
+        "originalMessageId": letter.original_id,
+        "reason": letter.reason.value,
+        "field": letter.field_name,
+        "rule": letter.rule,
+        "sentAt": to_text(letter.sent_at),
+        "ageSeconds": max(0, int((utc_now() - letter.sent_at).total_seconds())),
+        "destinations": len(ids) or None,
+        "messageIds": ids,
+        "body": letter.body if show_content else None,
+    }
+    return {name: value for name, value in described.items() if value is not None}
+
+
+def _redriven(scan: Scan, letter: DeadLetter) -> bool:
+    """Put a letter back into the send queue, and tell whether that is certain."""
+    try:
+        scan.redrive(letter)
+    except QueueUnavailableError as error:
+        logger.warning("a record cannot be redriven", reason=str(error))
+        return False
+    logger.info(
+        "record redriven",
+        record_id=letter.record_id,
+        original_message_id=letter.original_id,
+        reason=letter.reason,
+    )
+    return True
+
+
+@functools.cache
+def collaborators() -> tuple[DeadLetterQueue, MessageLedger]:
+    """Make what lives as long as the environment."""
+    settings = RedriveMessagesSettings.from_environment()
+    queue = DeadLetterQueue(settings.send_dead_letter_queue_url, settings.send_queue_url)
+    ledger = MessageLedger(
+        Table(settings.messages_table_name),
+        retention=timedelta(days=settings.retention_days),
+        check_after=timedelta(seconds=settings.reconcile_after_seconds),
+    )
+    return queue, ledger
+
+
+@observed
+def lambda_handler(event: object, context: LambdaContext) -> Json:
+    """Answer with what was found and done."""
+    order = parse(event)
+    queue, ledger = collaborators()
+    operation = Operation(queue, ledger, lambda: context.get_remaining_time_in_millis() / 1000)
+    return operation.carry_out(order)

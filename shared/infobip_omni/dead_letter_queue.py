@@ -1,0 +1,257 @@
+"""The dead-letter queue, as an operator goes through it.
+
+SQS can neither search a queue nor show a record without hiding it from others. So a scan takes
+hold of all that is there, and in the end lets go of what it has not removed. A scan that is killed
+lets go of nothing: what it held shows up again after a minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infobip_omni.moments import utc_now
+from infobip_omni.send_queue import (
+    ORIGINAL_ID,
+    DeadLetterReason,
+    QueueUnavailableError,
+    sqs_client,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    AnswerT = TypeVar("AnswerT")
+
+#: How long a record is out of sight for others; longer than one scan may last.
+HIDDEN_SECONDS = 60
+#: A receive that does not wait may miss what is there. 1 second has SQS look everywhere.
+WAIT_SECONDS = 1
+_ENTRIES_PER_CALL = 10
+#: No more is received when less time is left: a call may be repeated for some seconds.
+_SECONDS_TO_FINISH = 20.0
+#: What is left for the answer.
+_SECONDS_TO_ANSWER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that was set aside."""
+
+    record_id: str
+    #: The id under which the content was first queued.
+    original_id: str
+    reason: DeadLetterReason
+    #: The field that breaks a rule, and the rule, if that is the reason.
+    field_name: str | None
+    rule: str | None
+    #: Since when it stands there; what SQS has moved by itself: since when it was queued.
+    sent_at: datetime
+    receipt_handle: str
+    body: str = field(repr=False)
+
+    @classmethod
+    def received(cls, record: MessageTypeDef) -> Self:
+        """Read a record as SQS hands it out."""
+        attributes = {
+            name: attribute.get("StringValue")
+            for name, attribute in record.get("MessageAttributes", {}).items()
+        }
+        reason = attributes.get("reason") or ""
+        sent_at = int(record["Attributes"]["SentTimestamp"]) / 1000
+        return cls(
+            record_id=record["MessageId"],
+            original_id=attributes.get(ORIGINAL_ID) or record["MessageId"],
+            reason=DeadLetterReason(reason)
+            if reason in set(DeadLetterReason)
+            else DeadLetterReason.OTHER,
+            field_name=attributes.get("field"),
+            rule=attributes.get("rule"),
+            sent_at=datetime.fromtimestamp(sent_at, UTC),
+            receipt_handle=record["ReceiptHandle"],
+            body=record["Body"],
+        )
+
+
+class DeadLetterQueue:
+    """The dead-letter queue of the send queue."""
+
+    def __init__(self, url: str, send_queue_url: str, client: SQSClient | None = None) -> None:
+        self._url = url
+        self._send_queue_url = send_queue_url
+        self._client = client or sqs_client()
+
+    def size(self) -> int:
+        """Count the letters, those that others hold included; SQS counts approximately.
+
+        Raises:
+            QueueUnavailableError: SQS did not say.
+        """
+        answer = _attempt(
+            lambda: self._client.get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )
+        )
+        return sum(int(count) for count in answer["Attributes"].values())
+
+    def receive(self) -> list[DeadLetter]:
+        """Take hold of some letters; none when all that are left are held by others.
+
+        Raises:
+            QueueUnavailableError: SQS did not hand them out.
+        """
+        answer = _attempt(
+            lambda: self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=_ENTRIES_PER_CALL,
+                VisibilityTimeout=HIDDEN_SECONDS,
+                WaitTimeSeconds=WAIT_SECONDS,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+        )
+        return [DeadLetter.received(record) for record in answer.get("Messages", [])]
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """Put a letter back into the send queue, under the id that its message ids derive from.
+
+        Only then it is deleted: in between there are two of it, of which the sender's claims let
+        one send.
+
+        Raises:
+            QueueUnavailableError: It may be in either queue, or in both.
+        """
+        _attempt(
+            lambda: self._client.send_message(
+                QueueUrl=self._send_queue_url,
+                MessageBody=letter.body,
+                MessageAttributes={
+                    ORIGINAL_ID: {
+                        "DataType": "String",
+                        "StringValue": letter.original_id,
+                    }
+                },
+            )
+        )
+        self.delete(letter)
+
+    def delete(self, letter: DeadLetter) -> None:
+        """Delete a letter that the caller holds.
+
+        Raises:
+            QueueUnavailableError: It may still be there.
+        """
+        _attempt(
+            lambda: self._client.delete_message(
+                QueueUrl=self._url, ReceiptHandle=letter.receipt_handle
+            )
+        )
+
+    def let_go(self, receipt_handles: Iterable[str], has_time: Callable[[], bool]) -> None:
+        """Show letters to others again; those that this fails for show up a little later."""
+        iterator = iter(receipt_handles)
+        while has_time() and (batch := list(islice(iterator, _ENTRIES_PER_CALL))):
+            entries: list[Any] = [
+                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for number, handle in enumerate(batch)
+            ]
+            try:
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            except (ClientError, BotoCoreError):
+                return
+
+
+class Scan:
+    """One walk through the dead-letter queue: a context manager, iterated once inside.
+
+    Letters that arrive after its beginning are left for the next: else one that is sent again,
+    and comes back at once, would go round in circles.
+
+    Args:
+        queue: The queue.
+        seconds_left: Tells how much time the run has.
+    """
+
+    def __init__(self, queue: DeadLetterQueue, seconds_left: Callable[[], float]) -> None:
+        #: Whether all letters were seen but those that others hold.
+        self.complete = False
+        self._queue = queue
+        self._seconds_left = seconds_left
+        self._began_at = utc_now()
+        #: Receipt handles of all letters that were seen, by record id.
+        self._held: dict[str, str] = {}
+        self._removed: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of what was not removed."""
+        left = [
+            handle for record_id, handle in self._held.items() if record_id not in self._removed
+        ]
+        self._queue.let_go(left, lambda: self._seconds_left() >= _SECONDS_TO_ANSWER)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        """Show each letter once, until all were shown or the time is over.
+
+        Raises:
+            QueueUnavailableError: SQS did not hand out any more.
+        """
+        while self.has_time():
+            letters = self._queue.receive()
+            if not letters:
+                self.complete = True
+                return
+            # SQS may hand out a letter twice; its latest handle is the one that counts.
+            new = [letter for letter in letters if letter.record_id not in self._held]
+            self._held |= {letter.record_id: letter.receipt_handle for letter in letters}
+            yield from (letter for letter in new if letter.sent_at <= self._began_at)
+
+    def has_time(self) -> bool:
+        """Tell whether there is time for one more call."""
+        return self._seconds_left() >= _SECONDS_TO_FINISH
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """Put a letter back into the send queue.
+
+        Raises:
+            QueueUnavailableError: It may be in either queue, or in both.
+        """
+        self._queue.redrive(letter)
+        self._removed.add(letter.record_id)
+
+    def delete(self, letter: DeadLetter) -> None:
+        """Delete a letter.
+
+        Raises:
+            QueueUnavailableError: It may still be there.
+        """
+        self._queue.delete(letter)
+        self._removed.add(letter.record_id)
+
+
+def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
+    try:
+        return call()
+    except (ClientError, BotoCoreError) as error:
+        # The cause may quote the body.
+        raise QueueUnavailableError(f"SQS did not do it: {type(error).__name__}") from None

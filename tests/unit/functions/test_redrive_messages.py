@@ -1,0 +1,713 @@
+"""An operator can look at what was set aside, and what is sent again is sent at most once."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.redrive_messages import app
+from functions.redrive_messages.app import Operation, parse
+from infobip_omni import dead_letter_queue
+from infobip_omni.api.models import Recipient
+from infobip_omni.dead_letter_queue import DeadLetterQueue
+from infobip_omni.delivery import Evidence, MessageState
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.events import InvalidEventError
+from infobip_omni.message_ledger import Claim, Outcome
+from infobip_omni.observability import logger, metrics
+from infobip_omni.send_queue import QueueUnavailableError
+from tests.fakes import Clock, FakeLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_sqs import SQSClient
+
+    from infobip_omni.dynamodb import Item
+
+Json = dict[str, Any]
+
+PHONE = "385991234567"
+TEXT = "canary text"
+WORDS = {"by": "canary operator", "why": "canary reason"}
+LEASE = timedelta(minutes=2)
+
+
+class World:
+    """The function, the queues and the ledger."""
+
+    def __init__(self, client: SQSClient) -> None:
+        self.client = client
+        self.send_url = client.create_queue(QueueName="send")["QueueUrl"]
+        self.dead_url = client.create_queue(QueueName="dead")["QueueUrl"]
+        self.queue = DeadLetterQueue(self.dead_url, self.send_url, client)
+        self.clock = Clock()
+        self.ledger = FakeLedger(self.clock)
+        self.seconds_left = 60.0
+
+    def order(self, action: str, **members: object) -> Json:
+        """Give an order, and return the answer."""
+        operation = Operation(self.queue, self.ledger, lambda: self.seconds_left)
+        return operation.carry_out(parse({"action": action} | members))
+
+    def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
+        """Put a letter with these messages into the dead-letter queue, and return its id."""
+        body = {
+            "sms": {"text": TEXT},
+            "destinations": [
+                {"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids
+            ],
+        }
+        return self.set_aside_raw(json.dumps(body), reason=reason, **attributes)
+
+    def set_aside_raw(self, body: str, **attributes: str) -> str:
+        """Put a letter with this body there."""
+        answer = self.client.send_message(
+            QueueUrl=self.dead_url,
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        )
+        return answer["MessageId"]
+
+    def quarantine(self, *message_ids: str) -> None:
+        """Let nobody know what became of these messages."""
+        for message_id in message_ids:
+            self.claim(message_id)
+            self.clock.pass_by(seconds=121)
+            self.ledger.lose_lease([self.ledger.item(message_id)])
+            self.ledger.quarantine(self.ledger.item(message_id))
+
+    def claim(self, message_id: str) -> str:
+        """Claim a message, as a sender does, and return the token."""
+        claim = Claim(
+            message_id=message_id,
+            content_hash="hash",
+            recipient=Recipient(phone_number=PHONE),
+            scenario="otp",
+            scenario_key=None,
+            steps=None,
+            bulk_id="bulk-1",
+            send_at=None,
+            validity=timedelta(hours=1),
+            on_unknown="never-duplicate",
+        )
+        (standing,) = self.ledger.claim([claim], LEASE)
+        return standing.token or ""
+
+    def accept(self, message_id: str) -> None:
+        """Let the sender send a message and Infobip take it."""
+        token = self.claim(message_id)
+        self.ledger.record([Outcome(message_id, token, MessageState.ACCEPTED, Evidence.RESPONSE)])
+
+    def prove(self, message_id: str) -> None:
+        """Let a report tell that Infobip has a message after all."""
+        self.ledger.prove_accepted([self.ledger.item(message_id)], Evidence.REPORT)
+
+    def left(self) -> set[str]:
+        """Return the ids of the letters that are in the dead-letter queue, and hold them."""
+        found: set[str] = set()
+        while letters := self.queue.receive():
+            found |= {letter.record_id for letter in letters}
+        return found
+
+    def sent_again(self) -> list[tuple[str, list[str]]]:
+        """Take the send queue's records: the first id and the message ids of each."""
+        records: list[tuple[str, list[str]]] = []
+        while found := self.client.receive_message(
+            QueueUrl=self.send_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for record in found:
+                first_id = record["MessageAttributes"]["originalMessageId"]["StringValue"]
+                destinations = json.loads(record["Body"])["destinations"]
+                records.append((first_id, [each["messageId"] for each in destinations]))
+        return records
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Return empty queues and an empty ledger."""
+    monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
+    metrics.clear_metrics()
+    with mock_aws():
+        yield World(boto3.client("sqs"))
+    metrics.clear_metrics()
+
+
+# --- Orders ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (None, "action"),
+        ([], "action"),
+        ({}, "action"),
+        ({"action": "purge"}, "action"),
+        ({"action": ["list"]}, "action"),
+        ({"action": "list", "dryRun": True}, "dryRun"),
+        ({"action": "list", "limit": 0}, "limit"),
+        ({"action": "list", "limit": 1001}, "limit"),
+        ({"action": "list", "limit": "10"}, "limit"),
+        ({"action": "list", "reason": "WHATEVER"}, "reason"),
+        ({"action": "list", "reason": 1}, "reason"),
+        ({"action": "list", "showContent": "yes"}, "showContent"),
+        ({"action": "redrive", "dryRun": 0}, "dryRun"),
+        ({"action": "redrive", "dryrun": False}, "dryrun"),
+        ({"action": "redrive", "originalMessageId": ""}, "originalMessageId"),
+        ({"action": "release", "by": "a", "why": "b"}, "messageId"),
+        ({"action": "release", "messageId": "m-1", "why": "b"}, "by"),
+        ({"action": "close", "messageId": "m-1", "by": "a"}, "why"),
+        ({"action": "close", "messageId": "m-1", "by": " ", "why": "b"}, "by"),
+    ],
+)
+def test_an_order_that_breaks_a_rule_is_refused_by_naming_the_field(
+    event: object, field: str
+) -> None:
+    """Nothing is done on a guess of what was meant."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse(event)
+
+    assert caught.value.field == field
+
+
+def test_an_error_does_not_quote_the_order() -> None:
+    """A value may be anything, a phone number in the wrong place included."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse({"action": "list", "reason": PHONE})
+
+    assert PHONE not in str(caught.value)
+
+
+# --- List ------------------------------------------------------------------------------------
+
+
+def test_a_list_tells_why_and_since_when_and_about_which_messages(world: World) -> None:
+    """That is what a decision takes; what the letter says to whom is not shown."""
+    record_id = world.set_aside(
+        "m-1",
+        "m-2",
+        reason="INVALID",
+        field="scenario",
+        rule="must be the name or slug of a registered scenario",
+        originalMessageId="first-1",
+    )
+
+    answer = world.order("list")
+
+    (letter,) = answer["letters"]
+    assert letter.pop("sentAt").endswith("Z")
+    assert letter.pop("ageSeconds") < 10
+    assert letter == {
+        "recordId": record_id,
+        "originalMessageId": "first-1",
+        "reason": "INVALID",
+        "field": "scenario",
+        "rule": "must be the name or slug of a registered scenario",
+        "destinations": 2,
+        "messageIds": ["m-1", "m-2"],
+    }
+    assert (answer["complete"], answer["approximateSize"]) == (True, 1)
+
+
+def test_a_list_shows_content_only_when_asked_to(world: World) -> None:
+    """A body holds personal data."""
+    world.set_aside("m-1")
+
+    plain = json.dumps(world.order("list"))
+    full = json.dumps(world.order("list", showContent=True))
+
+    assert PHONE not in plain
+    assert TEXT not in plain
+    assert PHONE in full
+    assert TEXT in full
+
+
+def test_a_list_shows_what_cannot_be_read(world: World) -> None:
+    """A body that is no event has no messages, and is listed all the same."""
+    world.set_aside_raw("not JSON", reason="INVALID", field="body", rule="must be JSON in UTF-8")
+
+    (letter,) = world.order("list")["letters"]
+
+    assert letter["messageIds"] == []
+    assert "destinations" not in letter
+
+
+def test_a_list_derives_message_ids_as_the_sender_does(world: World) -> None:
+    """A destination without an id has one by the id under which the record was first queued."""
+    body = {"sms": {"text": TEXT}, "destinations": [{"to": {"phoneNumber": PHONE}}] * 2}
+    world.set_aside_raw(json.dumps(body), reason="OUTAGE", originalMessageId="first-1")
+
+    (letter,) = world.order("list")["letters"]
+
+    assert letter["messageIds"] == ["first-1-0", "first-1-1"]
+
+
+def test_a_list_can_be_of_one_reason(world: World) -> None:
+    """A letter without a reason, which SQS has moved by itself, counts as OTHER."""
+    for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID"):
+        world.set_aside("m-1", reason=reason)
+    world.set_aside_raw("{}")
+
+    for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID", "OTHER"):
+        letters = world.order("list", reason=reason)["letters"]
+        assert [letter["reason"] for letter in letters] == [reason]
+
+
+def test_a_list_that_is_cut_says_so(world: World) -> None:
+    """Neither the limit nor the end of time makes it look as if there were no more."""
+    for number in range(25):
+        world.set_aside(f"m-{number}")
+
+    short = world.order("list", limit=20)
+    full = world.order("list", limit=26)
+    world.seconds_left = 1
+    hurried = world.order("list")
+
+    assert (len(short["letters"]), short["complete"]) == (20, False)
+    assert (len(full["letters"]), full["complete"]) == (25, True)
+    assert (len(hurried["letters"]), hurried["complete"]) == (0, False)
+    assert hurried["approximateSize"] == 25
+
+
+def test_a_list_fits_the_answer_of_a_function(world: World) -> None:
+    """Lambda drops an answer of more than 6 MB altogether."""
+    for _ in range(12):
+        world.set_aside_raw(json.dumps({"sms": {"text": "x" * 250_000}}), reason="INVALID")
+
+    answer = world.order("list", showContent=True)
+
+    assert 1 < len(answer["letters"]) < 12
+    assert not answer["complete"]
+    assert len(json.dumps(answer)) < 6_000_000
+
+
+def test_a_list_names_the_messages_that_wait_for_a_decision(world: World) -> None:
+    """Of all the messages of a quarantined letter, these are the ones to release or close."""
+    world.quarantine("m-1", "m-2", "m-3")
+    world.accept("m-4")
+    world.set_aside("m-1", "m-2", "m-3", "m-4", reason="QUARANTINED")
+    world.prove("m-2")
+    world.order("close", messageId="m-3", **WORDS)
+
+    (letter,) = world.order("list")["letters"]
+
+    assert letter["quarantinedMessageIds"] == ["m-1"]
+
+
+# --- Redrive ---------------------------------------------------------------------------------
+
+
+def test_a_redrive_only_tells_what_it_would_do_unless_told_otherwise(world: World) -> None:
+    """Nothing moves in a dry run."""
+    ids = {world.set_aside(f"m-{number}") for number in range(3)}
+    ids.add(world.set_aside("m-9", reason="CONFLICT"))
+
+    answer = world.order("redrive")
+
+    assert answer["dryRun"] is True
+    assert answer["found"] == {"OUTAGE": 3, "CONFLICT": 1}
+    assert (answer["redriven"], answer["failed"]) == (0, 0)
+    assert world.sent_again() == []
+    assert world.left() == ids
+
+
+def test_a_redrive_moves_letters_under_their_first_id(world: World) -> None:
+    """More than SQS hands out at once, each with what its message ids derive from."""
+    for number in range(23):
+        world.set_aside(f"m-{number}", originalMessageId=f"first-{number}")
+
+    answer = world.order("redrive", dryRun=False)
+
+    expected = [(f"first-{number}", [f"m-{number}"]) for number in range(23)]
+    assert (answer["redriven"], answer["complete"]) == (23, True)
+    assert sorted(world.sent_again()) == sorted(expected)
+    assert world.left() == set()
+
+
+def test_a_redrive_leaves_quarantined_messages_alone(world: World) -> None:
+    """They were perhaps sent: only a release sends them again, one by one."""
+    world.set_aside("m-1")
+    quarantined = world.set_aside("m-2", reason="QUARANTINED")
+
+    answer = world.order("redrive", dryRun=False)
+
+    assert (answer["redriven"], answer["skippedQuarantined"]) == (1, 1)
+    assert [ids for _, ids in world.sent_again()] == [["m-1"]]
+    assert world.left() == {quarantined}
+
+
+def test_a_redrive_can_be_of_one_reason_or_record(world: World) -> None:
+    """What else is there stays."""
+    world.set_aside("m-1", originalMessageId="first-1")
+    other = world.set_aside("m-2", originalMessageId="first-2")
+    conflict = world.set_aside("m-3", reason="CONFLICT", originalMessageId="first-1")
+
+    answer = world.order("redrive", dryRun=False, reason="OUTAGE", originalMessageId="first-1")
+
+    assert answer["found"] == {"OUTAGE": 1}
+    assert world.left() == {other, conflict}
+
+
+def test_a_redrive_stops_at_its_limit(world: World) -> None:
+    """It says that there may be more."""
+    for number in range(5):
+        world.set_aside(f"m-{number}")
+
+    answer = world.order("redrive", dryRun=False, limit=2)
+
+    assert (answer["redriven"], answer["complete"]) == (2, False)
+    assert len(world.left()) == 3
+
+
+def test_a_letter_that_cannot_be_redriven_does_not_stop_the_others(world: World) -> None:
+    """It stays where it is, and is counted."""
+    world.set_aside("m-1")
+    world.client.delete_queue(QueueUrl=world.send_url)
+
+    answer = world.order("redrive", dryRun=False)
+
+    assert (answer["redriven"], answer["failed"]) == (0, 1)
+    assert len(world.left()) == 1
+
+
+def test_a_redrive_again_after_a_crash_in_between_makes_a_harmless_copy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both records derive the same message ids, which can be claimed once."""
+    world.set_aside("m-1", originalMessageId="first-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.queue, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.order("redrive", dryRun=False)
+
+    world.order("redrive", dryRun=False)
+
+    assert world.sent_again() == [("first-1", ["m-1"])] * 2
+    assert world.left() == set()
+
+
+# --- Release ---------------------------------------------------------------------------------
+
+
+def test_a_released_message_can_be_claimed_again(world: World) -> None:
+    """Its record goes back to the sender, and its item says who has decided that, and why."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
+
+    answer = world.order("release", messageId="m-1", **WORDS)
+
+    item = world.ledger.item("m-1")
+    assert (answer["state"], answer["lettersRedriven"]) == ("WAITING", 1)
+    assert (item["releasedBy"], item["releasedWhy"]) == (WORDS["by"], WORDS["why"])
+    assert item["releasedAt"].endswith("Z")
+    assert world.sent_again() == [("first-1", ["m-1"])]
+    assert world.left() == set()
+    world.accept("m-1")
+    assert world.ledger.item("m-1")["state"] == "ACCEPTED"
+    assert world.ledger.item("m-1")["releasedBy"] == WORDS["by"]
+
+
+def test_a_release_leaves_other_quarantined_messages_as_they_are(world: World) -> None:
+    """The sender sends one message of the record, and sets it aside again for the others."""
+    world.quarantine("m-1", "m-2")
+    world.set_aside("m-1", "m-2", reason="QUARANTINED")
+    other = world.set_aside("m-3", reason="QUARANTINED")
+
+    world.order("release", messageId="m-1", **WORDS)
+
+    assert world.ledger.states() == {"m-1": "WAITING", "m-2": "QUARANTINED"}
+    assert [ids for _, ids in world.sent_again()] == [["m-1", "m-2"]]
+    assert world.left() == {other}
+
+
+@pytest.mark.parametrize("reason", ["INVALID", "CONFLICT"])
+def test_a_release_sends_no_record_that_is_wrong_itself(reason: str, world: World) -> None:
+    """A letter with other content under the same id is not what was released."""
+    world.quarantine("m-1")
+    wrong = world.set_aside("m-1", reason=reason)
+
+    answer = world.order("release", messageId="m-1", **WORDS)
+
+    assert (answer["lettersRedriven"], answer["complete"]) == (0, True)
+    assert world.left() == {wrong}
+
+
+def test_a_release_finds_the_record_of_an_outage(world: World) -> None:
+    """A record may be set aside before the logs were asked about one of its messages."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="OUTAGE")
+
+    assert world.order("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+
+
+@pytest.mark.parametrize("step", ["size", "receive", "redrive", "delete"])
+def test_a_release_that_was_killed_is_finished_by_the_next(
+    step: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was killed, the record is in the send queue in the end, and nowhere else."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.queue, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.order("release", messageId="m-1", **WORDS)
+
+    world.order("release", messageId="m-1", by="somebody else", why="again")
+
+    copies = 2 if step == "delete" else 1
+    assert world.sent_again() == [("first-1", ["m-1"])] * copies
+    assert world.left() == set()
+
+
+def test_a_release_whose_write_seems_to_fail_goes_on(world: World) -> None:
+    """DynamoDB may have done what it did not confirm; the item tells."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+    world.ledger.table.lost_answers = 1
+
+    with pytest.raises(TableUnavailableError):
+        world.order("release", messageId="m-1", **WORDS)
+
+    assert world.order("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, world: World) -> None:  # noqa: FBT001
+    """Proof that arrives meanwhile, or a sender at work, leaves nothing to decide."""
+    world.quarantine("m-1")
+    world.prove("m-1")
+    if not settled:
+        world.claim("m-2")
+    letter = world.set_aside("m-1", "m-2", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError) as caught:
+        world.order("release", messageId="m-1" if settled else "m-2", **WORDS)
+
+    state = "ACCEPTED" if settled else "CLAIMED"
+    assert caught.value.field == "messageId"
+    assert caught.value.rule == f"is of a message that is {state}, not quarantined"
+    assert world.sent_again() == []
+    assert world.left() == {letter}
+
+
+def test_proof_that_arrives_while_a_message_is_released_wins(world: World) -> None:
+    """The write is made only over the item that was read."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+    world.ledger.table.before_execute = lambda: world.prove("m-1")
+
+    with pytest.raises(InvalidEventError, match="ACCEPTED"):
+        world.order("release", messageId="m-1", **WORDS)
+
+    assert world.ledger.states() == {"m-1": "ACCEPTED"}
+    assert world.sent_again() == []
+
+
+@pytest.mark.parametrize("action", ["release", "close"])
+def test_an_unknown_message_is_told_as_such(action: str, world: World) -> None:
+    """A typing error in an id does not look like success."""
+    with pytest.raises(InvalidEventError, match="no message that is known"):
+        world.order(action, messageId="m-1", **WORDS)
+
+
+# --- Close -----------------------------------------------------------------------------------
+
+
+def test_a_closed_message_stays_quarantined_and_its_letter_goes(world: World) -> None:
+    """Its item says who has decided that, and why; nothing is sent."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+
+    answer = world.order("close", messageId="m-1", **WORDS)
+
+    item = world.ledger.item("m-1")
+    assert (answer["state"], answer["lettersDeleted"], answer["lettersKept"]) == (
+        "QUARANTINED",
+        1,
+        0,
+    )
+    assert (item["closedBy"], item["closedWhy"]) == (WORDS["by"], WORDS["why"])
+    assert "checkShard" not in item
+    assert world.left() == set()
+    assert world.sent_again() == []
+
+
+def test_a_letter_goes_with_the_last_of_its_messages(world: World) -> None:
+    """Until then it is kept for those that may still be released."""
+    world.quarantine("m-1", "m-2")
+    world.accept("m-3")
+    world.set_aside("m-1", "m-2", "m-3", reason="QUARANTINED")
+
+    first = world.order("close", messageId="m-1", **WORDS)
+    second = world.order("close", messageId="m-2", **WORDS)
+
+    assert (first["lettersDeleted"], first["lettersKept"]) == (0, 1)
+    assert (second["lettersDeleted"], second["lettersKept"]) == (1, 0)
+
+
+def test_a_letter_whose_message_was_released_is_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release may have been killed before it has sent the letter."""
+    world.quarantine("m-1", "m-2")
+    world.set_aside("m-1", "m-2", reason="QUARANTINED")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.queue, "receive", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.order("release", messageId="m-1", **WORDS)
+
+    answer = world.order("close", messageId="m-2", **WORDS)
+
+    assert (answer["lettersDeleted"], answer["lettersKept"]) == (0, 1)
+
+
+def test_closing_again_changes_nothing_but_finishes_what_was_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first decision stands."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.queue, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.order("close", messageId="m-1", **WORDS)
+
+    answer = world.order("close", messageId="m-1", by="somebody else", why="again")
+
+    assert answer["lettersDeleted"] == 1
+    assert world.ledger.item("m-1")["closedBy"] == WORDS["by"]
+
+
+def test_a_message_with_a_verdict_is_not_closed_but_its_letter_goes(world: World) -> None:
+    """Proof that has arrived meanwhile has made the decision."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+    world.prove("m-1")
+
+    answer = world.order("close", messageId="m-1", **WORDS)
+
+    assert (answer["state"], answer["lettersDeleted"]) == ("ACCEPTED", 1)
+    assert "closedAt" not in world.ledger.item("m-1")
+
+
+def test_a_message_that_is_still_to_be_sent_is_not_closed(world: World) -> None:
+    """Its record comes round by itself."""
+    world.claim("m-1")
+    letter = world.set_aside("m-1", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError, match="CLAIMED, not quarantined"):
+        world.order("close", messageId="m-1", **WORDS)
+
+    assert world.left() == {letter}
+
+
+def test_a_closed_message_is_not_released(world: World) -> None:
+    """Its content may be gone."""
+    world.quarantine("m-1")
+    world.order("close", messageId="m-1", **WORDS)
+
+    with pytest.raises(InvalidEventError, match="CLOSED, not quarantined"):
+        world.order("release", messageId="m-1", **WORDS)
+
+
+def test_of_a_release_and_a_close_at_once_one_wins(world: World) -> None:
+    """A message is not sent whose content is about to be deleted."""
+    world.quarantine("m-1")
+    world.set_aside("m-1", reason="QUARANTINED")
+    met: Item = world.ledger.item("m-1")
+
+    def close() -> None:
+        world.ledger.close(met, "somebody else", "enough")
+
+    world.ledger.table.before_execute = close
+
+    with pytest.raises(InvalidEventError, match="CLOSED"):
+        world.order("release", messageId="m-1", **WORDS)
+
+    assert world.ledger.states() == {"m-1": "QUARANTINED"}
+    assert world.sent_again() == []
+
+
+def test_a_message_that_reuses_an_expired_id_inherits_no_decision(world: World) -> None:
+    """A decision about one message says nothing about another."""
+    world.quarantine("m-1")
+    world.order("close", messageId="m-1", **WORDS)
+    world.clock.pass_by(days=91)
+
+    world.accept("m-1")
+
+    item = world.ledger.item("m-1")
+    assert item["state"] == "ACCEPTED"
+    assert not {"closedAt", "closedBy", "closedWhy"} & item.keys()
+
+
+# --- The function ----------------------------------------------------------------------------
+
+
+def test_the_function_logs_nothing_personal(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither what a letter holds, nor what the operator has said."""
+    written = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
+    world.quarantine("m-1", "m-2")
+    for message_id in ("m-1", "m-2"):
+        world.set_aside(message_id, reason="QUARANTINED")
+    world.set_aside("m-3")
+
+    for event in (
+        {"action": "list", "showContent": True},
+        {"action": "redrive", "dryRun": False},
+        {"action": "release", "messageId": "m-1"} | WORDS,
+        {"action": "close", "messageId": "m-2"} | WORDS,
+    ):
+        answer = app.lambda_handler(event, context())
+        assert answer["action"] == event["action"]
+
+    told = written.getvalue() + capsys.readouterr().out
+    for name in ("RecordsRedriven", "MessagesReleased", "MessagesClosed"):
+        assert name in told
+    assert "record redriven" in told
+    for canary in (PHONE, TEXT, *WORDS.values()):
+        assert canary not in told
+
+
+def test_an_order_that_sqs_does_not_carry_out_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is not told that there was nothing."""
+    world.client.delete_queue(QueueUrl=world.dead_url)
+    monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
+
+    with pytest.raises(QueueUnavailableError):
+        app.lambda_handler({"action": "list"}, context())
+
+
+def context() -> LambdaContext:
+    """Make what Lambda passes along."""
+    made = SimpleNamespace(
+        function_name="redrive_messages",
+        memory_limit_in_mb=512,
+        invoked_function_arn="arn:aws:lambda:us-east-1:1:function:redrive_messages",
+        aws_request_id="request-1",
+        get_remaining_time_in_millis=lambda: 50_000,
+    )
+    return cast("LambdaContext", made)
+
+
+def killed(*_: object) -> None:
+    """Let nothing after this happen."""
+    raise KeyboardInterrupt
