@@ -1,0 +1,1 @@
+"""Looks messages and their outcomes up."""

@@ -1,0 +1,259 @@
+"""Looks messages and their outcomes up, for operators and for apps upstream.
+
+One question an invocation: a message and its history, the messages to a recipient, or the messages
+that are not settled, whose outcome the logs no longer hold, or that an operator has to decide
+about. Who may invoke it sees who got messages: recipients are masked and free texts left out,
+unless the event asks for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from infobip_omni.dynamodb import Table
+from infobip_omni.events import InvalidEventError
+from infobip_omni.message_search import (
+    QUARANTINED,
+    UNRESOLVED,
+    UNSETTLED,
+    Found,
+    MessageSearch,
+    Place,
+)
+from infobip_omni.observability import logger, masked, observed
+from infobip_omni.settings import FindMessagesSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.dynamodb import Item
+
+#: What a list question is called in the event, and the lists of the index that answer it.
+LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARANTINED}
+QUESTIONS = ("messageId", "recipient", *LISTS)
+#: How the table works inside, which means nothing to anybody else.
+_INTERNAL = ("entry", "recipient", "claimToken", "contentHash", "verdictRank", "checkShard")
+#: Where the entries of a history keep what Infobip has said, as text.
+_CONTENTS = ("report", "row", "raw")
+#: What Infobip says that is neither an address nor a text of somebody's, at any depth.
+_IMPERSONAL = frozenset(
+    {
+        *("messageId", "bulkId", "channel", "mccMnc", "messageCount"),
+        *("sentAt", "doneAt", "sendAt", "seenAt"),
+        *("status", "error", "groupId", "groupName", "id", "name", "permanent", "httpStatus"),
+        *("price", "pricePerMessage", "currency"),
+    }
+)
+
+
+def _storable(longest: int) -> AfterValidator:
+    """Accept what the table can hold as a key of so many bytes."""
+
+    def check(text: str) -> str:
+        # A lone surrogate, which JSON can write and UTF-8 cannot, becomes a question mark.
+        written = text.encode(errors="replace")
+        if not 0 < len(written) <= longest or written.decode() != text:
+            rule = "must be text of 1 to {longest} bytes"
+            raise PydanticCustomError("key", rule, {"longest": longest})
+        return text
+
+    return AfterValidator(check)
+
+
+def _only_true(asked: object) -> object:
+    if asked is not True:
+        raise PydanticCustomError("asked", "must be true, or absent")
+    return asked
+
+
+_Key = Annotated[StrictStr, _storable(2048)]
+_SortKey = Annotated[StrictStr, _storable(1024)]
+_Asked = Annotated[StrictBool, AfterValidator(_only_true)]
+#: By question, then by part of it.
+_Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
+
+
+class FindMessagesEvent(BaseModel):
+    """A question: exactly one of the first five fields."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    message_id: _Key | None = None
+    #: A phone number, an e-mail address, a push registration or a WhatsApp user.
+    recipient: _Key | None = Field(default=None, repr=False)
+    unsettled: _Asked | None = None
+    unresolved: _Asked | None = None
+    quarantined: _Asked | None = None
+    #: Most entries that are read for one answer; those that have expired are left out of it.
+    limit: Annotated[StrictInt, Field(ge=1, le=1000)] = 100
+    #: From the last answer, to go on from where it ended.
+    next_token: StrictStr | None = None
+    #: Whether recipients and free texts are shown as they are.
+    show_recipients: StrictBool = False
+
+    def questions(self) -> list[str]:
+        """Name the questions that are asked."""
+        given = self.model_dump(by_alias=True, exclude_none=True)
+        return [name for name in QUESTIONS if name in given]
+
+
+def parse(event: object) -> FindMessagesEvent:
+    """Read the event.
+
+    Raises:
+        InvalidEventError: It breaks a rule.
+    """
+    try:
+        asked = FindMessagesEvent.model_validate(event)
+    except ValidationError as error:
+        raise InvalidEventError.from_validation(error) from None
+    if len(asked.questions()) != 1:
+        raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUESTIONS)}")
+    return asked
+
+
+def find_messages(asked: FindMessagesEvent, search: MessageSearch) -> dict[str, Any]:
+    """Answer a question.
+
+    Raises:
+        InvalidEventError: The token was not given for this question.
+        TableUnavailableError: The table could not be read.
+    """
+    places = _read_token(asked)
+    answer: dict[str, Any] = {}
+    if asked.message_id is not None:
+        message = search.message(asked.message_id)
+        found = search.history(asked.message_id, asked.limit, places)
+        history = [_history_entry(item, asked) for item in found.items]
+        answer["found"] = message is not None or bool(history)
+        answer["message"] = message and _message(message, asked)
+        answer["history"] = history
+    else:
+        found = _found(asked, search, places)
+        answer["messages"] = [_message(item, asked) for item in found.items]
+    if found.places:
+        answer["nextToken"] = _write_token(asked, found.places)
+    plain: dict[str, Any] = json.loads(json.dumps(answer, default=_number))
+    return plain
+
+
+def _found(asked: FindMessagesEvent, search: MessageSearch, places: Mapping[str, Place]) -> Found:
+    if asked.recipient is not None:
+        bare = asked.recipient.removeprefix("+")  # as phone numbers are kept
+        address = bare if bare.isdigit() else asked.recipient
+        return search.to_recipient(address, asked.limit, places)
+    return search.listed(LISTS[asked.questions()[0]], asked.limit, places)
+
+
+# --- What is shown -----------------------------------------------------------------------------
+
+
+def _message(item: Item, asked: FindMessagesEvent) -> Item:
+    shown = {name: value for name, value in item.items() if name not in _INTERNAL}
+    if not asked.show_recipients:
+        shown["to"] = {name: masked(address) for name, address in item["to"].items()}
+        shown.pop("callbackData", None)
+        if "status" in shown:
+            shown["status"] = _impersonal(shown["status"])
+    return shown
+
+
+def _history_entry(item: Item, asked: FindMessagesEvent) -> Item:
+    """Show an entry, and what Infobip has said as the object that it was."""
+    shown: Item = {name: item[name] for name in ("entry", "receivedAt") if name in item}
+    for name in _CONTENTS:
+        if name in item:
+            content = _read_content(item[name])
+            shown[name] = content if asked.show_recipients else _impersonal(content)
+    return shown
+
+
+def _read_content(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # it could not be read when it came, either
+
+
+def _impersonal(content: object) -> object:
+    """Leave out what is, or may quote, something personal, and what nobody knows the meaning of."""
+    if not isinstance(content, dict):
+        return None
+    shown: dict[str, object] = {}
+    for name, value in content.items():
+        if name == "to" and isinstance(value, str):
+            shown[name] = masked(value)
+        elif name in _IMPERSONAL:
+            shown[name] = _impersonal(value) if isinstance(value, dict | list) else value
+    return shown
+
+
+def _number(value: object) -> int | float:
+    """Write one of the table's numbers."""
+    number = Decimal(str(value))
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+# --- Tokens ------------------------------------------------------------------------------------
+
+
+def _write_token(asked: FindMessagesEvent, places: Mapping[str, Place]) -> str:
+    token = json.dumps({asked.questions()[0]: places})
+    return base64.urlsafe_b64encode(token.encode()).decode()
+
+
+def _read_token(asked: FindMessagesEvent) -> dict[str, Place]:
+    """Read where to go on; nobody is kept from changing a token, which gives access to nothing."""
+    if asked.next_token is None:
+        return {}
+    question = asked.questions()[0]
+    try:
+        text = base64.b64decode(asked.next_token.encode(), altchars=b"-_", validate=True)
+        return _Token.validate_python(json.loads(text))[question]
+    except (ValueError, RecursionError, KeyError):
+        rule = "must be the one of the last answer to the same question"
+        raise InvalidEventError("nextToken", rule) from None
+
+
+# --- The function ------------------------------------------------------------------------------
+
+
+@functools.cache
+def collaborators() -> MessageSearch:
+    """Make what lives as long as the environment."""
+    return MessageSearch(Table(FindMessagesSettings.from_environment().messages_table_name))
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer with the message and its history, or with a page of messages."""
+    asked = parse(event)
+    answer = find_messages(asked, collaborators())
+    count = len(answer.get("messages", answer.get("history", ())))
+    logger.info("messages looked up", question=asked.questions()[0], count=count)
+    return answer

@@ -1,0 +1,1 @@
+"""Tells upstream apps what became of their messages."""

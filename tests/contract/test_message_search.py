@@ -1,0 +1,318 @@
+"""Messages are found by id, by recipient, and by what is open about them, page by page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from infobip_omni.api.models import DeliveryReport, LogEntry, Recipient
+from infobip_omni.delivery import Evidence, MessageState, verdict_of
+from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.dynamodb import Table
+from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
+from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
+from infobip_omni.moments import utc_now
+from tests.local_world.aws_emulator import (
+    ACCESS_KEY_ID,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    AwsEmulator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from infobip_omni.message_search import Found, Place
+
+NUMBERS = count()
+LEASE = timedelta(minutes=2)
+CHECK_AFTER = timedelta(minutes=10)
+RETENTION = timedelta(days=35)
+PHONE_NUMBER = "385991234567"
+
+
+class Clock:
+    """A clock that stands still until it is moved; each reading makes a second pass."""
+
+    def __init__(self) -> None:
+        self.time = utc_now().replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        self.time += timedelta(seconds=1)
+        return self.time
+
+
+class Shelf:
+    """A table of its own, with what writes to it and what searches it."""
+
+    def __init__(self, dynamodb: DynamoDBClient) -> None:
+        self.clock = Clock()
+        self.dynamodb = dynamodb
+        self.table = Table(f"messages-{next(NUMBERS)}", dynamodb)
+        self.ledger = MessageLedger(self.table, RETENTION, CHECK_AFTER, self.clock)
+        self.reports = DeliveryReports(self.table, self.ledger, self.clock)
+        self.search = MessageSearch(self.table, self.clock)
+
+    def put(self, message_id: str, state: str = "ACCEPTED", **address: str) -> None:
+        """Claim a message, and let it come to a state by the way that leads there."""
+        recipient = Recipient.model_validate(address or {"phoneNumber": PHONE_NUMBER})
+        claim = Claim(
+            message_id=message_id,
+            content_hash="hash",
+            recipient=recipient,
+            scenario="otp",
+            scenario_key=None,
+            steps=None,
+            bulk_id="bulk-1",
+            send_at=None,
+            validity=timedelta(hours=1),
+            on_unknown="never-duplicate",
+            callback_data="order 7",
+        )
+        [standing] = self.ledger.claim([claim], LEASE)
+        if state == "CLAIMED":
+            return
+        first = MessageState.UNKNOWN if state == "QUARANTINED" else MessageState(state)
+        self.ledger.record([Outcome(message_id, standing.token or "", first)])
+        if state == "QUARANTINED":
+            self.ledger.quarantine(self.item(message_id))
+
+    def item(self, message_id: str) -> dict[str, Any]:
+        """Read a message."""
+        item = self.search.message(message_id)
+        assert item is not None
+        return item
+
+    def settle(self, message_id: str) -> None:
+        """Let a report deliver a message."""
+        self.reports.record([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[DynamoDBClient]:
+    """Run the emulator."""
+    with AwsEmulator() as emulator:
+        yield boto3.client(
+            "dynamodb",
+            endpoint_url=emulator.url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+        )
+
+
+@pytest.fixture
+def shelf(dynamodb: DynamoDBClient) -> Shelf:
+    """Return an empty table, with the keys and indexes of the template's."""
+    shelf = Shelf(dynamodb)
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    properties = template["Resources"]["MessagesTable"]["Properties"]
+    kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    dynamodb.create_table(TableName=shelf.table.name, **{name: properties[name] for name in kept})
+    return shelf
+
+
+def report(message_id: str, channel: str, group: int, status: int, done_at: str | None) -> Any:  # noqa: ANN401
+    """Write a delivery report."""
+    return {
+        "messageId": message_id,
+        "channel": channel,
+        "to": PHONE_NUMBER,
+        "doneAt": done_at,
+        "status": {"groupId": group, "id": status},
+    }
+
+
+def ids(found: Found) -> list[str]:
+    """Name the messages of a page."""
+    return [item["messageId"] for item in found.items]
+
+
+def all_pages(ask: Callable[[dict[str, Place]], Found]) -> list[str]:
+    """Go through all pages; none may be larger than the first, and each but the last must go on."""
+    places: dict[str, Place] = {}
+    found: list[str] = []
+    for _ in range(100):
+        page = ask(places)
+        found += ids(page)
+        places = page.places
+        if not places:
+            return found
+    raise AssertionError("the pages have no end")
+
+
+# --- One message ---------------------------------------------------------------------------
+
+
+def test_an_unknown_message_is_not_found(shelf: Shelf) -> None:
+    """Nothing is known of an id that was never used."""
+    assert shelf.search.message("m-1") is None
+    assert shelf.search.history("m-1", 100, {}).items == []
+
+
+def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
+    """However late and in whatever order it was learnt."""
+    shelf.put("m-1")
+    shelf.reports.record(
+        [
+            report("m-1", "SMS", 3, 5, "2026-01-31T12:00:09.000+0000"),
+            report("m-1", "PUSH", 2, 66, "2026-01-31T12:00:03.000+0000"),
+            {"messageId": "m-1", "status": "unreadable"},
+        ]
+    )
+    row = report("m-1", "SMS", 3, 5, "2026-01-31T12:00:06.000+0000")
+    shelf.reports.record_logs([LogEntry.model_validate(row)])
+
+    kinds = [item["entry"].split("#")[:2] for item in shelf.search.history("m-1", 100, {}).items]
+
+    assert kinds[:3] == [["REPORT", "PUSH"], ["LOG", "SMS"], ["REPORT", "SMS"]]
+    assert [kind[0] for kind in kinds[3:]] == ["UNREADABLE"]
+
+
+def test_a_long_history_is_read_page_by_page(shelf: Shelf) -> None:
+    """Each entry comes once, however small the pages are."""
+    shelf.put("m-1")
+    moments = [f"2026-01-31T12:00:0{second}.000+0000" for second in range(7)]
+    shelf.reports.record([report("m-1", "SMS", 1, 7, moment) for moment in moments])
+
+    entries: list[str] = []
+    places: dict[str, Place] = {}
+    while len(entries) < 100:
+        page = shelf.search.history("m-1", 2, places)
+        entries += [item["entry"] for item in page.items]
+        places = page.places
+        if not places:
+            break
+
+    assert entries == [f"REPORT#SMS#7#2026-01-31T12:00:0{second}.000Z" for second in range(7)]
+
+
+# --- A recipient ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+def test_messages_to_a_recipient_come_newest_first(shelf: Shelf, limit: int) -> None:
+    """Each once, over all pages, whatever became of it; and nobody else's."""
+    for number in range(5):
+        shelf.put(f"m-{number}")
+        shelf.put(f"other-{number}", phoneNumber="385990000000")
+    shelf.settle("m-3")
+
+    found = all_pages(lambda places: shelf.search.to_recipient(PHONE_NUMBER, limit, places))
+
+    assert found == ["m-4", "m-3", "m-2", "m-1", "m-0"]
+
+
+def test_a_message_with_several_addresses_is_found_by_the_first(shelf: Shelf) -> None:
+    """The phone number comes before the e-mail address."""
+    shelf.put("m-1", phoneNumber=PHONE_NUMBER, emailAddress="ana@example.com")
+    shelf.put("m-2", emailAddress="ana@example.com")
+
+    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {})) == ["m-1"]
+    assert ids(shelf.search.to_recipient("ana@example.com", 100, {})) == ["m-2"]
+
+
+# --- What is open --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_unsettled_messages_come_oldest_first(shelf: Shelf, limit: int) -> None:
+    """Over all parts of the index, each once; a message that has settled is not among them."""
+    for number in range(12):
+        shelf.put(f"m-{number}")
+    shelf.put("claimed", "CLAIMED")
+    shelf.put("unknown", "UNKNOWN")
+    shelf.put("waiting", "WAITING")
+    shelf.put("rejected", "REJECTED")
+    shelf.put("quarantined", "QUARANTINED")
+    shelf.settle("m-5")
+
+    found = all_pages(lambda places: shelf.search.listed(UNSETTLED, limit, places))
+
+    accepted = [f"m-{number}" for number in range(12) if number != 5]
+    assert found == [*accepted, "claimed", "unknown", "waiting"]
+
+
+def test_an_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: Shelf) -> None:
+    """An alarm sends an operator to look for just these."""
+    shelf.put("m-1")
+    shelf.put("m-2")
+    shelf.ledger.leave_unresolved([shelf.item("m-1")])
+
+    assert ids(shelf.search.listed(UNRESOLVED, 100, {})) == ["m-1"]
+    assert sorted(ids(shelf.search.listed(UNSETTLED, 100, {}))) == ["m-1", "m-2"]
+
+
+def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(shelf: Shelf) -> None:
+    """They wait for an operator, however much time passes."""
+    for message_id in ("m-1", "m-2"):
+        shelf.put(message_id, "QUARANTINED")
+    shelf.clock.time += timedelta(days=3)
+
+    assert ids(shelf.search.listed(QUARANTINED, 100, {})) == ["m-1", "m-2"]
+    assert list(shelf.ledger.due(100)) == []
+
+
+@pytest.mark.parametrize("way", ["settled", "accepted", "released"])
+def test_a_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str) -> None:
+    """It is settled, or is checked again like any other."""
+    shelf.put("m-1", "QUARANTINED")
+    item = shelf.item("m-1")
+
+    if way == "settled":
+        row = DeliveryReport.model_validate(report("m-1", "SMS", 3, 5, None))
+        verdict = verdict_of(row, None)
+        assert verdict is not None
+        assert shelf.ledger.settle({"m-1": verdict}) == 1
+    elif way == "accepted":
+        assert shelf.ledger.prove_accepted([item], Evidence.LOGS) == 1
+    else:
+        assert shelf.ledger.release(item, "ana", "the recipient asks for it") == 1
+
+    assert ids(shelf.search.listed(QUARANTINED, 100, {})) == []
+    assert ids(shelf.search.listed(UNSETTLED, 100, {})) == ([] if way == "settled" else ["m-1"])
+
+
+def test_a_message_that_the_index_lists_wrongly_is_left_out(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index may lag behind its table; what the table says counts."""
+    shelf.put("m-1")
+    item = shelf.item("m-1")
+    shelf.settle("m-1")
+    monkeypatch.setattr(shelf.table, "query", lambda *_, **__: iter([item]))
+
+    assert ids(shelf.search.listed(UNSETTLED, 1, {})) == []
+
+
+# --- What has expired ----------------------------------------------------------------------
+
+
+def test_expired_messages_are_not_found(shelf: Shelf) -> None:
+    """DynamoDB deletes what has expired only some days later; nobody notices."""
+    shelf.put("m-1")
+    shelf.put("m-2", "QUARANTINED")
+    shelf.reports.record([report("m-1", "SMS", 1, 7, None)])
+    shelf.clock.time += RETENTION + timedelta(hours=2)
+
+    assert shelf.search.message("m-1") is None
+    assert shelf.search.history("m-1", 100, {}).items == []
+    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {})) == []
+    assert ids(shelf.search.listed((*UNSETTLED, *QUARANTINED), 100, {})) == []
+
+
+def test_callback_data_is_kept_with_the_message(shelf: Shelf) -> None:
+    """Whatever becomes of it, the app upstream can get it back."""
+    shelf.put("m-1", "REJECTED")
+
+    assert shelf.item("m-1")["callbackData"] == "order 7"

@@ -1,0 +1,377 @@
+"""Whoever asks gets what is known, page by page, and sees recipients only on request."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.find_messages import app
+from functions.find_messages.app import find_messages, parse
+from infobip_omni.events import InvalidEventError
+from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, Found, MessageSearch
+from infobip_omni.observability import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.message_search import Place
+
+CONTEXT = cast(
+    "LambdaContext",
+    SimpleNamespace(
+        function_name="find",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:find",
+        aws_request_id="request-1",
+    ),
+)
+PHONE_NUMBER = "385991234567"
+TEXT = "Your code is 7391"
+MESSAGE: dict[str, Any] = {
+    "messageId": "m-1",
+    "entry": "MESSAGE",
+    "state": "DELIVERED",
+    "scenario": "otp",
+    "steps": ["PUSH", "SMS"],
+    "to": {"phoneNumber": PHONE_NUMBER, "emailAddress": "ana@example.com"},
+    "recipient": "a hash",
+    "contentHash": "a hash",
+    "claimToken": "a token",
+    "checkShard": "3",
+    "verdictRank": "2#",
+    "callbackData": TEXT,
+    "attempts": Decimal(1),
+    "expiresAt": Decimal(1_800_000_000),
+    "status": {
+        "groupId": Decimal(3),
+        "name": "DELIVERED_TO_HANDSET",
+        "description": f"to {PHONE_NUMBER}",
+    },
+    "price": {"pricePerMessage": Decimal("0.05"), "currency": "EUR"},
+}
+REPORT: dict[str, Any] = {
+    "messageId": "m-1",
+    "channel": "SMS",
+    "to": PHONE_NUMBER,
+    "callbackData": TEXT,
+    "doneAt": "2026-01-31T12:00:00.000+0000",
+    "status": {"groupId": 3, "id": 5, "description": TEXT},
+    "error": {"id": 0, "name": "NO_ERROR", "permanent": False, "description": TEXT},
+    "price": {"pricePerMessage": 0.05, "currency": "EUR"},
+    "aNewField": PHONE_NUMBER,
+}
+ROW: dict[str, Any] = REPORT | {"text": TEXT, "from": "Acme"}
+HISTORY: list[dict[str, Any]] = [
+    {
+        "messageId": "m-1",
+        "entry": "REPORT#SMS#5#2026-01-31T12:00:00.000Z",
+        "report": json.dumps(REPORT),
+        "receivedAt": "2026-01-31T12:00:05.000Z",
+        "expiresAt": Decimal(1_800_000_000),
+    },
+    {
+        "messageId": "m-1",
+        "entry": "LOG#SMS#5#2026-01-31T12:00:00.000Z",
+        "row": json.dumps(ROW),
+        "receivedAt": "2026-01-31T12:10:00.000Z",
+        "expiresAt": Decimal(1_800_000_000),
+    },
+    {
+        "messageId": "m-1",
+        "entry": "UNREADABLE#0",
+        "raw": f'{{"to": "{PHONE_NUMBER}"',
+        "receivedAt": "2026-01-31T12:10:00.000Z",
+        "expiresAt": Decimal(1_800_000_000),
+    },
+]
+
+
+class FakeSearch(MessageSearch):
+    """A search that finds what it is given, and remembers what it was asked for."""
+
+    def __init__(
+        self,
+        *items: dict[str, Any],
+        history: Sequence[dict[str, Any]] = (),
+        places: Mapping[str, Place] | None = None,
+    ) -> None:
+        self.items = list(items)
+        self.entries = list(history)
+        self.places = dict(places or {})
+        self.asked: list[Any] = []
+
+    def message(self, message_id: str) -> dict[str, Any] | None:
+        """Find a message."""
+        self.asked.append(message_id)
+        return self.items[0] if self.items else None
+
+    def history(self, message_id: str, limit: int, places: Mapping[str, Place]) -> Found:
+        """Find its history."""
+        self.asked.append((message_id, limit, places))
+        return Found(self.entries, self.places)
+
+    def to_recipient(self, address: str, limit: int, places: Mapping[str, Place]) -> Found:
+        """Find messages to a recipient."""
+        self.asked.append((address, limit, places))
+        return Found(self.items, self.places)
+
+    def listed(self, shards: Sequence[str], limit: int, places: Mapping[str, Place]) -> Found:
+        """Find messages of lists."""
+        self.asked.append((shards, limit, places))
+        return Found(self.items, self.places)
+
+
+def ask(event: dict[str, Any], search: MessageSearch) -> dict[str, Any]:
+    """Ask a question."""
+    return find_messages(parse(event), search)
+
+
+# --- The event -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "rule"),
+    [
+        ([], "body", "valid dictionary"),
+        ({}, "body", "exactly one of"),
+        ({"limit": 5}, "body", "exactly one of"),
+        ({"messageId": "m-1", "recipient": PHONE_NUMBER}, "body", "exactly one of"),
+        ({"unsettled": True, "quarantined": True}, "body", "exactly one of"),
+        ({"unsettled": True, "state": "UNKNOWN"}, "state", "not permitted"),
+        ({"message_id": "m-1"}, "message_id", "not permitted"),
+        ({"messageId": 1}, "messageId", "valid string"),
+        ({"messageId": ""}, "messageId", "1 to 2048 bytes"),
+        ({"messageId": "\u0161" * 1025}, "messageId", "1 to 2048 bytes"),
+        ({"recipient": "\ud800"}, "recipient", "1 to 2048 bytes"),
+        ({"recipient": 385991234567}, "recipient", "valid string"),
+        ({"unsettled": "true"}, "unsettled", "valid boolean"),
+        ({"unsettled": 1}, "unsettled", "valid boolean"),
+        ({"quarantined": False}, "quarantined", "must be true"),
+        ({"unresolved": False}, "unresolved", "must be true"),
+        ({"unsettled": True, "limit": 0}, "limit", "greater than or equal to 1"),
+        ({"unsettled": True, "limit": 1001}, "limit", "less than or equal to 1000"),
+        ({"unsettled": True, "limit": "10"}, "limit", "valid integer"),
+        ({"unsettled": True, "nextToken": 7}, "nextToken", "valid string"),
+        ({"unsettled": True, "showRecipients": "yes"}, "showRecipients", "valid boolean"),
+    ],
+)
+def test_a_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: str) -> None:  # noqa: ANN401
+    """The error names the field and the rule, and nothing of what was asked."""
+    with pytest.raises(InvalidEventError, match=rule) as raised:
+        parse(event)
+
+    assert raised.value.field == field
+    assert PHONE_NUMBER not in str(raised.value)
+
+
+# --- Questions -----------------------------------------------------------------------------
+
+
+def test_a_message_comes_with_its_history() -> None:
+    """What is known of it, and what Infobip has said about it, as objects."""
+    search = FakeSearch(MESSAGE, history=HISTORY)
+
+    answer = ask({"messageId": "m-1", "showRecipients": True}, search)
+
+    assert answer["found"] is True
+    assert answer["message"]["state"] == "DELIVERED"
+    assert [entry["entry"].split("#")[0] for entry in answer["history"]] == [
+        "REPORT",
+        "LOG",
+        "UNREADABLE",
+    ]
+    assert answer["history"][0]["report"] == REPORT
+    assert answer["history"][1]["row"] == ROW
+    assert answer["history"][2]["raw"] == HISTORY[2]["raw"]
+
+
+def test_an_unknown_message_is_an_answer_and_no_error() -> None:
+    """To be told from a mistake in the question."""
+    answer = ask({"messageId": "m-1"}, FakeSearch())
+
+    assert answer == {"found": False, "message": None, "history": []}
+
+
+def test_reports_of_a_message_that_was_never_claimed_are_found() -> None:
+    """A report may be about what somebody else has sent."""
+    answer = ask({"messageId": "m-1"}, FakeSearch(history=HISTORY))
+
+    assert (answer["found"], answer["message"]) == (True, None)
+    assert len(answer["history"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("385991234567", "385991234567"),
+        ("+385991234567", "385991234567"),
+        ("ana@example.com", "ana@example.com"),
+        ("+ana@example.com", "+ana@example.com"),
+    ],
+)
+def test_a_recipient_is_looked_for_as_addresses_are_kept(written: str, address: str) -> None:
+    """Phone numbers are kept without a plus."""
+    search = FakeSearch(MESSAGE)
+
+    answer = ask({"recipient": written, "limit": 7}, search)
+
+    assert search.asked == [(address, 7, {})]
+    assert [message["messageId"] for message in answer["messages"]] == ["m-1"]
+
+
+@pytest.mark.parametrize(
+    ("question", "shards"),
+    [("unsettled", UNSETTLED), ("unresolved", UNRESOLVED), ("quarantined", QUARANTINED)],
+)
+def test_what_is_open_is_read_from_the_lists_that_hold_it(
+    question: str, shards: tuple[str, ...]
+) -> None:
+    """Each list question has its lists, and a page of a hundred unless another is asked for."""
+    search = FakeSearch(MESSAGE)
+
+    ask({question: True}, search)
+
+    assert search.asked == [(shards, 100, {})]
+
+
+# --- What is shown -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", [{"messageId": "m-1"}, {"unsettled": True}])
+def test_recipients_are_masked_and_texts_left_out(event: dict[str, Any]) -> None:
+    """Nothing that may quote an address or a text is shown, known or new."""
+    answer = ask(event, FakeSearch(MESSAGE, history=HISTORY))
+
+    shown = json.dumps(answer)
+    assert PHONE_NUMBER not in shown
+    assert TEXT not in shown
+    assert "ana@" not in shown
+    message = answer.get("message") or answer["messages"][0]
+    assert message["to"] == {"phoneNumber": "**********67", "emailAddress": "*************om"}
+    assert message["status"] == {"groupId": 3, "name": "DELIVERED_TO_HANDSET"}
+
+
+def test_what_decides_is_shown_to_everybody() -> None:
+    """Status, time, price and error of a report are nobody's secret."""
+    answer = ask({"messageId": "m-1"}, FakeSearch(MESSAGE, history=HISTORY))
+
+    assert answer["history"][0]["report"] == {
+        "messageId": "m-1",
+        "channel": "SMS",
+        "to": "**********67",
+        "doneAt": "2026-01-31T12:00:00.000+0000",
+        "status": {"groupId": 3, "id": 5},
+        "error": {"id": 0, "name": "NO_ERROR", "permanent": False},
+        "price": {"pricePerMessage": 0.05, "currency": "EUR"},
+    }
+
+
+def test_recipients_are_shown_on_request() -> None:
+    """An operator who has to call somebody can."""
+    answer = ask({"quarantined": True, "showRecipients": True}, FakeSearch(MESSAGE))
+
+    assert answer["messages"][0]["to"] == MESSAGE["to"]
+    assert answer["messages"][0]["callbackData"] == TEXT
+
+
+def test_answers_hold_plain_json_and_nothing_of_how_the_table_works() -> None:
+    """Numbers are numbers; hashes, tokens and lists of the index mean nothing to a reader."""
+    [message] = ask({"unsettled": True, "showRecipients": True}, FakeSearch(MESSAGE))["messages"]
+
+    assert message["attempts"] == 1
+    assert message["price"] == {"pricePerMessage": 0.05, "currency": "EUR"}
+    assert type(message["expiresAt"]) is int
+    assert not message.keys() & {
+        "entry",
+        "recipient",
+        "contentHash",
+        "claimToken",
+        "checkShard",
+        "verdictRank",
+    }
+
+
+@pytest.mark.parametrize("raw", ["[" * 100_000, "null", "[]", "7", "not JSON"])
+def test_an_entry_that_holds_no_object_costs_only_itself(raw: str) -> None:
+    """Whatever Infobip has sent."""
+    entry = HISTORY[2] | {"raw": raw}
+
+    answer = ask({"messageId": "m-1"}, FakeSearch(MESSAGE, history=[entry]))
+
+    assert answer["history"][0]["raw"] is None
+
+
+# --- Pages ---------------------------------------------------------------------------------
+
+PLACES = {"3": ("2026-01-31T12:00:00.000Z", "m-1")}
+
+
+def test_an_answer_tells_how_to_go_on() -> None:
+    """The token of one answer leads to the next, and the last answer has none."""
+    first = ask({"unsettled": True}, FakeSearch(MESSAGE, places=PLACES))
+    search = FakeSearch(MESSAGE)
+
+    last = ask({"unsettled": True, "nextToken": first["nextToken"]}, search)
+
+    assert search.asked == [(UNSETTLED, 100, PLACES)]
+    assert "nextToken" not in last
+
+
+def written(token: object) -> str:
+    """Write a token as we would not."""
+    return base64.urlsafe_b64encode(json.dumps(token).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "not base64!",
+        "\u0161",
+        base64.b64encode(b"\xff").decode(),
+        base64.b64encode(b"not JSON").decode(),
+        base64.b64encode(b"[" * 100_000).decode(),
+        written(None),
+        written([]),
+        written({"unsettled": {"3": "2026"}}),
+        written({"unsettled": {"3": ["2026"]}}),
+        written({"unsettled": {"3": ["2026", 7]}}),
+        written({"unsettled": {"3": ["2026", ""]}}),
+        written({"unsettled": {"3": ["2026", "\ud800"]}}),
+        written({"quarantined": {"quarantined": ["2026", "m-1"]}}),
+    ],
+)
+def test_a_token_that_was_not_given_for_the_question_is_refused(token: str) -> None:
+    """Whatever it holds instead."""
+    with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
+        ask({"unsettled": True, "nextToken": token}, FakeSearch())
+
+
+# --- The function --------------------------------------------------------------------------
+
+
+def test_nothing_personal_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for an answer that shows recipients: the question and a count are logged."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    monkeypatch.setattr(app, "collaborators", lambda: FakeSearch(MESSAGE, history=HISTORY))
+
+    for question in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
+        answer = app.lambda_handler(question | {"showRecipients": True}, CONTEXT)
+        assert PHONE_NUMBER in json.dumps(answer)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["question"], line["count"]) for line in lines] == [
+        ("recipient", 1),
+        ("messageId", 3),
+    ]
+    assert PHONE_NUMBER not in stream.getvalue()
+    assert TEXT not in stream.getvalue()

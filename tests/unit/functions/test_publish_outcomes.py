@@ -1,0 +1,149 @@
+"""Every settled message is told of; a batch that was told in part is delivered again."""
+
+from __future__ import annotations
+
+import io
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.publish_outcomes import app
+from infobip_omni.dynamodb import to_wire
+from infobip_omni.observability import logger, metrics
+from infobip_omni.outcome_events import BusUnavailableError, Change, OutcomeEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    Log = Callable[[], list[dict[str, Any]]]
+
+CANARY = "385991234567"
+CONTEXT = cast(
+    "LambdaContext",
+    SimpleNamespace(
+        function_name="publish",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:publish",
+        aws_request_id="request-1",
+    ),
+)
+
+
+class FakeOutcomeEvents(OutcomeEvents):
+    """Events that go nowhere, up to the first one that is refused."""
+
+    def __init__(self, refused: str | None = None) -> None:
+        self.told: list[Change] = []
+        self._refused = refused
+
+    def publish(self, changes: Iterable[Change]) -> int:
+        """Take events."""
+        for change in changes:
+            if change.sequence_number == self._refused:
+                raise BusUnavailableError(change, "ThrottlingException")
+            self.told.append(change)
+        return len(self.told)
+
+
+def record(number: int) -> dict[str, Any]:
+    """Write a record of the stream: a message that was accepted is delivered."""
+    accepted = {
+        "messageId": f"m-{number}",
+        "entry": "MESSAGE",
+        "state": "ACCEPTED",
+        "to": {"phoneNumber": CANARY},
+        "callbackData": CANARY,
+    }
+    return {
+        "eventID": "c4ca4238a0b923820dcc509a6f75849b",
+        "eventName": "MODIFY",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "eu-central-1",
+        "eventSourceARN": "arn:aws:dynamodb:eu-central-1:123456789012:table/messages/stream/2026",
+        "dynamodb": {
+            "ApproximateCreationDateTime": 1769860800,
+            "Keys": to_wire({"messageId": f"m-{number}", "entry": "MESSAGE"}),
+            "NewImage": to_wire(accepted | {"state": "DELIVERED"}),
+            "OldImage": to_wire(accepted),
+            "SequenceNumber": str(number),
+            "SizeBytes": 123,
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        },
+    }
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the metrics a namespace, as the template does, and leave nothing of another test."""
+    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
+    metrics.clear_metrics()
+    app.collaborators.cache_clear()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Return what reads the log lines so far."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def run(events: FakeOutcomeEvents, monkeypatch: pytest.MonkeyPatch, count: int = 3) -> object:
+    """Invoke the function with so many changes."""
+    monkeypatch.setattr(app, "collaborators", lambda: events)
+    return app.lambda_handler({"Records": [record(number) for number in range(count)]}, CONTEXT)
+
+
+def test_all_changes_of_a_batch_are_told_in_order(
+    monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    """Nothing has to be delivered again."""
+    events = FakeOutcomeEvents()
+
+    assert run(events, monkeypatch) == {"batchItemFailures": []}
+    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-1", "m-2"]
+    assert log()[-1]["count"] == 3
+
+
+def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
+    monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    """Lambda goes on from the sequence number that it is given."""
+    answer = run(FakeOutcomeEvents(refused="1"), monkeypatch)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert [line["level"] for line in log()] == ["WARNING"]
+
+
+def test_nothing_personal_is_logged(
+    monkeypatch: pytest.MonkeyPatch, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither when all goes well nor when it does not."""
+    run(FakeOutcomeEvents(), monkeypatch)
+    run(FakeOutcomeEvents(refused="0"), monkeypatch)
+
+    assert log()
+    assert CANARY not in json.dumps(log())
+    assert CANARY not in capsys.readouterr().out
+
+
+def test_the_environment_says_which_bus_is_told_and_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The function takes its bus and its discretion from the template."""
+    made: list[Any] = []
+    monkeypatch.setattr(
+        app, "OutcomeEvents", lambda bus, *, with_recipients: made.append((bus, with_recipients))
+    )
+    monkeypatch.setenv("OUTCOME_EVENT_BUS_NAME", "outcomes")
+    for recipients in ("omitted", "included"):
+        monkeypatch.setenv("OUTCOME_EVENT_RECIPIENTS", recipients)
+        app.collaborators.cache_clear()
+        app.collaborators()
+
+    assert made == [("outcomes", False), ("outcomes", True)]
