@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from infobip_omni.api.client import OmniClient
+from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
-from infobip_omni.api.models import Scenario, ScenarioDefinition
+from infobip_omni.api.models import (
+    Scenario,
+    ScenarioDefinition,
+    SendResponse,
+    SendResult,
+    Status,
+    StatusGroup,
+)
+from infobip_omni.dynamodb import (
+    Answer,
+    Statement,
+    Table,
+    TableUnavailableError,
+    from_wire,
+    to_wire,
+)
+from infobip_omni.message_ledger import CHECK_INDEX, MESSAGE_ENTRY, MessageLedger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,
     SlugTakenError,
     slug,
 )
+from infobip_omni.send_queue import QueueUnavailableError, SendQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from infobip_omni.api.models import AdvancedRequest, LogEntry
+    from infobip_omni.dynamodb import Item
+    from infobip_omni.send_queue import DeadLetterReason, Record
 
 PREFIX = "/omni/test/scenarios/"
 
@@ -121,3 +145,235 @@ class FakeScenarioRegistry(ScenarioRegistry):
         error, self.error = self.error, None
         if error is not None:
             raise error
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+    def seconds(self) -> float:
+        """Tell the time in seconds since some moment."""
+        return self.now.timestamp()
+
+    def pass_by(self, **duration: float) -> None:
+        """Move on."""
+        self.now += timedelta(**duration)
+
+
+def taken(request: AdvancedRequest) -> SendResponse:
+    """Answer that Infobip has taken all messages of a request."""
+    return answer_to(request, Status(group_id=StatusGroup.PENDING, id=7))
+
+
+def answer_to(request: AdvancedRequest, status: Status | None) -> SendResponse:
+    """Give all messages of a request the same status."""
+    return SendResponse(
+        messages=tuple(
+            SendResult(message_id=destination.message_id, status=status)
+            for destination in request.destinations
+        )
+    )
+
+
+class FakeClient(OmniClient):
+    """The part of Infobip that sends, reports and remembers."""
+
+    def __init__(self) -> None:
+        #: Every request that was posted.
+        self.sent: list[AdvancedRequest] = []
+        #: Answers a request, or raises.
+        self.answer: Callable[[AdvancedRequest], SendResponse] = taken
+        #: The pages of reports that are left, or what taking them meets.
+        self.pages: list[bytes | Exception] = []
+        #: Runs whenever a page is asked for.
+        self.before_page: Callable[[], None] = lambda: None
+        #: All rows of the logs.
+        self.rows: list[LogEntry] = []
+        #: The ids of each question to the logs.
+        self.questions: list[list[str]] = []
+        #: Runs after each question, before its answer, and may raise.
+        self.before_rows: Callable[[], None] = lambda: None
+
+    def send_advanced(self, request: AdvancedRequest) -> SendResponse:
+        """Take the messages, unless told otherwise."""
+        self.sent.append(request)
+        return self.answer(request)
+
+    def posted_ids(self) -> list[str | None]:
+        """Return the ids of all messages that were posted, as often as they were."""
+        return [each.message_id for request in self.sent for each in request.destinations]
+
+    def take_reports(self, *, limit: int = 1000) -> bytes:  # noqa: ARG002 (the real one's)
+        """Hand out the next page; after the last there are only empty ones."""
+        self.before_page()
+        page = self.pages.pop(0) if self.pages else b'{"results": []}'
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
+        """Return the rows of these messages, as many as fit."""
+        self.questions.append(list(message_ids))
+        self.before_rows()
+        rows = [row for row in self.rows if row.message_id in message_ids]
+        return LogPage(rows[:limit], is_cut=len(rows) >= limit)
+
+
+class FakeSendQueue(SendQueue):
+    """Queues that only remember what was done with records."""
+
+    def __init__(self) -> None:
+        #: By the id of the record: how long it was hidden at last.
+        self.delays: dict[str, timedelta] = {}
+        #: Record, reason, field and rule.
+        self.dead: list[tuple[Record, DeadLetterReason, str, str]] = []
+        self.available = True
+
+    def postpone(self, records: Iterable[tuple[Record, timedelta]]) -> int:
+        """Remember the delays."""
+        entries = [(record.sqs_id, delay) for record, delay in records]
+        if not self.available:
+            return len(entries)
+        self.delays |= dict(entries)
+        return 0
+
+    def dead_letter(
+        self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
+    ) -> None:
+        """Remember the record."""
+        if not self.available:
+            raise QueueUnavailableError("SQS did not take it")
+        self.dead.append((record, reason, field, rule))
+
+
+class FakeTable(Table):
+    """A table in memory, that can fail.
+
+    It executes no PartiQL: `FakeLedger` gives it the conditions of its writes as they are.
+    """
+
+    def __init__(self) -> None:
+        self.name = "messages"
+        self.items: dict[tuple[str, str], Item] = {}
+        #: How many more calls of each method fail without effect.
+        self.failures: Counter[str] = Counter()
+        #: How many more calls of `execute` have their effect and seem to fail.
+        self.lost_answers = 0
+        #: Runs once before the next call of `execute`, like somebody else who is faster.
+        self.before_execute: Callable[[], None] | None = None
+
+    def entries(self, prefix: str) -> list[Item]:
+        """Return the items whose entry begins like this, in the order of their keys."""
+        return [dict(item) for key, item in sorted(self.items.items()) if key[1].startswith(prefix)]
+
+    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Execute what `FakeLedger` has written."""
+        happening, self.before_execute = self.before_execute, None
+        if happening is not None:
+            happening()
+        failed = [Answer("InternalServerError")] * len(statements)
+        if self._fails("execute"):
+            return failed
+        answers = [self._write(statement) for statement in statements]
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return failed
+        return answers
+
+    def put_all(self, items: Iterable[Item]) -> None:
+        """Write items over whatever is there."""
+        self._fail("put_all")
+        for item in items:
+            self._keep(item)
+
+    def get_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
+        """Read items."""
+        self._fail("get_all")
+        return {key: dict(self.items[key]) for key in keys if key in self.items}
+
+    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:  # noqa: ANN401, ARG002
+        """Read the index of checks, or the entries of one message between two."""
+        self._fail("query")
+        if options.get("IndexName") == CHECK_INDEX:
+            found = [
+                (item["nextCheckAt"], key)
+                for key, item in self.items.items()
+                if item.get("checkShard") == values[":shard"]
+                and item["nextCheckAt"] <= values[":now"]
+            ]
+            keys = [key for _, key in sorted(found)]
+        else:
+            first, last = ((values[":id"], values[name]) for name in (":first", ":last"))
+            keys = sorted(key for key in self.items if first <= key <= last)
+        yield from [dict(self.items[key]) for key in keys]
+
+    def delete(self, message_id: str, entry: str) -> None:
+        """Delete one item."""
+        self._fail("delete")
+        self.items.pop((message_id, entry), None)
+
+    def _write(self, statement: Statement) -> Answer:
+        parameters: Sequence[Any] = statement.parameters
+        message_id, changes, condition, values = parameters
+        key = (message_id, MESSAGE_ENTRY)
+        item = self.items.get(key)
+        if statement.text == "INSERT" and item is not None:
+            return Answer("DuplicateItem")
+        if statement.text == "UPDATE" and not (item and _holds(item, condition, values)):
+            return Answer("ConditionalCheckFailed", dict(item or {}))
+        self._keep({**(item or {}), **changes})
+        return Answer()
+
+    def _keep(self, item: Item) -> None:
+        self.items[item["messageId"], item["entry"]] = from_wire(to_wire(item))
+
+    def _fail(self, method: str) -> None:
+        if self._fails(method):
+            raise TableUnavailableError("DynamoDB was not reached")
+
+    def _fails(self, method: str) -> bool:
+        failing = self.failures[method] > 0
+        self.failures[method] -= failing
+        return failing
+
+
+class FakeLedger(MessageLedger):
+    """The ledger on a `FakeTable`: its rules are the real ones, its table is not."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.table = FakeTable()
+        super().__init__(
+            self.table, retention=timedelta(days=90), check_after=timedelta(minutes=10), now=now
+        )
+
+    def item(self, message_id: str) -> Item:
+        """Return a message."""
+        return dict(self.table.items[message_id, MESSAGE_ENTRY])
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each message."""
+        return {item["messageId"]: str(item["state"]) for item in self.table.entries(MESSAGE_ENTRY)}
+
+    def _insert(self, item: Item) -> Statement:
+        return Statement("INSERT", [item["messageId"], item, "", []])
+
+    def _update(
+        self, message_id: str, changes: Mapping[str, object], condition: str, values: list[object]
+    ) -> Statement:
+        return Statement("UPDATE", [message_id, changes, condition, values])
+
+
+def _holds(item: Item, condition: str, values: Sequence[Any]) -> bool:
+    """Tell whether a condition like ``"a" = ? AND "b" < ?`` is met."""
+    operators = {"=": operator.eq, "<": operator.lt}
+    clauses = [clause.split() for clause in condition.split(" AND ")]
+    return all(
+        name.strip('"') in item and operators[sign](item[name.strip('"')], value)
+        for (name, sign, _), value in zip(clauses, values, strict=True)
+    )

@@ -22,6 +22,7 @@ from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import OmniError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
+    DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
     Evidence,
     MessageState,
@@ -31,13 +32,13 @@ from infobip_omni.delivery import (
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
 from infobip_omni.dynamodb import Table, TableUnavailableError
 from infobip_omni.message_ledger import MessageLedger, age_of
-from infobip_omni.moments import from_text, to_text, utc_now
+from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.recipients import is_recipient
 from infobip_omni.settings import ReconcileMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -86,7 +87,7 @@ class Reconciliation:
             for items in _questions(to_ask):
                 if not self._may_ask():
                     break
-                self._deal_with(items, self._ask(items))
+                self._count_absence(self._look_for(items))
         except OmniError as error:
             # A question that was not answered counts for nothing; the messages stay due.
             self.counts["QuestionsFailed"] += 1
@@ -111,36 +112,44 @@ class Reconciliation:
         within_limit = self.counts["Questions"] < QUESTIONS_PER_RUN
         return within_limit and self._seconds_left() >= _SECONDS_PER_QUESTION
 
-    def _ask(self, items: Sequence[Item]) -> dict[str, list[LogEntry]] | None:
-        """Ask about messages; None when the answer was cut, so that absence means nothing."""
+    def _look_for(self, items: Sequence[Item]) -> list[Item]:
+        """Ask about messages, believe what the logs show, and return those that they do not know.
+
+        Where the answer was cut, an absence means nothing; each half is then asked about by itself.
+        """
         self.counts["Questions"] += 1
         ids = [item["messageId"] for item in items]
-        rows = self._client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
-        if len(rows) >= ROWS_PER_QUESTION:
-            return None
+        page = self._client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
+        if page.is_cut and len(items) > 1:
+            middle = len(items) // 2
+            halves = (items[:middle], items[middle:])
+            return [item for half in halves if self._may_ask() for item in self._look_for(half)]
         found: dict[str, list[LogEntry]] = defaultdict(list)
-        for row in rows:
+        for row in page.rows:
             found[row.message_id].append(row)
-        return found
+        absent = [item for item in items if not self._deal_with(item, found[item["messageId"]])]
+        if page.is_cut:
+            self._ledger.postpone(absent, self._next_question(), absent=False)
+            return []
+        return absent
 
-    def _deal_with(self, items: Sequence[Item], found: Mapping[str, list[LogEntry]] | None) -> None:
-        if found is None:
-            self._ledger.postpone(items, self._next_question(), absent=False)
-            return
-        absent: list[Item] = []
-        for item in items:
-            rows = found.get(item["messageId"], [])
-            own = [row for row in rows if is_recipient(item["to"], row.to)]
-            unknown = item["state"] == MessageState.UNKNOWN
-            if own:
-                self._believe(item, own)
-            elif unknown and rows and item.get("evidence") == Evidence.DUPLICATE_ID:
-                self.counts["MessagesRejected"] += self._ledger.reject_duplicate(item)
-            elif unknown:
-                absent.append(item)
-            else:
-                self._ask_later(item)
-        self._count_absence(absent)
+    def _deal_with(self, item: Item, rows: Sequence[LogEntry]) -> bool:
+        """Act on all rows with the id of a message; False if it may be unknown to Infobip."""
+        # That Infobip has refused a repeated id shows that it knows the id, not whose it is.
+        own = [
+            row
+            for row in rows
+            if is_recipient(item["to"], row.to) and row.status.id != DUPLICATE_MESSAGE_ID
+        ]
+        if own:
+            self._believe(item, own)
+        elif item["state"] != MessageState.UNKNOWN:
+            self._ask_later(item)
+        elif rows and _was_refused_as_repeat(item):
+            self.counts["MessagesRejected"] += self._ledger.reject_duplicate(item)
+        else:
+            return False
+        return True
 
     def _believe(self, item: Item, rows: Sequence[LogEntry]) -> None:
         """Take over what the logs say of a message."""
@@ -170,17 +179,16 @@ class Reconciliation:
         for item in last:
             if not self._may_ask():
                 return
-            found = self._ask([item])
-            if found is None or found.get(item["messageId"]):
-                self._deal_with([item], found)
-            else:
-                self._give_up(item)
+            for absent in self._look_for([item]):
+                self._give_up(absent)
 
     def _give_up(self, item: Item) -> None:
         """Decide about a message that the logs do not know."""
-        # What the logs may have forgotten, they cannot be asked to disprove.
-        forgotten = self._now() - from_text(item["unknownAt"]) >= LOGS_REACH_BACK
-        if item["onUnknown"] == "must-arrive" and not forgotten:
+        # What the logs may have forgotten, they cannot be asked to disprove; and a refusal of the
+        # id would follow on the next attempt too, where it would be taken for a proof.
+        forgotten = age_of(item, self._now()) >= LOGS_REACH_BACK
+        hopeless = forgotten or _was_refused_as_repeat(item)
+        if item["onUnknown"] == "must-arrive" and not hopeless:
             self.counts["MessagesSentAgain"] += self._ledger.send_again(item)
         else:
             self.counts["MessagesQuarantined"] += self._ledger.quarantine(item)
@@ -191,6 +199,10 @@ class Reconciliation:
 
 def _absent_answers(item: Item) -> int:
     return int(item.get("absentAnswers", 0))
+
+
+def _was_refused_as_repeat(item: Item) -> bool:
+    return bool(item.get("evidence") == Evidence.DUPLICATE_ID)
 
 
 def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:

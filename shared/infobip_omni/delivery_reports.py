@@ -14,11 +14,16 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from infobip_omni.api.models import DeliveryReport, UnreadablePageError, parse_reports_page
+from infobip_omni.api.models import (
+    DeliveryReport,
+    SeenReport,
+    UnreadablePageError,
+    parse_reports_page,
+)
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     UNPROVEN,
@@ -38,10 +43,14 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Item, Table
     from infobip_omni.message_ledger import MessageLedger
 
-#: Under this message id stand the pages that are not recorded yet, and under the other one what
-#: names no message; neither is a message.
+    RowT = TypeVar("RowT", DeliveryReport, SeenReport)
+
+#: Under the first of these message ids stand the pages that are not recorded yet, under the second
+#: what names no message, and under the third what came to the webhook of another message; none of
+#: them is a message.
 PAGES_ID = "#pages"
 UNREADABLE_ID = "#unreadable"
+FOREIGN_ID = "#foreign"
 #: DynamoDB's items end at 400 KB.
 _CHUNK_BYTES = 350_000
 _LONGEST_KEY_BYTES = 2048
@@ -62,10 +71,18 @@ class Page:
 class Recorded:
     """What became of the entries of a page."""
 
-    reports: int = 0  #: readable entries, repeats included
+    reports: int = 0  #: delivery reports, repeats included
     settled: int = 0  #: messages whose state has changed for good
-    unmatched: int = 0  #: reports of messages that the ledger does not know
+    unmatched: int = 0  #: delivery reports of messages that the ledger does not know
     unreadable: int = 0  #: entries that are kept raw
+    seen: int = 0  #: entries that say when a message was seen
+    foreign: int = 0  #: entries of messages that the webhook they came to is not for
+    inbound: int = 0  #: messages from recipients, which are no reports and are not kept
+
+    @property
+    def entries(self) -> int:
+        """Count the entries."""
+        return self.reports + self.unreadable + self.seen + self.foreign + self.inbound
 
     def __add__(self, other: Recorded) -> Recorded:
         """Add up."""
@@ -74,6 +91,9 @@ class Recorded:
             self.settled + other.settled,
             self.unmatched + other.unmatched,
             self.unreadable + other.unreadable,
+            self.seen + other.seen,
+            self.foreign + other.foreign,
+            self.inbound + other.inbound,
         )
 
 
@@ -145,45 +165,73 @@ class DeliveryReports:
         Raises:
             TableUnavailableError: Something was not recorded; the page is still there.
         """
-        try:
-            recorded = self.record(parse_reports_page(page.body))
-        except UnreadablePageError:
-            raw = page.body.decode(errors="backslashreplace")
-            self._table.put_all([self._unreadable(UNREADABLE_ID, raw)])
-            recorded = Recorded(unreadable=1)
+        recorded = self.record_body(page.body)
         for entry in page.entries:
             self._table.delete(PAGES_ID, entry)
         return recorded
 
-    def record(self, entries: Sequence[Any]) -> Recorded:
+    def record_body(self, body: bytes, bulk_id: str | None = None) -> Recorded:
+        """Record all reports of a body as it came; one without a list of reports is kept raw.
+
+        Args:
+            body: What Infobip has sent.
+            bulk_id: As for `record`.
+
+        Raises:
+            TableUnavailableError: Something was not recorded; recording all of it again is right.
+        """
+        try:
+            entries = parse_reports_page(body)
+        except UnreadablePageError:
+            raw = body.decode(errors="backslashreplace")
+            self._table.put_all([self._unreadable(UNREADABLE_ID, raw)])
+            return Recorded(unreadable=1)
+        return self.record(entries, bulk_id)
+
+    def record(self, entries: Sequence[Any], bulk_id: str | None = None) -> Recorded:
         """Record reports, in any order and however often they come.
 
         Args:
             entries: Reports as they came. One that cannot be read is kept raw, and costs the
                 others nothing.
+            bulk_id: The only bulk whose messages these reports may be about; None is any. A
+                report on another message is kept apart, and changes nothing.
 
         Raises:
             TableUnavailableError: Something was not recorded; recording all of it again is right.
         """
-        reports: list[tuple[DeliveryReport, str]] = []
+        readable: list[tuple[DeliveryReport | SeenReport, str]] = []
         unreadable: list[Item] = []
+        inbound = 0
         for entry in entries:
             raw = json.dumps(entry, default=float)
-            report = _read(entry)
-            if report is None or len(raw) > _CHUNK_BYTES:
-                unreadable.append(self._unreadable(_message_id(entry), raw))
+            row = _read(entry)
+            if row is not None and len(raw) <= _CHUNK_BYTES:
+                readable.append((row, raw))
+            elif _is_inbound(entry):
+                inbound += 1
             else:
-                reports.append((report, raw))
-        messages = self._ledger.find([report.message_id for report, _ in reports])
+                unreadable.append(self._unreadable(_message_id(entry), raw))
+        messages = self._ledger.find([row.message_id for row, _ in readable])
+        strangers = _ids_outside(bulk_id, messages)
+        own = [(row, raw) for row, raw in readable if row.message_id not in strangers]
+        foreign = [raw for row, raw in readable if row.message_id in strangers]
         self._table.put_all(
-            [*unreadable, *(self._report_item(report, raw, messages) for report, raw in reports)]
+            [
+                *unreadable,
+                *(self._raw_item(FOREIGN_ID, "FOREIGN", raw) for raw in foreign),
+                *(self._row_item(row, raw, messages) for row, raw in own),
+            ]
         )
-        settled = self._settle([report for report, _ in reports], messages)
+        reports = [row for row, _ in own if isinstance(row, DeliveryReport)]
         return Recorded(
             reports=len(reports),
-            settled=settled,
-            unmatched=sum(report.message_id not in messages for report, _ in reports),
+            settled=self._settle(reports, messages),
+            unmatched=sum(report.message_id not in messages for report in reports),
             unreadable=len(unreadable),
+            seen=len(own) - len(reports),
+            foreign=len(foreign),
+            inbound=inbound,
         )
 
     def record_logs(self, rows: Iterable[LogEntry]) -> None:
@@ -235,21 +283,28 @@ class DeliveryReports:
             seen = self._ledger.find([item["messageId"] for item in items])
             items = [item for item in seen.values() if MessageState(item["state"]) in UNPROVEN]
 
-    def _report_item(self, report: DeliveryReport, raw: str, messages: dict[str, Item]) -> Item:
-        message = messages.get(report.message_id)
+    def _row_item(
+        self, row: DeliveryReport | SeenReport, raw: str, messages: dict[str, Item]
+    ) -> Item:
+        message = messages.get(row.message_id)
         return {
-            "messageId": report.message_id,
-            "entry": _entry("REPORT", report),
+            "messageId": row.message_id,
+            "entry": _seen_entry(row) if isinstance(row, SeenReport) else _entry("REPORT", row),
             "report": raw,
             "receivedAt": to_text(self._now()),
             "expiresAt": message["expiresAt"] if message else self._expiry(),
         }
 
     def _unreadable(self, message_id: str, raw: str) -> Item:
+        return self._raw_item(message_id, "UNREADABLE", raw)
+
+    def _raw_item(self, message_id: str, kind: str, raw: str) -> Item:
+        written = raw.encode()
         return {
             "messageId": message_id,
-            "entry": f"UNREADABLE#{hashlib.sha256(raw.encode()).hexdigest()}",
-            "raw": raw[:_CHUNK_BYTES],
+            "entry": f"{kind}#{hashlib.sha256(written).hexdigest()}",
+            # Cut by bytes, which DynamoDB counts; a character that the cut halves is left out.
+            "raw": written[:_CHUNK_BYTES].decode(errors="ignore"),
             "receivedAt": to_text(self._now()),
             "expiresAt": self._expiry(),
         }
@@ -265,20 +320,44 @@ def _entry(kind: str, row: DeliveryReport | LogEntry) -> str:
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 
+def _ids_outside(bulk_id: str | None, messages: dict[str, Item]) -> set[str]:
+    """Tell which messages are of another bulk; one that is unknown is of none."""
+    if bulk_id is None:
+        return set()
+    return {message_id for message_id, item in messages.items() if item["bulkId"] != bulk_id}
+
+
+def _seen_entry(row: SeenReport) -> str:
+    return f"SEEN#{(row.channel or '-')[:_LONGEST_ENTRY_PART]}#{to_text(row.seen_at)}"
+
+
 def last_step_of(item: Item) -> str | None:
     """Tell the channel of the last step of a message's flow; None when the flow is unknown."""
     steps = item.get("steps")
     return str(steps[-1]) if steps else None
 
 
-def _read(entry: object) -> DeliveryReport | None:
+def _read(entry: object) -> DeliveryReport | SeenReport | None:
     """Read a report, unless its key would be none, or it holds what UTF-8 cannot carry."""
     try:
-        report = DeliveryReport.model_validate(entry)
         json.dumps(entry, default=float, ensure_ascii=False).encode()
-    except (ValidationError, UnicodeEncodeError):
+    except UnicodeEncodeError:
         return None
-    return report if _is_key(report.message_id) else None
+    # A report that says when a message was seen has no status.
+    row = _read_as(DeliveryReport, entry) or _read_as(SeenReport, entry)
+    return row if row is not None and _is_key(row.message_id) else None
+
+
+def _read_as(model: type[RowT], entry: object) -> RowT | None:
+    try:
+        return model.model_validate(entry)
+    except ValidationError:
+        return None
+
+
+def _is_inbound(entry: object) -> bool:
+    """Tell whether an entry is a message from a recipient, to whom nobody here listens."""
+    return isinstance(entry, dict) and entry.get("integrationType") is not None
 
 
 def _message_id(entry: object) -> str:

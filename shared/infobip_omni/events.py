@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 OnUnknown = Literal["never-duplicate", "must-arrive"]
 
 MOST_DESTINATIONS = 500
+#: Far less than what keeps Python or pydantic from writing it out again.
+DEEPEST_NESTING = 100
 LONGEST_SEND_DELAY = timedelta(days=180)
 _LONGEST_FIELD = 200
+#: SQS's own ids have 36 characters; a position, and more, fits behind it in a message id.
+_LONGEST_RECORD_ID = 100
 #: What tells destinations of one event apart, or is not part of what the recipient gets.
 _NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
 #: Anything in a field's name that may be a phone number.
@@ -98,13 +102,14 @@ class SendEvent:
         Raises:
             InvalidEventError: The body breaks a rule.
         """
+        if len(record_id) > _LONGEST_RECORD_ID or "," in record_id:
+            rule = f"must have at most {_LONGEST_RECORD_ID} characters, and no comma"
+            raise InvalidEventError("originalMessageId", rule)
         written = _read_object(body)
         try:
             parsed = SendEventBody.model_validate(written)
         except ValidationError as error:
             raise InvalidEventError.from_validation(error) from None
-        except RecursionError:
-            raise InvalidEventError("body", "must not be nested so deeply") from None
         _check(parsed, now)
         content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
         messages = tuple(
@@ -115,7 +120,7 @@ class SendEvent:
             )
             for position, (destination, to) in enumerate(_destinations(parsed, written))
         )
-        _check_message_ids(messages)
+        _check_message_ids(messages, alone=parsed.to is not None)
         return cls(parsed, messages, _canonical(content | {"bulkId": parsed.bulk_id}))
 
     def validity(self) -> timedelta:
@@ -144,15 +149,31 @@ class SendEvent:
 def _read_object(body: str) -> dict[str, Any]:
     try:
         written = json.loads(body, parse_constant=_refuse_constant)
+        _check_nesting(written)
         # A lone surrogate passes as JSON, yet no UTF-8 can carry it; 1e999 is read as infinity.
         json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
-        raise InvalidEventError("body", "must not be nested so deeply") from None
+        rule = f"must not be nested deeper than {DEEPEST_NESTING} levels"
+        raise InvalidEventError("body", rule) from None
     except ValueError:
         raise InvalidEventError("body", "must be JSON in UTF-8") from None
     if not isinstance(written, dict):
         raise InvalidEventError("body", "must be a JSON object")
     return written
+
+
+def _check_nesting(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST_NESTING):
+        level = [child for parent in level for child in _children(parent)]
+    if any(isinstance(one, dict | list) for one in level):
+        raise RecursionError
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse_constant(_: str) -> NoReturn:
@@ -176,15 +197,14 @@ def _check(body: SendEventBody, now: datetime) -> None:
         raise InvalidEventError("sendAt", f"must be within {LONGEST_SEND_DELAY.days} days")
 
 
-def _check_message_ids(messages: tuple[Message, ...]) -> None:
+def _check_message_ids(messages: tuple[Message, ...], *, alone: bool) -> None:
     counts = Counter(message.message_id for message in messages)
     for position, message in enumerate(messages):
+        field = "messageId" if alone else f"destinations[{position}].messageId"
         if "," in message.message_id:
             # In a search of the logs it would look like two ids, and the message like absent.
-            field = f"destinations[{position}].messageId"
             raise InvalidEventError(field, "must not hold a comma")
         if counts[message.message_id] > 1:
-            field = f"destinations[{position}].messageId"
             raise InvalidEventError(field, "must not be repeated within one event")
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
@@ -32,10 +33,14 @@ MESSAGE_ENTRY = "MESSAGE"
 CHECK_SHARDS = 8
 #: Where messages are listed whose outcome the logs no longer hold.
 UNRESOLVED_SHARD = "unresolved"
+#: Where messages are listed that an operator has to decide about.
+QUARANTINED_SHARD = "quarantined"
 CHECK_INDEX = "MessagesToCheck"
 #: Longer than any record of the send queue lives: a message that waits longer has lost its record.
 LONGEST_WAIT = timedelta(days=11)
 
+#: How DynamoDB says that an item is no longer as a statement expects it.
+_CONDITION_FAILED = "ConditionalCheckFailed"
 #: What a message has from its outcome, and a fresh claim has not.
 _OUTCOME_ATTRIBUTES = (
     "absentAnswers",
@@ -46,6 +51,18 @@ _OUTCOME_ATTRIBUTES = (
     "price",
     "sentAt",
     "status",
+    "unresolvedAt",
+)
+
+#: What a message keeps, whatever becomes of it, and one that reuses an expired id has not.
+_LIFELONG_ATTRIBUTES = (
+    "closedAt",
+    "closedBy",
+    "closedWhy",
+    "releasedAt",
+    "releasedBy",
+    "releasedWhy",
+    "unknownAt",
 )
 
 
@@ -65,6 +82,8 @@ class Claim:
     #: How long the whole chain of steps may take.
     validity: timedelta
     on_unknown: OnUnknown
+    #: What the app upstream wants to have back with the outcome.
+    callback_data: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +203,20 @@ class MessageLedger:
                 standings.append(Standing(outcome.state))
         return standings
 
+    def stop_waiting(self, message_ids: Iterable[str], reason: str) -> None:
+        """Mark those that are waiting as dead-lettered; a redrive of their record sends them yet.
+
+        A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the
+        record and marks the message then.
+        """
+        changes = {"deadLetterReason": reason, "nextCheckAt": None, "checkShard": None}
+        self._table.execute(
+            [
+                self._update(message_id, changes, '"state" = ?', [MessageState.WAITING])
+                for message_id in message_ids
+            ]
+        )
+
     # --- Reports and logs --------------------------------------------------------------------
 
     def find(self, message_ids: Iterable[str]) -> dict[str, Item]:
@@ -276,8 +309,9 @@ class MessageLedger:
                 IndexName=CHECK_INDEX,
                 Limit=most,
             )
-            ids = [key["messageId"] for key, _ in zip(keys, range(most), strict=False)]
-            for item in self.find(ids).values():
+            ids = [key["messageId"] for key in islice(keys, most)]
+            found = self.find(ids)
+            for item in (found[message_id] for message_id in ids if message_id in found):
                 # The index may lag behind the table.
                 if item.get("nextCheckAt", "~") <= now:
                     yield item
@@ -307,8 +341,9 @@ class MessageLedger:
                 self._guarded(
                     item,
                     state=MessageState.QUARANTINED,
-                    nextCheckAt=None,
-                    checkShard=None,
+                    # Listed since now; no check is due, since none is made of this shard.
+                    nextCheckAt=to_text(self._now()),
+                    checkShard=QUARANTINED_SHARD,
                 )
             ]
         )
@@ -360,6 +395,54 @@ class MessageLedger:
             ]
         )
 
+    # --- The operator ------------------------------------------------------------------------
+
+    def release(self, item: Item, by: str, why: str) -> int:
+        """Let the sender send a quarantined message, though it may have been sent before.
+
+        Args:
+            item: The message, as it was read.
+            by: Who has decided it.
+            why: For what reason.
+        """
+        now = self._now()
+        return self._change(
+            [
+                self._guarded(
+                    item,
+                    state=MessageState.WAITING,
+                    absentAnswers=None,
+                    releasedAt=to_text(now),
+                    releasedBy=by,
+                    releasedWhy=why,
+                    **self._check_at(item["messageId"], now + LONGEST_WAIT),
+                )
+            ]
+        )
+
+    def close(self, item: Item, by: str, why: str) -> int:
+        """Leave a message quarantined for good; it is no longer listed as one to be decided about.
+
+        Args:
+            item: The message, as it was read.
+            by: Who has decided it.
+            why: For what reason.
+        """
+        return self._change(
+            [
+                self._guarded(
+                    item,
+                    # A release that has read the message before comes too late.
+                    claimToken=uuid.uuid4().hex,
+                    closedAt=to_text(self._now()),
+                    closedBy=by,
+                    closedWhy=why,
+                    nextCheckAt=None,
+                    checkShard=None,
+                )
+            ]
+        )
+
     # --- Statements --------------------------------------------------------------------------
 
     def _claimed_item(self, claim: Claim, now: datetime, lease: timedelta) -> Item:
@@ -377,6 +460,7 @@ class MessageLedger:
             "recipient": recipient_index_key(claim.recipient),
             "bulkId": claim.bulk_id,
             "onUnknown": claim.on_unknown,
+            "callbackData": claim.callback_data,
             "sendAt": claim.send_at and to_text(claim.send_at),
             "attempts": 1,
             "claimToken": uuid.uuid4().hex,
@@ -410,7 +494,7 @@ class MessageLedger:
         if expired or (item["state"] == MessageState.WAITING and not _conflict(wanted, item)):
             changes = dict.fromkeys(_OUTCOME_ATTRIBUTES) | wanted
             if expired:
-                changes["unknownAt"] = None
+                changes |= dict.fromkeys(_LIFELONG_ATTRIBUTES)
             else:
                 changes["attempts"] = int(item["attempts"]) + 1
             del changes["messageId"], changes["entry"]
@@ -424,10 +508,13 @@ class MessageLedger:
     def _second_standing(
         self, wanted: Item, met: Item, answer: Answer, now: datetime
     ) -> Standing | None:
-        """Tell where a message stands after `_take_over`."""
-        if answer.error is not None:
-            return _standing(wanted, answer.item) if answer.item else None
+        """Tell where a message stands after `_take_over`; None when it is as it was met."""
         expired = met["expiresAt"] <= now.timestamp()
+        if answer.item:
+            return _standing(wanted, answer.item)
+        if answer.error is not None:
+            # What an expired item says is not true of this message.
+            return Standing(None) if expired else None
         if expired or met["state"] == MessageState.WAITING:
             repeated = "unknownAt" in met and not expired
             token = wanted["claimToken"]
@@ -503,7 +590,7 @@ class MessageLedger:
 
     def _change(self, changes: Sequence[tuple[str, dict[str, object], str, list[object]]]) -> int:
         answers = self._table.execute([self._update(*change) for change in changes])
-        failed = sum(answer.transient for answer in answers)
+        failed = sum(answer.error not in (None, _CONDITION_FAILED) for answer in answers)
         if failed:
             message = f"{failed} of {len(changes)} messages may not have been changed"
             raise TableUnavailableError(message)

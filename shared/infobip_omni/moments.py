@@ -12,7 +12,8 @@ def utc_now() -> datetime:
 
 def to_text(moment: datetime) -> str:
     """Write a moment like ``2026-01-31T12:00:00.000Z``; earlier ones sort first."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    # strftime does not pad years, so that the year 1 would neither sort nor be read back.
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_text(text: str) -> datetime:

@@ -29,6 +29,8 @@ def address_key(address: str) -> str:
 def is_recipient(to: Mapping[str, str], address: str | None) -> bool:
     """Tell whether an address in a report or log row is one of a message's.
 
-    Infobip may write a phone number with a plus; a row without an address cannot contradict.
+    Infobip may write a phone number with a plus, or an e-mail address in other letters; a row
+    without an address cannot contradict.
     """
-    return address is None or address.removeprefix("+") in to.values()
+    own = {value.casefold() for value in to.values()}
+    return address is None or address.removeprefix("+").casefold() in own

@@ -28,7 +28,8 @@ LONGEST_DELAY = timedelta(minutes=30)
 #: SQS lets a record be invisible for 12 hours from when it was received.
 _LONGEST_INVISIBILITY = timedelta(hours=11)
 _ENTRIES_PER_CALL = 10
-_ORIGINAL_ID = "originalMessageId"
+#: The attribute that keeps the id under which a record's content was first queued.
+ORIGINAL_ID = "originalMessageId"
 
 
 class DeadLetterReason(StrEnum):
@@ -38,6 +39,7 @@ class DeadLetterReason(StrEnum):
     CONFLICT = "CONFLICT"  #: a message id was used before with other content
     OUTAGE = "OUTAGE"  #: it could not be sent before the queue would have dropped it
     QUARANTINED = "QUARANTINED"  #: nobody knows whether a message was sent; an operator decides
+    OTHER = "OTHER"  #: none was given: SQS has moved it by itself, or somebody has put it there
 
 
 class QueueUnavailableError(Exception):
@@ -59,8 +61,9 @@ class Record:
     @classmethod
     def received(cls, record: SQSRecord) -> Self:
         """Read a record of a Lambda event."""
-        original = record.message_attributes.get(_ORIGINAL_ID)
-        written = original and original.string_value
+        # By subscript, as `get` leaves out the wrapper; a binary attribute has no text.
+        original = record.message_attributes[ORIGINAL_ID]
+        written = original and original.get("stringValue")
         return cls(
             sqs_id=record.message_id,
             original_id=written or record.message_id,
@@ -81,14 +84,7 @@ class SendQueue:
     def __init__(self, url: str, dead_letter_url: str, client: SQSClient | None = None) -> None:
         self._url = url
         self._dead_letter_url = dead_letter_url
-        self._client = client or boto3.client(
-            "sqs",
-            config=Config(
-                connect_timeout=2,
-                read_timeout=5,
-                retries={"mode": "standard", "max_attempts": 4},
-            ),
-        )
+        self._client = client or sqs_client()
 
     def postpone(self, records: Iterable[tuple[Record, timedelta]]) -> int:
         """Hide records that go back to the queue.
@@ -119,7 +115,7 @@ class SendQueue:
         Raises:
             QueueUnavailableError: It may not be there: the record must stay in the send queue.
         """
-        words = {"reason": reason, "field": field, "rule": rule, _ORIGINAL_ID: record.original_id}
+        words = {"reason": reason, "field": field, "rule": rule, ORIGINAL_ID: record.original_id}
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             name: {"DataType": "String", "StringValue": _printable(text)}
             for name, text in words.items()
@@ -151,6 +147,18 @@ class SendQueue:
         except (ClientError, BotoCoreError):
             return len(batch)
         return len(answer.get("Failed", []))
+
+
+def sqs_client() -> SQSClient:
+    """Make a client that does not wait for long."""
+    return boto3.client(
+        "sqs",
+        config=Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "max_attempts": 4},
+        ),
+    )
 
 
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:

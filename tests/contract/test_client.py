@@ -161,7 +161,7 @@ def test_message_is_sent_reported_and_found_in_the_logs(omni: OmniClient, infobi
     response = omni.send_advanced(send_request("m1", "m2"))
     infobip.control("POST", "clock", {"advanceSeconds": 60})
     page = parse_reports_page(omni.take_reports())
-    rows = omni.search_logs(message_ids=["m1", "m2", "m3"])
+    rows = omni.search_logs(message_ids=["m1", "m2", "m3"]).rows
 
     statuses = [result.status for result in response.messages if result.status is not None]
     assert [status.group_id for status in statuses] == [StatusGroup.PENDING] * 2

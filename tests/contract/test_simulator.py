@@ -6,13 +6,19 @@ this project takes no part, so that the two cannot agree on the same mistake.
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +105,60 @@ class Infobip:
     def acceptances(self) -> int:
         """Count the accepted destinations."""
         return int(self.control("GET", "totals")["acceptances"])
+
+
+class Listener:
+    """What a notifyUrl leads to: keeps the calls, and answers with the statuses that it is told."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[Json] = SimpleQueue()
+        self.statuses: list[int] = []
+
+        here = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(here.statuses.pop(0) if here.statuses else 200)
+                self.end_headers()
+                here.calls.put(
+                    {
+                        "path": self.path,
+                        "host": self.headers["Host"],
+                        "type": self.headers["Content-Type"],
+                        "body": json.loads(body),
+                    }
+                )
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/reports/b?c=d"
+        serve = partial(self.server.serve_forever, poll_interval=0.02)
+        threading.Thread(target=serve, daemon=True).start()
+
+    def next_call(self, within_seconds: float = 5) -> Json:
+        """Wait for the next call."""
+        return self.calls.get(timeout=within_seconds)
+
+    def has_no_call(self) -> bool:
+        """Tell whether nothing more has arrived, nor does in a moment."""
+        try:
+            self.calls.get(timeout=0.1)
+        except Empty:
+            return True
+        return False
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Listen on a free port."""
+    listener = Listener()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -516,6 +576,153 @@ def test_long_sms_counts_its_parts(infobip: Infobip) -> None:
     infobip.pass_time()
 
     assert [report["messageCount"] for report in infobip.reports()] == [2, 2]
+
+
+# --- Pushed reports ------------------------------------------------------------------------
+
+
+def test_report_is_pushed_to_the_notify_url(infobip: Infobip, listener: Listener) -> None:
+    """The body is that of pulled reports, of which this one is no more, and it comes once."""
+    infobip.send("m-1", notifyUrl=listener.url, bulkId="bulk-1", callbackData="order 7")
+    infobip.pass_time()
+
+    call = listener.next_call()
+
+    assert (call["path"], call["type"]) == ("/reports/b?c=d", "application/json")
+    [report] = call["body"]["results"]
+    assert (report["messageId"], report["bulkId"]) == ("m-1", "bulk-1")
+    assert (report["channel"], report["callbackData"]) == ("PUSH", "order 7")
+    assert report["status"]["name"] == "DELIVERED_TO_HANDSET"
+    assert infobip.reports() == []
+    infobip.pass_time(3600)
+    assert listener.has_no_call()
+
+
+def test_each_step_is_pushed(infobip: Infobip, listener: Listener) -> None:
+    """A failed push and the text message after it are two reports."""
+    infobip.send("m-1", phone="385910000002", notifyUrl=listener.url)
+    infobip.pass_time()
+
+    channels = [listener.next_call()["body"]["results"][0]["channel"] for _ in range(2)]
+
+    assert channels == ["PUSH", "SMS"]
+
+
+def test_pushed_report_can_be_taken_as_well(infobip: Infobip, listener: Listener) -> None:
+    """Whether one excludes the other is undocumented, so that a setting tells."""
+    infobip.change(pushedReports="both")
+    infobip.send("m-1", notifyUrl=listener.url)
+    infobip.pass_time()
+
+    assert listener.next_call()["body"]["results"] == infobip.reports()
+
+
+def test_push_that_fails_is_repeated_after_longer_and_longer_waits(
+    infobip: Infobip, listener: Listener
+) -> None:
+    """Before retry n pass one minute and n * n minutes (documented), in virtual time."""
+    listener.statuses = [503, 500, 404]
+    infobip.send("m-1", notifyUrl=listener.url)
+    infobip.pass_time()
+    first = listener.next_call()
+
+    for minutes in (1, 2, 5):
+        infobip.pass_time(minutes * 60 - 10)
+        assert listener.has_no_call()
+        infobip.pass_time(10)
+        assert listener.next_call() == first
+
+    infobip.pass_time(3600)
+    assert listener.has_no_call()
+    pushes = infobip.control("GET", "pushes")["pushes"]
+    assert [push["status"] for push in pushes] == [503, 500, 404, 200]
+    assert [push["attempt"] for push in pushes] == [1, 2, 3, 4]
+    assert {push["url"] for push in pushes} == {listener.url}
+    assert infobip.truth("m-1")["reportsHandedOut"] == 1
+
+
+def test_push_is_given_up_in_the_end(infobip: Infobip, listener: Listener) -> None:
+    """How often is undocumented; what nobody has taken is never handed out."""
+    infobip.change(pushRetries=1)
+    listener.statuses = [500, 500]
+    infobip.send("m-1", notifyUrl=listener.url)
+    infobip.pass_time()
+    listener.next_call()
+    infobip.pass_time(60)
+    listener.next_call()
+
+    infobip.pass_time(3600)
+
+    assert listener.has_no_call()
+    assert infobip.reports() == []
+    assert infobip.truth("m-1")["reportsHandedOut"] == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "reports"), [({"notify": False}, 0), ({"notifyContentType": "application/xml"}, 1)]
+)
+def test_nothing_is_pushed_without_notify_or_as_xml(
+    infobip: Infobip, listener: Listener, members: Json, reports: int
+) -> None:
+    """Without notify there is no report at all; XML is not spoken, so that JSON can be taken."""
+    infobip.send("m-1", notifyUrl=listener.url, **members)
+    infobip.pass_time()
+
+    assert listener.has_no_call()
+    assert len(infobip.reports()) == reports
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1/", "http://192.0.2.1/", "https://a.example/"])
+def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
+    """A notifyUrl that leads off this machine does not answer."""
+    infobip.send("m-1", notifyUrl=url)
+    infobip.pass_time()
+
+    deadline = time.monotonic() + 5
+    while not (pushes := infobip.control("GET", "pushes")["pushes"]):
+        assert time.monotonic() < deadline
+    assert pushes == [{"url": url, "messageIds": ["m-1"], "attempt": 1, "status": None}]
+
+
+@pytest.mark.parametrize("rule", ["hook.example", ".example"])
+def test_host_can_be_found_on_this_machine(listener: Listener, rule: str) -> None:
+    """A host that has no address here, or no TLS, is called where the command line says."""
+    place = f"{rule}=127.0.0.1:{listener.port}"
+    command = [*COMMAND, "--port", "0", "--api-key", "key-1", "--resolve", place]
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        infobip = Infobip(process.stdout.readline().split()[-1])
+        infobip.create_scenario()
+        infobip.send("m-1", notifyUrl="https://hook.example/a")
+        infobip.pass_time()
+        call = listener.next_call()
+        process.terminate()
+
+    assert (call["host"], call["path"]) == ("hook.example", "/a")
+
+
+def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None:
+    """It tells when a message was seen, and of its sending under another name than a report."""
+    infobip.send("m-1", notifyUrl=listener.url)
+    infobip.pass_time()
+    listener.next_call()
+
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    [seen] = listener.next_call()["body"]["results"]
+    assert (seen.pop("messageId"), seen.pop("from"), seen.pop("to")) == ("m-1", "app-code", PHONE)
+    assert seen.keys() == {"sendAt", "seenAt"}
+    assert all(TIMESTAMP.fullmatch(moment) for moment in seen.values())
+
+
+def test_only_a_message_with_a_notify_url_can_be_reported_as_seen(infobip: Infobip) -> None:
+    """There is nowhere else to report it to."""
+    infobip.send("m-1")
+
+    with pytest.raises(requests.HTTPError, match="400"):
+        infobip.control("POST", "seen", {"messageId": "m-1"})
 
 
 # --- Failover ------------------------------------------------------------------------------
@@ -1294,6 +1501,20 @@ def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
     assert process.returncode == 0
     assert "GET /omni/1/logs 401\n" in printed
     assert PHONE not in printed
+
+
+@pytest.mark.parametrize("rule", ["a.example=192.0.2.1:80", "a.example", "=127.0.0.1:80"])
+def test_hosts_are_found_on_this_machine_only(rule: str) -> None:
+    """A rule that leads elsewhere is refused."""
+    ended = subprocess.run(  # noqa: S603
+        [*COMMAND, "--port", "0", "--resolve", rule],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=10,
+    )
+
+    assert ended.returncode == 2
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104

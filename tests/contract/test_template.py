@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,19 @@ import pytest
 from pydantic import ValidationError
 from samtranslator.yaml_helper import yaml_parse
 
+from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
+from infobip_omni.message_ledger import MESSAGE_ENTRY
+from infobip_omni.outcome_events import SETTLED
 from infobip_omni.settings import (
     CreateScenarioSettings,
+    FindMessagesSettings,
     InfobipSettings,
+    PublishOutcomesSettings,
     PullDeliveryReportsSettings,
+    ReceiveDeliveryReportSettings,
     ReconcileMessagesSettings,
+    RecordParkedReportsSettings,
+    RedriveMessagesSettings,
     SendMessageSettings,
     Settings,
 )
@@ -27,8 +36,13 @@ PARAMETERS: Json = TEMPLATE["Parameters"]
 SETTINGS: dict[str, type[Settings]] = {
     "CreateScenarioFunction": CreateScenarioSettings,
     "SendMessageFunction": SendMessageSettings,
+    "RedriveMessagesFunction": RedriveMessagesSettings,
     "PullDeliveryReportsFunction": PullDeliveryReportsSettings,
+    "RecordParkedReportsFunction": RecordParkedReportsSettings,
+    "ReceiveDeliveryReportFunction": ReceiveDeliveryReportSettings,
     "ReconcileMessagesFunction": ReconcileMessagesSettings,
+    "FindMessagesFunction": FindMessagesSettings,
+    "PublishOutcomesFunction": PublishOutcomesSettings,
 }
 #: What other people's deployments and tests rely on.
 OUTPUTS = {
@@ -39,8 +53,12 @@ OUTPUTS = {
     "ScenarioParameterPrefix",
     "CreateScenarioFunctionName",
     "SendMessageFunctionName",
+    "RedriveMessagesFunctionName",
     "PullDeliveryReportsFunctionName",
+    "ReceiveDeliveryReportFunctionName",
+    "DeliveryReportWebhookUrl",
     "ReconcileMessagesFunctionName",
+    "FindMessagesFunctionName",
     "DashboardUrl",
 }
 
@@ -103,10 +121,22 @@ def test_a_role_names_each_action_and_resource(function: str) -> None:
 
 
 def test_a_queue_that_is_read_waits_six_times_as_long_as_its_reader_may_run() -> None:
-    """A record does not come round again while a sender may still be at work on it."""
-    timeout = FUNCTIONS["SendMessageFunction"]["Timeout"]
+    """A record does not come round again while its reader may still be at work on it."""
+    readers = {
+        event["Properties"]["Queue"]["Fn::GetAtt"][0]: function
+        for function in FUNCTIONS.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    }
 
-    assert QUEUES["SendQueue"]["VisibilityTimeout"] >= 6 * timeout
+    assert readers.keys() == {"SendQueue", "UnrecordedReportsQueue"}
+    for queue, function in readers.items():
+        assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+
+def test_letters_stay_hidden_while_an_operators_function_runs() -> None:
+    """A letter that it has looked at does not come round again in the same run."""
+    assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < HIDDEN_SECONDS
 
 
 def test_a_claim_outlives_the_sender_that_made_it() -> None:
@@ -127,12 +157,44 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
     assert dead_letters["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
+def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
+    """No record vanishes because its reader fails for too long."""
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
+
+    for queue in ("SendQueue", "UnrecordedReportsQueue"):
+        dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
+        assert {"Fn::GetAtt": [dead_letters, "QueueName"]} in watched
+
+
+def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:
+    """Without it there is nothing that the internet could call, and nothing else is missing."""
+    parts = {
+        name
+        for section in ("Resources", "Outputs")
+        for name, part in TEMPLATE[section].items()
+        if part.get("Condition") == "HasWebhook"
+    }
+
+    assert PARAMETERS["DeliveryReportWebhook"]["Default"] == "disabled"
+    assert parts == {
+        "ReceiveDeliveryReportFunction",
+        "ReceiveDeliveryReportFunctionName",
+        "ReceiveDeliveryReportLogGroup",
+        "ReceiveDeliveryReportErrorsAlarm",
+        "WebhookRefusesAlarm",
+        "DeliveryReportWebhookUrl",
+    }
+    assert [name for name, function in FUNCTIONS.items() if "FunctionUrlConfig" in function] == [
+        "ReceiveDeliveryReportFunction"
+    ]
+
+
 def test_every_queue_is_encrypted_at_rest_and_on_the_way() -> None:
     """Records hold phone numbers."""
-    policy = resources("AWS::SQS::QueuePolicy")["QueuesOverTlsOnly"]
+    policies = resources("AWS::SQS::QueuePolicy").values()
 
     assert all(queue["SqsManagedSseEnabled"] for queue in QUEUES.values())
-    assert {queue["Ref"] for queue in policy["Queues"]} == QUEUES.keys()
+    assert {queue["Ref"] for policy in policies for queue in policy["Queues"]} == QUEUES.keys()
 
 
 def test_a_schedule_that_cannot_be_met_is_noticed() -> None:
@@ -149,6 +211,53 @@ def test_a_schedule_that_cannot_be_met_is_noticed() -> None:
     for schedule in schedules:
         queue, _ = schedule["DeadLetterConfig"]["Arn"]["Fn::GetAtt"]
         assert {"Fn::GetAtt": [queue, "QueueName"]} in watched
+
+
+def test_apps_upstream_are_told_of_all_settled_messages_and_of_nothing_else() -> None:
+    """Of what is written to the table, only a message in a settled state invokes the function."""
+    source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
+    [pattern] = [json.loads(each["Pattern"]) for each in source["FilterCriteria"]["Filters"]]
+
+    assert pattern["dynamodb"].keys() == {"Keys", "NewImage"}
+    assert pattern["dynamodb"]["Keys"] == {"entry": {"S": [MESSAGE_ENTRY]}}
+    assert set(pattern["dynamodb"]["NewImage"]["state"]["S"]) == SETTLED
+
+
+def test_outcomes_that_cannot_be_told_are_tried_for_as_long_as_the_stream_holds_them() -> None:
+    """A change is given up within the 24 hours of the stream, into a queue with an alarm."""
+    source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
+    queue, _ = source["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
+
+    assert source["MaximumRetryAttempts"] == -1
+    assert 12 * 3600 < source["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert {"Fn::GetAtt": [queue, "QueueName"]} in watched
+
+
+def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
+    """Only who names a bus gets a stream, and what reads it."""
+    parts = {
+        name
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource.get("Condition") == "HasOutcomeEventBus"
+    }
+    stream = TEMPLATE["Resources"]["MessagesTable"]["Properties"]["StreamSpecification"]["Fn::If"]
+
+    assert PARAMETERS["OutcomeEventBusName"]["Default"] == ""
+    assert PARAMETERS["OutcomeEventRecipients"]["Default"] == "omitted"
+    assert stream[0] == "HasOutcomeEventBus"
+    assert stream[2] == {"Ref": "AWS::NoValue"}
+    assert parts == {
+        "PublishOutcomesFunction",
+        "PublishOutcomesLogGroup",
+        "PublishOutcomesErrorsAlarm",
+        "OutcomesLateAlarm",
+        "OutcomesNotToldAlarm",
+        "OutcomesNotToldQueue",
+        "OutcomesNotToldOverTlsOnly",
+    }
 
 
 def test_every_function_has_an_alarm_for_errors() -> None:

@@ -60,6 +60,15 @@ class CredentialsSource(Protocol):
         """Return the credentials; with *refresh*, those known so far were not accepted."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """What the logs answer."""
+
+    rows: list[LogEntry]
+    #: There may be more rows than were asked for, so that a missing one means nothing.
+    is_cut: bool = False
+
+
 class OmniClient:
     """Infobip's OMNI failover API, one method per operation; may be shared by threads.
 
@@ -144,7 +153,7 @@ class OmniClient:
         """
         return self._call("GET", "/omni/1/reports", query=[("limit", str(limit))])
 
-    def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> list[LogEntry]:
+    def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
         """Look messages up in the logs, which reach back 48 hours.
 
         A row that cannot be read is left out, since it proves nothing. Ids too long for one URL
@@ -155,11 +164,14 @@ class OmniClient:
             limit: Most rows that one call returns, 1 to 1000; each step of a message is a row.
         """
         rows: list[LogEntry] = []
+        is_cut = False
         for group in _groups(message_ids):
             query = [("messageId", message_id) for message_id in group]
             content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
-            rows += _readable(LogEntry, _entries(content, "results"))
-        return rows
+            entries = _entries(content, "results")
+            is_cut = is_cut or len(entries) >= limit
+            rows += _readable(LogEntry, entries)
+        return LogPage(rows, is_cut)
 
     def _call(
         self,

@@ -546,13 +546,15 @@ def _utc_from_any_timestamp(value: object) -> object:
 
 
 _Moment = Annotated[datetime | None, BeforeValidator(_utc_from_any_timestamp)]
+#: JSON knows larger numbers, that nothing behind can hold.
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Status(_AnswerBody):
     """What became of a message, or is becoming of it."""
 
-    group_id: int  #: a `StatusGroup`, or a number that is new
-    id: int
+    group_id: _Int64  #: a `StatusGroup`, or a number that is new
+    id: _Int64
     group_name: _Text = None
     name: _Text = None
     description: _Text = None
@@ -561,7 +563,8 @@ class Status(_AnswerBody):
 class Price(_AnswerBody):
     """What a message cost."""
 
-    price_per_message: Annotated[Decimal | None, _TOLERANT] = None
+    #: Not more digits than a table holds.
+    price_per_message: Annotated[Annotated[Decimal, Field(max_digits=38)] | None, _TOLERANT] = None
     currency: _Text = None
 
 
@@ -621,6 +624,14 @@ class DeliveryReport(_Row):
     error: Annotated[ReportError | None, _TOLERANT] = None
     callback_data: _Text = Field(default=None, repr=False)
     contact: Any = Field(default=None, repr=False)
+
+
+class SeenReport(_AnswerBody):
+    """An entry of a call to a notifyUrl that says when the recipient has seen a message."""
+
+    message_id: str
+    seen_at: Annotated[datetime, BeforeValidator(_utc_from_any_timestamp)]
+    channel: _Text = None
 
 
 class LogEntry(_Row):

@@ -9,7 +9,9 @@ from infobip_omni.settings import (
     CreateScenarioSettings,
     InfobipSettings,
     PullDeliveryReportsSettings,
+    ReceiveDeliveryReportSettings,
     ReconcileMessagesSettings,
+    RecordParkedReportsSettings,
     SendMessageSettings,
     Settings,
 )
@@ -25,14 +27,17 @@ ENVIRONMENT = {
     "CLAIM_SECONDS": "120",
     "RECONCILE_AFTER_SECONDS": "600",
     "ON_UNKNOWN": "never-duplicate",
+    "DELIVERY_REPORT_URL": "https://abc.lambda-url.eu-central-1.on.aws/",
+    "WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key",
 }
+PARKING = {"UNRECORDED_REPORTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/unrecorded"}
 CANARY = "canary-5d1f"
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set every variable that any function reads."""
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | PARKING).items():
         monkeypatch.setenv(name, value)
 
 
@@ -63,8 +68,27 @@ def test_each_function_reads_only_what_it_needs() -> None:
 
     assert variables(SendMessageSettings) == set(ENVIRONMENT)
     assert variables(CreateScenarioSettings) == infobip | {"SCENARIO_PARAMETER_PREFIX"}
-    assert variables(PullDeliveryReportsSettings) == infobip | ledger
+    assert variables(PullDeliveryReportsSettings) == infobip | ledger | set(PARKING)
+    assert variables(RecordParkedReportsSettings) == ledger
+    assert variables(ReceiveDeliveryReportSettings) == ledger | {"WEBHOOK_KEY_PARAMETER"}
     assert variables(ReconcileMessagesSettings) == infobip | ledger
+
+
+def test_a_webhook_is_no_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty URL means that Infobip is not to call."""
+    monkeypatch.setenv("DELIVERY_REPORT_URL", "")
+
+    assert SendMessageSettings.from_environment().delivery_report_url == ""
+
+
+def test_the_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A puller that could not park a page does not start."""
+    monkeypatch.setenv("UNRECORDED_REPORTS_QUEUE_URL", CANARY)
+
+    with pytest.raises(ValidationError, match="UNRECORDED_REPORTS_QUEUE_URL") as caught:
+        PullDeliveryReportsSettings.from_environment()
+
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
@@ -95,6 +119,9 @@ def test_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -
         ("CLAIM_SECONDS", "89"),
         ("RECONCILE_AFTER_SECONDS", "0"),
         ("ON_UNKNOWN", CANARY),
+        ("DELIVERY_REPORT_URL", f"https://{CANARY}"),
+        ("DELIVERY_REPORT_URL", f"ftp://{CANARY}/"),
+        ("WEBHOOK_KEY_PARAMETER", CANARY),
     ],
 )
 def test_broken_rule_names_the_variable_and_not_its_value(

@@ -342,11 +342,21 @@ def test_logs_are_asked_for_all_ids_at_once(omni: OmniClient, wire: responses.Re
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, "x", {"messageId": "m2"}, ROW]})
     ids = ["m1", "a+b&c=d,e/f", "ü #%"]
 
-    rows = omni.search_logs(message_ids=ids, limit=50)
+    rows = omni.search_logs(message_ids=ids, limit=50).rows
 
     assert [row.message_id for row in rows] == ["m1", "m1"]
     assert query(wire) == [*(("messageId", message_id) for message_id in ids), ("limit", "50")]
     assert "a%2Bb%26c%3Dd%2Ce%2Ff" in str(sent(wire).url)
+
+
+@pytest.mark.parametrize(("limit", "is_cut"), [(2, True), (3, False)])
+def test_logs_tell_when_their_answer_may_be_cut(
+    omni: OmniClient, wire: responses.RequestsMock, limit: int, *, is_cut: bool
+) -> None:
+    """A row that cannot be read counts as well: it may have taken the place of another."""
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, "x"]})
+
+    assert omni.search_logs(message_ids=["m1"], limit=limit).is_cut == is_cut
 
 
 def test_nothing_is_asked_about_no_message(
@@ -354,7 +364,7 @@ def test_nothing_is_asked_about_no_message(
     wire: responses.RequestsMock,
 ) -> None:
     """Without ids the logs would tell about every message of the account."""
-    assert omni.search_logs(message_ids=[]) == []
+    assert omni.search_logs(message_ids=[]).rows == []
     assert len(wire.calls) == 0
 
 
@@ -365,7 +375,7 @@ def test_long_ids_are_asked_for_in_several_calls(
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
     ids = [f"{number:03d}" + "ü" * 197 for number in range(20)]
 
-    rows = omni.search_logs(message_ids=ids)
+    rows = omni.search_logs(message_ids=ids).rows
 
     asked = [pair[1] for index in range(len(wire.calls)) for pair in query(wire, index)[:-1]]
     assert asked == ids

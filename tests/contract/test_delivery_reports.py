@@ -1,0 +1,650 @@
+"""Reports are recorded whole, once, and whatever their neighbours look like."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infobip_omni import delivery_reports
+from infobip_omni.api.models import Channel, LogEntry, Recipient, StatusGroup
+from infobip_omni.delivery import MessageState
+from infobip_omni.delivery_reports import (
+    FOREIGN_ID,
+    PAGES_ID,
+    UNREADABLE_ID,
+    DeliveryReports,
+    Page,
+    Recorded,
+    last_step_of,
+)
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
+from infobip_omni.moments import to_text
+from tests.fakes import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infobip_omni.dynamodb import Answer, Item, Statement
+
+RETENTION = timedelta(days=90)
+CHECK_AFTER = timedelta(minutes=10)
+DELIVERED = "2026-01-31T12:00:05.000+0000"
+CLAIM = Claim(
+    message_id="m-1",
+    content_hash="hash",
+    recipient=Recipient(phone_number="385995550123"),
+    scenario="order-updates",
+    scenario_key=None,
+    steps=(Channel.PUSH, Channel.SMS),
+    bulk_id="bulk",
+    send_at=None,
+    validity=timedelta(hours=1),
+    on_unknown="never-duplicate",
+)
+
+pytestmark = pytest.mark.usefixtures("_without_pauses")
+
+
+class UnreliableTable(Table):
+    """A table that refuses what it is told to."""
+
+    #: The methods that fail.
+    refused: frozenset[str] = frozenset()
+    #: How many deletes succeed before they are refused.
+    deletes = 10**6
+
+    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Execute, or refuse."""
+        self._refuse("execute")
+        return super().execute(statements)
+
+    def put_all(self, items: Any) -> None:  # noqa: ANN401 (passed through)
+        """Write, or refuse."""
+        self._refuse("put_all")
+        super().put_all(items)
+
+    def delete(self, message_id: str, entry: str) -> None:
+        """Delete, or refuse."""
+        if not self.deletes:
+            raise TableUnavailableError("refused")
+        self.deletes -= 1
+        super().delete(message_id, entry)
+
+    def _refuse(self, method: str) -> None:
+        if method in self.refused:
+            raise TableUnavailableError("refused")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock of everything."""
+    return Clock()
+
+
+@pytest.fixture
+def table(table_name: str, dynamodb: Any) -> UnreliableTable:  # noqa: ANN401
+    """Return an empty table that can be told to fail."""
+    return UnreliableTable(table_name, dynamodb)
+
+
+@pytest.fixture
+def ledger(table: Table, clock: Clock) -> MessageLedger:
+    """Return an empty ledger."""
+    return MessageLedger(table, RETENTION, CHECK_AFTER, clock)
+
+
+@pytest.fixture
+def reports(table: Table, ledger: MessageLedger, clock: Clock) -> DeliveryReports:
+    """Return what is under test."""
+    return DeliveryReports(table, ledger, clock)
+
+
+def accept(
+    ledger: MessageLedger,
+    *message_ids: str,
+    state: MessageState = MessageState.ACCEPTED,
+    **changes: Any,  # noqa: ANN401 (members of a claim)
+) -> None:
+    """Claim messages and record an outcome."""
+    claims = [replace(CLAIM, message_id=message_id, **changes) for message_id in message_ids]
+    standings = ledger.claim(claims, timedelta(minutes=2))
+    if state is not MessageState.CLAIMED:
+        ledger.record(
+            [
+                Outcome(claim.message_id, standing.token or "", state)
+                for claim, standing in zip(claims, standings, strict=True)
+            ]
+        )
+
+
+def report(
+    message_id: str = "m-1",
+    channel: str | None = "SMS",
+    group: int = StatusGroup.DELIVERED,
+    status_id: int = 5,
+    **members: object,
+) -> dict[str, Any]:
+    """Write a report as Infobip does."""
+    return {
+        "messageId": message_id,
+        "channel": channel,
+        "to": "385995550123",
+        "sentAt": "2026-01-31T12:00:00.000+0000",
+        "doneAt": DELIVERED,
+        "status": {"groupId": group, "id": status_id, "name": "NAME"},
+        "price": {"pricePerMessage": 0.021, "currency": "EUR"},
+    } | members
+
+
+def page(*entries: object) -> bytes:
+    """Write the body of an answer."""
+    return json.dumps({"results": entries}).encode()
+
+
+def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
+    """Read all entries of a message that begin so."""
+    return list(
+        table.query(
+            "messageId = :id AND begins_with(entry, :prefix)",
+            {":id": message_id, ":prefix": prefix or "#"},
+        )
+        if prefix
+        else table.query("messageId = :id", {":id": message_id})
+    )
+
+
+def names(table: Table, message_id: str) -> list[str]:
+    """Name all entries of a message."""
+    return [each["entry"] for each in entries(table, message_id)]
+
+
+def state_of(ledger: MessageLedger, message_id: str = "m-1") -> str:
+    """Read the state of a message."""
+    return str(ledger.find([message_id])[message_id]["state"])
+
+
+# --- Single reports --------------------------------------------------------------------------
+
+
+def test_a_report_is_kept_whole_and_settles_its_message(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table, clock: Clock
+) -> None:
+    """Members that nobody here knows are kept as well."""
+    accept(ledger, "m-1")
+    written = report(callbackData="order", brandNew={"a": [1, None, "ü", 0.1]})
+
+    assert reports.record_body(page(written)) == Recorded(reports=1, settled=1)
+
+    (kept,) = entries(table, "m-1", "REPORT#")
+    assert kept["entry"] == "REPORT#SMS#5#2026-01-31T12:00:05.000Z"
+    assert json.loads(kept["report"]) == written
+    assert kept["receivedAt"] == to_text(clock.now)
+    message = ledger.find(["m-1"])["m-1"]
+    assert kept["expiresAt"] == message["expiresAt"]
+    assert (message["state"], message["channel"]) == ("DELIVERED", "SMS")
+
+
+def test_repeats_change_nothing(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table
+) -> None:
+    """The webhook retries, and a page may be recorded twice."""
+    accept(ledger, "m-1")
+    body = page(report(), report())
+    reports.record_body(body)
+    message = ledger.find(["m-1"])
+
+    assert reports.record_body(body) == Recorded(reports=2)
+
+    assert ledger.find(["m-1"]) == message
+    assert len(entries(table, "m-1", "REPORT#")) == 1
+
+
+def test_reports_of_all_steps_are_kept_and_the_last_step_decides(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table
+) -> None:
+    """A push that failed says only that Infobip has the message."""
+    accept(ledger, "m-1", state=MessageState.UNKNOWN)
+    push = report(channel="PUSH", group=StatusGroup.UNDELIVERABLE, status_id=66)
+
+    assert reports.record_body(page(push)) == Recorded(reports=1)
+    assert state_of(ledger) == "ACCEPTED"
+    assert reports.record_body(page(report())) == Recorded(reports=1, settled=1)
+
+    assert state_of(ledger) == "DELIVERED"
+    assert len(entries(table, "m-1", "REPORT#")) == 2
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        MessageState.CLAIMED,
+        MessageState.WAITING,
+        MessageState.UNKNOWN,
+        MessageState.QUARANTINED,
+    ],
+)
+@pytest.mark.parametrize("group", [StatusGroup.PENDING, StatusGroup.EXPIRED, 99])
+def test_any_report_proves_that_infobip_has_the_message(
+    reports: DeliveryReports, ledger: MessageLedger, state: MessageState, group: int
+) -> None:
+    """Also where it settles nothing: it is never sent again, and no operator is asked."""
+    unknown = MessageState.UNKNOWN
+    accept(ledger, "m-1", state=unknown if state is MessageState.QUARANTINED else state)
+    if state is MessageState.QUARANTINED:
+        ledger.quarantine(ledger.find(["m-1"])["m-1"])
+
+    reports.record_body(page(report(channel="PUSH", group=group)))
+
+    assert state_of(ledger) == "ACCEPTED"
+
+
+def test_a_refused_duplicate_proves_nothing(
+    reports: DeliveryReports, ledger: MessageLedger
+) -> None:
+    """It may be about somebody else's message of that id."""
+    accept(ledger, "m-1", state=MessageState.UNKNOWN)
+
+    reports.record_body(page(report(group=StatusGroup.REJECTED, status_id=23)))
+
+    assert state_of(ledger) == "UNKNOWN"
+
+
+def test_a_proof_is_written_over_a_state_that_changes_at_the_same_time(
+    reports: DeliveryReports, ledger: MessageLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender writes WAITING between our reading and our writing."""
+    accept(ledger, "m-1", state=MessageState.CLAIMED)
+    token = ledger.find(["m-1"])["m-1"]["claimToken"]
+    prove = ledger.prove_accepted
+
+    def after_the_sender(*arguments: Any) -> int:  # noqa: ANN401 (passed through)
+        ledger.record([Outcome("m-1", token, MessageState.WAITING)])
+        return prove(*arguments)
+
+    monkeypatch.setattr(ledger, "prove_accepted", after_the_sender)
+    reports.record_body(page(report(channel="PUSH", group=StatusGroup.PENDING)))
+
+    assert state_of(ledger) == "ACCEPTED"
+
+
+def test_a_failure_settles_nothing_where_the_flow_is_unknown(
+    reports: DeliveryReports, ledger: MessageLedger
+) -> None:
+    """A delivery does."""
+    accept(ledger, "m-1", steps=None)
+    assert last_step_of(ledger.find(["m-1"])["m-1"]) is None
+
+    reports.record_body(page(report(group=StatusGroup.UNDELIVERABLE)))
+    assert state_of(ledger) == "ACCEPTED"
+    reports.record_body(page(report()))
+    assert state_of(ledger) == "DELIVERED"
+
+
+def test_a_report_on_an_unknown_message_makes_only_its_own_entry(
+    reports: DeliveryReports, table: Table, clock: Clock
+) -> None:
+    """Other systems may send on the same account."""
+    assert reports.record_body(page(report("stranger"))) == Recorded(reports=1, unmatched=1)
+
+    (kept,) = entries(table, "stranger")
+    assert kept["entry"].startswith("REPORT#")
+    assert kept["expiresAt"] == int((clock.now + RETENTION).timestamp())
+
+
+def test_an_expired_message_is_unknown(
+    reports: DeliveryReports, ledger: MessageLedger, clock: Clock
+) -> None:
+    """Its id may be in use again tomorrow."""
+    accept(ledger, "m-1")
+    clock.pass_by(days=91)
+
+    assert reports.record_body(page(report())) == Recorded(reports=1, unmatched=1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_order_and_no_cut_of_pages_changes_the_end(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table, seed: int
+) -> None:
+    """Infobip promises no order."""
+    every = [
+        report(channel="PUSH", group=StatusGroup.UNDELIVERABLE, doneAt="2026-01-31T12:00:01Z"),
+        report(channel="PUSH", group=StatusGroup.PENDING, status_id=7, doneAt=None),
+        report(group=StatusGroup.EXPIRED, status_id=15, doneAt="2026-01-31T12:00:09.000+0100"),
+        report(doneAt="2026-01-31T12:00:07Z"),
+        report(doneAt="2026-01-31T12:00:05Z"),
+        report(group=StatusGroup.REJECTED, status_id=23),
+    ]
+    accept(ledger, "m-1", state=MessageState.UNKNOWN)
+    chance = random.Random(seed)
+    stream = chance.sample(every + every, 12)
+    cut = chance.randint(0, 12)
+
+    reports.record_body(page(*stream[:cut]))
+    reports.record_body(page(*stream[cut:]))
+
+    message = ledger.find(["m-1"])["m-1"]
+    assert (message["state"], message["doneAt"]) == ("DELIVERED", "2026-01-31T12:00:05.000Z")
+    assert len(entries(table, "m-1", "REPORT#")) == len(every)
+
+
+# --- What cannot be read ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("malformed", "kept_under"),
+    [
+        ({"messageId": "m-1"}, "m-1"),
+        ({"messageId": "m-1", "status": None}, "m-1"),
+        ({"messageId": "m-1", "status": {"groupId": "x", "id": 5}}, "m-1"),
+        (report(status={"groupId": 3, "id": 10**40}), "m-1"),
+        (report(None), UNREADABLE_ID),  # type: ignore[arg-type]
+        (report(""), UNREADABLE_ID),
+        (report(3000 * "m"), UNREADABLE_ID),
+        (report("lone \ud83d"), UNREADABLE_ID),
+        (report(callbackData="lone \ud83d"), "m-1"),
+        (report(callbackData=400_000 * "c"), "m-1"),
+        (report(callbackData=200_000 * "ü"), "m-1"),
+        (5, UNREADABLE_ID),
+        (None, UNREADABLE_ID),
+        ([], UNREADABLE_ID),
+        ("text", UNREADABLE_ID),
+    ],
+)
+def test_a_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
+    reports: DeliveryReports,
+    ledger: MessageLedger,
+    table: Table,
+    malformed: object,
+    kept_under: str,
+) -> None:
+    """It stands with its message if it says which one that is."""
+    accept(ledger, "m-1", "m-2")
+
+    recorded = reports.record_body(page(report("m-2"), malformed, report("m-3")))
+
+    assert recorded == Recorded(reports=2, settled=1, unmatched=1, unreadable=1)
+    assert state_of(ledger, "m-2") == "DELIVERED"
+    (kept,) = entries(table, kept_under, "UNREADABLE#")
+    assert kept["raw"]
+    assert json.dumps(malformed).startswith(kept["raw"][:100])
+    assert state_of(ledger, "m-1") == "ACCEPTED"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("doneAt", "yesterday"),
+        ("doneAt", 1769860805000),
+        ("sentAt", "0001-01-01T00:00:00.000+0000"),
+        ("doneAt", "0001-01-01T00:00:00.000+0000"),
+        ("doneAt", "9999-12-31T23:59:59.999-1200"),
+        ("channel", None),
+        ("channel", 5000 * "C"),
+        ("channel", "FACEBOOK"),
+        ("price", {"pricePerMessage": 10**60, "currency": "EUR"}),
+        ("price", {"pricePerMessage": 0.1 + 0.2, "currency": None}),
+        ("price", "free"),
+        ("price", None),
+        ("error", "none"),
+        ("messageCount", "many"),
+        ("status", {"groupId": 3, "id": 2**62, "name": 7, "description": None, "action": "x"}),
+    ],
+)
+def test_an_odd_member_costs_at_most_itself(
+    reports: DeliveryReports, ledger: MessageLedger, member: str, value: object
+) -> None:
+    """What settles a message is all that a report must have."""
+    accept(ledger, "m-1")
+
+    assert reports.record_body(page(report(**{member: value}))).settled == 1  # type: ignore[arg-type]
+    assert state_of(ledger) == "DELIVERED"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b"[]",
+        b'{"results": {}}',
+        b'{"results": null}',
+        b'{"reports": []}',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+    ],
+)
+def test_a_page_that_cannot_be_read_is_kept_raw(
+    reports: DeliveryReports, table: Table, body: bytes
+) -> None:
+    """Somebody may make sense of it later."""
+    assert reports.record_body(body) == Recorded(unreadable=1)
+    reports.record_body(body)
+
+    (kept,) = entries(table, UNREADABLE_ID)
+    assert kept["raw"] == body.decode(errors="backslashreplace")
+
+
+def test_bytes_that_are_not_utf_8_spoil_only_the_text_they_stand_in(
+    reports: DeliveryReports, ledger: MessageLedger
+) -> None:
+    """Nor does a byte order mark spoil a page."""
+    accept(ledger, "m-1", "m-2")
+    body = page(report(callbackData="x"), report("m-2")).replace(b'"x"', b'"\xff"')
+
+    assert reports.record_body(b"\xef\xbb\xbf" + body).settled == 2
+
+
+def test_an_empty_page_is_nothing(reports: DeliveryReports) -> None:
+    """The end of every pull."""
+    assert reports.record_body(page()) == Recorded()
+    assert Recorded().entries == 0
+
+
+# --- The webhook -----------------------------------------------------------------------------
+
+
+def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table
+) -> None:
+    """It is kept apart; the bulk's own messages are settled."""
+    accept(ledger, "own")
+    accept(ledger, "other", bulk_id="another bulk")
+
+    recorded = reports.record_body(page(report("own"), report("other")), bulk_id="bulk")
+
+    assert recorded == Recorded(reports=1, settled=1, foreign=1)
+    assert (state_of(ledger, "own"), state_of(ledger, "other")) == ("DELIVERED", "ACCEPTED")
+    assert names(table, "other") == ["MESSAGE"]
+    assert len(entries(table, FOREIGN_ID)) == 1
+
+
+# --- Pages -----------------------------------------------------------------------------------
+
+
+def test_a_stored_page_is_deleted_once_it_is_recorded(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table
+) -> None:
+    """It is safe before anything reads it, and gone when nothing needs it."""
+    accept(ledger, "m-1")
+    stored = reports.store_page(page(report()))
+    (chunk,) = entries(table, PAGES_ID)
+    assert gzip.decompress(bytes(chunk["chunk"])) == page(report())
+    assert state_of(ledger) == "ACCEPTED"
+
+    assert reports.record_page(stored) == Recorded(reports=1, settled=1)
+
+    assert entries(table, PAGES_ID) == []
+    assert state_of(ledger) == "DELIVERED"
+
+
+def test_a_page_of_a_killed_run_is_recorded_by_a_later_one(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table, clock: Clock
+) -> None:
+    """But not before its own run must be over, and only once."""
+    accept(ledger, "m-1")
+    reports.store_page(page(report()))
+    clock.pass_by(minutes=15)
+    assert reports.record_abandoned_pages() == Recorded()
+    clock.pass_by(seconds=1)
+
+    assert reports.record_abandoned_pages() == Recorded(reports=1, settled=1)
+
+    assert state_of(ledger) == "DELIVERED"
+    assert entries(table, PAGES_ID) == []
+    assert reports.record_abandoned_pages() == Recorded()
+
+
+@pytest.mark.parametrize("refused", ["execute", "put_all"])
+def test_a_page_that_is_recorded_in_part_stays_and_is_recorded_again(
+    reports: DeliveryReports,
+    ledger: MessageLedger,
+    table: UnreliableTable,
+    clock: Clock,
+    refused: str,
+) -> None:
+    """The table failed between the entries and the states, or before."""
+    accept(ledger, "m-1", "m-2")
+    stored = reports.store_page(page(report(), report("m-2")))
+    table.refused = frozenset({refused})
+    with pytest.raises(TableUnavailableError):
+        reports.record_page(stored)
+    table.refused = frozenset()
+    assert len(entries(table, PAGES_ID)) == 1
+    clock.pass_by(minutes=16)
+
+    assert reports.record_abandoned_pages() == Recorded(reports=2, settled=2)
+    assert entries(table, PAGES_ID) == []
+
+
+def test_a_large_page_is_cut_into_chunks_and_put_together_again(
+    reports: DeliveryReports,
+    ledger: MessageLedger,
+    table: UnreliableTable,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several pages of several chunks stand side by side; none exceeds what an item may hold."""
+    accept(ledger, "m-1", "m-2")
+    chance = random.Random(1)
+    noise = [f"{chance.getrandbits(400_000):x}" for _ in range(20)]
+    whole = page(report(), *(report("stranger", callbackData=each) for each in noise))
+    monkeypatch.setattr(delivery_reports, "_CHUNK_BYTES", 100_000)
+    first = reports.store_page(whole)
+    second = reports.store_page(whole.replace(b'"m-1"', b'"m-2"'))
+    assert min(len(first.entries), len(second.entries)) > 9
+    assert not set(first.entries) & set(second.entries)
+    assert all(len(bytes(each["chunk"])) <= 100_000 for each in entries(table, PAGES_ID))
+    monkeypatch.undo()
+    clock.pass_by(minutes=16)
+
+    recorded = reports.record_abandoned_pages()
+
+    assert (recorded.settled, recorded.reports) == (2, 2 * 21)
+    assert entries(table, PAGES_ID) == []
+
+
+def test_a_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
+    reports: DeliveryReports,
+    ledger: MessageLedger,
+    table: UnreliableTable,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first cannot be read, and the second was recorded already; others are recorded."""
+    accept(ledger, "m-1", "m-2")
+    monkeypatch.setattr(delivery_reports, "_CHUNK_BYTES", 100)
+    cut = reports.store_page(page(report("stranger", callbackData="cut")))
+    table.delete(PAGES_ID, cut.entries[1])
+    recorded = reports.store_page(page(report(callbackData="recorded")))
+    table.deletes = 1
+    with pytest.raises(TableUnavailableError):
+        reports.record_page(recorded)
+    table.deletes = 10**6
+    reports.store_page(page(report("m-2")))
+    monkeypatch.undo()
+    clock.pass_by(minutes=16)
+
+    assert reports.record_abandoned_pages() == Recorded(reports=1, settled=1)
+    assert state_of(ledger, "m-1") == state_of(ledger, "m-2") == "DELIVERED"
+    left = {name.rpartition("#")[0] for name in names(table, PAGES_ID)}
+    assert left == {name.rpartition("#")[0] for name in cut.entries + recorded.entries}
+
+
+def test_an_unreadable_page_does_not_come_back(reports: DeliveryReports, table: Table) -> None:
+    """It is kept under another name, and no longer among the pages to be recorded."""
+    reports.record_page(reports.store_page(b"<html>"))
+
+    assert entries(table, PAGES_ID) == []
+    assert len(entries(table, UNREADABLE_ID)) == 1
+
+
+def test_a_page_that_is_not_stored_is_an_error(
+    reports: DeliveryReports, table: UnreliableTable
+) -> None:
+    """The caller still has it."""
+    table.refused = frozenset({"put_all"})
+
+    with pytest.raises(TableUnavailableError):
+        reports.store_page(page(report()))
+
+
+def test_stored_pages_expire(reports: DeliveryReports, table: Table, clock: Clock) -> None:
+    """What can never be put together does not stay for good."""
+    reports.store_page(page())
+
+    (chunk,) = entries(table, PAGES_ID)
+    assert chunk["expiresAt"] == int((clock.now + RETENTION).timestamp())
+
+
+def test_a_full_page_is_recorded(
+    reports: DeliveryReports, ledger: MessageLedger, table: Table
+) -> None:
+    """A thousand reports, on more messages than any call takes at once."""
+    ids = [f"m-{number}" for number in range(260)]
+    accept(ledger, *ids)
+    steps = [
+        (channel, group, status_id)
+        for channel, group, status_id in [
+            ("PUSH", StatusGroup.PENDING, 7),
+            ("PUSH", StatusGroup.UNDELIVERABLE, 66),
+            ("SMS", StatusGroup.DELIVERED, 5),
+        ]
+    ]
+    body = page(*(report(each, *step) for step in steps for each in ids), *(5, 6, 5))
+
+    recorded = reports.record_page(reports.store_page(body))
+
+    assert recorded == Recorded(reports=780, settled=260, unreadable=3)
+    assert {item["state"] for item in ledger.find(ids).values()} == {"DELIVERED"}
+    assert len(entries(table, "m-259")) == 4
+    assert len(entries(table, UNREADABLE_ID)) == 2
+
+
+# --- Logs ------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table: Table) -> None:
+    """Beside the reports, since they lack some of what those hold."""
+    row = LogEntry.model_validate(report(text="Hello", **{"from": "Acme"}))  # type: ignore[arg-type]
+    reports.record_logs([row, row])
+    reports.record_logs([row])
+
+    (kept,) = entries(table, "m-1")
+    assert kept["entry"] == "LOG#SMS#5#2026-01-31T12:00:05.000Z"
+    assert json.loads(kept["row"])["from"] == "Acme"
+
+
+def test_counts_add_up() -> None:
+    """Of several pages the sum is told."""
+    one = Recorded(1, 2, 3, 4, 5, 6, 7)
+
+    assert one + Recorded() == one
+    assert one + one == Recorded(2, 4, 6, 8, 10, 12, 14)
+    assert Page(b"", ()).entries == ()

@@ -1,0 +1,412 @@
+"""The table does what it says on DynamoDB, as far as the emulator plays it, and when it fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from infobip_omni import dynamodb as module
+from infobip_omni.dynamodb import (
+    Answer,
+    Statement,
+    Table,
+    TableUnavailableError,
+    from_wire,
+    to_wire,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CANARY = "385995550123"
+
+pytestmark = pytest.mark.usefixtures("_without_pauses")
+
+
+class Tampered:
+    """A client that changes what comes back from one method, or goes in."""
+
+    def __init__(
+        self, client: DynamoDBClient, method: str, tamper: Callable[[Callable[..., Any], Any], Any]
+    ) -> None:
+        #: The arguments of every call of the method.
+        self.calls: list[Any] = []
+        self._client = client
+        self._method = method
+        self._tamper = tamper
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (any method of the client)
+        method = getattr(self._client, name)
+        if name != self._method:
+            return method
+
+        def call(**arguments: Any) -> Any:  # noqa: ANN401 (passed through)
+            self.calls.append(arguments)
+            return self._tamper(method, arguments)
+
+        return call
+
+
+def tampered(
+    table: Table,
+    client: DynamoDBClient,
+    method: str,
+    tamper: Callable[[Callable[..., Any], Any], Any],
+) -> tuple[Table, list[Any]]:
+    """Return a table that is spoken to by a tampered client, and its calls."""
+    tampering: Any = Tampered(client, method, tamper)
+    return Table(table.name, tampering), tampering.calls
+
+
+def insert(table: Table, message_id: str, **members: object) -> Statement:
+    """Write an insert of an item."""
+    item = {"messageId": message_id, "entry": "MESSAGE"} | members
+    text = ", ".join(f"'{name}': ?" for name in item)
+    return Statement(f'INSERT INTO "{table.name}" VALUE {{{text}}}', list(item.values()))
+
+
+def update(table: Table, message_id: str, state: str, before: str) -> Statement:
+    """Write an update of an item that is in a certain state."""
+    text = (
+        f'UPDATE "{table.name}" SET "state" = ?'  # noqa: S608 (the test's own table)
+        ' WHERE "messageId" = ? AND "entry" = \'MESSAGE\' AND "state" = ?'
+    )
+    return Statement(text, [state, message_id, before])
+
+
+def item(number: int, **members: object) -> dict[str, Any]:
+    """Make an item."""
+    return {"messageId": f"m-{number:03d}", "entry": "MESSAGE"} | members
+
+
+def keys(*numbers: int) -> list[tuple[str, str]]:
+    """Make the keys of such items."""
+    return [(f"m-{number:03d}", "MESSAGE") for number in numbers]
+
+
+def refusal(code: str) -> ClientError:
+    """Make an error of DynamoDB; its text quotes what it should not."""
+    return ClientError({"Error": {"Code": code, "Message": CANARY}}, "Operation")
+
+
+# --- Statements ------------------------------------------------------------------------------
+
+
+def test_each_statement_is_answered_by_itself_and_in_order(table: Table) -> None:
+    """One that fails costs the others nothing, and more than 25 go in several calls."""
+    table.put_all([item(number, state="A") for number in range(30, 60)])
+    statements = [insert(table, f"m-{number:03d}", state="B") for number in range(60)]
+
+    answers = table.execute(statements)
+
+    assert [answer.error for answer in answers] == 30 * [None] + 30 * ["DuplicateItem"]
+    found = table.get_all(keys(*range(60)))
+    assert [found[key]["state"] for key in keys(*range(60))] == 30 * ["B"] + 30 * ["A"]
+
+
+def test_a_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
+    """The caller learns who was faster without reading again."""
+    table.put_all([item(1, state="A", tries=3)])
+
+    answers = table.execute(
+        [update(table, "m-001", "C", "B"), update(table, "m-002", "C", "B"), insert(table, "m-003")]
+    )
+
+    assert [answer.error for answer in answers] == 2 * ["ConditionalCheckFailed"] + [None]
+    assert answers[0].item == item(1, state="A", tries=Decimal(3))
+    assert answers[1].item == {}
+    assert not any(answer.transient for answer in answers)
+
+
+def test_no_statements_call_nobody(table: Table, dynamodb: DynamoDBClient) -> None:
+    """The common case costs nothing."""
+    without_calls, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: None)
+
+    assert without_calls.execute([]) == []
+    assert not calls
+
+
+def test_only_statements_throttled_inside_an_answer_are_repeated(
+    table: Table, dynamodb: DynamoDBClient
+) -> None:
+    """DynamoDB answers 200 and throttles one by one; botocore does not see that."""
+    throttled: Counter[str] = Counter({"m-001": 1, "m-003": 3})
+
+    def throttle(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        through, answers = [], {}
+        for index, statement in enumerate(arguments["Statements"]):
+            message_id = statement["Parameters"][0]["S"]
+            if throttled[message_id]:
+                throttled[message_id] -= 1
+                answers[index] = {"Error": {"Code": "ThrottlingError", "Message": CANARY}}
+            else:
+                through.append(statement)
+        rest = iter(method(Statements=through)["Responses"])
+        count = len(arguments["Statements"])
+        return {"Responses": [answers.get(index) or next(rest) for index in range(count)]}
+
+    slow, calls = tampered(table, dynamodb, "batch_execute_statement", throttle)
+
+    assert slow.execute([insert(table, f"m-00{n}") for n in range(5)]) == 5 * [Answer()]
+    assert [len(call["Statements"]) for call in calls] == [5, 2, 1, 1]
+    assert len(table.get_all(keys(*range(5)))) == 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    ],
+)
+def test_repeats_come_to_an_end(table: Table, dynamodb: DynamoDBClient, code: str) -> None:
+    """The caller is told that the statement may or may not have happened."""
+    answer = {"Responses": [{"Error": {"Code": code}}]}
+    slow, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
+
+    assert [each.transient for each in slow.execute([insert(table, "m-001")])] == [True]
+    assert 3 < len(calls) < 10
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ValidationError", "ResourceNotFound"])
+def test_what_cannot_get_better_is_not_repeated(
+    table: Table, dynamodb: DynamoDBClient, code: str
+) -> None:
+    """It is answered as it is."""
+    answer = {"Responses": [{"Error": {"Code": code}}]}
+    refusing, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
+
+    assert refusing.execute([insert(table, "m-001")]) == [Answer(code)]
+    assert len(calls) == 1
+
+
+def test_a_call_that_fails_costs_only_its_own_statements(
+    table: Table, dynamodb: DynamoDBClient
+) -> None:
+    """Calls are concurrent, and each has an end of its own."""
+
+    def fail(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        if any(each["Parameters"][0]["S"] == "m-030" for each in arguments["Statements"]):
+            raise ReadTimeoutError(endpoint_url=CANARY)
+        return method(**arguments)
+
+    broken, _ = tampered(table, dynamodb, "batch_execute_statement", fail)
+    answers = broken.execute([insert(table, f"m-{number:03d}") for number in range(60)])
+
+    failed = [index for index, answer in enumerate(answers) if answer.transient]
+    assert failed == list(range(25, 50))
+
+
+# --- Items -----------------------------------------------------------------------------------
+
+
+def test_any_number_of_items_is_written_and_read(table: Table) -> None:
+    """DynamoDB takes 25 at once and gives 100."""
+    items = [item(number, value=number, gone=None) for number in range(230)]
+
+    table.put_all(items)
+
+    found = table.get_all(keys(*range(231)))
+    assert len(found) == 230
+    assert found["m-229", "MESSAGE"] == item(229, value=229)
+
+
+def test_of_items_with_the_same_key_the_last_counts(table: Table) -> None:
+    """DynamoDB would refuse the whole call."""
+    table.put_all([item(1, state="A"), item(2), item(1, state="B")])
+
+    assert table.get_all(keys(1, 1)) == {("m-001", "MESSAGE"): item(1, state="B")}
+
+
+def test_nothing_is_written_or_read_without_a_call(table: Table) -> None:
+    """Empty batches are refused by DynamoDB."""
+    table.put_all([])
+
+    assert table.get_all([]) == {}
+
+
+def test_what_dynamodb_leaves_over_is_written_in_the_next_round(
+    table: Table, dynamodb: DynamoDBClient
+) -> None:
+    """It takes as many as it can, and says so."""
+
+    def take_ten(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        requests = arguments["RequestItems"][table.name]
+        method(RequestItems={table.name: requests[:10]})
+        return {"UnprocessedItems": {table.name: requests[10:]} if requests[10:] else {}}
+
+    slow, calls = tampered(table, dynamodb, "batch_write_item", take_ten)
+    slow.put_all(item(number) for number in range(40))
+
+    assert [len(call["RequestItems"][table.name]) for call in calls] == [25, 15, 20, 10]
+    assert len(table.get_all(keys(*range(40)))) == 40
+
+
+def test_what_dynamodb_leaves_over_is_read_in_the_next_round(
+    table: Table, dynamodb: DynamoDBClient
+) -> None:
+    """Large items exceed what one answer holds."""
+    table.put_all(item(number) for number in range(40))
+
+    def give_fifteen(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        request = arguments["RequestItems"][table.name]
+        answer = method(RequestItems={table.name: request | {"Keys": request["Keys"][:15]}})
+        rest = request["Keys"][15:]
+        return answer | {"UnprocessedKeys": {table.name: {"Keys": rest}} if rest else {}}
+
+    slow, calls = tampered(table, dynamodb, "batch_get_item", give_fifteen)
+
+    assert len(slow.get_all(keys(*range(40)))) == 40
+    assert len(calls) == 3
+    assert all(call["RequestItems"][table.name]["ConsistentRead"] for call in calls)
+
+
+def test_what_is_left_over_after_all_rounds_is_an_error(
+    table: Table, dynamodb: DynamoDBClient
+) -> None:
+    """Nobody may take it for done."""
+
+    def take_none(_: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        return {"UnprocessedItems": arguments["RequestItems"]}
+
+    def give_none(_: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
+        return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
+
+    full, _ = tampered(table, dynamodb, "batch_write_item", take_none)
+    with pytest.raises(TableUnavailableError, match="2 of 2 items were not written"):
+        full.put_all([item(1), item(2)])
+    mute, _ = tampered(table, dynamodb, "batch_get_item", give_none)
+    with pytest.raises(TableUnavailableError, match="1 items were not read"):
+        mute.get_all(keys(1))
+
+
+# --- Queries and deletes ---------------------------------------------------------------------
+
+
+def test_a_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
+    """DynamoDB ends a page at a megabyte, or at a limit."""
+    entries = [f"REPORT#{number}" for number in range(5)]
+    table.put_all({"messageId": "m", "entry": entry} for entry in reversed(entries))
+    table.put_all([{"messageId": "m", "entry": "MESSAGE"}, {"messageId": "n", "entry": entries[0]}])
+
+    found = table.query(
+        "messageId = :id AND begins_with(entry, :prefix)",
+        {":id": "m", ":prefix": "REPORT#"},
+        Limit=2,
+        ConsistentRead=True,
+    )
+
+    assert [each["entry"] for each in found] == entries
+
+
+def test_an_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> None:
+    """Two runs may delete the same page."""
+    table.put_all([item(1), item(2)])
+
+    table.delete("m-001", "MESSAGE")
+    table.delete("m-001", "MESSAGE")
+
+    assert set(table.get_all(keys(1, 2))) == set(keys(2))
+
+
+# --- Errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [refusal("ThrottlingException"), ReadTimeoutError(endpoint_url="x")]
+)
+@pytest.mark.parametrize(
+    ("method", "use"),
+    [
+        ("batch_write_item", lambda table: table.put_all([item(1)])),
+        ("batch_get_item", lambda table: table.get_all(keys(1))),
+        ("query", lambda table: list(table.query("messageId = :id", {":id": "m"}))),
+        ("delete_item", lambda table: table.delete("m", "MESSAGE")),
+    ],
+    ids=["write", "read", "query", "delete"],
+)
+def test_an_unavailable_table_is_one_error_that_quotes_nothing(
+    table: Table,
+    dynamodb: DynamoDBClient,
+    method: str,
+    use: Callable[[Table], object],
+    error: Exception,
+) -> None:
+    """DynamoDB's own texts may hold keys, and so a caller's ids."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    broken, _ = tampered(table, dynamodb, method, fail)
+    with pytest.raises(TableUnavailableError) as caught:
+        use(broken)
+
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert type(error).__name__ in str(caught.value) or "ThrottlingException" in str(caught.value)
+
+
+# --- All of it -------------------------------------------------------------------------------
+
+
+def test_one_table_serves_several_threads(table: Table) -> None:
+    """The posts of a batch end at the same time."""
+
+    def work(number: int) -> int:
+        table.put_all(item(1000 * number + index) for index in range(30))
+        answers = table.execute([insert(table, f"t-{number}-{index}") for index in range(30)])
+        return sum(answer.error is None for answer in answers)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, range(6))) == 6 * [30]
+
+
+def test_values_come_back_as_they_went_in() -> None:
+    """But for numbers, which are Decimal, and members without a value, which are gone."""
+    written = {
+        "messageId": "m",
+        "number": 5,
+        "price": Decimal("0.0210"),
+        "map": {"phoneNumber": "1", "none": None},
+        "list": ["PUSH", "SMS"],
+        "bytes": b"\x1f\x8b",
+        "gone": None,
+    }
+    read = from_wire(to_wire(written))
+
+    assert read.pop("bytes").value == b"\x1f\x8b"
+    assert read == {
+        "messageId": "m",
+        "number": Decimal(5),
+        "price": Decimal("0.0210"),
+        "map": {"phoneNumber": "1", "none": None},
+        "list": ["PUSH", "SMS"],
+    }
+
+
+def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run must not be spent waiting for the table."""
+    monkeypatch.undo()
+    pauses = list(module._pauses())  # noqa: SLF001 (what counts is their sum)
+
+    assert pauses[0] == 0
+    assert 1 < sum(pauses) < 2
+
+
+def test_its_own_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five attempts at most, of a few seconds each."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    configuration: Any = Table("messages")._client.meta.config  # noqa: SLF001
+
+    assert configuration.connect_timeout + configuration.read_timeout <= 10
+    assert configuration.retries["total_max_attempts"] == 5

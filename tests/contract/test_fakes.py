@@ -1,0 +1,294 @@
+"""The fake ledger keeps the promises of the real one: both are put through the same.
+
+The real ones write to DynamoDB as the emulator plays it. Their own tests say what is right; here
+it counts that a fake does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infobip_omni.api.models import Channel, LogEntry, Recipient
+from infobip_omni.delivery import Evidence, MessageState, verdict_of
+from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
+from infobip_omni.message_ledger import Claim, MessageLedger, Outcome, Standing
+from tests.fakes import Clock, FakeLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infobip_omni.dynamodb import Item, Table
+
+LEASE = timedelta(minutes=2)
+_TOKEN = re.compile(r"\b[0-9a-f]{32}\b")
+RECORDED = (
+    MessageState.ACCEPTED,
+    MessageState.REJECTED,
+    MessageState.WAITING,
+    MessageState.UNKNOWN,
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock of the ledger."""
+    return Clock()
+
+
+@pytest.fixture
+def real(table: Table, clock: Clock) -> MessageLedger:
+    """Return the ledger on a new table."""
+    fake = FakeLedger(clock)
+    return MessageLedger(table, fake.retention, fake.check_after, clock)
+
+
+@pytest.fixture(params=["real", "fake"])
+def ledger(request: pytest.FixtureRequest, clock: Clock) -> MessageLedger:
+    """Return an empty ledger, the real one and then its fake."""
+    if request.param == "fake":
+        return FakeLedger(clock)
+    ledger: MessageLedger = request.getfixturevalue("real")
+    return ledger
+
+
+def claim(message_id: str = "m-1", content: str = "content") -> Claim:
+    """Make a claim."""
+    return Claim(
+        message_id=message_id,
+        content_hash=content,
+        recipient=Recipient(phone_number="385991234567"),
+        scenario="otp",
+        scenario_key=None,
+        steps=(Channel.PUSH, Channel.SMS),
+        bulk_id="bulk-1",
+        send_at=None,
+        validity=timedelta(hours=1),
+        on_unknown="never-duplicate",
+    )
+
+
+def take(ledger: MessageLedger, message_id: str = "m-1") -> Standing:
+    """Claim a message."""
+    return ledger.claim([claim(message_id)], LEASE)[0]
+
+
+def end(ledger: MessageLedger, standing: Standing, state: MessageState) -> Standing:
+    """Write the outcome of a claimed message."""
+    return ledger.record([Outcome("m-1", standing.token or "", state)])[0]
+
+
+def item(ledger: MessageLedger, message_id: str = "m-1") -> Item:
+    """Read a message."""
+    return ledger.find([message_id])[message_id]
+
+
+def row(message_id: str = "m-1", group_id: int = 3, **changes: object) -> LogEntry:
+    """Make a log row, of a delivery by default."""
+    members = {
+        "messageId": message_id,
+        "status": {"groupId": group_id, "id": 5},
+        "channel": "SMS",
+        "doneAt": "2026-01-31T12:00:05.000+0000",
+        "price": {"pricePerMessage": 0.01, "currency": "EUR"},
+    }
+    return LogEntry.model_validate(members | changes)
+
+
+# --- Both ----------------------------------------------------------------------------------
+
+
+def test_first_claim_wins(ledger: MessageLedger, clock: Clock) -> None:
+    """Who comes second learns until when the message is taken, and of other content."""
+    first = take(ledger)
+    second = take(ledger)
+    other = ledger.claim([claim(content="other")], LEASE)[0]
+
+    assert (first.state, first.claimed, first.repeated) == (MessageState.CLAIMED, True, False)
+    assert second == Standing(MessageState.CLAIMED, until=clock.now + LEASE)
+    assert other == Standing(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
+
+
+def test_waiting_message_is_claimed_again(ledger: MessageLedger) -> None:
+    """It was certainly not sent, so the next attempt is no repetition."""
+    end(ledger, take(ledger), MessageState.WAITING)
+
+    assert take(ledger).claimed
+    assert item(ledger)["attempts"] == 2
+
+
+def test_claim_that_ran_out_is_not_taken_over(ledger: MessageLedger, clock: Clock) -> None:
+    """Whoever meets it writes that nobody knows, and its late holder changes nothing."""
+    first = take(ledger)
+    clock.pass_by(minutes=3)
+
+    met = take(ledger)
+
+    assert met.state is MessageState.UNKNOWN
+    assert not met.claimed
+    assert met.until == clock.now + ledger.check_after
+    assert end(ledger, first, MessageState.ACCEPTED) == Standing(MessageState.UNKNOWN)
+
+
+def test_expired_message_counts_as_absent(ledger: MessageLedger, clock: Clock) -> None:
+    """Its id may be used anew, also for other content."""
+    end(ledger, take(ledger), MessageState.ACCEPTED)
+    clock.pass_by(days=91)
+
+    assert ledger.find(["m-1"]) == {}
+    again = ledger.claim([claim(content="other")], LEASE)[0]
+    assert (again.claimed, again.repeated) == (True, False)
+
+
+def test_message_that_is_sent_again_is_repeated(ledger: MessageLedger, clock: Clock) -> None:
+    """Its next holder is told that an earlier attempt may have been accepted."""
+    end(ledger, take(ledger), MessageState.UNKNOWN)
+    clock.pass_by(minutes=10)
+    assert ledger.send_again(item(ledger)) == 1
+
+    assert take(ledger).repeated
+
+
+def test_change_needs_the_message_as_it_was_read(ledger: MessageLedger, clock: Clock) -> None:
+    """Of two who read the same, one changes it."""
+    end(ledger, take(ledger), MessageState.UNKNOWN)
+    read = item(ledger)
+    clock.pass_by(minutes=10)
+
+    assert ledger.postpone([read], clock.now + timedelta(minutes=10), absent=True) == 1
+    assert ledger.postpone([read], clock.now + timedelta(minutes=20), absent=True) == 0
+    assert ledger.quarantine(read) == 0
+    assert item(ledger)["absentAnswers"] == 1
+
+
+def test_higher_verdict_stands(ledger: MessageLedger) -> None:
+    """A delivery outranks a failure, in whatever order they come."""
+    take(ledger)
+    verdicts = [verdict_of(row(group_id=group), "SMS") for group in (2, 3, 2)]
+
+    changed = [ledger.settle({"m-1": verdict}) for verdict in verdicts if verdict]
+
+    assert changed == [1, 1, 0]
+    assert item(ledger)["state"] == MessageState.DELIVERED
+
+
+def test_due_messages_are_found(ledger: MessageLedger, clock: Clock) -> None:
+    """A message is due when its time has come, and not after it was put off."""
+    for message_id in ("m-1", "m-2", "m-3"):
+        take(ledger, message_id)
+    assert list(ledger.due(10)) == []
+    clock.pass_by(minutes=10)
+
+    due = {each["messageId"]: each for each in ledger.due(10)}
+    assert sorted(due) == ["m-1", "m-2", "m-3"]
+    ledger.postpone([due["m-1"]], clock.now + timedelta(minutes=1), absent=False)
+    ledger.leave_unresolved([due["m-2"]])
+    assert [each["messageId"] for each in ledger.due(10)] == ["m-3"]
+
+
+def test_page_is_there_until_it_is_recorded(ledger: MessageLedger, clock: Clock) -> None:
+    """A page that was left behind is found later, whole, and is gone when it is recorded."""
+    table = ledger._table  # noqa: SLF001 (the same for both)
+    reports = DeliveryReports(table, ledger, clock)
+    take(ledger)
+    left = {"results": [json.loads(row().model_dump_json(by_alias=True)), "broken"]}
+    page = reports.store_page(json.dumps(left).encode())
+    keys = [(PAGES_ID, entry) for entry in page.entries]
+    assert len(table.get_all(keys)) == len(page.entries)
+    assert reports.record_abandoned_pages() == Recorded()
+
+    clock.pass_by(hours=1)
+
+    recorded = reports.record_abandoned_pages()
+    assert (recorded.reports, recorded.settled, recorded.unreadable) == (1, 1, 1)
+    assert table.get_all(keys) == {}
+    assert item(ledger)["state"] == MessageState.DELIVERED
+
+
+# --- The same history ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_tell_the_same_of_any_history(real: MessageLedger, clock: Clock, seed: int) -> None:
+    """Whatever happens to three messages, all answers and all items are equal."""
+    began = clock.now
+    told = live(real, clock, seed)
+    clock.now = began
+
+    assert live(FakeLedger(clock), clock, seed) == told
+
+
+def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
+    """Let chance decide what happens to a few messages, and write down what is seen."""
+    chance = random.Random(seed)
+    tokens: list[tuple[str, str]] = [("m-1", "nobody's")]
+    read: list[Item] = []
+    told: list[object] = []
+
+    def claims() -> object:
+        chosen = chance.sample(["m-1", "m-2", "m-3"], chance.randint(1, 3))
+        standings = ledger.claim(
+            [claim(each, chance.choice(["content", "content", "other"])) for each in chosen],
+            LEASE,
+        )
+        tokens.extend(
+            (each, standing.token)
+            for each, standing in zip(chosen, standings, strict=True)
+            if standing.token
+        )
+        return standings
+
+    def outcome() -> object:
+        message_id, token = chance.choice(tokens)
+        reason = chance.choice([None, None, "OUTAGE"])
+        state = chance.choice(RECORDED)
+        return ledger.record([Outcome(message_id, token, state, dead_letter_reason=reason)])
+
+    def reads() -> object:
+        due = sorted(ledger.due(10), key=lambda each: str(each["messageId"]))
+        read.extend(due)
+        return [sorted(each.items()) for each in due]
+
+    def settles() -> object:
+        last_step = chance.choice(["SMS", "PUSH"])
+        verdict = verdict_of(row(group_id=chance.choice([2, 3])), last_step)
+        return verdict and ledger.settle({chance.choice(["m-1", "m-2"]): verdict})
+
+    def changes() -> object:
+        if not read:
+            return None
+        one = chance.choice(read[-4:])
+        change: Callable[[], int] = chance.choice(
+            [
+                lambda: ledger.lose_lease([one]),
+                lambda: ledger.postpone([one], clock.now, absent=True),
+                lambda: ledger.prove_accepted([one], Evidence.LOGS),
+                lambda: ledger.quarantine(one),
+                lambda: ledger.send_again(one),
+                lambda: ledger.reject_duplicate(one),
+                lambda: ledger.leave_unresolved([one]),
+                lambda: ledger.forget_record([one]),
+            ]
+        )
+        return change()
+
+    ids = ["m-1", "m-2", "m-3"]
+    for _ in range(80):
+        clock.pass_by(minutes=chance.choice([0, 0, 1, 10, 60, 60 * 24 * 30]))
+        told.append(chance.choice([claims, claims, outcome, reads, settles, changes, changes])())
+        found = ledger.find(ids)
+        told.append([sorted(found[each].items()) for each in ids if each in found])
+    # Tokens are random; in both histories the first becomes 0, the next 1, and so on.
+    numbers: dict[str, int] = {}
+    return [
+        _TOKEN.sub(
+            lambda token: str(numbers.setdefault(token[0], len(numbers))),
+            json.dumps(each, default=str),
+        )
+        for each in told
+    ]

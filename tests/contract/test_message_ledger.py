@@ -1,0 +1,864 @@
+"""The ledger on DynamoDB: one claim at a time, and no state that a later one must not replace."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from infobip_omni.api.models import Channel, DeliveryReport, LogEntry, Recipient, StatusGroup
+from infobip_omni.delivery import (
+    TAKEN,
+    UNPROVEN,
+    Evidence,
+    MessageState,
+    highest,
+    verdict_of,
+)
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message_ledger import (
+    CHECK_SHARDS,
+    LONGEST_WAIT,
+    MESSAGE_ENTRY,
+    Claim,
+    MessageLedger,
+    Outcome,
+    Standing,
+    age_of,
+)
+from infobip_omni.moments import to_text
+from tests.fakes import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from infobip_omni.delivery import Verdict
+    from infobip_omni.dynamodb import Item
+
+LEASE = timedelta(minutes=2)
+RETENTION = timedelta(days=90)
+CHECK_AFTER = timedelta(minutes=10)
+VALIDITY = timedelta(hours=1)
+PHONE = "385995550123"
+CLAIM = Claim(
+    message_id="m-1",
+    content_hash="hash",
+    recipient=Recipient(phone_number=PHONE),
+    scenario="order-updates",
+    scenario_key=None,
+    steps=(Channel.PUSH, Channel.SMS),
+    bulk_id="bulk",
+    send_at=None,
+    validity=VALIDITY,
+    on_unknown="never-duplicate",
+)
+
+pytestmark = pytest.mark.usefixtures("_without_pauses")
+
+
+class Unreliable:
+    """A client whose calls can be told to fail, before or after they have done their work."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        #: For the coming calls of each method: whether it is executed before it fails; None is
+        #: a call that does not fail.
+        self.script: dict[str, Any] = {}
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (any method of the client)
+        method = getattr(self._client, name)
+        script = self.script.get(name, [])
+
+        def call(**arguments: Any) -> Any:  # noqa: ANN401 (passed through)
+            executed = script.pop(0) if script else None
+            if executed is None:
+                return method(**arguments)
+            if executed:
+                method(**arguments)
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+        return call
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock of the ledger."""
+    return Clock()
+
+
+@pytest.fixture
+def client(dynamodb: DynamoDBClient) -> Unreliable:
+    """Return a client that can be told to fail."""
+    return Unreliable(dynamodb)
+
+
+@pytest.fixture
+def ledger(table_name: str, client: Any, clock: Clock) -> MessageLedger:  # noqa: ANN401
+    """Return an empty ledger."""
+    return MessageLedger(Table(table_name, client), RETENTION, CHECK_AFTER, clock)
+
+
+def claimed(ledger: MessageLedger, claim: Claim = CLAIM) -> str:
+    """Claim a message, and return the token."""
+    (standing,) = ledger.claim([claim], LEASE)
+    assert standing.state is MessageState.CLAIMED
+    assert standing.token is not None
+    return standing.token
+
+
+def recorded(ledger: MessageLedger, token: str, state: MessageState, **members: Any) -> Standing:  # noqa: ANN401
+    """Record an outcome."""
+    (standing,) = ledger.record([Outcome("m-1", token, state, **members)])
+    return standing
+
+
+def item(ledger: MessageLedger, message_id: str = "m-1") -> Item:
+    """Read a message."""
+    return ledger.find([message_id])[message_id]
+
+
+def brought_to(ledger: MessageLedger, state: MessageState) -> Item:
+    """Bring a message to a state by the way that leads there, and return it."""
+    token = claimed(ledger)
+    if state is MessageState.CLAIMED:
+        return item(ledger)
+    if state is MessageState.QUARANTINED:
+        recorded(ledger, token, MessageState.UNKNOWN)
+        assert ledger.quarantine(item(ledger)) == 1
+    elif state in (MessageState.DELIVERED, MessageState.UNDELIVERED, MessageState.EXPIRED):
+        groups = {
+            MessageState.DELIVERED: StatusGroup.DELIVERED,
+            MessageState.UNDELIVERED: StatusGroup.UNDELIVERABLE,
+            MessageState.EXPIRED: StatusGroup.EXPIRED,
+        }
+        assert ledger.settle({"m-1": verdict(group=groups[state])}) == 1
+    else:
+        recorded(ledger, token, state)
+    found = item(ledger)
+    assert found["state"] == state
+    return found
+
+
+def row(
+    kind: type[DeliveryReport | LogEntry] = DeliveryReport,
+    channel: str = "SMS",
+    group: int = StatusGroup.DELIVERED,
+    minute: int = 0,
+) -> DeliveryReport | LogEntry:
+    """Make a report or a row of the logs."""
+    return kind.model_validate(
+        {
+            "messageId": "m-1",
+            "channel": channel,
+            "status": {"groupId": group, "id": group + 1, "name": "NAME"},
+            "sentAt": "2026-01-31T12:00:00.000+0000",
+            "doneAt": f"2026-01-31T12:{minute:02d}:00.000+0000",
+            "price": {"pricePerMessage": "0.0210", "currency": "EUR"},
+        }
+    )
+
+
+def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
+    """Make a verdict."""
+    made = verdict_of(row(**members), "SMS")
+    assert made is not None
+    return made
+
+
+# --- Claims ----------------------------------------------------------------------------------
+
+
+def test_an_absent_message_is_claimed(ledger: MessageLedger, clock: Clock) -> None:
+    """Its item says all that is known of it; what is not known has no attribute."""
+    (standing,) = ledger.claim([CLAIM], LEASE)
+
+    assert standing == Standing(MessageState.CLAIMED, token=standing.token)
+    assert standing.claimed
+    found = item(ledger)
+    assert found["claimToken"] == standing.token
+    assert found["steps"] == ["PUSH", "SMS"]
+    assert found["to"] == {"phoneNumber": PHONE}
+    assert PHONE not in found["recipient"]
+    assert (found["scenario"], found["bulkId"], found["attempts"]) == ("order-updates", "bulk", 1)
+    assert (found["claimedAt"], found["leaseUntil"]) == (
+        to_text(clock.now),
+        to_text(clock.now + LEASE),
+    )
+    assert not found.keys() & {"scenarioKey", "sendAt", "unknownAt", "channel", "sentAt", "doneAt"}
+
+
+def test_a_claimed_message_is_busy_until_its_lease_ends(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """The second consumer of the same record does not send."""
+    claimed(ledger)
+    clock.pass_by(seconds=119)
+
+    (standing,) = ledger.claim([CLAIM], LEASE)
+
+    assert standing == Standing(MessageState.CLAIMED, until=clock.now + timedelta(seconds=1))
+    assert not standing.claimed
+
+
+def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """Its holder may have sent, or may still be about to."""
+    token = claimed(ledger)
+    clock.pass_by(seconds=120)
+
+    (standing,) = ledger.claim([CLAIM], LEASE)
+    (again,) = ledger.claim([CLAIM], LEASE)
+
+    assert standing == again == Standing(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
+    found = item(ledger)
+    assert (found["state"], found["claimToken"]) == ("UNKNOWN", token)
+    assert found["unknownAt"] == to_text(clock.now)
+
+
+@pytest.mark.parametrize("state", set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
+def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
+    ledger: MessageLedger, clock: Clock, state: MessageState
+) -> None:
+    """Whatever the queue delivers again, and however late."""
+    before = brought_to(ledger, state)
+    clock.pass_by(days=89)
+
+    (standing,) = ledger.claim([CLAIM], LEASE)
+
+    assert (standing.state, standing.claimed, standing.conflict) == (state, False, False)
+    assert item(ledger) == before
+    assert (standing.until is None) == (state in TAKEN)
+
+
+def test_a_waiting_message_is_claimed_again(ledger: MessageLedger, clock: Clock) -> None:
+    """It counts its attempts, and keeps nothing of the one before."""
+    recorded(
+        ledger,
+        claimed(ledger),
+        MessageState.WAITING,
+        status={"httpStatus": 429},
+        dead_letter_reason="OUTAGE",
+    )
+    clock.pass_by(days=3)
+
+    (standing,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
+
+    assert standing.claimed
+    assert not standing.repeated
+    found = item(ledger)
+    assert (found["state"], found["attempts"], found["bulkId"]) == ("CLAIMED", 2, "other")
+    assert found["claimToken"] == standing.token
+    assert found["leaseUntil"] == to_text(clock.now + LEASE)
+    assert not found.keys() & {"status", "deadLetterReason"}
+
+
+def test_an_attempt_after_an_unknown_one_says_so(ledger: MessageLedger, clock: Clock) -> None:
+    """Only then does a refused duplicate prove that the first attempt has arrived."""
+    recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
+    assert ledger.send_again(item(ledger)) == 1
+    clock.pass_by(minutes=1)
+
+    (standing,) = ledger.claim([CLAIM], LEASE)
+    assert standing.repeated
+    assert standing.token is not None
+    recorded(ledger, standing.token, MessageState.WAITING)
+    assert ledger.claim([CLAIM], LEASE)[0].repeated
+
+
+@pytest.mark.parametrize("state", MessageState)
+def test_the_same_id_with_other_content_is_a_conflict(
+    ledger: MessageLedger, clock: Clock, state: MessageState
+) -> None:
+    """Whatever became of the first, and nothing of it changes."""
+    before = brought_to(ledger, state)
+
+    (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
+    assert (standing.conflict, standing.claimed, standing.state) == (True, False, state)
+    assert item(ledger) == before
+
+    clock.pass_by(seconds=120)
+    assert ledger.claim([replace(CLAIM, content_hash="other")], LEASE)[0].conflict
+
+
+@pytest.mark.parametrize("state", MessageState)
+def test_an_expired_message_counts_as_absent(
+    ledger: MessageLedger, clock: Clock, state: MessageState
+) -> None:
+    """DynamoDB deletes it when it likes; until then it is as if it had."""
+    brought_to(ledger, state)
+    clock.pass_by(days=90, hours=1)
+    assert ledger.find(["m-1"]) == {}
+
+    (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
+
+    assert (standing.claimed, standing.conflict, standing.repeated) == (True, False, False)
+    found = item(ledger)
+    assert (found["state"], found["attempts"], found["contentHash"]) == ("CLAIMED", 1, "other")
+    fresh = {"claimedAt", "claimToken", "contentHash", "expiresAt", "leaseUntil", "nextCheckAt"}
+    claimed(ledger, replace(CLAIM, message_id="m-2"))
+    other = item(ledger, "m-2")
+    assert found.keys() == other.keys()
+    differing = {name for name in found if found[name] != other[name]}
+    assert differing <= fresh | {"messageId", "checkShard"}
+
+
+def test_an_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed(
+    ledger: MessageLedger, client: Unreliable, clock: Clock
+) -> None:
+    """The record would be acknowledged, and its new message never sent."""
+    brought_to(ledger, MessageState.DELIVERED)
+    clock.pass_by(days=90, hours=1)
+    client.script["batch_execute_statement"] = [None, *10 * [False]]
+
+    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+
+
+def test_messages_of_one_call_are_claimed_each_by_itself(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """More than a call of DynamoDB takes, in every state at once, and answered in order."""
+    claims = [replace(CLAIM, message_id=f"m-{number}") for number in range(60)]
+    tokens = [standing.token or "" for standing in ledger.claim(claims[:30], LEASE)]
+    ledger.record(
+        [
+            Outcome(f"m-{number}", token, state)
+            for number, (token, state) in enumerate(
+                zip(tokens, itertools.cycle([MessageState.WAITING, MessageState.ACCEPTED]))
+            )
+        ]
+    )
+    ledger.claim(claims[30:35], LEASE)
+    clock.pass_by(seconds=60)
+
+    standings = ledger.claim(claims, LEASE)
+
+    assert [standing.state for standing in standings[:30]] == 15 * [
+        MessageState.CLAIMED,
+        MessageState.ACCEPTED,
+    ]
+    assert [standing.claimed for standing in standings] == [
+        *(15 * [True, False]),
+        *(5 * [False]),
+        *(25 * [True]),
+    ]
+    assert len({standing.token for standing in standings if standing.claimed}) == 40
+
+
+def test_two_destinations_have_claims_of_their_own(ledger: MessageLedger) -> None:
+    """One event, two messages."""
+    first, second = ledger.claim([CLAIM, replace(CLAIM, message_id="m-2")], LEASE)
+
+    assert first.token
+    assert second.token
+    assert first.token != second.token
+
+
+# --- Answers that are lost -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reclaimed", [False, True])
+@pytest.mark.parametrize("lost", [1, 2, 6])
+def test_an_own_claim_is_recognised_after_a_lost_answer(
+    ledger: MessageLedger, client: Unreliable, lost: int, *, reclaimed: bool
+) -> None:
+    """The write was done, and then seemed to fail, once or to the end."""
+    if reclaimed:
+        recorded(ledger, claimed(ledger), MessageState.WAITING)
+    before = [None] if reclaimed else []
+    client.script["batch_execute_statement"] = [*before, *lost * [True]]
+
+    (standing,) = ledger.claim([CLAIM], LEASE)
+
+    if reclaimed and lost == 6:
+        # Its answer never came: the claim is not used, and ends as a lease that ran out.
+        assert not standing.claimed
+        assert standing.state not in TAKEN
+    else:
+        assert standing.claimed
+        assert item(ledger)["claimToken"] == standing.token
+
+
+def test_a_table_that_does_not_answer_claims_nothing(
+    ledger: MessageLedger, client: Unreliable
+) -> None:
+    """The sender does not send."""
+    client.script["batch_execute_statement"] = 20 * [False]
+    client.script["batch_get_item"] = 20 * [False]
+
+    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+
+
+def test_an_absent_message_whose_claim_failed_is_not_claimed(
+    ledger: MessageLedger, client: Unreliable
+) -> None:
+    """Reading shows that there is no claim."""
+    client.script["batch_execute_statement"] = 6 * [False]
+
+    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        MessageState.ACCEPTED,
+        MessageState.REJECTED,
+        MessageState.WAITING,
+        MessageState.UNKNOWN,
+    ],
+)
+def test_an_outcome_whose_answer_was_lost_is_recorded_once(
+    ledger: MessageLedger, client: Unreliable, state: MessageState
+) -> None:
+    """The repeat finds the state that the first has written."""
+    token = claimed(ledger)
+    client.script["batch_execute_statement"] = [True]
+
+    assert recorded(ledger, token, state).state is state
+    assert item(ledger)["state"] == state
+
+
+def test_an_outcome_that_the_table_does_not_take_is_no_state(
+    ledger: MessageLedger, client: Unreliable
+) -> None:
+    """The sender must keep the record then."""
+    token = claimed(ledger)
+    client.script["batch_execute_statement"] = 20 * [False]
+
+    assert recorded(ledger, token, MessageState.ACCEPTED) == Standing(None)
+
+
+# --- Outcomes --------------------------------------------------------------------------------
+
+
+def test_an_accepted_message_costs_no_index_write(ledger: MessageLedger, clock: Clock) -> None:
+    """The check that its claim has set is right for it as well."""
+    token = claimed(ledger)
+    before = item(ledger)
+    clock.pass_by(seconds=1)
+
+    standing = recorded(ledger, token, MessageState.ACCEPTED, evidence=Evidence.RESPONSE)
+
+    assert standing == Standing(MessageState.ACCEPTED)
+    assert item(ledger) == before | {
+        "state": "ACCEPTED",
+        "evidence": "response",
+        "sentAt": to_text(clock.now),
+    }
+
+
+def test_a_refused_message_is_closed(ledger: MessageLedger, clock: Clock) -> None:
+    """It says why, and nothing more is asked about it."""
+    status = {"groupId": 5, "id": 51, "name": "MISSING_TO"}
+    recorded(
+        ledger, claimed(ledger), MessageState.REJECTED, evidence=Evidence.RESPONSE, status=status
+    )
+
+    found = item(ledger)
+    assert (found["status"], found["doneAt"]) == (status, to_text(clock.now))
+    assert not found.keys() & {"nextCheckAt", "checkShard"}
+
+
+def test_a_message_of_unknown_outcome_is_checked_later(ledger: MessageLedger, clock: Clock) -> None:
+    """Its sender is told when that is."""
+    clock.pass_by(seconds=20)
+    standing = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
+
+    assert standing == Standing(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
+    assert item(ledger)["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+
+
+def test_nothing_is_asked_before_a_message_was_due(ledger: MessageLedger, clock: Clock) -> None:
+    """Until `sendAt` the logs cannot know it."""
+    send_at = clock.now + timedelta(days=2)
+    token = claimed(ledger, replace(CLAIM, send_at=send_at))
+    assert item(ledger)["nextCheckAt"] == to_text(send_at + CHECK_AFTER)
+
+    standing = recorded(ledger, token, MessageState.UNKNOWN, send_at=send_at)
+
+    assert standing.until == send_at + CHECK_AFTER
+    assert age_of(item(ledger), clock.now) == timedelta(days=-2)
+    clock.pass_by(days=2, hours=1)
+    assert age_of(item(ledger), clock.now) == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("state", [MessageState.ACCEPTED, MessageState.WAITING])
+def test_an_outcome_needs_ones_own_token(ledger: MessageLedger, state: MessageState) -> None:
+    """A claim that was given to another is not the former holder's to decide about."""
+    claimed(ledger)
+    before = item(ledger)
+
+    assert recorded(ledger, "stranger", state) == Standing(MessageState.CLAIMED)
+    assert item(ledger) == before
+
+
+@pytest.mark.parametrize(
+    "outcome", [MessageState.ACCEPTED, MessageState.REJECTED, MessageState.WAITING]
+)
+@pytest.mark.parametrize("state", set(MessageState) - {MessageState.CLAIMED})
+def test_who_has_lost_a_claim_learns_what_became_of_the_message(
+    ledger: MessageLedger, state: MessageState, outcome: MessageState
+) -> None:
+    """A slow sender, or a report that was faster: what stands is not changed."""
+    before = brought_to(ledger, state)
+
+    standing = recorded(ledger, before["claimToken"], outcome)
+
+    assert standing.state is state
+    assert item(ledger) == before
+
+
+def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: MessageLedger) -> None:
+    """An update makes no half of an item."""
+    assert recorded(ledger, "token", MessageState.ACCEPTED) == Standing(None)
+    assert ledger.find(["m-1"]) == {}
+
+
+# --- Retention -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("send_in_days", [None, -5, 0, 100])
+def test_a_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retention(
+    ledger: MessageLedger, clock: Clock, send_in_days: int | None
+) -> None:
+    """A planned message lives from when it is sent, not from when it was queued."""
+    send_at = None if send_in_days is None else clock.now + timedelta(days=send_in_days)
+    claimed(ledger, replace(CLAIM, send_at=send_at))
+
+    begins = clock.now + timedelta(days=max(send_in_days or 0, 0))
+    assert item(ledger)["expiresAt"] == int((begins + VALIDITY + RETENTION).timestamp())
+    clock.now = begins + VALIDITY + RETENTION - timedelta(seconds=1)
+    assert "m-1" in ledger.find(["m-1"])
+    clock.pass_by(seconds=1)
+    assert ledger.find(["m-1"]) == {}
+
+
+def test_a_moment_long_ago_is_a_moment(ledger: MessageLedger, clock: Clock) -> None:
+    """Infobip takes a `sendAt` in the past for now; years before 1000 must not trip anything."""
+    send_at = clock.now.replace(year=1)
+    claimed(ledger, replace(CLAIM, send_at=send_at))
+    clock.pass_by(minutes=10)
+
+    (due,) = ledger.due(10)
+    assert age_of(due, clock.now) == timedelta(minutes=10)
+    assert ledger.lose_lease([due]) == 1
+
+
+# --- Proofs and verdicts ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", MessageState)
+def test_a_verdict_overrides_every_state(
+    ledger: MessageLedger, clock: Clock, state: MessageState
+) -> None:
+    """Whatever we thought of the message, Infobip had it."""
+    brought_to(ledger, state)
+    clock.pass_by(minutes=30)
+
+    assert ledger.settle({"m-1": verdict(minute=0), "unknown": verdict()}) == (
+        state is not MessageState.DELIVERED
+    )
+
+    found = item(ledger)
+    assert (found["state"], found["evidence"], found["channel"]) == ("DELIVERED", "report", "SMS")
+    assert found["status"] == {"groupId": 3, "id": 4, "name": "NAME"}
+    assert str(found["price"]["pricePerMessage"]) == "0.0210"
+    assert found["doneAt"] == "2026-01-31T12:00:00.000Z"
+    assert not found.keys() & {"nextCheckAt", "checkShard"}
+    assert ledger.find(["unknown"]) == {}
+
+
+@pytest.mark.parametrize("state", UNPROVEN)
+def test_proof_of_acceptance_overrides_what_was_not_known(
+    ledger: MessageLedger, clock: Clock, state: MessageState
+) -> None:
+    """A report on an earlier step, or a row of the logs, whoever holds the claim."""
+    before = brought_to(ledger, state)
+    clock.pass_by(minutes=30)
+
+    assert ledger.prove_accepted([before], Evidence.REPORT) == 1
+
+    found = item(ledger)
+    assert (found["state"], found["evidence"]) == ("ACCEPTED", "report")
+    assert found["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+    assert found["checkShard"] in {str(shard) for shard in range(CHECK_SHARDS)}
+    # What the sender or the reconciler still believes comes too late.
+    assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
+    assert ledger.quarantine(before) == 0
+    assert ledger.send_again(before) == 0
+    assert not ledger.claim([CLAIM], LEASE)[0].claimed
+
+
+def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: MessageLedger) -> None:
+    """A verdict that came between is more than the proof."""
+    before = brought_to(ledger, MessageState.UNKNOWN)
+    ledger.settle({"m-1": verdict()})
+
+    assert ledger.prove_accepted([before], Evidence.LOGS) == 0
+    assert item(ledger)["state"] == "DELIVERED"
+
+
+ROWS = [
+    row(DeliveryReport, "PUSH", StatusGroup.UNDELIVERABLE, 1),
+    row(DeliveryReport, "SMS", StatusGroup.UNDELIVERABLE, 2),
+    row(DeliveryReport, "SMS", StatusGroup.EXPIRED, 3),
+    row(LogEntry, "SMS", StatusGroup.REJECTED, 3),
+    row(LogEntry, "SMS", StatusGroup.DELIVERED, 5),
+    row(DeliveryReport, "SMS", StatusGroup.DELIVERED, 5),
+    row(DeliveryReport, "PUSH", StatusGroup.DELIVERED, 6),
+    row(LogEntry, "SMS", StatusGroup.PENDING, 0),
+]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_order_of_arrival_changes_the_end(ledger: MessageLedger, seed: int) -> None:
+    """Each verdict is written as it comes; the table alone decides which one stays."""
+    chance = random.Random(seed)
+    rows = chance.sample(ROWS, chance.randint(1, len(ROWS)))
+    verdicts = [each for one in rows if (each := verdict_of(one, "SMS"))]
+    brought_to(ledger, chance.choice(list(UNPROVEN | {MessageState.ACCEPTED})))
+
+    for each in chance.sample(verdicts * 2, len(verdicts) * 2):
+        ledger.settle({"m-1": each})
+
+    expected = highest(verdicts)
+    if expected is not None:
+        found = item(ledger)
+        assert (found["state"], found["verdictRank"]) == (expected.state, expected.rank)
+        assert (found["evidence"], found["channel"]) == (expected.evidence, expected.channel)
+
+
+# --- The reconciler --------------------------------------------------------------------------
+
+
+def test_messages_are_found_when_their_check_is_due(
+    ledger: MessageLedger,
+    client: Unreliable,
+    clock: Clock,
+    dynamodb: DynamoDBClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over all shards, the longest overdue first within each, and settled ones not at all."""
+
+    def out_of_order(**arguments: Any) -> Any:  # noqa: ANN401 (DynamoDB promises no order)
+        answer = dynamodb.batch_get_item(**arguments)
+        for items in answer["Responses"].values():
+            items.reverse()
+        return answer
+
+    monkeypatch.setattr(client, "batch_get_item", out_of_order, raising=False)
+    for number in range(40):
+        claimed(ledger, replace(CLAIM, message_id=f"m-{number}"))
+        clock.pass_by(seconds=1)
+    ledger.settle({"m-7": verdict()})
+    assert list(ledger.due(100)) == []
+    clock.pass_by(minutes=9, seconds=50)
+
+    due = [each["messageId"] for each in ledger.due(100)]
+
+    assert set(due) == {f"m-{number}" for number in range(31)} - {"m-7"}
+    by_shard: dict[str, list[int]] = {}
+    for message_id in due:
+        shard = item(ledger, message_id)["checkShard"]
+        by_shard.setdefault(shard, []).append(int(message_id.removeprefix("m-")))
+    assert len(by_shard) > 1
+    assert all(numbers == sorted(numbers) for numbers in by_shard.values())
+
+
+def test_no_more_messages_are_read_than_asked_for(ledger: MessageLedger, clock: Clock) -> None:
+    """A run has only so much time; the rest is there for the next."""
+    ledger.claim([replace(CLAIM, message_id=f"m-{number}") for number in range(100)], LEASE)
+    clock.pass_by(hours=1)
+
+    assert CHECK_SHARDS < len(list(ledger.due(2))) <= 2 * CHECK_SHARDS
+    assert len(list(ledger.due(1000))) == 100
+
+
+def test_expired_messages_are_not_checked(ledger: MessageLedger, clock: Clock) -> None:
+    """They are as good as deleted."""
+    claimed(ledger)
+    clock.pass_by(days=91)
+
+    assert list(ledger.due(100)) == []
+
+
+def test_a_lost_lease_is_unknown(ledger: MessageLedger, clock: Clock) -> None:
+    """And no longer, if its holder has recorded an outcome meanwhile."""
+    token = claimed(ledger)
+    before = item(ledger)
+    clock.pass_by(minutes=10)
+
+    assert ledger.lose_lease([before]) == 1
+    assert ledger.lose_lease([before]) == 0
+
+    found = item(ledger)
+    assert (found["state"], found["unknownAt"]) == ("UNKNOWN", to_text(clock.now))
+    assert found["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+    assert recorded(ledger, token, MessageState.ACCEPTED).state is MessageState.UNKNOWN
+
+
+def test_of_two_runs_one_counts_an_absence(ledger: MessageLedger, clock: Clock) -> None:
+    """Overlapping runs must not make three answers of two."""
+    before = brought_to(ledger, MessageState.UNKNOWN)
+    until = clock.now + CHECK_AFTER + CHECK_AFTER
+
+    assert ledger.postpone([before], until, absent=True) == 1
+    assert ledger.postpone([before], until, absent=True) == 0
+
+    found = item(ledger)
+    assert (found["absentAnswers"], found["nextCheckAt"]) == (1, to_text(until))
+    assert ledger.postpone([found], until + CHECK_AFTER, absent=False) == 1
+    assert item(ledger)["absentAnswers"] == 1
+
+
+def test_only_what_is_still_unknown_is_given_up(ledger: MessageLedger, clock: Clock) -> None:
+    """Each decision is made once, and on what was read."""
+    before = brought_to(ledger, MessageState.UNKNOWN)
+    clock.pass_by(minutes=10)
+    ledger.postpone([before], clock.now + CHECK_AFTER, absent=True)
+
+    assert ledger.quarantine(before) == 0
+    assert ledger.quarantine(item(ledger)) == 1
+    assert ledger.send_again(item(ledger) | {"state": "UNKNOWN"}) == 0
+    assert item(ledger)["state"] == "QUARANTINED"
+    clock.pass_by(days=30)
+    assert list(ledger.due(100)) == []
+
+
+def test_a_message_that_must_arrive_waits_for_its_sender(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """Its absences are forgotten, since what follows is another attempt."""
+    brought_to(ledger, MessageState.UNKNOWN)
+    ledger.postpone([item(ledger)], clock.now + CHECK_AFTER, absent=True)
+
+    assert ledger.send_again(item(ledger)) == 1
+
+    found = item(ledger)
+    assert found["state"] == "WAITING"
+    assert "absentAnswers" not in found
+    assert claimed(ledger)
+    assert item(ledger)["attempts"] == 2
+
+
+def test_an_id_that_another_message_has_is_refused(ledger: MessageLedger, clock: Clock) -> None:
+    """Nothing was sent under it."""
+    brought_to(ledger, MessageState.UNKNOWN)
+
+    assert ledger.reject_duplicate(item(ledger)) == 1
+
+    found = item(ledger)
+    assert (found["state"], found["evidence"]) == ("REJECTED", "duplicate-id")
+    clock.pass_by(days=30)
+    assert list(ledger.due(100)) == []
+
+
+def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """It stays accepted; no question is asked about it any more."""
+    brought_to(ledger, MessageState.ACCEPTED)
+    clock.pass_by(hours=47)
+    (due,) = ledger.due(100)
+
+    assert ledger.leave_unresolved([due]) == 1
+
+    found = item(ledger)
+    assert (found["state"], found["unresolvedAt"]) == ("ACCEPTED", to_text(clock.now))
+    clock.pass_by(days=30)
+    assert list(ledger.due(100)) == []
+    assert ledger.settle({"m-1": verdict()}) == 1
+
+
+def test_a_message_that_waits_longer_than_any_record_lives_is_found(
+    ledger: MessageLedger, clock: Clock
+) -> None:
+    """Somebody has purged the queue: the message must not wait for good and in silence."""
+    brought_to(ledger, MessageState.WAITING)
+    clock.now += LONGEST_WAIT - timedelta(seconds=1)
+    assert list(ledger.due(100)) == []
+    clock.pass_by(seconds=1)
+    (due,) = ledger.due(100)
+
+    assert ledger.forget_record([due]) == 1
+
+    assert item(ledger)["deadLetterReason"] == "LOST"
+    assert list(ledger.due(100)) == []
+    assert claimed(ledger)
+    assert "deadLetterReason" not in item(ledger)
+
+
+# --- Failures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ledger, _: ledger.settle({"m-1": verdict()}),
+        lambda ledger, found: ledger.prove_accepted([found], Evidence.LOGS),
+        lambda ledger, found: ledger.quarantine(found),
+        lambda ledger, found: ledger.send_again(found),
+        lambda ledger, found: ledger.lose_lease([found]),
+    ],
+    ids=["settle", "prove", "quarantine", "send again", "lose lease"],
+)
+@pytest.mark.parametrize("code", ["ThrottlingError", "AccessDenied", "ResourceNotFound"])
+def test_a_change_that_was_not_made_is_an_error(
+    ledger: MessageLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    client: Unreliable,
+    code: str,
+    change: Callable[[MessageLedger, Item], int],
+) -> None:
+    """A page must not be deleted, and no proof forgotten, because the table refused a write."""
+    found = brought_to(ledger, MessageState.UNKNOWN)
+
+    def refuse(**arguments: Any) -> Any:  # noqa: ANN401
+        return {"Responses": len(arguments["Statements"]) * [{"Error": {"Code": code}}]}
+
+    monkeypatch.setattr(client, "batch_execute_statement", refuse, raising=False)
+
+    with pytest.raises(TableUnavailableError, match="1 of 1 messages may not have been changed"):
+        change(ledger, found)
+
+
+def test_a_change_whose_answer_was_lost_is_made_once(
+    ledger: MessageLedger, client: Unreliable, clock: Clock
+) -> None:
+    """The repeat finds it made, and does not count it again."""
+    before = brought_to(ledger, MessageState.UNKNOWN)
+    client.script["batch_execute_statement"] = [True]
+
+    ledger.postpone([before], clock.now + CHECK_AFTER + CHECK_AFTER, absent=True)
+
+    assert item(ledger)["absentAnswers"] == 1
+
+
+def test_reading_that_fails_is_an_error(
+    ledger: MessageLedger, client: Unreliable, clock: Clock
+) -> None:
+    """Nobody may take an unread message for an unknown one."""
+    brought_to(ledger, MessageState.UNKNOWN)
+    clock.pass_by(hours=1)
+    client.script["batch_get_item"] = [False]
+    with pytest.raises(TableUnavailableError):
+        ledger.find(["m-1"])
+    client.script["query"] = [False]
+    with pytest.raises(TableUnavailableError):
+        list(ledger.due(10))
+
+
+def test_entries_of_reports_are_no_messages(ledger: MessageLedger, table: Table) -> None:
+    """They share the partition, and have keys of their own."""
+    table.put_all([{"messageId": "m-1", "entry": "REPORT#SMS#5#-", "expiresAt": 2**40}])
+
+    assert ledger.find(["m-1"]) == {}
+    assert claimed(ledger)
+    assert item(ledger)["entry"] == MESSAGE_ENTRY

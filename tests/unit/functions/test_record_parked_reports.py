@@ -1,0 +1,169 @@
+"""What the table did not take is recorded once it does."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.record_parked_reports import app
+from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.message_ledger import Claim
+from infobip_omni.observability import logger, metrics
+from tests.fakes import Clock, FakeLedger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+PHONE = "385991234567"
+TEXT = "canary text"
+CONTEXT = cast(
+    "LambdaContext",
+    SimpleNamespace(
+        function_name="record",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:record",
+        aws_request_id="request-1",
+    ),
+)
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
+    """Give the function a ledger with two messages."""
+    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
+    metrics.clear_metrics()
+    clock = Clock()
+    ledger = FakeLedger(clock)
+    ledger.claim([claim("m-1"), claim("m-2")], timedelta(minutes=2))
+    reports = DeliveryReports(ledger.table, ledger, clock)
+    monkeypatch.setattr(app, "collaborators", lambda: reports)
+    return ledger
+
+
+def claim(message_id: str) -> Claim:
+    """Make a claim."""
+    return Claim(
+        message_id=message_id,
+        content_hash="content",
+        recipient=Recipient(phone_number=PHONE),
+        scenario="otp",
+        scenario_key=None,
+        steps=(Channel.PUSH, Channel.SMS),
+        bulk_id="bulk-1",
+        send_at=None,
+        validity=timedelta(hours=1),
+        on_unknown="never-duplicate",
+    )
+
+
+def packed(body: bytes) -> str:
+    """Write a page as it is parked."""
+    return base64.b64encode(gzip.compress(body)).decode()
+
+
+def page(*message_ids: str) -> str:
+    """Park a page of deliveries."""
+    results = [
+        {
+            "messageId": message_id,
+            "to": PHONE,
+            "doneAt": "2026-01-31T12:00:05.000+0000",
+            "channel": "PUSH",
+            "status": {"groupId": 3, "id": 5},
+            "callbackData": TEXT,
+        }
+        for message_id in message_ids
+    ]
+    return packed(json.dumps({"results": results}).encode())
+
+
+def run(*bodies: str) -> list[str]:
+    """Hand the function a batch, and return the numbers of the records that come back."""
+    records: list[dict[str, Any]] = [
+        {"messageId": str(number), "body": body} for number, body in enumerate(bodies)
+    ]
+    answer = app.lambda_handler({"Records": records}, CONTEXT)
+    return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
+
+
+def test_parked_reports_settle_their_messages(ledger: FakeLedger) -> None:
+    """They are recorded as if they had come now."""
+    assert run(page("m-1", "other"), page("m-2")) == []
+
+    assert ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED"}
+    assert len(ledger.table.entries("REPORT#")) == 3
+
+
+def test_repeat_changes_nothing(ledger: FakeLedger) -> None:
+    """SQS may hand a record out twice, and a part of a page may have been recorded before."""
+    run(page("m-1"))
+    before = dict(ledger.table.items)
+
+    assert run(page("m-1")) == []
+
+    assert ledger.table.items == before
+
+
+@pytest.mark.parametrize("method", ["put_all", "get_all", "execute"])
+def test_record_that_the_table_does_not_take_comes_round_again(
+    ledger: FakeLedger, method: str
+) -> None:
+    """Its neighbour in the batch is done with."""
+    ledger.table.failures[method] = 1
+
+    assert run(page("m-1"), page("m-2")) == ["0"]
+    assert ledger.states()["m-2"] == "DELIVERED"
+
+    assert run(page("m-1")) == []
+    assert ledger.states()["m-1"] == "DELIVERED"
+
+
+@pytest.mark.parametrize("body", ["not packed", packed(b"not JSON"), packed(b'[{"a": ')])
+def test_what_is_no_page_is_kept_raw(ledger: FakeLedger, body: str) -> None:
+    """It would be no page the next time either."""
+    assert run(body) == []
+
+    assert len(ledger.table.entries("UNREADABLE#")) == 1
+
+
+def test_log_and_metrics_hold_counts_only(
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing personal is printed, whether it is recorded or not."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    ledger.table.failures["put_all"] = 1
+
+    run(page("m-1"), page("m-1"), packed(TEXT.encode()))
+
+    printed = stream.getvalue() + capsys.readouterr().out
+    assert PHONE not in printed
+    assert "canary" not in printed
+    (numbers,) = [json.loads(line) for line in printed.splitlines() if "_aws" in line]
+    assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])
+
+
+def test_collaborators_are_made_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They live as long as the environment."""
+    variables = {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "MESSAGES_TABLE_NAME": "messages",
+        "RETENTION_DAYS": "90",
+        "RECONCILE_AFTER_SECONDS": "600",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    app.collaborators.cache_clear()
+
+    made = app.collaborators()
+
+    assert app.collaborators() is made
+    app.collaborators.cache_clear()

@@ -1,0 +1,973 @@
+"""A message is posted at most once, and its record stays until the message has a verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.send_message import app
+from functions.send_message.app import Collaborators, Policy, send_messages
+from infobip_omni.api.errors import (
+    AuthenticationError,
+    NotProcessedError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+)
+from infobip_omni.api.models import Channel, ScenarioStep, SendResponse, SendResult, Status
+from infobip_omni.circuit_breaker import CircuitBreaker
+from infobip_omni.delivery import Evidence
+from infobip_omni.observability import logger, metrics
+from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistryUnavailableError
+from infobip_omni.send_queue import DeadLetterReason, Record
+from infobip_omni.webhook import Webhook, WebhookKeyUnavailableError
+from tests.fakes import (
+    Clock,
+    FakeClient,
+    FakeLedger,
+    FakeScenarioRegistry,
+    FakeSendQueue,
+    answer_to,
+    taken,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.api.models import AdvancedRequest
+    from infobip_omni.delivery import MessageState
+
+PHONE = "385991234567"
+TEXT = "canary text"
+OTP = RegisteredScenario(
+    key="key-1",
+    name="OTP",
+    flow=(
+        ScenarioStep(sender="acme-app", channel=Channel.PUSH),
+        ScenarioStep(sender="Acme", channel=Channel.SMS),
+    ),
+    default=False,
+)
+BODY: dict[str, Any] = {
+    "scenario": "otp",
+    "messageId": "m-1",
+    "to": {"phoneNumber": PHONE},
+    "push": {"text": TEXT},
+    "sms": {"text": TEXT},
+}
+REFUSED = Status(group_id=5, id=12, name="REJECTED_NOT_ENOUGH_CREDITS")
+DUPLICATE = Status(group_id=5, id=23, name="REJECTED_DUPLICATE_MESSAGE_ID")
+NOT_PROCESSED = [
+    NotProcessedError("not reached"),
+    RateLimitedError("slow down", status=429),
+    AuthenticationError("no", status=401),
+    AuthenticationError("no", status=403),
+]
+
+
+@dataclass
+class World:
+    """The function and what it talks to."""
+
+    clock: Clock
+    client: FakeClient
+    scenarios: FakeScenarioRegistry
+    ledger: FakeLedger
+    queue: FakeSendQueue
+    breaker: CircuitBreaker
+    policy: Policy
+    webhook: Webhook | None = None
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def collaborators(self) -> Collaborators:
+        """Return what the function gets."""
+        return Collaborators(
+            client=self.client,
+            scenarios=self.scenarios,
+            ledger=self.ledger,
+            queue=self.queue,
+            breaker=self.breaker,
+            policy=self.policy,
+            webhook=self.webhook,
+        )
+
+    def run(self, *records: Record, seconds_left: float = 60.0) -> None:
+        """Let the function have a batch."""
+        kept = send_messages(records, self.collaborators, lambda: seconds_left)
+        self.kept = [each.sqs_id for each in kept]
+
+    def record(self, number: int = 1, **changes: object) -> Record:
+        """Make a record that has just been queued."""
+        return Record(
+            sqs_id=f"record-{number}",
+            original_id=f"record-{number}",
+            receipt_handle=f"handle-{number}",
+            body=json.dumps(BODY | {"messageId": f"m-{number}"} | changes),
+            sent_at=self.clock.now,
+            receive_count=1,
+        )
+
+    def dead(self) -> list[tuple[str, DeadLetterReason, str]]:
+        """Return record, reason and field of what is in the dead-letter queue."""
+        return [(record.sqs_id, reason, name) for record, reason, name, _ in self.queue.dead]
+
+    def fail(self, error: Exception) -> None:
+        """Let all posts fail from now on."""
+
+        def answer(_: AdvancedRequest) -> SendResponse:
+            raise error
+
+        self.client.answer = answer
+
+
+@pytest.fixture(autouse=True)
+def namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the metrics a namespace, as the template does, and none of another test."""
+    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
+    metrics.clear_metrics()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return a world in which all is well."""
+    clock = Clock()
+    monkeypatch.setattr(app, "utc_now", clock)
+    return World(
+        clock=clock,
+        client=FakeClient(),
+        scenarios=FakeScenarioRegistry(OTP),
+        ledger=FakeLedger(clock),
+        queue=FakeSendQueue(),
+        breaker=CircuitBreaker(clock.seconds),
+        policy=Policy(timedelta(seconds=120), "never-duplicate"),
+    )
+
+
+@pytest.fixture
+def printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], str]:
+    """Return what reads the log lines and metrics so far."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return lambda: stream.getvalue() + capsys.readouterr().out
+
+
+def many(number: int) -> list[dict[str, Any]]:
+    """Make destinations with ids of their own."""
+    return [
+        {"messageId": f"d-{each}", "to": {"phoneNumber": str(10**10 + each)}}
+        for each in range(number)
+    ]
+
+
+# --- Accepted ------------------------------------------------------------------------------
+
+
+def test_accepted_message_is_acknowledged(world: World) -> None:
+    """One record, one post under the scenario's key, one verdict."""
+    world.run(world.record())
+
+    assert world.kept == []
+    assert world.ledger.states() == {"m-1": "ACCEPTED"}
+    (request,) = world.client.sent
+    body = request.model_dump(mode="json", exclude_none=True)
+    assert body == {
+        "scenarioKey": "key-1",
+        "bulkId": world.ledger.item("m-1")["bulkId"],
+        "destinations": [{"messageId": "m-1", "to": {"phoneNumber": PHONE}}],
+        "push": {"text": TEXT},
+        "sms": {"text": TEXT},
+    }
+    item = world.ledger.item("m-1")
+    assert item["evidence"] == Evidence.RESPONSE
+    assert item["steps"] == ["PUSH", "SMS"]
+    assert world.queue.dead == []
+
+
+def test_redelivered_record_is_acknowledged_and_not_sent(world: World) -> None:
+    """SQS may deliver a record as often as it likes."""
+    for _ in range(3):
+        world.run(world.record())
+        assert world.kept == []
+
+    assert world.client.posted_ids() == ["m-1"]
+
+
+def test_repeated_content_in_a_new_record_is_not_sent(world: World) -> None:
+    """The message id tells a repeat, not the record."""
+    world.run(world.record(1))
+    world.run(world.record(2, messageId="m-1"))
+
+    assert world.kept == []
+    assert world.client.posted_ids() == ["m-1"]
+
+
+def test_caller_may_name_key_and_bulk(world: World) -> None:
+    """Infobip's own body passes as it stands, without a look into the registry."""
+    body = {
+        "scenarioKey": "their-key",
+        "bulkId": "their-bulk",
+        "destinations": [{"to": {"phoneNumber": PHONE}}],
+        "sms": {"text": TEXT},
+    }
+    world.run(replace(world.record(), body=json.dumps(body)))
+
+    (request,) = world.client.sent
+    assert (request.scenario_key, request.bulk_id) == ("their-key", "their-bulk")
+    assert world.ledger.states() == {"record-1-0": "ACCEPTED"}
+    assert "steps" not in world.ledger.item("record-1-0")
+
+
+def test_redriven_record_derives_the_same_id(world: World) -> None:
+    """A record that comes back under a new SQS id is still the same message."""
+    body = json.dumps({name: BODY[name] for name in BODY if name != "messageId"})
+    world.run(replace(world.record(1), body=body))
+    world.run(replace(world.record(2), body=body, original_id="record-1"))
+
+    assert world.client.posted_ids() == ["record-1-0"]
+
+
+def test_lost_answer_of_the_table_does_not_cost_the_claim(world: World) -> None:
+    """A claim that was written, though its write seemed to fail, is recognised and used."""
+    world.ledger.table.lost_answers = 1
+    world.run(world.record())
+
+    assert world.client.posted_ids() == ["m-1"]
+    assert world.kept == []
+
+
+# --- Grouped -------------------------------------------------------------------------------
+
+
+def test_same_content_goes_as_one_request(world: World) -> None:
+    """Ten records that differ only in their recipients cost one post."""
+    world.run(
+        *[world.record(number, to={"phoneNumber": f"38599{number:07}"}) for number in range(10)]
+    )
+
+    assert [len(request.destinations) for request in world.client.sent] == [10]
+    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+    assert world.kept == []
+
+
+def test_large_event_is_cut_into_requests(world: World) -> None:
+    """No request has more than a hundred destinations, and none gets lost."""
+    world.run(world.record(messageId=None, to=None, destinations=many(250)))
+
+    assert sorted(len(request.destinations) for request in world.client.sent) == [50, 100, 100]
+    assert len({request.bulk_id for request in world.client.sent}) == 1
+    assert sorted(map(str, world.client.posted_ids())) == sorted(f"d-{n}" for n in range(250))
+    assert world.kept == []
+
+
+def test_different_contents_are_posted_at_once(world: World) -> None:
+    """Ten contents make ten requests, all under way at the same time."""
+    together = threading.Barrier(10, timeout=10)
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        together.wait()
+        return taken(request)
+
+    world.client.answer = answer
+    world.run(*[world.record(number, sms={"text": f"text {number}"}) for number in range(10)])
+
+    assert len(world.client.sent) == 10
+    assert len({request.bulk_id for request in world.client.sent}) == 10
+    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+
+
+def test_same_message_in_two_records_is_sent_once(world: World) -> None:
+    """Both records of a batch that hold a message live from its one claim."""
+    world.run(world.record(1), world.record(2, messageId="m-1"))
+
+    assert world.client.posted_ids() == ["m-1"]
+    assert world.kept == []
+
+
+def test_same_id_with_other_content_in_one_batch_is_a_conflict(world: World) -> None:
+    """The first record wins, the second is dead-lettered."""
+    world.run(world.record(1), world.record(2, messageId="m-1", sms={"text": "other"}))
+
+    assert world.client.posted_ids() == ["m-1"]
+    assert world.kept == []
+    assert world.dead() == [("record-2", DeadLetterReason.CONFLICT, "messageId")]
+
+
+# --- Never sendable ------------------------------------------------------------------------
+
+
+def test_poison_does_not_touch_its_neighbours(world: World) -> None:
+    """A broken record is dead-lettered at once, with field and rule; nine others are sent."""
+    poison = world.record(0, sms={"text": TEXT, "colour": "red"})
+    world.run(poison, *[world.record(number) for number in range(1, 10)])
+
+    assert world.kept == []
+    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+    assert len(world.ledger.states()) == 9
+    ((record, reason, name, rule),) = world.queue.dead
+    assert (record.body, reason, name) == (poison.body, DeadLetterReason.INVALID, "sms.colour")
+    assert rule
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"scenario": "unknown"}, "scenario"),
+        ({"sms": None}, "sms"),
+        ({"viber": {"text": TEXT}}, "viber"),
+        ({"to": {"phoneNumber": "+385 99"}}, "to.phoneNumber"),
+    ],
+)
+def test_unsendable_event_names_its_field(world: World, change: dict[str, Any], name: str) -> None:
+    """A name that is not registered, or contents that do not fit the flow, are refused unsent."""
+    world.run(world.record(**change))
+
+    assert world.client.sent == []
+    assert world.ledger.states() == {}
+    assert world.kept == []
+    assert world.dead() == [("record-1", DeadLetterReason.INVALID, name)]
+
+
+def test_conflict_gives_back_the_other_claims(world: World) -> None:
+    """One destination with a used id costs its record, and leaves no message claimed."""
+    world.run(world.record(1, messageId=None, to=None, destinations=many(2)))
+    others = [*many(3)[2:], *many(1)]
+    world.run(world.record(2, messageId=None, to=None, destinations=others, sms={"text": "other"}))
+
+    assert world.client.posted_ids() == ["d-0", "d-1"]
+    assert world.kept == []
+    assert world.dead() == [("record-2", DeadLetterReason.CONFLICT, "destinations[1].messageId")]
+    assert world.ledger.states() == {"d-0": "ACCEPTED", "d-1": "ACCEPTED", "d-2": "WAITING"}
+    assert world.ledger.item("d-2")["deadLetterReason"] == "CONFLICT"
+    assert "nextCheckAt" not in world.ledger.item("d-2")
+
+
+def test_conflict_does_not_cost_who_shares_the_claim(world: World) -> None:
+    """A message that a refused record has given back is sent for the other record that holds it."""
+    world.run(world.record(1, sms={"text": "other"}))
+    destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in ("m-1", "m-2")]
+    both = world.record(3, messageId=None, to=None, destinations=destinations)
+    world.run(both, world.record(2))
+    assert world.kept == ["record-2"]
+
+    world.run(world.record(2))
+
+    assert world.kept == []
+    assert world.client.posted_ids() == ["m-1", "m-2"]
+    assert world.dead() == [("record-3", DeadLetterReason.CONFLICT, "destinations[0].messageId")]
+
+
+def test_record_that_cannot_be_dead_lettered_stays(world: World) -> None:
+    """While the dead-letter queue is unavailable, the send queue keeps the content."""
+    world.queue.available = False
+    world.run(world.record(1, colour="red"), world.record(2, scenario="unknown"))
+    assert world.kept == ["record-1", "record-2"]
+
+    world.queue.available = True
+    world.run(world.record(1, colour="red"), world.record(2, scenario="unknown"))
+    assert world.kept == []
+    assert len(world.queue.dead) == 2
+
+
+# --- Not processed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", NOT_PROCESSED, ids=str)
+def test_message_that_was_not_processed_waits(world: World, error: NotProcessedError) -> None:
+    """It is certainly not sent, so its record comes back and is sent then; nothing is dead."""
+    world.fail(error)
+    world.run(world.record())
+    assert world.kept == ["record-1"]
+    assert world.ledger.states() == {"m-1": "WAITING"}
+    assert timedelta(seconds=3.75) <= world.queue.delays["record-1"] <= timedelta(seconds=5)
+
+    world.client.answer = taken
+    world.run(world.record())
+
+    assert world.kept == []
+    assert world.ledger.states() == {"m-1": "ACCEPTED"}
+    assert world.ledger.item("m-1")["attempts"] == 2
+    assert world.queue.dead == []
+
+
+def test_infobip_gets_the_pause_that_it_asks_for(world: World) -> None:
+    """Retry-After is honoured where it is longer than our own delay, also by its neighbours."""
+    world.fail(RateLimitedError("slow down", status=429, retry_after_seconds=77))
+    world.run(world.record(1), world.record(2))
+
+    assert set(world.queue.delays.values()) == {timedelta(seconds=77)}
+
+
+def test_longest_pause_counts(world: World) -> None:
+    """Of the requests of one record, the one that is to wait longest decides."""
+    pauses = iter([77.0, None, 5.0])
+    lock = threading.Lock()
+
+    def answer(_: AdvancedRequest) -> SendResponse:
+        with lock:
+            pause = next(pauses)
+        raise RateLimitedError("slow down", status=429, retry_after_seconds=pause)
+
+    world.client.answer = answer
+    world.run(world.record(messageId=None, to=None, destinations=many(300)))
+
+    assert world.queue.delays == {"record-1": timedelta(seconds=77)}
+
+
+def test_delay_grows_with_every_receive(world: World) -> None:
+    """An outage is waited out in longer and longer steps."""
+    world.fail(NotProcessedError("not reached"))
+    world.run(replace(world.record(), receive_count=6))
+
+    assert timedelta(seconds=120) <= world.queue.delays["record-1"] <= timedelta(seconds=160)
+
+
+def test_failed_postponement_loses_nothing(world: World) -> None:
+    """A record that cannot be hidden still goes back to the queue."""
+    world.fail(NotProcessedError("not reached"))
+    world.queue.available = False
+    world.run(world.record())
+
+    assert world.kept == ["record-1"]
+
+
+@pytest.mark.parametrize(
+    ("age", "dead"),
+    [(timedelta(days=8, hours=23), False), (timedelta(days=9), True)],
+)
+def test_old_record_is_saved_before_the_queue_drops_it(
+    world: World, age: timedelta, *, dead: bool
+) -> None:
+    """After nine days of outage the content goes to the dead-letter queue, and not before."""
+    world.fail(NotProcessedError("not reached"))
+    record = world.record()
+    world.clock.now += age
+    world.run(record)
+
+    assert world.dead() == ([("record-1", DeadLetterReason.OUTAGE, "")] if dead else [])
+    assert world.kept == ([] if dead else ["record-1"])
+    assert world.ledger.states() == {"m-1": "WAITING"}
+    assert world.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
+
+
+def test_old_record_is_still_tried(world: World) -> None:
+    """Age alone is no reason for the dead-letter queue."""
+    record = world.record()
+    world.clock.pass_by(days=9)
+    world.run(record)
+
+    assert world.ledger.states() == {"m-1": "ACCEPTED"}
+    assert world.queue.dead == []
+
+
+# --- Refused -------------------------------------------------------------------------------
+
+
+def test_refused_request_is_a_verdict(world: World) -> None:
+    """The same request can never succeed, so that the record is acknowledged."""
+    world.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
+    world.run(world.record())
+
+    assert world.kept == []
+    item = world.ledger.item("m-1")
+    assert (item["state"], item["evidence"]) == ("REJECTED", "response")
+    assert item["status"] == {"httpStatus": 400, "name": "BAD_REQUEST", "description": "why"}
+    world.run(world.record())
+    assert len(world.client.sent) == 1
+
+
+def test_refusal_of_a_group_costs_only_the_faulty_record(world: World) -> None:
+    """A refused request for several records is repeated for each alone; nothing was sent yet."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        if any(each.message_id == "m-2" for each in request.destinations):
+            raise RequestRejectedError("no", status=400)
+        return taken(request)
+
+    world.client.answer = answer
+    world.run(*[world.record(number) for number in (1, 2, 3)])
+
+    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
+    assert world.kept == []
+
+
+def test_refused_destination_does_not_cost_the_others(world: World) -> None:
+    """Infobip rules on each destination by itself."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        good, bad = taken(request), answer_to(request, REFUSED)
+        return SendResponse(messages=(good.messages[0], bad.messages[1]))
+
+    world.client.answer = answer
+    world.run(world.record(1), world.record(2))
+
+    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
+    assert world.ledger.item("m-2")["status"]["id"] == 12
+    assert world.kept == []
+
+
+# --- Unknown -------------------------------------------------------------------------------
+
+
+def without_entries(_: AdvancedRequest) -> SendResponse:
+    """Answer nothing about any message."""
+    return SendResponse(messages=())
+
+
+def without_status(request: AdvancedRequest) -> SendResponse:
+    """Answer entries that do not say what became of the message."""
+    return answer_to(request, None)
+
+
+def with_new_group(request: AdvancedRequest) -> SendResponse:
+    """Answer a status group that no document names."""
+    return answer_to(request, Status(group_id=9, id=99))
+
+
+def about_another(request: AdvancedRequest) -> SendResponse:
+    """Answer about some other message."""
+    status = taken(request).messages[0].status
+    return SendResponse(messages=(SendResult(message_id="other", status=status),))
+
+
+def lost(_: AdvancedRequest) -> SendResponse:
+    """Lose the answer."""
+    raise OutcomeUnknownError("no answer")
+
+
+@pytest.mark.parametrize(
+    "answer", [lost, without_entries, without_status, with_new_group, about_another]
+)
+def test_message_of_unknown_outcome_is_never_posted_again(
+    world: World, answer: Callable[[AdvancedRequest], SendResponse]
+) -> None:
+    """What the answer does not say is unknown: the record comes back, and only looks."""
+    world.client.answer = answer
+    world.run(world.record())
+    assert world.ledger.states() == {"m-1": "UNKNOWN"}
+    assert world.kept == ["record-1"]
+    assert world.queue.delays == {"record-1": world.ledger.check_after}
+
+    world.client.answer = taken
+    for _ in range(3):
+        world.clock.pass_by(hours=1)
+        world.run(world.record())
+        assert world.kept == ["record-1"]
+
+    assert world.client.posted_ids() == ["m-1"]
+    assert world.ledger.states() == {"m-1": "UNKNOWN"}
+    assert world.queue.dead == []
+
+
+def test_entry_without_an_id_is_told_by_its_place(world: World) -> None:
+    """Where all entries are there, their order serves."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        statuses = (taken(request).messages[0].status, REFUSED)
+        return SendResponse(messages=tuple(SendResult(status=status) for status in statuses))
+
+    world.client.answer = answer
+    world.run(world.record(1), world.record(2))
+
+    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
+
+
+def test_missing_entry_costs_only_its_message(world: World) -> None:
+    """The others' entries are found by their ids."""
+    world.client.answer = lambda request: SendResponse(messages=taken(request).messages[1:])
+    world.run(world.record(1), world.record(2))
+
+    assert world.ledger.states() == {"m-1": "UNKNOWN", "m-2": "ACCEPTED"}
+    assert world.kept == ["record-1"]
+
+
+def test_refused_id_proves_nothing_on_a_first_attempt(world: World) -> None:
+    """Somebody else may have used the id: the logs will tell."""
+    world.client.answer = lambda request: answer_to(request, DUPLICATE)
+    world.run(world.record())
+
+    item = world.ledger.item("m-1")
+    assert (item["state"], item["evidence"]) == ("UNKNOWN", "duplicate-id")
+    assert world.kept == ["record-1"]
+
+
+def test_refused_id_proves_acceptance_on_a_repeated_attempt(world: World) -> None:
+    """After an attempt of unknown outcome, Infobip knows the id from that attempt."""
+    world.client.answer = lost
+    world.run(world.record())
+    world.ledger.send_again(world.ledger.item("m-1"))
+
+    world.client.answer = lambda request: answer_to(request, DUPLICATE)
+    world.run(world.record())
+
+    item = world.ledger.item("m-1")
+    assert (item["state"], item["evidence"]) == ("ACCEPTED", "duplicate-id")
+    assert world.kept == []
+
+
+def test_refused_id_proves_nothing_after_an_attempt_that_was_not_processed(world: World) -> None:
+    """Such an attempt cannot be where Infobip knows the id from."""
+    world.fail(NotProcessedError("not reached"))
+    world.run(world.record())
+    world.client.answer = lambda request: answer_to(request, DUPLICATE)
+    world.run(world.record())
+
+    assert world.ledger.states() == {"m-1": "UNKNOWN"}
+
+
+def test_killed_run_is_not_repeated(world: World) -> None:
+    """Who dies between claim and outcome may have posted; when the lease is over, nobody knows."""
+
+    def die(_: AdvancedRequest) -> SendResponse:
+        raise SystemExit
+
+    world.client.answer = die
+    with pytest.raises(SystemExit):
+        world.run(world.record())
+    world.client.answer = taken
+    world.run(world.record())
+    assert (world.ledger.states(), world.kept) == ({"m-1": "CLAIMED"}, ["record-1"])
+    assert world.queue.delays["record-1"] <= timedelta(seconds=120)
+
+    world.clock.pass_by(minutes=3)
+    world.run(world.record())
+
+    assert (world.ledger.states(), world.kept) == ({"m-1": "UNKNOWN"}, ["record-1"])
+    assert world.client.posted_ids() == ["m-1"]
+
+
+def test_quarantined_message_is_dead_lettered_with_its_content(world: World) -> None:
+    """The operator who decides finds all that is needed to send it."""
+    world.client.answer = lost
+    record = world.record()
+    world.run(record)
+    world.ledger.quarantine(world.ledger.item("m-1"))
+    world.run(record)
+
+    assert world.kept == []
+    assert world.dead() == [("record-1", DeadLetterReason.QUARANTINED, "")]
+    assert world.queue.dead[0][0].body == record.body
+    assert world.client.posted_ids() == ["m-1"]
+
+
+def test_quarantined_record_stays_while_another_message_is_open(world: World) -> None:
+    """The record is needed until each of its messages has a verdict."""
+    destinations = many(2)
+    record = world.record(messageId=None, to=None, destinations=destinations)
+    world.client.answer = lost
+    world.run(record)
+    world.ledger.quarantine(world.ledger.item("d-0"))
+    world.run(record)
+    assert (world.kept, world.queue.dead) == (["record-1"], [])
+
+    world.ledger.prove_accepted([world.ledger.item("d-1")], Evidence.LOGS)
+    world.run(record)
+    assert (world.kept, world.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
+
+
+@pytest.mark.parametrize("policy", ["never-duplicate", "must-arrive"])
+def test_event_overrides_the_policy(world: World, policy: str) -> None:
+    """What becomes of an unknown outcome is the caller's choice, and else the deployment's."""
+    world.policy = Policy(timedelta(seconds=120), "must-arrive")
+    world.run(world.record(1, onUnknown=policy), world.record(2))
+
+    assert world.ledger.item("m-1")["onUnknown"] == policy
+    assert world.ledger.item("m-2")["onUnknown"] == "must-arrive"
+
+
+# --- Where reports go ----------------------------------------------------------------------
+
+
+def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
+    """Every request tells Infobip the address that only its own bulk has."""
+    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.run(world.record())
+
+    (request,) = world.client.sent
+    assert request.bulk_id
+    assert request.notify_url == world.webhook.url_for(request.bulk_id)
+    assert request.notify_content_type == "application/json"
+
+
+@pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
+def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) -> None:
+    """What an event says of its own about reports is left alone."""
+    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.run(world.record(**own))
+
+    (request,) = world.client.sent
+    assert request.notify_url == own.get("notifyUrl")
+
+
+def test_nothing_is_sent_without_the_webhooks_key(world: World) -> None:
+    """Its reports could go nowhere, so the message waits."""
+
+    def no_key() -> bytes:
+        raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
+
+    world.webhook = Webhook("https://reports.example/", no_key)
+    world.run(world.record())
+
+    assert world.client.sent == []
+    assert (world.ledger.states(), world.kept) == ({"m-1": "WAITING"}, ["record-1"])
+
+
+# --- What cannot be reached ----------------------------------------------------------------
+
+
+def test_unavailable_registry_postpones_without_a_claim(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is known of the scenario, so nothing is claimed, refused or posted."""
+
+    def find(_: str) -> RegisteredScenario | None:
+        raise ScenarioRegistryUnavailableError("SSM cannot be read")
+
+    monkeypatch.setattr(world.scenarios, "find", find)
+    world.run(world.record(1), world.record(2, scenario=None, scenarioKey="key-2"))
+
+    assert world.kept == ["record-1"]
+    assert world.ledger.states() == {"m-2": "ACCEPTED"}
+    assert world.queue.dead == []
+
+
+def open_circuit(world: World) -> None:
+    """Let five posts fail."""
+    world.fail(NotProcessedError("not reached"))
+    for _ in range(5):
+        world.run(world.record(1))
+
+
+def test_open_circuit_claims_and_posts_nothing(world: World) -> None:
+    """While Infobip is down, a batch costs neither a write nor a call."""
+    open_circuit(world)
+    posted = len(world.client.sent)
+    world.run(world.record(2), world.record(3))
+
+    assert len(world.client.sent) == posted
+    assert world.ledger.states() == {"m-1": "WAITING"}
+    assert world.kept == ["record-2", "record-3"]
+    assert all(delay >= timedelta(seconds=3.75) for delay in world.queue.delays.values())
+
+
+def test_open_circuit_lets_one_probe_through(world: World) -> None:
+    """After the pause one request is tried, and the others wait for what becomes of it."""
+    open_circuit(world)
+    posted = len(world.client.sent)
+    world.clock.pass_by(seconds=5)
+    batch = [world.record(number, sms={"text": f"text {number}"}) for number in (2, 3, 4)]
+    world.run(*batch)
+    assert len(world.client.sent) == posted + 1
+    assert len(world.kept) == 3
+
+    world.clock.pass_by(seconds=10)
+    world.client.answer = taken
+    world.run(batch[0])
+    world.run(*batch)
+    assert world.kept == []
+    assert set(world.ledger.states().values()) == {"WAITING", "ACCEPTED"}
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "lease", "posted"),
+    [(60.0, 120, True), (14.0, 120, False), (60.0, 50, False)],
+)
+def test_nothing_is_posted_without_the_time_to_finish(
+    world: World, seconds_left: float, lease: int, *, posted: bool
+) -> None:
+    """A post must end within the lease, and leave the function time to write the outcome."""
+    world.policy = Policy(timedelta(seconds=lease), "never-duplicate")
+    world.run(world.record(), seconds_left=seconds_left)
+
+    assert len(world.client.sent) == int(posted)
+    assert world.ledger.states() == {"m-1": "ACCEPTED" if posted else "WAITING"}
+    assert world.kept == ([] if posted else ["record-1"])
+
+
+def test_unavailable_ledger_keeps_the_record(world: World) -> None:
+    """Without a claim nothing is posted."""
+    world.ledger.table.failures.update({"execute": 9, "get_all": 9})
+    world.run(world.record())
+
+    assert world.client.sent == []
+    assert world.kept == ["record-1"]
+    assert world.queue.dead == []
+
+
+def test_outcome_that_cannot_be_written_keeps_the_record(world: World) -> None:
+    """What was posted and is not written down is unknown when the lease is over."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        world.ledger.table.failures["execute"] = 1
+        return taken(request)
+
+    world.client.answer = answer
+    world.run(world.record())
+    assert world.kept == ["record-1"]
+
+    world.clock.pass_by(minutes=3)
+    world.run(world.record())
+    assert world.client.posted_ids() == ["m-1"]
+    assert world.ledger.states() == {"m-1": "UNKNOWN"}
+
+
+def test_report_may_be_faster_than_the_outcome(world: World) -> None:
+    """A message that was proven while its answer was under way stays as it was proven."""
+
+    def answer(_: AdvancedRequest) -> SendResponse:
+        world.ledger.prove_accepted([world.ledger.item("m-1")], Evidence.REPORT)
+        raise OutcomeUnknownError("no answer")
+
+    world.client.answer = answer
+    world.run(world.record())
+
+    item = world.ledger.item("m-1")
+    assert (item["state"], item["evidence"]) == ("ACCEPTED", "report")
+    assert world.kept == []
+
+
+# --- The handler ---------------------------------------------------------------------------
+
+
+CONTEXT = cast(
+    "LambdaContext",
+    SimpleNamespace(
+        function_name="send",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:send",
+        aws_request_id="request-1",
+        get_remaining_time_in_millis=lambda: 60_000,
+    ),
+)
+
+
+def sqs_event(*bodies: str) -> dict[str, Any]:
+    """Make the event that Lambda makes of a batch."""
+    return {
+        "Records": [
+            {
+                "messageId": f"record-{number}",
+                "receiptHandle": f"handle-{number}",
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "1769860800000",
+                },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+            }
+            for number, body in enumerate(bodies, start=1)
+        ]
+    }
+
+
+def test_handler_answers_with_the_records_that_stay(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch only what has no verdict comes back; a whole batch that fails raises nothing."""
+    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    event = sqs_event(json.dumps(BODY), "not JSON")
+    world.client.answer = lost
+
+    answer = app.lambda_handler(event, CONTEXT)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "record-1"}]}
+    assert world.dead() == [("record-2", DeadLetterReason.INVALID, "body")]
+    world.ledger.prove_accepted([world.ledger.item("m-1")], Evidence.LOGS)
+    assert app.lambda_handler(event, CONTEXT) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (taken, "ACCEPTED"),
+        (lambda request: answer_to(request, REFUSED), "REJECTED"),
+        (lost, "UNKNOWN"),
+    ],
+)
+def test_nothing_personal_is_printed(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Callable[[], str],
+    answer: Callable[[AdvancedRequest], SendResponse],
+    state: MessageState,
+) -> None:
+    """Log lines and metrics tell ids and states, and no number, text or body."""
+    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    world.client.answer = answer
+    bodies = [
+        BODY,
+        BODY | {"messageId": "m-2", "sms": {"text": [TEXT]}},
+        BODY | {"messageId": "m-3", "to": {"phoneNumber": f"+{PHONE}"}},
+        BODY | {"messageId": "m-4", PHONE: TEXT},
+        BODY | {"sms": {"text": f"other {TEXT}"}},
+    ]
+    app.lambda_handler(sqs_event(*map(json.dumps, bodies)), CONTEXT)
+
+    text = printed()
+    assert PHONE not in text
+    assert "canary" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    handled = [line for line in lines if line.get("message") == "message handled"]
+    assert [(line["message_id"], line["state"]) for line in handled] == [("m-1", state)]
+    assert len([line for line in lines if line.get("message") == "record dead-lettered"]) == 4
+    (numbers,) = [line for line in lines if "_aws" in line]
+    assert numbers["RecordsDeadLettered"] == [1.0] * 4
+    assert numbers[f"Messages{state.title()}"] == [1.0]
+
+
+def test_refusal_does_not_print_infobips_words(world: World, printed: Callable[[], str]) -> None:
+    """They may quote the request; only the table gets them."""
+    for number, error in enumerate(
+        [
+            RequestRejectedError("no", status=400, text=f"bad number {PHONE}"),
+            AuthenticationError("no", status=403, text=TEXT),
+            OutcomeUnknownError("no answer", status=500, text=TEXT),
+        ]
+    ):
+        world.fail(error)
+        world.run(world.record(number))
+
+    text = printed()
+    assert PHONE not in text
+    assert "canary" not in text
+
+
+def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They live as long as the environment, and are made of its variables."""
+    variables = {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
+        "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
+        "SCENARIO_PARAMETER_PREFIX": "/omni/dev/scenarios/",
+        "MESSAGES_TABLE_NAME": "messages",
+        "RETENTION_DAYS": "90",
+        "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/send",
+        "SEND_DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/dead",
+        "CLAIM_SECONDS": "120",
+        "RECONCILE_AFTER_SECONDS": "600",
+        "ON_UNKNOWN": "must-arrive",
+        "DELIVERY_REPORT_URL": "",
+        "WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    app.collaborators.cache_clear()
+
+    made = app.collaborators()
+
+    assert app.collaborators() is made
+    assert made.policy == Policy(timedelta(seconds=120), "must-arrive")
+    assert made.ledger.retention == timedelta(days=90)
+    app.collaborators.cache_clear()

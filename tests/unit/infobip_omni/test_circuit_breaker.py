@@ -1,0 +1,133 @@
+"""The breaker stops calls that would only fail, and finds out when they no longer would."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from infobip_omni.circuit_breaker import CircuitBreaker
+from tests.fakes import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the breaker's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> CircuitBreaker:
+    """Return a closed breaker."""
+    return CircuitBreaker(clock.seconds)
+
+
+def opened(breaker: CircuitBreaker) -> CircuitBreaker:
+    """Open a breaker."""
+    for _ in range(5):
+        assert breaker.lets_through()
+        breaker.failed()
+    return breaker
+
+
+def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
+    """Four are no outage yet."""
+    for _ in range(4):
+        breaker.failed()
+    assert breaker.lets_through()
+    assert breaker.seconds_left() == 0
+
+    breaker.failed()
+
+    assert not breaker.lets_through()
+    assert breaker.seconds_left() == 5
+
+
+def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+    """Failures now and then are no outage."""
+    for _ in range(10):
+        for _ in range(4):
+            breaker.failed()
+        breaker.succeeded()
+
+    assert breaker.lets_through()
+
+
+def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The others wait for what comes of it."""
+    opened(breaker)
+    clock.pass_by(seconds=4.9)
+    assert not breaker.lets_through()
+    clock.pass_by(seconds=0.1)
+    assert breaker.seconds_left() == 0
+
+    assert breaker.lets_through()
+    assert not breaker.lets_through()
+    assert breaker.seconds_left() > 0
+
+
+def test_a_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+    """And it takes five failures again to open it, for a short pause again."""
+    opened(breaker)
+    clock.pass_by(seconds=5)
+    breaker.lets_through()
+    breaker.failed()
+    clock.pass_by(seconds=10)
+    breaker.lets_through()
+    breaker.succeeded()
+
+    assert breaker.seconds_left() == 0
+    assert breaker.lets_through()
+    assert breaker.lets_through()
+    opened(breaker)
+    assert breaker.seconds_left() == 5
+
+
+def test_the_pause_doubles_with_every_failed_probe_up_to_a_minute(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """A long outage is probed once a minute."""
+    opened(breaker)
+    pauses = []
+    for _ in range(6):
+        pauses.append(breaker.seconds_left())
+        clock.pass_by(seconds=breaker.seconds_left())
+        assert breaker.lets_through()
+        breaker.failed()
+
+    assert pauses == [5, 10, 20, 40, 60, 60]
+
+
+def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """They tell nothing new."""
+    opened(breaker)
+    clock.pass_by(seconds=1)
+    for _ in range(5):
+        breaker.failed()
+
+    assert breaker.seconds_left() == 4
+
+
+def test_a_probe_of_which_nothing_is_heard_is_followed_by_another(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """An environment that lost its probe must not stay closed to the world."""
+    opened(breaker)
+    clock.pass_by(seconds=5)
+    assert breaker.lets_through()
+    clock.pass_by(seconds=5)
+
+    assert breaker.lets_through()
+
+
+def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The posts of a batch ask at the same time."""
+    opened(breaker)
+    clock.pass_by(seconds=5)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: breaker.lets_through(), range(64)))
+
+    assert answers.count(True) == 1

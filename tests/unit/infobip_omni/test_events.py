@@ -1,0 +1,433 @@
+"""A send event is checked whole before anything happens; what is wrong is named, never quoted."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.events import (
+    DEEPEST_NESTING,
+    LONGEST_SEND_DELAY,
+    MOST_DESTINATIONS,
+    InvalidEventError,
+    SendEvent,
+)
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+RECORD_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
+CANARY = "canary-5d1f"
+PHONE = "385995550123"
+TO = {"phoneNumber": PHONE}
+PUSH = {"text": "Your parcel is on its way."}
+SMS = {"text": "Your parcel is on its way. acme.example"}
+
+Json = dict[str, Any]
+
+
+def event(**members: object) -> Json:
+    """Make the members of an event that is right, but for what is given; None leaves out."""
+    whole = {"to": TO, "push": PUSH} | members
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def destinations(*entries: Json, **members: object) -> Json:
+    """Make the members of an event with a list of destinations."""
+    return event(to=None, destinations=list(entries), **members)
+
+
+def parse(written: object, record_id: str = RECORD_ID, now: datetime = NOW) -> SendEvent:
+    """Parse an event as SQS would hand it over."""
+    return SendEvent.parse(json.dumps(written), record_id, now)
+
+
+def hashes(written: object) -> list[str]:
+    """Return the hash of each destination's content."""
+    return [message.content_hash for message in parse(written).messages]
+
+
+def refusal(written: object) -> tuple[str, str]:
+    """Return the field and the rule that an event is refused for."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse(written)
+    return caught.value.field, caught.value.rule
+
+
+def nested(levels: int) -> Json:
+    """Make an event of so many levels."""
+    value: object = "leaf"
+    for _ in range(levels - 3):
+        value = [value]
+    return event(push=PUSH | {"customPayload": {"deep": value}})
+
+
+# --- What is refused -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        CANARY,
+        '{"to": ' + CANARY,
+        '{"push": {"text": NaN}}',
+        '{"push": {"text": "a", "customPayload": {"a": Infinity}}}',
+        '{"push": {"text": "a", "customPayload": {"a": -Infinity}}}',
+        '{"push": {"text": "a", "customPayload": {"a": 1e999}}}',
+        '{"push": {"text": "a", "customPayload": {"a": ' + 5000 * "1" + "}}}",
+        '{"push": {"text": "\\ud83d"}}',
+        '{"\\udc00": 1}',
+        "\ufeff{}",
+    ],
+)
+def test_what_is_not_json_in_utf_8_is_refused(body: str) -> None:
+    """Python's own idea of JSON is wider, and what it lets through could not be passed on."""
+    with pytest.raises(InvalidEventError) as caught:
+        SendEvent.parse(body, RECORD_ID, NOW)
+
+    assert (caught.value.field, caught.value.rule) == ("body", "must be JSON in UTF-8")
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [[], [{}], "text", 1, None, True])
+def test_json_that_is_no_object_is_refused(written: object) -> None:
+    """An event is one object, not a list of them."""
+    assert refusal(written) == ("body", "must be a JSON object")
+
+
+@pytest.mark.parametrize("levels", [DEEPEST_NESTING + 1, 300, 990, 100_000])
+def test_deep_nesting_is_refused_before_it_costs_the_batch(levels: int) -> None:
+    """Neither parsing nor writing the request again may run out of stack."""
+    body = (
+        '{"push": {"text": "a", "customPayload": {"a": ' + (levels - 3) * "[" + (levels - 3) * "]"
+    )
+    with pytest.raises(InvalidEventError) as caught:
+        SendEvent.parse(body + "}}}", RECORD_ID, NOW)
+
+    assert caught.value.field == "body"
+    assert "nested" in caught.value.rule
+
+
+def test_the_deepest_nesting_can_still_be_written() -> None:
+    """What is accepted is also sent."""
+    parsed = parse(nested(DEEPEST_NESTING))
+
+    assert "leaf" in parsed.body.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [
+        (event(notes=CANARY), "notes"),
+        (event(scenario_key=CANARY), "scenario_key"),
+        (event(to={"phone": CANARY}), "to.phone"),
+        (event(to=TO | {"phone_number": PHONE}), "to.phone_number"),
+        (event(push=PUSH | {"txt": CANARY}), "push.txt"),
+        (event(push={"text": 5}), "push.text"),
+        (event(push=CANARY), "push"),
+        (event(push={}), "push.text"),
+        (event(push={"text": ""}), "push.text"),
+        (event(push={"text": 2001 * "x"}), "push.text"),
+        (
+            event(push=PUSH | {"notificationOptions": {"badge": "5"}}),
+            "push.notificationOptions.badge",
+        ),
+        (event(sms={"text": ""}), "sms.text"),
+        (event(sms={"text": 2001 * "é"}), "sms.text"),
+        (
+            event(sms=SMS | {"validityPeriod": 30, "validityPeriodTimeUnit": "SECONDS"}),
+            "sms.validityPeriod",
+        ),
+        (event(to={}), "to"),
+        (event(to={"phoneNumber": None}), "to"),
+        (event(to={"phoneNumber": "+385995550123"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": "00385 99"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": "1234"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": 21 * "1"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": "38599555012٣"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": PHONE + "\n"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": 385995550123}), "to.phoneNumber"),
+        (event(to={"emailAddress": ""}), "to.emailAddress"),
+        (event(to={"whatsAppUserId": 151 * "a"}), "to.whatsAppUserId"),
+        (event(to=PHONE), "to"),
+        (event(messageId=""), "messageId"),
+        (event(messageId=201 * "m"), "messageId"),
+        (event(messageId=7), "messageId"),
+        (event(messageId=CANARY + ",2"), "messageId"),
+        (event(scenario=""), "scenario"),
+        (event(scenario=["order-updates"]), "scenario"),
+        (event(scenarioKey=""), "scenarioKey"),
+        (event(scenario=CANARY, scenarioKey=CANARY), "scenarioKey"),
+        (event(bulkId=""), "bulkId"),
+        (event(onUnknown="maybe"), "onUnknown"),
+        (event(notify="false"), "notify"),
+        (event(notifyUrl="ftp://" + CANARY), "notifyUrl"),
+        (event(notifyContentType="text/plain"), "notifyContentType"),
+        (event(callbackData=4001 * "c"), "callbackData"),
+        (event(sendAt="2026-02-01T12:00:00"), "sendAt"),
+        (event(sendAt="tomorrow"), "sendAt"),
+        (event(sendAt=1769860800), "sendAt"),
+        (event(sendAt="2026-02-30T12:00:00Z"), "sendAt"),
+        (event(sendAt="2026-07-30T12:00:01Z"), "sendAt"),
+        (event(sendAt="9999-12-31T23:59:59Z"), "sendAt"),
+        (event(push=None), "body"),
+        (event(push=None, scenario="order-updates"), "body"),
+        (event(to=None), "destinations"),
+        (event(to=None, messageId="m-1"), "destinations"),
+        (event(destinations=[{"to": TO}]), "to"),
+        (destinations(), "destinations"),
+        (destinations({}), "destinations[0].to"),
+        (destinations({"to": {}}), "destinations[0].to"),
+        (destinations({"to": TO}, {"to": TO | {"fax": CANARY}}), "destinations[1].to.fax"),
+        (
+            destinations({"to": TO}, {"to": {"phoneNumber": CANARY}}),
+            "destinations[1].to.phoneNumber",
+        ),
+        (destinations({"to": TO}, messageId="m-1"), "messageId"),
+        (destinations({"to": TO, "messageId": "a,b"}), "destinations[0].messageId"),
+        (
+            destinations({"to": TO}, {"to": TO, "messageId": "m"}, {"to": TO, "messageId": "m"}),
+            "destinations[1].messageId",
+        ),
+        (
+            destinations({"to": TO}, {"to": TO, "messageId": f"{RECORD_ID}-0"}),
+            "destinations[0].messageId",
+        ),
+        (destinations(*(MOST_DESTINATIONS + 1) * [{"to": TO}]), "destinations"),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_field(written: Json, field: str) -> None:
+    """Whoever reads the dead-letter queue learns where to look, and nothing of the content."""
+    named, rule = refusal(written)
+
+    assert named == field
+    assert rule
+    assert CANARY not in rule
+    assert PHONE not in f"{named}{rule}"
+
+
+def test_nothing_that_a_caller_wrote_is_quoted() -> None:
+    """Also a field whose name is a phone number, or is endless, does not get into the error."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse(event(to=TO | {f"+{PHONE}": "x"}))
+    assert PHONE not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+    field, _ = refusal(event(**{5000 * "x": 1}))
+    assert len(field) == 200
+
+
+@pytest.mark.parametrize("record_id", [101 * "r", "a,b"])
+def test_an_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> None:
+    """It comes from an attribute that anybody who may send can set."""
+    with pytest.raises(InvalidEventError) as caught:
+        parse(event(), record_id)
+
+    assert caught.value.field == "originalMessageId"
+    assert record_id not in caught.value.rule
+
+
+# --- What is accepted ------------------------------------------------------------------------
+
+
+def test_infobips_own_body_is_an_event() -> None:
+    """JSON from Infobip's documentation works as it stands."""
+    written = destinations(
+        {"messageId": "m-1", "to": {"phoneNumber": PHONE, "pushRegistrationId": "r-1"}},
+        {"to": {"emailAddress": "ana@acme.example"}},
+        scenarioKey="D5B8D31D5B1D4A1B8B1D",
+        bulkId="b-1",
+        notify=True,
+        notifyUrl="https://acme.example/reports",
+        callbackData="order",
+        sendAt="2026-02-01T12:00:00.000+0100",
+        sms=SMS,
+        email={"text": "<p>Hello</p>", "subject": "Hello", "anything": ["else"]},
+    )
+    parsed = parse(written)
+
+    assert [message.message_id for message in parsed.messages] == ["m-1", f"{RECORD_ID}-1"]
+    assert parsed.messages[0].recipient == Recipient(phone_number=PHONE, push_registration_id="r-1")
+    assert parsed.body.send_at == datetime(2026, 2, 1, 11, tzinfo=UTC)
+    assert set(parsed.body.contents()) == {Channel.PUSH, Channel.SMS, Channel.EMAIL}
+    assert parsed.body.on_unknown is None
+
+
+def test_our_conveniences_stand_for_a_list_of_one() -> None:
+    """A single recipient needs no list."""
+    parsed = parse(event(messageId="m-1", scenario="Order updates", onUnknown="must-arrive"))
+
+    (message,) = parsed.messages
+    assert (message.message_id, message.recipient.phone_number) == ("m-1", PHONE)
+    assert (parsed.body.scenario, parsed.body.on_unknown) == ("Order updates", "must-arrive")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        event(sendAt=(NOW + LONGEST_SEND_DELAY).isoformat()),
+        event(sendAt="0001-01-01T00:00:00Z"),
+        event(push={"text": 2000 * "é"}),
+        event(sms={"text": 2000 * "é"}),
+        event(to={"phoneNumber": "12345"}),
+        event(to={"phoneNumber": 20 * "1"}),
+        event(messageId=200 * "m"),
+        event(callbackData=4000 * "c"),
+        event(destinations=None, bulkId=None, scenario=None),
+        destinations(*MOST_DESTINATIONS * [{"to": TO}]),
+    ],
+)
+def test_the_limits_themselves_are_accepted(written: Json) -> None:
+    """A limit is the last value that is right."""
+    assert parse(written).messages
+
+
+# --- Ids -------------------------------------------------------------------------------------
+
+
+def test_derived_ids_are_the_same_for_every_delivery_of_a_record() -> None:
+    """A redelivery and a redrive find the messages that the first delivery has made."""
+    written = destinations({"to": TO}, {"to": TO, "messageId": "own"}, {"to": TO})
+    first = [message.message_id for message in parse(written).messages]
+    later = [message.message_id for message in parse(written, now=NOW + timedelta(days=9)).messages]
+    other = [message.message_id for message in parse(written, "other-record").messages]
+
+    assert first == later == [f"{RECORD_ID}-0", "own", f"{RECORD_ID}-2"]
+    assert other == ["other-record-0", "own", "other-record-2"]
+
+
+# --- The hash of the content -----------------------------------------------------------------
+
+
+def test_a_destinations_hash_does_not_depend_on_what_only_tells_events_apart() -> None:
+    """Siblings, ids, the bulk and the policy may differ between an event and its repeat."""
+    alone = destinations({"to": TO}, sms=SMS)
+    same = [
+        destinations({"to": TO, "messageId": "m-1"}, sms=SMS),
+        destinations({"to": TO}, sms=SMS, bulkId="b-1"),
+        destinations({"to": TO}, sms=SMS, onUnknown="must-arrive"),
+        destinations({"to": TO}, {"to": {"phoneNumber": "385995550199"}}, sms=SMS),
+        dict(reversed(destinations({"to": TO}, sms=SMS).items())),
+        event(sms=SMS),
+        event(sms=SMS, messageId="m-1"),
+    ]
+
+    assert {hashes(written)[0] for written in same} == set(hashes(alone))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        event(push={"text": "Your parcel is on its way!"}),
+        event(sms=SMS),
+        event(push=PUSH | {"customPayload": {"a": 1}}),
+        event(push=PUSH | {"validityPeriod": 5}),
+        event(to={"phoneNumber": "385995550124"}),
+        event(to=TO | {"pushRegistrationId": "r-1"}),
+        event(to={"emailAddress": PHONE}),
+        event(scenario="order-updates"),
+        event(scenarioKey="order-updates"),
+        event(sendAt="2026-02-01T12:00:00Z"),
+        event(callbackData="c"),
+        event(notify=False),
+    ],
+)
+def test_another_content_or_recipient_has_another_hash(changed: Json) -> None:
+    """The same id for something else is a conflict."""
+    assert hashes(changed) != hashes(event())
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+PAYLOADS = st.dictionaries(
+    TEXTS,
+    st.recursive(
+        LEAVES | TEXTS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+PHONES = st.text("0123456789", min_size=5, max_size=20)
+
+
+@given(PHONES, PAYLOADS, PHONES, PAYLOADS)
+def test_hashes_are_equal_just_when_recipient_and_content_are(
+    phone: str, payload: Json, other_phone: str, other_payload: Json
+) -> None:
+    """Any difference that the caller writes is a difference, wherever it stands."""
+    one = event(to={"phoneNumber": phone}, push=PUSH | {"customPayload": payload})
+    two = event(to={"phoneNumber": other_phone}, push=PUSH | {"customPayload": other_payload})
+
+    written = [json.dumps(each, sort_keys=True) for each in (one, two)]
+    assert (hashes(one) == hashes(two)) == (written[0] == written[1])
+
+
+@given(PAYLOADS, st.randoms(use_true_random=False))
+def test_the_order_of_members_does_not_count(payload: Json, chance: Any) -> None:  # noqa: ANN401
+    """Upstream languages write objects in whatever order they like."""
+
+    def shuffled(value: object) -> object:
+        if isinstance(value, list):
+            return [shuffled(one) for one in value]
+        if isinstance(value, dict):
+            members = list(value.items())
+            chance.shuffle(members)
+            return {name: shuffled(one) for name, one in members}
+        return value
+
+    whole = event(push=PUSH | {"customPayload": payload}, sms=SMS)
+    other = shuffled(whole)
+
+    assert hashes(whole) == hashes(other)
+    assert parse(whole).content_key == parse(other).content_key
+
+
+@given(PAYLOADS, PAYLOADS)
+def test_only_events_of_the_same_content_and_bulk_go_as_one_request(
+    payload: Json, other: Json
+) -> None:
+    """A request has one content, one scenario and one bulk for all of its destinations."""
+    assume(json.dumps(payload, sort_keys=True) != json.dumps(other, sort_keys=True))
+    one = event(push=PUSH | {"customPayload": payload})
+    two = event(push=PUSH | {"customPayload": other})
+
+    assert parse(one).content_key != parse(two).content_key
+    assert parse(one).content_key != parse(one | {"bulkId": "b"}).content_key
+    assert parse(one).content_key != parse(one | {"scenario": "s"}).content_key
+    assert parse(one).content_key == parse(one | {"to": {"phoneNumber": "12345"}}).content_key
+
+
+# --- Steps -----------------------------------------------------------------------------------
+
+
+def test_contents_must_match_the_steps_of_the_scenario() -> None:
+    """Infobip would try a step without content in vain, and never use content without a step."""
+    parsed = parse(event(sms=SMS))
+    parsed.check_flow([Channel.PUSH, Channel.SMS])
+    parsed.check_flow([Channel.PUSH, Channel.SMS, Channel.SMS])
+
+    with pytest.raises(InvalidEventError, match="viber: is required") as caught:
+        parsed.check_flow([Channel.PUSH, Channel.SMS, Channel.VIBER])
+    assert caught.value.field == "viber"
+    with pytest.raises(InvalidEventError, match="sms: no step of the scenario"):
+        parsed.check_flow([Channel.PUSH])
+
+
+def test_the_steps_times_add_up_to_the_validity_of_the_message() -> None:
+    """A step that says nothing may take as long as Infobip lets any."""
+    said = PUSH | {"validityPeriod": 90, "validityPeriodTimeUnit": "SECONDS"}
+    minutes = SMS | {"validityPeriod": 10}
+
+    assert parse(event(push=said)).validity() == timedelta(seconds=90)
+    assert parse(event(push=said, sms=minutes)).validity() == timedelta(seconds=690)
+    assert parse(event(push=said, sms=SMS)).validity() == timedelta(hours=48, seconds=90)
+    days = SMS | {"validityPeriod": 2**31 - 1, "validityPeriodTimeUnit": "DAYS"}
+    assert parse(event(push=None, sms=days)).validity() == timedelta(hours=48)

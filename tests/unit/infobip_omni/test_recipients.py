@@ -1,0 +1,66 @@
+"""Recipients are found by a hash, and recognised in what Infobip reports."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from infobip_omni.api.models import Recipient
+from infobip_omni.recipients import address_key, is_recipient, recipient_index_key
+
+PHONE = "385995550123"
+EVERYTHING = Recipient(
+    phone_number=PHONE,
+    email_address="ana@acme.example",
+    push_registration_id="r-1",
+    whats_app_user_id="DE.a1",
+)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "address"),
+    [
+        (EVERYTHING, PHONE),
+        (EVERYTHING.model_copy(update={"phone_number": None}), "ana@acme.example"),
+        (Recipient(push_registration_id="r-1", whats_app_user_id="DE.a1"), "r-1"),
+        (Recipient(whats_app_user_id="DE.a1"), "DE.a1"),
+    ],
+)
+def test_whoever_knows_the_first_address_finds_the_messages(
+    recipient: Recipient, address: str
+) -> None:
+    """The order is that of Infobip's document."""
+    assert recipient_index_key(recipient) == address_key(address)
+
+
+def test_keys_do_not_show_the_address() -> None:
+    """Keys of the table stand in audit trails."""
+    key = address_key(PHONE)
+
+    assert key == hashlib.sha256(PHONE.encode()).hexdigest()
+    assert PHONE not in key
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        (PHONE, True),
+        ("+" + PHONE, True),
+        ("ana@acme.example", True),
+        ("Ana@ACME.example", True),
+        ("r-1", True),
+        (None, True),
+        ("385995550124", False),
+        (PHONE[:-1], False),
+        ("", False),
+    ],
+)
+def test_a_row_is_about_the_recipient_if_it_has_one_of_their_addresses(
+    address: str | None,
+    same: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """Infobip names the address that the channel used, and not always as it was sent."""
+    to = EVERYTHING.model_dump(by_alias=True, exclude_none=True)
+
+    assert is_recipient(to, address) is same

@@ -1,0 +1,145 @@
+"""A page that is parked comes back whole, in messages that SQS takes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from infobip_omni.api.models import parse_reports_page
+from infobip_omni.send_queue import QueueUnavailableError
+from infobip_omni.unrecorded_reports import LARGEST_MESSAGE_BYTES, UnrecordedReports, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CANARY = "canary-7a3c"
+
+
+class Queue:
+    """A queue, and what it holds."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("sqs", region_name="eu-central-1")
+        self.url = self.client.create_queue(QueueName="unrecorded")["QueueUrl"]
+        self.reports = UnrecordedReports(self.url, self.client)
+
+    def messages(self) -> list[str]:
+        """Take all messages."""
+        bodies = []
+        while found := self.client.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, VisibilityTimeout=60
+        ).get("Messages"):
+            bodies += [message["Body"] for message in found]
+        return bodies
+
+
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    """Create a queue."""
+    with mock_aws():
+        yield Queue()
+
+
+def page(*entries: Any) -> bytes:  # noqa: ANN401 (any JSON values)
+    """Write a page."""
+    return json.dumps({"results": entries}).encode()
+
+
+def noise(length: int, seed: int = 0) -> str:
+    """Write text that cannot be compressed much."""
+    return base64.b64encode(random.Random(seed).randbytes(length * 3 // 4)).decode()
+
+
+def test_page_is_parked_as_it_came(queue: Queue) -> None:
+    """One that fits into a message is not even parsed anew."""
+    body = b'{ "results": [ {"price": 0.0100} ], "new": null }'
+
+    assert queue.reports.park(body) == 1
+
+    (message,) = queue.messages()
+    assert unpacked(message) == body
+
+
+def test_full_page_of_usual_reports_is_one_message(queue: Queue) -> None:
+    """A thousand reports compress well."""
+    entries = [
+        {"messageId": f"m-{n}", "to": f"3859{n:08d}", "channel": "PUSH"} for n in range(1000)
+    ]
+
+    assert queue.reports.park(page(*entries)) == 1
+
+
+def test_large_page_is_divided_between_its_reports(queue: Queue) -> None:
+    """Each message fits into SQS and is a page by itself; together they hold every report."""
+    entries = [{"messageId": f"m-{n}", "callbackData": noise(4000, n)} for n in range(300)]
+
+    count = queue.reports.park(page(*entries))
+
+    messages = queue.messages()
+    assert len(messages) == count > 1
+    assert all(len(message) <= LARGEST_MESSAGE_BYTES for message in messages)
+    found = [entry for message in messages for entry in parse_reports_page(unpacked(message))]
+    assert sorted(found, key=lambda entry: int(entry["messageId"][2:])) == entries
+
+
+def test_numbers_survive_being_divided(queue: Queue) -> None:
+    """A price is the same in a part as in the page."""
+    prices = [0.0105, 7, 1e-7]
+    entries = [{"price": price, "text": noise(150_000)} for price in prices]
+
+    assert queue.reports.park(page(*entries)) > 1
+
+    found = [
+        entry for message in queue.messages() for entry in parse_reports_page(unpacked(message))
+    ]
+    assert sorted(entry["price"] for entry in found) == [Decimal("1E-7"), Decimal("0.0105"), 7]
+
+
+def test_what_cannot_be_divided_is_cut(queue: Queue) -> None:
+    """Neither a report that is too large nor a body that is no page gets lost."""
+    for body in (page({"text": noise(600_000)}), noise(600_000).encode(), b"\xff" * 10):
+        count = queue.reports.park(body)
+
+        messages = queue.messages()
+        assert len(messages) == count
+        assert all(len(message) <= LARGEST_MESSAGE_BYTES for message in messages)
+        assert b"".join(map(unpacked, messages)) == body
+
+
+def test_trouble_is_told_without_the_body(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller learns that the page may be lost, and not a word of it."""
+
+    def fail(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "500", "Message": CANARY}}, "SendMessage")
+
+    monkeypatch.setattr(queue.client, "send_message", fail)
+
+    with pytest.raises(QueueUnavailableError) as caught:
+        queue.reports.park(page({"text": CANARY}))
+
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not base64",
+        "bm90IGd6aXA=",
+        "",
+        base64.b64encode(gzip.compress(b"cut")[:-9]).decode(),
+        base64.b64encode(gzip.compress(b"spoilt")[:10] + b"\xff\xff\xff").decode(),
+    ],
+)
+def test_message_of_somebody_else_stands_for_itself(text: str) -> None:
+    """It can be kept, where an error would let it come round until it vanishes."""
+    assert unpacked(text) == text.encode()

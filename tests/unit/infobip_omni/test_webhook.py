@@ -1,0 +1,189 @@
+"""Only who knows the key can write a URL that opens the way to a bulk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import botocore.client
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from infobip_omni.api.errors import NotProcessedError
+from infobip_omni.webhook import (
+    ParameterKey,
+    Webhook,
+    WebhookKeyUnavailableError,
+    bulk_id_of,
+    report_path,
+)
+
+NAME = "/omni/dev/webhook/key"
+KEY = b"canary-key-of-thirty-two-letters"
+OTHER_KEY = b"another-key-of-some-more-letters"
+BULK_IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(BULK_IDS)
+@example("a%2Fb")
+def test_path_leads_back_to_its_bulk(bulk_id: str) -> None:
+    """Whatever characters a caller has chosen, written or decoded by what stands in front."""
+    path = "/" + report_path(bulk_id, KEY)
+
+    assert path.isascii()
+    assert path.count("/") == 3
+    assert bulk_id_of(path, KEY) == bulk_id
+    assert bulk_id_of(unquote(path), KEY) == bulk_id
+
+
+@given(BULK_IDS)
+@example("..")
+@example("a?b#c")
+def test_path_survives_being_normalised(bulk_id: str) -> None:
+    """No client takes a bulk id for a query, a fragment or the parent folder."""
+    url = urlsplit("https://host/" + report_path(bulk_id, KEY))
+
+    assert (url.query, url.fragment) == ("", "")
+    assert not {".", ".."}.intersection(url.path.split("/"))
+
+
+def test_token_is_the_whole_code_over_the_bulk_id() -> None:
+    """HMAC-SHA256 in base64 for URLs, all 256 bits of it."""
+    code = hmac.new(KEY, b"bulk 1", hashlib.sha256).digest()
+
+    path = report_path("bulk 1", KEY)
+
+    assert path == f"reports/bulk%201/{base64.urlsafe_b64encode(code).decode().rstrip('=')}"
+    assert len(path.rpartition("/")[2]) == 43
+
+
+@pytest.mark.parametrize("position", range(43))
+def test_no_character_of_the_token_can_be_another(position: int) -> None:
+    """Not one of them is for show; the last one is compared as it is written, too."""
+    head, _, token = report_path("bulk-1", KEY).rpartition("/")
+    wrong = "A" if token[position] != "A" else "B"
+
+    forged = token[:position] + wrong + token[position + 1 :]
+
+    assert bulk_id_of(f"/{head}/{forged}", KEY) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/reports",
+        "/reports/",
+        "/reports//",
+        "/reports/bulk-1",
+        "/reports/bulk-1/",
+        "/reports/bulk-1/ü\ud800",
+        "/" + report_path("bulk-1", OTHER_KEY),
+        "/" + report_path("bulk-2", KEY).replace("bulk-2", "bulk-1"),
+        report_path("bulk-1", KEY),
+        "/" + report_path("bulk-1", KEY).replace("reports/", "report/"),
+        "/x/" + report_path("bulk-1", KEY),
+        "/" + report_path("bulk-1", KEY) + "/",
+        "/" + report_path("bulk-1", KEY) + "=",
+    ],
+)
+def test_other_paths_lead_nowhere(path: str) -> None:
+    """Neither without a token, nor with that of another bulk or key, nor anywhere else."""
+    assert bulk_id_of(path, KEY) is None
+
+
+def test_url_is_that_of_the_function_and_the_bulk() -> None:
+    """It begins with what AWS has given the function."""
+    webhook = Webhook("https://abc.lambda-url.eu-central-1.on.aws/", lambda: KEY)
+
+    url = webhook.url_for("bulk-1")
+
+    assert url.startswith("https://abc.lambda-url.eu-central-1.on.aws/reports/bulk-1/")
+    assert bulk_id_of(urlsplit(url).path, KEY) == "bulk-1"
+
+
+def test_url_needs_the_key() -> None:
+    """Without it there is no URL, and nothing was sent."""
+
+    def fail() -> bytes:
+        raise WebhookKeyUnavailableError("no key")
+
+    with pytest.raises(NotProcessedError, match="no key"):
+        Webhook("https://host/", fail).url_for("bulk-1")
+
+
+# --- The key -------------------------------------------------------------------------------
+
+
+class Ssm:
+    """What SSM would answer, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.value: str | Exception = KEY.decode()
+        self.requests: list[dict[str, Any]] = []
+
+    def call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Stand in for botocore's call of an operation."""
+        assert operation == "GetParameter"
+        self.requests.append(arguments)
+        if isinstance(self.value, Exception):
+            raise self.value
+        return {"Parameter": {"Value": self.value}}
+
+
+@pytest.fixture
+def ssm(monkeypatch: pytest.MonkeyPatch) -> Ssm:
+    """Put SSM behind botocore."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    ssm = Ssm()
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", ssm.call)
+    return ssm
+
+
+def test_key_is_read_decrypted_and_seldom(ssm: Ssm) -> None:
+    """Threads that need it at once read it once."""
+    key = ParameterKey(NAME)
+    assert ssm.requests == []
+
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: key(), range(50)))
+
+    assert keys == {KEY}
+    assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ParameterNotFound", "Message": "no"}}, "GetParameter"),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetParameter"),
+        EndpointConnectionError(endpoint_url="https://ssm"),
+    ],
+)
+def test_missing_key_is_named(ssm: Ssm, error: Exception) -> None:
+    """The error tells which parameter is meant, and that nothing was sent."""
+    ssm.value = error
+
+    with pytest.raises(NotProcessedError, match=NAME):
+        ParameterKey(NAME)()
+
+
+def test_short_key_is_refused_until_it_is_put_right(ssm: Ssm) -> None:
+    """It could be guessed; the error does not quote it, and the cache does not keep it."""
+    ssm.value = KEY[:31].decode()
+    key = ParameterKey(NAME)
+
+    with pytest.raises(WebhookKeyUnavailableError, match="at least 32 characters") as caught:
+        key()
+    ssm.value = KEY.decode()
+
+    assert NAME in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert key() == KEY
