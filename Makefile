@@ -21,9 +21,12 @@ LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
 # An event and a function for `make invoke`.
 FUNCTION ?= create_scenario
 EVENT ?= events/$(FUNCTION).json
+INVOKE := $(BIN)/python -m tests.local_world.world invoke
+# For `make redrive`: anything but nothing keeps it from sending.
+DRY_RUN ?= 1
 
-.PHONY: help setup format lint types imports template unit test check demo local invoke build \
-	build-local deploy lock clean
+.PHONY: help setup format lint types imports template unit test check demo local invoke find \
+	dead-letters redrive build build-local deploy lock clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,7 +85,18 @@ local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this ma
 	@exec $(BIN)/python -m tests.local_world.world up
 
 invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
-	@$(BIN)/python -m tests.local_world.world invoke $(FUNCTION) $(EVENT)
+	@$(INVOKE) $(FUNCTION) $(EVENT)
+
+find: $(READY) ## Look a message of `make local` up: MESSAGE=its-id; without it, what is open
+	@echo '{$(if $(MESSAGE),"messageId": "$(MESSAGE)","unsettled": true)}' \
+		| $(INVOKE) find_messages /dev/stdin
+
+dead-letters: $(READY) ## List what was set aside in `make local`
+	@echo '{"action": "list"}' | $(INVOKE) redrive_messages /dev/stdin
+
+redrive: $(READY) ## Tell what `make local` would send again; DRY_RUN= sends it; REASON=OUTAGE
+	@echo '{"action": "redrive", $(REASON:%="reason": "%",) "dryRun": $(if $(DRY_RUN),true,false)}' \
+		| $(INVOKE) redrive_messages /dev/stdin
 
 build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build

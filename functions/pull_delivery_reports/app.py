@@ -1,8 +1,9 @@
 """Takes delivery reports until none are left, and records them.
 
 Infobip hands a report out once. Each page is stored as it came before it is read, and recorded
-before the next one is taken; what is lost on the wire, or when a run is killed before it has
-stored a page, the reconciler learns from the logs.
+before the next one is taken. A page that the table does not take is parked in a queue, and no
+other is taken in that run. What is lost on the wire, or when a run is killed before it has stored
+a page, the reconciler learns from the logs.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import OmniError
-from infobip_omni.api.models import UnreadablePageError, parse_reports_page
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import Table, TableUnavailableError
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
+from infobip_omni.unrecorded_reports import UnrecordedReports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,23 +44,35 @@ class Pull:
     """What a run has done."""
 
     pages: int = 0
+    parked: int = 0  #: pages that a queue holds until they can be recorded
+    lost: int = 0  #: pages that neither table nor queue took
     recorded: Recorded = field(default_factory=Recorded)
     #: Why the run ended before the reports did, if it did.
     stopped_by: str | None = None
 
     def answer(self) -> dict[str, Any]:
         """Write it for whoever invoked the function."""
-        return {"pages": self.pages, **asdict(self.recorded), "stoppedBy": self.stopped_by}
+        return {
+            "pages": self.pages,
+            "parked": self.parked,
+            "lost": self.lost,
+            **asdict(self.recorded),
+            "stoppedBy": self.stopped_by,
+        }
 
 
 def pull_delivery_reports(
-    client: OmniClient, reports: DeliveryReports, seconds_left: Callable[[], float]
+    client: OmniClient,
+    reports: DeliveryReports,
+    unrecorded: UnrecordedReports,
+    seconds_left: Callable[[], float],
 ) -> Pull:
     """Take and record page after page, until one is short or the time is nearly over.
 
     Args:
         client: Infobip.
         reports: Where they are recorded.
+        unrecorded: Where those go that cannot be recorded now.
         seconds_left: Tells how much time the run has.
     """
     pull = Pull()
@@ -74,8 +88,11 @@ def pull_delivery_reports(
             recorded = _record(body, reports)
             longest = max(longest, time.monotonic() - begun)
             pull.pages += 1
+            if recorded is None:
+                _park(body, unrecorded, pull)
+                break
             pull.recorded += recorded
-            if recorded.reports + recorded.unreadable < REPORTS_PER_PAGE:
+            if recorded.entries < REPORTS_PER_PAGE:
                 break
     except OmniError as error:
         logger.warning("reports cannot be taken", reason=str(error))
@@ -86,21 +103,38 @@ def pull_delivery_reports(
     return pull
 
 
-def _record(body: bytes, reports: DeliveryReports) -> Recorded:
-    """Make a page safe, then record it."""
+def _record(body: bytes, reports: DeliveryReports) -> Recorded | None:
+    """Make a page safe, then record it; None if the table has done neither.
+
+    Raises:
+        TableUnavailableError: The page is safe, but not recorded: a later run will do that.
+    """
     try:
         page = reports.store_page(body)
     except TableUnavailableError:
-        # Recording may succeed where storing has not, and is the last chance that it has.
         try:
-            return reports.record(parse_reports_page(body))
-        except UnreadablePageError:
-            return Recorded(unreadable=1)
+            return reports.record_body(body)
+        except TableUnavailableError:
+            return None
     return reports.record_page(page)
 
 
+def _park(body: bytes, unrecorded: UnrecordedReports, pull: Pull) -> None:
+    """Put a page where it waits for the table."""
+    pull.stopped_by = "TableUnavailable"
+    try:
+        unrecorded.park(body)
+    except QueueUnavailableError as error:
+        # The reconciler will learn from the logs what these reports have said.
+        logger.error("a page of reports is lost", reason=str(error))
+        pull.lost += 1
+    else:
+        logger.warning("a page of reports is parked")
+        pull.parked += 1
+
+
 @functools.cache
-def collaborators() -> tuple[OmniClient, DeliveryReports]:
+def collaborators() -> tuple[OmniClient, DeliveryReports, UnrecordedReports]:
     """Make what lives as long as the environment."""
     settings = PullDeliveryReportsSettings.from_environment()
     client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
@@ -110,19 +144,22 @@ def collaborators() -> tuple[OmniClient, DeliveryReports]:
         retention=timedelta(days=settings.retention_days),
         check_after=timedelta(seconds=settings.reconcile_after_seconds),
     )
-    return client, DeliveryReports(table, ledger)
+    unrecorded = UnrecordedReports(settings.unrecorded_reports_queue_url)
+    return client, DeliveryReports(table, ledger), unrecorded
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with what was done; nothing that Infobip or the table does raises."""
-    client, reports = collaborators()
+    client, reports, unrecorded = collaborators()
     pull = pull_delivery_reports(
-        client, reports, lambda: context.get_remaining_time_in_millis() / 1000
+        client, reports, unrecorded, lambda: context.get_remaining_time_in_millis() / 1000
     )
     logger.info("reports pulled", extra=pull.answer())
     for name, value in {
         "ReportsRecorded": pull.recorded.reports,
+        "ReportPagesParked": pull.parked,
+        "ReportPagesLost": pull.lost,
         "ReportsUnreadable": pull.recorded.unreadable,
         "ReportsUnmatched": pull.recorded.unmatched,
         "MessagesSettled": pull.recorded.settled,

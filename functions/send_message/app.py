@@ -20,7 +20,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,6 +62,7 @@ from infobip_omni.send_queue import (
     backoff,
 )
 from infobip_omni.settings import SendMessageSettings
+from infobip_omni.webhook import ParameterKey, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,6 +107,8 @@ class Collaborators:
     queue: SendQueue
     breaker: CircuitBreaker
     policy: Policy
+    #: Where Infobip is to call with delivery reports, if it is.
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ class Work:
     refusal: Refusal | None = None
     #: Nothing was claimed for it; it is tried again later.
     postponed: bool = False
-    retry_after_seconds: float | None = None
+    #: What Infobip asks it to wait for, in seconds; one for each message that has met with that.
+    pauses: list[float] = field(default_factory=list)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -181,11 +185,20 @@ class Post:
             parts[parcel.work.record.sqs_id].append(parcel)
         return [replace(self, parcels=tuple(part)) for part in parts.values()]
 
-    def request(self) -> AdvancedRequest:
-        """Write the body: that of any of the events, but for destinations and ids."""
+    def request(self, webhook: Webhook | None) -> AdvancedRequest:
+        """Write the body: that of any of the events, but for destinations and ids.
+
+        Where the event says nothing of its own about reports, they go to the webhook.
+
+        Raises:
+            WebhookKeyUnavailableError: The webhook's URL cannot be made.
+        """
         work = self.parcels[0].work
         body, scenario = work.event.body, work.scenario
         contents = {name: getattr(body, name) for name in MessageContent.model_fields}
+        if webhook is not None and body.notify_url is None and body.notify is not False:
+            contents["notify_url"] = webhook.url_for(self.bulk_id)
+            contents["notify_content_type"] = "application/json"
         return AdvancedRequest(
             **contents
             | {
@@ -233,7 +246,7 @@ def send_messages(
 
     outcomes = _post(_posts(parcels, bulk_ids), use, has_time)
     standings |= _record(outcomes, use.ledger)
-    return _dispose(works, unsendable, standings, use.queue)
+    return _dispose(works, unsendable, standings, use)
 
 
 # --- Decide ----------------------------------------------------------------------------------
@@ -244,7 +257,8 @@ def _resolve_scenarios(works: Iterable[Work], use: Collaborators) -> None:
     pause = use.breaker.seconds_left()
     for work in works:
         if pause:
-            work.postponed, work.retry_after_seconds = True, pause
+            work.postponed = True
+            work.pauses.append(pause)
             continue
         try:
             work.scenario = _scenario(work.event, use.scenarios)
@@ -311,6 +325,7 @@ def _claim_of(message: Message, work: Work, bulk_ids: Mapping[str, str], policy:
         send_at=body.send_at,
         validity=work.event.validity(),
         on_unknown=body.on_unknown or policy.on_unknown,
+        callback_data=body.callback_data,
     )
 
 
@@ -380,7 +395,7 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
     if not has_time() or not use.breaker.lets_through():
         return _waiting(post, None)
     try:
-        response = use.client.send_advanced(post.request())
+        response = use.client.send_advanced(post.request(use.webhook))
     except NotProcessedError as error:
         use.breaker.failed()
         logger.warning("a request was not processed", reason=str(error))
@@ -410,15 +425,11 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
 
 
 def _waiting(post: Post, retry_after_seconds: float | None) -> list[Outcome]:
-    """Let the messages wait; those whose record cannot wait any longer say so."""
-    now = utc_now()
-    outcomes = []
-    for parcel in post.parcels:
-        parcel.work.retry_after_seconds = retry_after_seconds
-        dropped = parcel.work.record.is_about_to_be_dropped(now)
-        reason = DeadLetterReason.OUTAGE if dropped else None
-        outcomes.append(parcel.outcome(MessageState.WAITING, reason=reason))
-    return outcomes
+    """Let the messages wait for as long as Infobip asks for."""
+    if retry_after_seconds is not None:
+        for parcel in post.parcels:
+            parcel.work.pauses.append(retry_after_seconds)
+    return [parcel.outcome(MessageState.WAITING) for parcel in post.parcels]
 
 
 def _result(response: SendResponse, post: Post, parcel: Parcel) -> SendResult | None:
@@ -470,14 +481,14 @@ def _dispose(
     works: Iterable[Work],
     unsendable: Iterable[tuple[Record, Refusal]],
     standings: Mapping[str, Standing],
-    queue: SendQueue,
+    use: Collaborators,
 ) -> list[Record]:
     """Acknowledge, dead-letter or hide each record, by where its messages stand."""
     now = utc_now()
     kept = [
         (record, backoff(record.receive_count, None))
         for record, refusal in unsendable
-        if not _dead_letter(record, refusal, queue)
+        if not _dead_letter(record, refusal, use.queue)
     ]
     for work in works:
         states = {standings[message.message_id].state for message in work.messages}
@@ -488,9 +499,12 @@ def _dispose(
             refusal = Refusal(DeadLetterReason.QUARANTINED)
         elif refusal is None and work.record.is_about_to_be_dropped(now):
             refusal = Refusal(DeadLetterReason.OUTAGE)
-        if refusal is None or not _dead_letter(work.record, refusal, queue):
+        if refusal is None or not _dead_letter(work.record, refusal, use.queue):
             kept.append((work.record, _delay(work, standings, now)))
-    failures = queue.postpone(kept)
+        elif refusal.reason is DeadLetterReason.OUTAGE:
+            ids = [message.message_id for message in work.event.messages]
+            use.ledger.stop_waiting(ids, refusal.reason)
+    failures = use.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
     return [record for record, _ in kept]
@@ -515,7 +529,7 @@ def _dead_letter(record: Record, refusal: Refusal, queue: SendQueue) -> bool:
 
 def _delay(work: Work, standings: Mapping[str, Standing], now: datetime) -> timedelta:
     """Tell when it is worth looking at a record again."""
-    pause = backoff(work.record.receive_count, work.retry_after_seconds)
+    pause = backoff(work.record.receive_count, max(work.pauses, default=None))
     delays = []
     for message in work.messages:
         standing = standings[message.message_id]
@@ -535,6 +549,7 @@ def _delay(work: Work, standings: Mapping[str, Standing], now: datetime) -> time
 def collaborators() -> Collaborators:
     """Make what lives as long as the environment."""
     settings = SendMessageSettings.from_environment()
+    url = settings.delivery_report_url
     return Collaborators(
         client=OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter)),
         scenarios=ScenarioRegistry(settings.scenario_parameter_prefix),
@@ -546,6 +561,7 @@ def collaborators() -> Collaborators:
         queue=SendQueue(settings.send_queue_url, settings.send_dead_letter_queue_url),
         breaker=CircuitBreaker(),
         policy=Policy(timedelta(seconds=settings.claim_seconds), settings.on_unknown),
+        webhook=Webhook(url, ParameterKey(settings.webhook_key_parameter)) if url else None,
     )
 
 

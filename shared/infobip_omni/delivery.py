@@ -196,6 +196,6 @@ def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidenc
         order = f"1#{done:014d}"
     status_id = min(max(row.status.id, 0), _HIGHEST_STATUS_ID)
     source = 1 if evidence is Evidence.REPORT else 0
-    rest = repr((row.channel, row.sent_at, row.price, row.status.name, row.status.group_id))
+    rest = repr((row.channel, row.sent_at, row.price, row.status))
     tie = hashlib.sha256(rest.encode(errors="replace")).hexdigest()[:8]
     return f"{order}#{status_id:06d}#{source}#{tie}"

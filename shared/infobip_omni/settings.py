@@ -75,10 +75,15 @@ class RegistrySettings(Settings):
     scenario_parameter_prefix: ParameterPrefix = Field(alias="SCENARIO_PARAMETER_PREFIX")
 
 
-class LedgerSettings(Settings):
-    """Where messages are recorded, and for how long."""
+class TableSettings(Settings):
+    """Where messages are recorded."""
 
     messages_table_name: str = Field(alias="MESSAGES_TABLE_NAME", min_length=1)
+
+
+class LedgerSettings(TableSettings):
+    """Where messages are recorded, and for how long."""
+
     retention_days: int = Field(alias="RETENTION_DAYS", ge=35)
 
 
@@ -88,24 +93,73 @@ class ReconcilingSettings(Settings):
     reconcile_after_seconds: int = Field(alias="RECONCILE_AFTER_SECONDS", ge=1)
 
 
+class WebhookSettings(Settings):
+    """Where the key is that the URLs for delivery reports are made with."""
+
+    webhook_key_parameter: ParameterName = Field(alias="WEBHOOK_KEY_PARAMETER")
+
+
+class QueueSettings(Settings):
+    """Where records wait to be sent, and where those go that are set aside."""
+
+    send_queue_url: QueueUrl = Field(alias="SEND_QUEUE_URL")
+    send_dead_letter_queue_url: QueueUrl = Field(alias="SEND_DEAD_LETTER_QUEUE_URL")
+
+
 class CreateScenarioSettings(InfobipSettings, RegistrySettings):
     """Everything that create_scenario reads."""
 
 
-class SendMessageSettings(InfobipSettings, RegistrySettings, LedgerSettings, ReconcilingSettings):
+class SendMessageSettings(
+    InfobipSettings,
+    RegistrySettings,
+    QueueSettings,
+    LedgerSettings,
+    ReconcilingSettings,
+    WebhookSettings,
+):
     """Everything that send_message reads."""
 
-    send_queue_url: QueueUrl = Field(alias="SEND_QUEUE_URL")
-    send_dead_letter_queue_url: QueueUrl = Field(alias="SEND_DEAD_LETTER_QUEUE_URL")
     #: How long a claim is good for; it must outlive a whole run of the function.
     claim_seconds: int = Field(alias="CLAIM_SECONDS", ge=90)
     #: What becomes of a message whose outcome even the logs do not know.
     on_unknown: Literal["never-duplicate", "must-arrive"] = Field(alias="ON_UNKNOWN")
+    #: Where Infobip shall call with delivery reports; empty when it shall not.
+    delivery_report_url: str = Field(alias="DELIVERY_REPORT_URL", pattern=r"^(https?://\S+/)?$")
 
 
 class PullDeliveryReportsSettings(InfobipSettings, LedgerSettings, ReconcilingSettings):
     """Everything that pull_delivery_reports reads."""
 
+    #: Where reports go that the table does not take.
+    unrecorded_reports_queue_url: QueueUrl = Field(alias="UNRECORDED_REPORTS_QUEUE_URL")
+
+
+class RecordParkedReportsSettings(LedgerSettings, ReconcilingSettings):
+    """Everything that record_parked_reports reads."""
+
+
+class ReceiveDeliveryReportSettings(LedgerSettings, ReconcilingSettings, WebhookSettings):
+    """Everything that receive_delivery_report reads."""
+
 
 class ReconcileMessagesSettings(InfobipSettings, LedgerSettings, ReconcilingSettings):
     """Everything that reconcile_messages reads."""
+
+
+class RedriveMessagesSettings(QueueSettings, LedgerSettings, ReconcilingSettings):
+    """Everything that redrive_messages reads."""
+
+
+class FindMessagesSettings(TableSettings):
+    """Everything that find_messages reads."""
+
+
+class PublishOutcomesSettings(Settings):
+    """Everything that publish_outcomes reads."""
+
+    outcome_event_bus_name: str = Field(alias="OUTCOME_EVENT_BUS_NAME", min_length=1)
+    #: Whether events name the recipient.
+    outcome_event_recipients: Literal["omitted", "included"] = Field(
+        alias="OUTCOME_EVENT_RECIPIENTS"
+    )

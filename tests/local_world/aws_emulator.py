@@ -8,6 +8,7 @@ corrects what ministack sees otherwise than AWS before it serves:
   `dynamodb:BatchExecuteStatement` on `*`.
 - Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
 - `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
+- What a PartiQL statement updates in a table is shown by the table's stream.
 - Functions run on an interpreter of their own, that sees no package of the tests.
 """
 
@@ -25,6 +26,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -213,6 +215,23 @@ def _take_numbers_as_strings() -> None:
     lambda_svc._sqs_esm_concurrency = concurrency  # noqa: SLF001
 
 
+def _show_statements_to_streams() -> None:
+    from ministack.services import dynamodb  # noqa: PLC0415
+
+    update = dynamodb._partiql_update  # noqa: SLF001 (there is no other way in)
+
+    def updated(table: dict[str, Any], parsed: dict[str, Any], *rest: Any) -> Any:  # noqa: ANN401
+        partition, sort, _, error = dynamodb._partiql_key_target(table, parsed)  # noqa: SLF001
+        old = None if error else table["items"].get(partition, {}).get(sort)
+        answer = update(table, parsed, *rest)
+        if answer[0] == HTTPStatus.OK:
+            new = table["items"][partition][sort]
+            dynamodb._emit_stream_event(table["TableName"], "MODIFY", old, new)  # noqa: SLF001
+        return answer
+
+    dynamodb._partiql_update = updated  # noqa: SLF001
+
+
 def _end_with_parent() -> None:
     """Wait for the parent to close our standard input, then leave nothing behind."""
     sys.stdin.read()
@@ -226,6 +245,7 @@ def main() -> None:
     sys.executable = os.environ.pop("FUNCTIONS_PYTHON")
     _authorize_as_aws_does()
     _take_numbers_as_strings()
+    _show_statements_to_streams()
     from ministack.app import main as serve  # noqa: PLC0415
 
     serve()

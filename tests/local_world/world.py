@@ -58,6 +58,8 @@ Json = dict[str, Any]
 
 API_KEY = "local-key"
 STAGE = "local"
+#: As an operator would make one, but known to everybody.
+WEBHOOK_KEY = "a local key that is no secret at all"
 STACK_NAME = "omni-local"
 _CODE_BUCKET = "omni-local-code"
 _TIMEOUT_SECONDS = 10
@@ -100,6 +102,15 @@ class SimulatorControl:
     def rule_channel(self, channel: str, outcome: str) -> None:
         """Rule how messages fare on a channel."""
         self._call("PUT", f"channels/{channel}", {"outcome": outcome})
+
+    def let_see(self, message_id: str) -> None:
+        """Let the recipient of a message with a notifyUrl see it now."""
+        self._call("POST", "seen", {"messageId": message_id})
+
+    def pushes(self) -> list[Json]:
+        """Return the last calls to notifyUrls, oldest first."""
+        found: list[Json] = self._call("GET", "pushes")["pushes"]
+        return found
 
     def forget_channel_rule(self, channel: str) -> None:
         """Let messages fare on a channel as they do by default."""
@@ -168,7 +179,7 @@ class World:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start both, create the credentials parameter, and deploy.
+        """Start both, create the parameters that an operator creates, and deploy.
 
         Raises:
             RuntimeError: Something did not start or could not be deployed; the text holds why.
@@ -178,11 +189,15 @@ class World:
             exits.enter_context(self.emulator)
             self.simulator = SimulatorControl(self._start_simulator())
             self._parameters["InfobipBaseUrl"] = self.simulator.url
-            self.ssm.put_parameter(
-                Name=f"/omni/{self._parameters['Stage']}/infobip/credentials",
-                Value=json.dumps({"apiKey": API_KEY}),
-                Type="SecureString",
-            )
+            for name, value in {
+                "infobip/credentials": json.dumps({"apiKey": API_KEY}),
+                "webhook/key": WEBHOOK_KEY,
+            }.items():
+                self.ssm.put_parameter(
+                    Name=f"/omni/{self._parameters['Stage']}/{name}",
+                    Value=value,
+                    Type="SecureString",
+                )
             self._deploy()
             self.outputs = self._stack_outputs()
             self._exits = exits.pop_all()
@@ -348,6 +363,8 @@ class World:
             [
                 *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
                 *("--port", "0", "--api-key", API_KEY),
+                # Function URLs have hosts of AWS's, which are here.
+                *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
                 *self._simulator_options,
             ],
             cwd=ROOT,
@@ -399,9 +416,11 @@ class World:
             if resource["Type"] == "AWS::Serverless::LayerVersion":
                 properties["ContentUri"] = self._upload(name, self._layer())
         translated = transform(template, self._parameters, _NoManagedPolicies())
+        # A template is taken by itself only up to 50 KB; from S3 it may be larger.
+        self._upload("template", json.dumps(translated).encode())
         self._cloudformation.create_stack(
             StackName=STACK_NAME,
-            TemplateBody=json.dumps(translated),
+            TemplateURL=f"{self.emulator.url}/{_CODE_BUCKET}/template",
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}
                 for name, value in self._parameters.items()

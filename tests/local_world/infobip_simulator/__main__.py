@@ -5,9 +5,14 @@ it keeps in memory, lets messages walk their scenario in a time that can be adva
 purpose when told to.
 
 It does NOT send anything to anybody, know an Infobip account, keep anything on disk, speak TLS or
-XML, take tokens (IBSSO, Bearer), call a notifyUrl, or check the shapes of rich content. Where
-Infobip's documents are silent it picks one behaviour; settings offer some of the others. Prices,
-networks and delays are invented.
+XML, take tokens (IBSSO, Bearer), or check the shapes of rich content. Where Infobip's documents
+are silent it picks one behaviour; settings offer some of the others. Prices, networks and delays
+are invented.
+
+Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine:
+another host is called where --resolve says, or counts as one that does not answer. What is not
+answered with 2xx is pushed again after 1, 2, 5, 10, ... minutes, which advancing the clock
+shortens. The setting pushedReports tells whether such reports can be taken as well.
 
 Control interface, JSON without credentials:
 
@@ -23,6 +28,8 @@ Control interface, JSON without credentials:
   GET    /_control/totals
   GET    /_control/requests?operation=    the last requests
   POST   /_control/clock                  {"advanceSeconds": n}
+  POST   /_control/seen                   {"messageId"}: its recipient sees it now
+  GET    /_control/pushes                 the last calls to notifyUrls
 
 An outcome is the name of a status from group 2 up, or "silent". Magic recipients stand in
 state.py, kinds of fault in faults.py.
@@ -37,6 +44,7 @@ import sys
 
 from .routes import Credentials, Server, Simulator
 from .state import Settings
+from .webhooks import Resolver, resolution
 
 
 def _loopback(host: str) -> str:
@@ -65,6 +73,14 @@ def _arguments() -> argparse.Namespace:
         ("--log-lag", initial.log_lag_seconds, "seconds from acceptance to the logs"),
     ):
         parser.add_argument(option, type=float, default=default, metavar="SECONDS", help=text)
+    parser.add_argument(
+        "--resolve",
+        action="append",
+        type=resolution,
+        default=[],
+        metavar="HOST=ADDRESS:PORT",
+        help="where on this machine the host of a notifyUrl is; .HOST is any host that ends so",
+    )
     parser.add_argument("--verbose", action="store_true", help="print a line for each call")
     return parser.parse_args()
 
@@ -82,7 +98,12 @@ def main() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    with Server((arguments.host, arguments.port), simulator, verbose=arguments.verbose) as server:
+    with Server(
+        (arguments.host, arguments.port),
+        simulator,
+        verbose=arguments.verbose,
+        resolver=Resolver(arguments.resolve),
+    ) as server:
         host, port = server.socket.getsockname()
         sys.stdout.write(f"infobip simulator ready on http://{host}:{port}\n")
         sys.stdout.flush()

@@ -38,6 +38,7 @@ from .errors import (
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
 from .state import OUTCOMES, REFUSALS, Account, Clock, LogSearch, Settings, timestamp
+from .webhooks import Resolver, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +154,8 @@ class Simulator:
     def __init__(self, credentials: Credentials, settings: Settings) -> None:
         self._lock = threading.Lock()
         self._initial = credentials, settings
+        #: Set whenever a call to a notifyUrl may be due earlier than was thought.
+        self.pushes_changed = threading.Event()
         self._reset()
         self._operations: dict[str, Callable[[Call, str], Json]] = {
             "list_scenarios": self._list_scenarios,
@@ -181,6 +184,8 @@ class Simulator:
             ("GET", "totals"): self._totals,
             ("GET", "requests"): self._requests,
             ("POST", "clock"): self._advance_clock,
+            ("POST", "seen"): self._see,
+            ("GET", "pushes"): lambda *_: {"pushes": self._account.pushes.journal()},
         }
 
     def answer(self, call: Call) -> Answer:
@@ -191,6 +196,25 @@ class Simulator:
                 return self._control(call) if control else self._omni(call)
         except ApiError as error:
             return self._refusal(error)
+        finally:
+            self.pushes_changed.set()
+
+    def push(self, resolver: Resolver) -> float | None:
+        """Make the calls to notifyUrls that are due.
+
+        Returns:
+            The seconds until the next one is due; None when there is none.
+        """
+        with self._lock:
+            account, clock = self._account, self._clock
+            due = account.pushes.take_due(clock.now())
+        for push in due:
+            status = deliver(push, resolver)
+            with self._lock:
+                account.pushes.note(push, status, clock.now(), account.settings.push_retries)
+        with self._lock:
+            next_at = self._account.pushes.next_at()
+            return None if next_at is None else max(0.0, next_at - self._clock.now())
 
     def _omni(self, call: Call) -> Answer:
         operation, key = _route(call)
@@ -339,6 +363,10 @@ class Simulator:
         self._clock.advance(seconds)
         return {"now": timestamp(self._clock.now())}
 
+    def _see(self, call: Call, _: str | None) -> Json:
+        self._account.see(str(_object(call).get("messageId")))
+        return {}
+
 
 class Server(ThreadingTCPServer):
     """Serves each connection on a thread of its own."""
@@ -347,10 +375,25 @@ class Server(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 1024  # the default of 5 makes a burst of connections wait for seconds
 
-    def __init__(self, address: tuple[str, int], simulator: Simulator, *, verbose: bool) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        simulator: Simulator,
+        *,
+        verbose: bool,
+        resolver: Resolver,
+    ) -> None:
         super().__init__(address, Handler)
         self.simulator = simulator
         self.verbose = verbose
+        threading.Thread(target=self._push, args=(resolver,), daemon=True).start()
+
+    def _push(self, resolver: Resolver) -> None:
+        """Call notifyUrls for as long as the process lives."""
+        changed = self.simulator.pushes_changed
+        while True:
+            changed.clear()
+            changed.wait(self.simulator.push(resolver))
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (inherited)
         """Keep quiet about callers that hang up, which is what tests make them do."""

@@ -50,6 +50,7 @@ from .errors import (
     send_problems,
     validity_seconds,
 )
+from .webhooks import Push, Pushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -192,6 +193,9 @@ class Settings:
     report_delay_seconds: float = 0.0  #: from the end of a step to its report
     log_lag_seconds: float = 0.0  #: from the acceptance of a message to its log rows
     intermediate_step_reports: bool = True  #: whether failed steps before the last are reported
+    #: Whether ``GET /omni/1/reports`` also hands out what is pushed to a notifyUrl.
+    pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
+    push_retries: int = 20  #: how often a push is tried again that was not answered with 2xx
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     accepted_status: str = field(
         default="PENDING_ENROUTE",
@@ -275,6 +279,7 @@ class Message:
     callback_data: str | None
     accepted_at: float
     attempts: list[Attempt]
+    notify_url: str | None = None  #: where reports are pushed to
     reports: list[Report] = field(default_factory=list)
 
     def final(self, now: float) -> Attempt | None:
@@ -289,7 +294,11 @@ class Report:
     number: int
     message: Message
     attempt: Attempt
-    times_handed_out: int = 0
+    times_handed_out: int = 0  #: taken, or pushed and answered with 2xx
+
+    def was_pushed(self) -> None:
+        """Count a push that has arrived."""
+        self.times_handed_out += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +351,7 @@ class Account:
         # Ordered, since taking from the front of a plain dict slows down as it empties.
         self._ready_reports: OrderedDict[int, Report] = OrderedDict()
         self._last_page: list[Report] = []
+        self.pushes = Pushes()
         self._recent_calls: dict[str, deque[float]] = {}
 
     def throttle(self, operation: str) -> None:
@@ -454,8 +464,28 @@ class Account:
             "refusals": self.refusals,
             "messages": len(self._messages),
             "byFinal": Counter(final["groupName"] if final else "PENDING" for final in finals),
-            "reportsPending": len(self._ready_reports) + len(self._coming_reports),
+            "reportsPending": len(self._ready_reports)
+            + len(self._coming_reports)
+            + len(self.pushes),
         }
+
+    def see(self, message_id: str) -> None:
+        """Let the recipient see a message now, which only its notifyUrl is told.
+
+        Infobip reports this for channels that can tell, and names no channel.
+        """
+        message = next(reversed(self._messages.get(message_id, [])), None)
+        if message is None or message.notify_url is None:
+            raise bad_request(("messageId", "names no message with a notifyUrl"))
+        now = self._clock.now()
+        attempt = next(one for one in reversed(message.attempts) if one.started_at <= now)
+        row = _without_none(
+            messageId=message_id,
+            to=attempt.to,
+            sendAt=timestamp(attempt.started_at),
+            seenAt=timestamp(now),
+        ) | _sender({"from": attempt.sender})
+        self.pushes.add(now, Push(message.notify_url, [row]))
 
     def _put_scenario(self, key: str, body: Json) -> Json:
         refuse_problems(scenario_problems(body))
@@ -511,6 +541,7 @@ class Account:
             to=to,
             callback_data=body.get("callbackData"),
             accepted_at=now,
+            notify_url=_notify_url(body),
             attempts=list(self._attempts(scenario, body, to, rules, start)),
         )
         self.acceptances += 1
@@ -568,7 +599,11 @@ class Account:
             report = Report(next(self._report_numbers), message, attempt)
             message.reports.append(report)
             ready_at = attempt.ended_at + self.settings.report_delay_seconds
-            heapq.heappush(self._coming_reports, (ready_at, report.number, report))
+            if message.notify_url is not None:
+                push = Push(message.notify_url, [_report_row(report)], report.was_pushed)
+                self.pushes.add(ready_at, push)
+            if message.notify_url is None or self.settings.pushed_reports == "both":
+                heapq.heappush(self._coming_reports, (ready_at, report.number, report))
 
     def _collect_reports(self) -> None:
         now = self._clock.now()
@@ -656,6 +691,12 @@ def _final_status(messages: list[Message], now: float) -> Json | None:
     if delivered:
         return delivered[0]
     return verdicts[-1] if len(verdicts) == len(messages) else None
+
+
+def _notify_url(body: Json) -> str | None:
+    """Return where reports are pushed to; XML is not spoken here, so that it is not pushed."""
+    wanted = body.get("notify") is not False and body.get("notifyContentType") != "application/xml"
+    return body.get("notifyUrl") if wanted else None
 
 
 def _report_row(report: Report) -> Json:

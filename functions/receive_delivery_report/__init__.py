@@ -1,0 +1,1 @@
+"""Takes the delivery reports that Infobip calls with."""

@@ -1,0 +1,1 @@
+"""Records the delivery reports that had to wait for the table."""

@@ -1,0 +1,75 @@
+"""Records the delivery reports that the table did not take when they came.
+
+What it does not take now either goes back to the queue, and comes round again.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+
+from infobip_omni.delivery_reports import DeliveryReports, Recorded
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.settings import RecordParkedReportsSettings
+from infobip_omni.unrecorded_reports import unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def record_parked_reports(
+    records: Iterable[SQSRecord], reports: DeliveryReports
+) -> tuple[Recorded, list[str]]:
+    """Record the pages that these records hold.
+
+    Returns:
+        What was recorded, and the ids of the records that must come round again.
+    """
+    recorded = Recorded()
+    kept = []
+    for record in records:
+        try:
+            recorded += reports.record_body(unpacked(record.body))
+        except TableUnavailableError as error:
+            logger.warning("reports stay parked", reason=str(error))
+            kept.append(record.message_id)
+    return recorded, kept
+
+
+@functools.cache
+def collaborators() -> DeliveryReports:
+    """Make what lives as long as the environment."""
+    settings = RecordParkedReportsSettings.from_environment()
+    table = Table(settings.messages_table_name)
+    ledger = MessageLedger(
+        table,
+        retention=timedelta(days=settings.retention_days),
+        check_after=timedelta(seconds=settings.reconcile_after_seconds),
+    )
+    return DeliveryReports(table, ledger)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answer with the records that must come round again."""
+    recorded, kept = record_parked_reports(SQSEvent(event).records, collaborators())
+    logger.info("parked reports recorded", extra=asdict(recorded))
+    for name, value in {
+        "ReportsRecorded": recorded.reports,
+        "ReportsUnreadable": recorded.unreadable,
+        "ReportsUnmatched": recorded.unmatched,
+        "MessagesSettled": recorded.settled,
+    }.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in kept]}

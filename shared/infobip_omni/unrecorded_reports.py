@@ -1,0 +1,104 @@
+"""The queue for reports that the table did not take, so that an outage of DynamoDB loses none.
+
+What is parked is a page of reports like the one that it came from, only smaller: SQS takes no
+message as large as a page can be. Whoever reads it records it as any other page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infobip_omni.api.models import UnreadablePageError, parse_reports_page
+from infobip_omni.send_queue import QueueUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_sqs import SQSClient
+
+#: What every queue takes, written in base64.
+LARGEST_MESSAGE_BYTES = 256 * 1024
+_LARGEST_PACKED_BYTES = LARGEST_MESSAGE_BYTES // 4 * 3
+#: Fits even if gzip can make nothing of it.
+_RAW_PART_BYTES = _LARGEST_PACKED_BYTES - 1024
+
+
+class UnrecordedReports:
+    """The queue, as far as pages are put into it."""
+
+    def __init__(self, url: str, client: SQSClient | None = None) -> None:
+        self._url = url
+        self._client = client or boto3.client(
+            "sqs",
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                retries={"mode": "standard", "max_attempts": 4},
+            ),
+        )
+
+    def park(self, body: bytes) -> int:
+        """Put a page into the queue, in as many messages as it takes.
+
+        Returns:
+            How many messages that were.
+
+        Raises:
+            QueueUnavailableError: Not all of the page may be in the queue.
+        """
+        parts = list(_parts(body))
+        for part in parts:
+            try:
+                self._client.send_message(QueueUrl=self._url, MessageBody=part)
+            except (ClientError, BotoCoreError) as error:
+                # The cause may quote the body.
+                raise QueueUnavailableError(f"SQS did not take it: {_kind(error)}") from None
+        return len(parts)
+
+
+def unpacked(text: str) -> bytes:
+    """Read the page that a message holds; what `park` has not written stands for itself."""
+    try:
+        return gzip.decompress(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError, EOFError, OSError, zlib.error):
+        return text.encode(errors="backslashreplace")
+
+
+def _parts(body: bytes) -> Iterator[str]:
+    try:
+        yield from _pages(parse_reports_page(body), body)
+    except UnreadablePageError:
+        yield from _raw_parts(body)
+
+
+def _pages(entries: Sequence[Any], body: bytes) -> Iterator[str]:
+    """Halve a page until each half fits."""
+    packed = gzip.compress(body)
+    if len(packed) <= _LARGEST_PACKED_BYTES:
+        yield base64.b64encode(packed).decode()
+    elif len(entries) > 1:
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            page = json.dumps({"results": half}, default=float)
+            yield from _pages(half, page.encode())
+    else:
+        yield from _raw_parts(body)
+
+
+def _raw_parts(body: bytes) -> Iterator[str]:
+    """Cut what cannot be divided sensibly; each part will be kept raw."""
+    for start in range(0, len(body), _RAW_PART_BYTES):
+        yield base64.b64encode(gzip.compress(body[start : start + _RAW_PART_BYTES])).decode()
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

@@ -1,0 +1,272 @@
+"""What the functions of a run talk to: the AWS emulator and the Infobip simulator, no Lambda."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from botocore.config import Config
+from samtranslator.yaml_helper import yaml_parse
+
+from infobip_omni.api.client import OmniClient
+from infobip_omni.api.models import ApiKeyCredentials, ScenarioDefinition
+from infobip_omni.dynamodb import from_wire
+from infobip_omni.message_ledger import CHECK_INDEX, CHECK_SHARDS
+from infobip_omni.scenario_registry import RegisteredScenario
+from tests.local_world.aws_emulator import (
+    ACCESS_KEY_ID,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    AwsEmulator,
+)
+from tests.local_world.world import SimulatorControl, forget_aws_account
+
+from .times import Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+Json = dict[str, Any]
+
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+TABLE = "messages"
+SCENARIO = "chaos"
+#: No log line may hold it.
+API_KEY = "canary-api-key"
+_PREFIX = "/omni/chaos/"
+_FUNCTION_VARIABLES = {
+    "POWERTOOLS_SERVICE_NAME": "omni-chaos",
+    "POWERTOOLS_METRICS_NAMESPACE": "InfobipOmni",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "INFOBIP_CREDENTIALS_PARAMETER": f"{_PREFIX}infobip/credentials",
+    "SCENARIO_PARAMETER_PREFIX": f"{_PREFIX}scenarios/",
+    "MESSAGES_TABLE_NAME": TABLE,
+    "RETENTION_DAYS": "90",
+    "CLAIM_SECONDS": "120",  # the settings refuse less than 90: a run has its own
+    "ON_UNKNOWN": "never-duplicate",
+    "WEBHOOK_KEY_PARAMETER": f"{_PREFIX}webhook/key",
+    "DELIVERY_REPORT_URL": "",  # reports are taken, not pushed
+}
+
+
+class Cloud:
+    """The emulator with table, queues and parameters of template.yaml, and the simulator."""
+
+    def __init__(self, deployment: Deployment, simulator_options: tuple[str, ...]) -> None:
+        self._deployment = deployment
+        self._simulator_options = simulator_options
+        self.emulator = AwsEmulator()
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start and create everything."""
+        forget_aws_account()
+        with ExitStack() as exits:
+            exits.enter_context(self.emulator)
+            session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+            options: Any = {"endpoint_url": self.emulator.url, "config": Config(proxies={})}
+            self.sqs = session.client("sqs", **options)
+            self.dynamodb = session.client("dynamodb", **options)
+            self.ssm = session.client("ssm", **options)
+            self.simulator = SimulatorControl(self._start_simulator(exits))
+            self.client = OmniClient(
+                self.simulator.url, lambda **_: ApiKeyCredentials(api_key=API_KEY)
+            )
+            self._create()
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop both."""
+        self._exits.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that the functions find."""
+        return _FUNCTION_VARIABLES | {
+            "AWS_ENDPOINT_URL": self.emulator.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "INFOBIP_BASE_URL": self.simulator.url,
+            "SEND_QUEUE_URL": self.queue_url,
+            "SEND_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
+            "UNRECORDED_REPORTS_QUEUE_URL": self.parking_url,
+            "CHAOS_CLAIM_SECONDS": str(self._deployment.claim),
+            "RECONCILE_AFTER_SECONDS": str(int(self._deployment.reconcile_after)),
+        }
+
+    # --- The queues --------------------------------------------------------------------------
+
+    def queue(self, bodies: Sequence[str]) -> list[str]:
+        """Put at most ten bodies on the send queue; return their SQS message ids."""
+        entries: Any = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies)]
+        answer = self.sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
+        ids = {entry["Id"]: entry["MessageId"] for entry in answer["Successful"]}
+        return [ids[str(number)] for number in range(len(bodies))]
+
+    def receive(self, url: str, most: int) -> list[Json]:
+        """Receive records, in the form in which Lambda hands them to a function."""
+        answer = self.sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=most,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        )
+        return [
+            {
+                "messageId": record["MessageId"],
+                "receiptHandle": record["ReceiptHandle"],
+                "body": record["Body"],
+                "attributes": record["Attributes"],
+                "messageAttributes": {},
+                "md5OfBody": record["MD5OfBody"],
+                "eventSource": "aws:sqs",
+                "awsRegion": REGION,
+            }
+            for record in answer.get("Messages", ())
+        ]
+
+    def acknowledge(self, url: str, records: Iterable[Json]) -> None:
+        """Delete records; one that was received again since then stays."""
+        entries: Any = [
+            {"Id": str(number), "ReceiptHandle": record["receiptHandle"]}
+            for number, record in enumerate(records)
+        ]
+        if entries:
+            self.sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+    def records_left(self) -> int:
+        """Count the records and the parked pages that are left, visible or not."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        return sum(
+            int(value)
+            for url in (self.queue_url, self.parking_url)
+            for value in self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)[
+                "Attributes"
+            ].values()
+        )
+
+    def dead_letters(self) -> Iterator[tuple[str, str]]:
+        """Take the dead letters: the id of the record, and the reason."""
+        while records := self.sqs.receive_message(
+            QueueUrl=self.dead_letter_url,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=43200,
+        ).get("Messages"):
+            for record in records:
+                attributes = record.get("MessageAttributes", {})
+                values = {name: each["StringValue"] for name, each in attributes.items()}
+                yield values.get("originalMessageId", ""), values.get("reason", "")
+
+    # --- The table ---------------------------------------------------------------------------
+
+    def unsettled(self) -> list[str]:
+        """List the messages that are still to be checked."""
+        found: list[str] = []
+        for shard in range(CHECK_SHARDS):
+            pages = self.dynamodb.get_paginator("query").paginate(
+                TableName=TABLE,
+                IndexName=CHECK_INDEX,
+                KeyConditionExpression="checkShard = :shard",
+                ExpressionAttributeValues={":shard": {"S": str(shard)}},
+            )
+            found += [str(item["messageId"]["S"]) for page in pages for item in page["Items"]]
+        return found
+
+    def items(self) -> Iterator[Json]:
+        """Read the whole table."""
+        for page in self.dynamodb.get_paginator("scan").paginate(TableName=TABLE):
+            for item in page["Items"]:
+                yield from_wire(item)
+
+    def message(self, message_id: str) -> Json:
+        """Read the item that holds a message's state."""
+        key: Any = {"messageId": {"S": message_id}, "entry": {"S": "MESSAGE"}}
+        answer = self.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)
+        return from_wire(answer["Item"])
+
+    # --- The simulator -----------------------------------------------------------------------
+
+    def truth(self) -> dict[str, Json]:
+        """Read what truly became of all messages."""
+        found: dict[str, Json] = {}
+        page = 1000
+        while True:
+            path = f"messages?limit={page}&offset={len(found)}"
+            entries = self.simulator._call("GET", path)["messages"]  # noqa: SLF001 (pages)
+            found |= {entry["messageId"]: entry for entry in entries}
+            if len(entries) < page:
+                return found
+
+    # --- Creation ----------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        resources = TEMPLATE["Resources"]
+        wanted = (
+            "BillingMode",
+            "AttributeDefinitions",
+            "KeySchema",
+            "GlobalSecondaryIndexes",
+        )
+        properties = resources["MessagesTable"]["Properties"]
+        table: Any = {name: properties[name] for name in wanted}
+        self.dynamodb.create_table(TableName=TABLE, **table)
+        self.queue_url = self._create_queue("send", resources["SendQueue"])
+        self.parking_url = self._create_queue("parking", resources["UnrecordedReportsQueue"])
+        self.dead_letter_url = self._create_queue("dead", resources["SendDeadLetterQueue"])
+        self.ssm.put_parameter(
+            Name=_FUNCTION_VARIABLES["INFOBIP_CREDENTIALS_PARAMETER"],
+            Value=json.dumps({"apiKey": API_KEY}),
+            Type="SecureString",
+        )
+        flow = ({"from": "App", "channel": "PUSH"}, {"from": "Shop", "channel": "SMS"})
+        definition = ScenarioDefinition.model_validate({"name": SCENARIO, "flow": flow})
+        self.scenario_key = str(self.client.create_scenario(definition).key)
+        entry = RegisteredScenario(
+            key=self.scenario_key, name=SCENARIO, flow=definition.flow, default=False
+        )
+        self.ssm.put_parameter(
+            Name=_FUNCTION_VARIABLES["SCENARIO_PARAMETER_PREFIX"] + SCENARIO,
+            Value=entry.to_json(),
+            Type="String",
+        )
+
+    def _create_queue(self, name: str, resource: Json) -> str:
+        kept = ("MessageRetentionPeriod", "MaximumMessageSize")
+        properties = resource["Properties"]
+        attributes: Any = {each: str(properties[each]) for each in kept if each in properties}
+        attributes["VisibilityTimeout"] = str(int(self._deployment.visibility))
+        return str(self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+    def _start_simulator(self, exits: ExitStack) -> str:
+        process = exits.enter_context(
+            subprocess.Popen(  # noqa: S603 (all of the command is ours)
+                [
+                    *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
+                    *("--port", "0", "--api-key", API_KEY),
+                    *self._simulator_options,
+                ],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+                process_group=self.emulator.process_group,
+            )
+        )
+        exits.callback(process.terminate)
+        line = process.stdout.readline() if process.stdout else ""
+        if " ready on " not in line:
+            raise RuntimeError("the Infobip simulator did not start")
+        return line.split()[-1]

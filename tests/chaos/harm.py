@@ -1,0 +1,273 @@
+"""What is done to a running function on purpose, and where.
+
+No hook in the functions knows of it: the worker wraps the methods of their collaborators, and of
+the boto3 clients below them, and each wrapped call passes through `Harms`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from infobip_omni.api import client as omni
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from multiprocessing.connection import Connection
+
+SEND, PULL, PARKED, RECONCILE = "send", "pull", "parked", "reconcile"
+PARKING = "parking"
+#: The durable steps of each function.
+_STEPS = {
+    SEND: ("claim", "post", "record", "dead letter", "return"),
+    PULL: (
+        "page",
+        "page store",
+        "record",
+        "report write",
+        "verdict",
+        "proof",
+        "page deletion",
+        PARKING,
+    ),
+    PARKED: ("record",),
+    RECONCILE: (
+        "question",
+        "lost lease",
+        "proof",
+        "log row write",
+        "verdict",
+        "absence count",
+        "quarantine",
+        "second chance",
+        "duplicate id",
+    ),
+}
+#: Between the two sides of a call to Infobip, and between the end of a run and what follows it.
+REQUEST_OUT = "request is out"
+RUN_OVER = "run is over"
+#: Every place where a run gets killed.
+CRASH_POINTS: dict[str, tuple[str, ...]] = {
+    function: (
+        *(f"{side} {step}" for step in steps for side in ("before", "after")),
+        *([] if function == PARKED else [REQUEST_OUT]),
+        RUN_OVER,
+    )
+    for function, steps in _STEPS.items()
+}
+
+KILL = "kill"
+#: The process stands still for longer than a lease, and then goes on.
+STALL = "stall"
+#: Nothing listens where Infobip should be.
+REFUSED = "connection refused"
+TABLE_KINDS = (
+    "table throttles",
+    "table answer lost",
+    "statements throttled",
+    "statement answers lost",
+    "items left over",
+)
+QUEUE_KINDS = ("queue fails", "queue answer lost")
+#: Where a run may stand still: what it does next, it does late.
+STALL_POINTS = ("before post", "before record")
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """One order to do harm, in one run of a function."""
+
+    kind: str
+    #: Where, for a kill or a stall.
+    point: str = ""
+    #: How many chances are let go by first.
+    skip: int = 0
+    #: How many calls it strikes.
+    times: int = 1
+
+    @property
+    def name(self) -> str:
+        """What it is counted as."""
+        return f"{self.kind}: {self.point}" if self.point else self.kind
+
+
+class Harms:
+    """The orders for the present run of this process; usable from several threads."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._orders: tuple[Harm, ...] = ()
+        self._chances: Counter[Harm] = Counter()
+
+    def report_to(self, connection: Connection) -> None:
+        """Tell whom to tell what has struck."""
+        self._connection = connection
+
+    def begin(self, orders: tuple[Harm, ...]) -> None:
+        """Take the orders for a run."""
+        with self._lock:
+            self._orders = orders
+            self._chances.clear()
+
+    def ordered(self, kind: str) -> bool:
+        """Tell whether the whole run is to suffer from this, and report that it does."""
+        order = next((order for order in self._orders if order.kind == kind), None)
+        if order is not None:
+            self._report(order)
+        return order is not None
+
+    def reach(self, point: str) -> None:
+        """Kill or stop this process if this is the place."""
+        with self._lock:
+            for order in self._orders:
+                if order.point != point or not self._strikes(order):
+                    continue
+                # The driver reads this after we are dead, or stand still.
+                self._report(order)
+                number = signal.SIGKILL if order.kind == KILL else signal.SIGSTOP
+                os.kill(os.getpid(), number)
+
+    def strike(self, kinds: tuple[str, ...]) -> str | None:
+        """Tell whether and how a call is to fail."""
+        with self._lock:
+            for order in self._orders:
+                if order.kind in kinds and self._strikes(order):
+                    self._report(order)
+                    return order.kind
+        return None
+
+    def _report(self, order: Harm) -> None:
+        if self._connection is not None:
+            self._connection.send(("fired", order))
+
+    def _strikes(self, order: Harm) -> bool:
+        self._chances[order] += 1
+        return order.skip < self._chances[order] <= order.skip + order.times
+
+
+def watch(harms: Harms, collaborator: object, steps: Mapping[str, str]) -> None:
+    """Let harm be done before and after methods of an object, given as names and their steps."""
+    for method, step in steps.items():
+        setattr(collaborator, method, _watched(harms, getattr(collaborator, method), step))
+
+
+def _watched(harms: Harms, method: Callable[..., Any], step: str) -> Callable[..., Any]:
+    def watched(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
+        if arguments and isinstance(arguments[0], list | dict) and not arguments[0]:
+            return method(*arguments, **named)  # nothing to do, and so no step
+        harms.reach(f"before {step}")
+        result = method(*arguments, **named)
+        harms.reach(f"after {step}")
+        return result
+
+    return watched
+
+
+def watch_wire(harms: Harms) -> None:
+    """Let harm be done when a request to Infobip has left and its answer is not read yet."""
+    connection = omni._Connection  # noqa: SLF001 (where the request has just left)
+    getresponse = connection.getresponse
+
+    def watched(self: Any) -> Any:  # noqa: ANN401 (passed through)
+        harms.reach(REQUEST_OUT)
+        return getresponse(self)
+
+    connection.getresponse = watched  # type: ignore[method-assign]
+
+
+def harm_table(harms: Harms, dynamodb: Any) -> None:  # noqa: ANN401 (a boto3 client)
+    """Let calls of a DynamoDB client fail, as a whole or in part."""
+    for name in (
+        "batch_execute_statement",
+        "batch_get_item",
+        "batch_write_item",
+        "query",
+        "delete_item",
+    ):
+        setattr(dynamodb, name, _failing(harms, getattr(dynamodb, name), name))
+
+
+def _failing(harms: Harms, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+    kinds = {
+        "batch_execute_statement": TABLE_KINDS[:4],
+        "batch_get_item": (*TABLE_KINDS[:2], TABLE_KINDS[4]),
+        "batch_write_item": (*TABLE_KINDS[:2], TABLE_KINDS[4]),
+    }.get(name, TABLE_KINDS[:2])
+
+    def failing(**request: Any) -> Any:  # noqa: ANN401 (passed through)
+        match harms.strike(kinds):
+            case None:
+                return call(**request)
+            case "table throttles":
+                raise _error("ProvisionedThroughputExceededException", name)
+            case "table answer lost":
+                call(**request)
+                raise ReadTimeoutError(endpoint_url="the table")
+            case "statements throttled":
+                return _throttle_statements(call, request["Statements"])
+            case "statement answers lost":
+                answer = call(**request)
+                answer["Responses"][::2] = [_statement_error("InternalServerError")] * len(
+                    answer["Responses"][::2]
+                )
+                return answer
+            case _:
+                return _leave_over(call, name, request["RequestItems"])
+
+    return failing
+
+
+def _throttle_statements(call: Callable[..., Any], statements: list[Any]) -> dict[str, Any]:
+    """Execute every second statement only."""
+    executed = call(Statements=statements[1::2])["Responses"] if statements[1:] else []
+    responses = [_statement_error("ThrottlingError")] * len(statements)
+    responses[1::2] = executed
+    return {"Responses": responses}
+
+
+def _leave_over(call: Callable[..., Any], name: str, items: dict[str, Any]) -> dict[str, Any]:
+    """Deal with every second item only."""
+    ((table, wanted),) = items.items()
+    reads = name == "batch_get_item"
+    entries = wanted["Keys"] if reads else wanted
+    done, left = entries[1::2], entries[::2]
+    again = {table: {**wanted, "Keys": left} if reads else left}
+    answer: dict[str, Any] = {"Responses": {table: []}}
+    if done:
+        answer = call(RequestItems={table: {**wanted, "Keys": done} if reads else done})
+    return answer | {"UnprocessedKeys" if reads else "UnprocessedItems": again}
+
+
+def harm_queue(harms: Harms, sqs: Any) -> None:  # noqa: ANN401 (a boto3 client)
+    """Let calls of an SQS client fail before they are made, or after."""
+    for name in ("send_message", "change_message_visibility_batch"):
+        # What a function does not call is wrapped for nothing.
+        setattr(sqs, name, _failing_queue(harms, getattr(sqs, name), name))
+
+
+def _failing_queue(harms: Harms, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def failing(**request: Any) -> Any:  # noqa: ANN401 (passed through)
+        kind = harms.strike(QUEUE_KINDS)
+        if kind == "queue fails":
+            raise _error("ServiceUnavailable", name)
+        answer = call(**request)
+        if kind is not None:
+            raise ReadTimeoutError(endpoint_url="the queue")
+        return answer
+
+    return failing
+
+
+def _statement_error(code: str) -> dict[str, Any]:
+    return {"Error": {"Code": code, "Message": "on purpose"}}
+
+
+def _error(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "on purpose"}}, operation)

@@ -1,0 +1,162 @@
+"""What goes wrong in a run, and when, decided by its seed."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .harm import (
+    CRASH_POINTS,
+    KILL,
+    PARKED,
+    PARKING,
+    PULL,
+    QUEUE_KINDS,
+    RECONCILE,
+    REFUSED,
+    SEND,
+    STALL,
+    STALL_POINTS,
+    TABLE_KINDS,
+    Harm,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.local_world.world import SimulatorControl
+
+#: How many messages there are to one kill at each point, and to one order of each other kind.
+_MESSAGES_PER_ORDER = {SEND: 1000, PULL: 2500, PARKED: 5000, RECONCILE: 2500}
+#: What the simulator does to single calls, and how likely: kinds after and before acceptance.
+_SEND_FAULTS = {
+    "reset_after": 0.01,
+    "error_after": 0.01,
+    "hang_after": 0.006,
+    "cut_answer": 0.01,
+    "garbage_answer": 0.01,
+    "empty_answer": 0.01,
+    "incomplete_answer": 0.02,
+    "malformed_entry": 0.01,
+    "slow": 0.01,
+    "reset_before": 0.02,
+    "error_before": 0.01,
+    "hang_before": 0.003,
+    "unauthorized": 0.01,
+    "forbidden": 0.005,
+}
+_REPORT_FAULTS = {
+    "reset_after": 0.03,
+    "error_after": 0.02,
+    "hang_after": 0.01,
+    "cut_answer": 0.05,
+    "garbage_answer": 0.02,
+    "duplicate_reports": 0.1,
+    "shuffle_reports": 0.2,
+    "malformed_entry": 0.1,
+    "incomplete_answer": 0.05,
+    "error_before": 0.03,
+    "rate_limit": 0.03,
+}
+_LOG_FAULTS = {
+    "reset_after": 0.03,
+    "error_after": 0.02,
+    "hang_after": 0.01,
+    "cut_answer": 0.03,
+    "garbage_answer": 0.03,
+    "empty_answer": 0.03,
+    "error_before": 0.03,
+    "rate_limit": 0.03,
+}
+#: Seconds of a hang, longer than the client waits, and of a slow answer, which it waits for.
+_HANG, _SLOW = 0.8, 0.1
+#: Bursts on sends: the kind, and how many calls it lasts.
+_BURSTS = (("rate_limit", 40), ("error_before", 25), ("reset_before", 15), ("reset_after", 10))
+_BURSTS_PER_KIND = 2
+#: The table is there when a pull looks for old pages, and is not when it has a new one.
+_TABLE_DOWN = (Harm("table throttles", skip=1, times=100),)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Something about Infobip changes when a share of all messages has been queued."""
+
+    at: float
+    settings: dict[str, Any]
+    burst: tuple[str, int] | None = None
+
+
+class Plan:
+    """All harm of a run."""
+
+    def __init__(self, seed: int, messages: int, longest_lag: float) -> None:
+        self._chance = random.Random(f"plan {seed}")
+        self._messages = messages
+        #: For each function, what is to be done to one of its runs.
+        self.orders = {function: deque(self._orders(function)) for function in CRASH_POINTS}
+        self.turns = sorted(self._turns(longest_lag), key=lambda turn: turn.at)
+
+    def begin(self, simulator: SimulatorControl) -> None:
+        """Let single calls fail from now on."""
+        for operation, faults in (
+            ("send_advanced", _SEND_FAULTS),
+            ("take_reports", _REPORT_FAULTS),
+            ("search_logs", _LOG_FAULTS),
+        ):
+            for kind, probability in faults.items():
+                simulator.add_fault(
+                    operation,
+                    kind,
+                    times=0,
+                    probability=probability,
+                    seed=self._chance.randrange(2**31),
+                    seconds=_SLOW if kind == "slow" else _HANG,
+                )
+
+    def _orders(self, function: str) -> Iterator[tuple[Harm, ...]]:
+        copies = max(1, self._messages // _MESSAGES_PER_ORDER[function])
+        single = [Harm(KILL, point) for point in CRASH_POINTS[function]]
+        for kind in TABLE_KINDS:
+            # A few strikes are repeated away; many outlast all repeats.
+            single += [Harm(kind, times=times) for times in (1, 3, 12)]
+        if function != PARKED:
+            single.append(Harm(REFUSED))
+        if function == SEND:
+            single += [Harm(kind, times=times) for kind in QUEUE_KINDS for times in (1, 2)]
+            single += [Harm(STALL, point) for point in STALL_POINTS]
+        orders = [self._with_cause(harm) for harm in single] * copies
+        if function == PULL:
+            orders += [(*_TABLE_DOWN, Harm(kind)) for kind in QUEUE_KINDS] * copies
+            orders += [_TABLE_DOWN] * copies
+        self._chance.shuffle(orders)
+        for harms in orders:
+            first = harms[0]
+            skip = self._chance.choice((0, 0, 1, 2)) if len(harms) == 1 else first.skip
+            yield (replace(first, skip=skip), *harms[1:])
+
+    def _with_cause(self, harm: Harm) -> tuple[Harm, ...]:
+        """Add what makes a run come to the point: only a page without a table is parked."""
+        return (*_TABLE_DOWN, harm) if harm.point.endswith(PARKING) else (harm,)
+
+    def _turns(self, longest_lag: float) -> Iterator[Turn]:
+        for kind, calls in _BURSTS:
+            for _ in range(_BURSTS_PER_KIND):
+                length = max(3, min(calls, self._messages // 20))
+                yield Turn(self._chance.random(), {}, (kind, length))
+        refuse_first = self._chance.random() < 0.5
+        for number in range(6):
+            refuses = refuse_first == (number % 2 == 0)
+            yield Turn(
+                number / 6,
+                {
+                    "duplicateIds": "refuse" if refuses else "send-twice",
+                    "logLagSeconds": self._chance.choice((0.0, 0.5, longest_lag)),
+                    "intermediateStepReports": self._chance.random() < 0.8,
+                    "acceptedStatus": self._chance.choice(
+                        ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")
+                    ),
+                    "errorEnvelope": self._chance.choice(("legacy", "E429")),
+                },
+            )

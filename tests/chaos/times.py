@@ -1,0 +1,126 @@
+"""The times of a run: those of production divided, so that a run takes minutes and not hours.
+
+Whatever keeps a promise keeps its ratio: a lease outlives the longest call and a whole run of the
+sender, a record stays invisible for longer than both. Only the pure waits are cut shorter, above
+all the time between two questions to the logs; the log lag of a run stays below three of those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from functions.pull_delivery_reports import app as pull
+from functions.reconcile_messages import app as reconcile
+from functions.send_message import app as send
+from infobip_omni import circuit_breaker, delivery_reports, dynamodb, send_queue
+from infobip_omni.api import client
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+#: Many machines are busy with other things as well: a run on an idle one would bear twice as much.
+DIVISOR = 30.0
+#: The waits that hold no promise are cut shorter by these.
+_DELAYS, _ABANDONED, _QUESTIONS = 15.0, 3.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A duration in the code, and by how much more than the others it is divided."""
+
+    name: str
+    module: ModuleType
+    attribute: str
+    more: float = 1.0
+
+    @property
+    def production(self) -> Any:  # noqa: ANN401 (seconds, or a timedelta)
+        """The duration as it stands in the code."""
+        return _PRODUCTION[self]
+
+
+#: What is set in the code.
+CODE_TIMES = (
+    Time("client: to connect", client, "CONNECT_SECONDS"),
+    Time("client: to read", client, "READ_SECONDS"),
+    Time("client: longest idle connection", client, "LONGEST_IDLE_SECONDS"),
+    Time("sender: longest call", send, "LONGEST_CALL_SECONDS"),
+    Time("sender: margin of the lease", send, "_LEASE_MARGIN_SECONDS"),
+    Time("sender: left when it posts", send, "_SECONDS_TO_FINISH"),
+    Time("puller: longest call", pull, "_LONGEST_CALL_SECONDS"),
+    Time("puller: expected recording", pull, "_EXPECTED_RECORDING_SECONDS"),
+    Time("reconciler: per question", reconcile, "_SECONDS_PER_QUESTION"),
+    Time("breaker: first pause", circuit_breaker, "_FIRST_PAUSE_SECONDS"),
+    Time("breaker: longest pause", circuit_breaker, "_LONGEST_PAUSE_SECONDS"),
+    Time("table: first pause", dynamodb, "_FIRST_PAUSE_SECONDS"),
+    Time("record: first delay", send_queue, "FIRST_DELAY"),
+    Time("record: longest delay", send_queue, "LONGEST_DELAY", _DELAYS),
+    Time("page: abandoned after", delivery_reports, "_ABANDONED_AFTER", _ABANDONED),
+)
+_PRODUCTION = {time: getattr(time.module, time.attribute) for time in CODE_TIMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The times that template.yaml sets, in seconds."""
+
+    sender_timeout: float
+    puller_timeout: float
+    recorder_timeout: float
+    reconciler_timeout: float
+    visibility: float
+    claim: float
+    reconcile_after: float
+
+    @classmethod
+    def of(cls, template: dict[str, Any]) -> Deployment:
+        """Read a parsed template."""
+        resources, parameters = template["Resources"], template["Parameters"]
+        return cls(
+            sender_timeout=resources["SendMessageFunction"]["Properties"]["Timeout"],
+            puller_timeout=resources["PullDeliveryReportsFunction"]["Properties"]["Timeout"],
+            recorder_timeout=resources["RecordParkedReportsFunction"]["Properties"]["Timeout"],
+            reconciler_timeout=resources["ReconcileMessagesFunction"]["Properties"]["Timeout"],
+            visibility=resources["SendQueue"]["Properties"]["VisibilityTimeout"],
+            claim=parameters["ClaimSeconds"]["Default"],
+            reconcile_after=parameters["ReconcileAfterSeconds"]["Default"],
+        )
+
+    def divided(self, divisor: float) -> Deployment:
+        """Divide; the queue and the questions to the logs count in whole seconds."""
+        return Deployment(
+            sender_timeout=self.sender_timeout / divisor,
+            puller_timeout=self.puller_timeout / divisor,
+            recorder_timeout=self.recorder_timeout / divisor,
+            reconciler_timeout=self.reconciler_timeout / divisor,
+            visibility=round(self.visibility / divisor),
+            claim=self.claim / divisor,
+            reconcile_after=max(1, round(self.reconcile_after / divisor / _QUESTIONS)),
+        )
+
+
+def shorten(divisor: float) -> None:
+    """Divide the times of the code, in this process."""
+    for time in CODE_TIMES:
+        setattr(time.module, time.attribute, time.production / (divisor * time.more))
+
+
+def table(deployment: Deployment, divisor: float) -> list[tuple[str, float, float]]:
+    """List all times, in seconds: what, in production, here."""
+    here = deployment.divided(divisor)
+    rows = [
+        ("sender: timeout", deployment.sender_timeout, here.sender_timeout),
+        ("sender: lease of a claim", deployment.claim, here.claim),
+        ("record: invisible", deployment.visibility, here.visibility),
+        ("puller: timeout", deployment.puller_timeout, here.puller_timeout),
+        ("recorder of parked: timeout", deployment.recorder_timeout, here.recorder_timeout),
+        ("reconciler: timeout", deployment.reconciler_timeout, here.reconciler_timeout),
+        ("logs: asked after", deployment.reconcile_after, here.reconcile_after),
+    ]
+    for time in CODE_TIMES:
+        seconds = time.production
+        seconds = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        rows.append((time.name, seconds, seconds / (divisor * time.more)))
+    return rows

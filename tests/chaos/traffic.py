@@ -1,0 +1,221 @@
+"""The events of a run, made up from its seed: all that upstream apps do, right or wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from .cloud import API_KEY, SCENARIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+
+#: What no log line may hold: the phone numbers, texts, push registrations and key of a run.
+_PHONE = "99907"
+_TEXT = "canary-text"
+_REGISTRATION = "canary-registration"
+PERSONAL = re.compile(rf"{_PHONE}\d{{10}}|{_TEXT}|{_REGISTRATION}|{API_KEY}")
+
+MUST_ARRIVE = "must-arrive"
+#: Last digits that tell the simulator how a message fares, and how often they come.
+_FATES = {
+    "1111": 50,
+    "0002": 20,
+    "0003": 5,
+    "0004": 4,
+    "0005": 5,
+    "0006": 4,
+    "0007": 4,
+    "0008": 4,
+    "0009": 4,
+}
+_CAMPAIGN_EVENTS = 40
+_MOST_DESTINATIONS = 12
+_MOST_REMEMBERED = 400
+_FOREIGN_PER_THOUSAND = 6
+_FEWEST_FOREIGN = 12
+
+
+@dataclass(slots=True)
+class Event:
+    """One record of the send queue, and what the checks need to know of it."""
+
+    kind: str
+    body: str
+    #: The ids of its messages; those without one get theirs when the record has its own.
+    message_ids: list[str | None]
+    must_arrive: bool = False
+    #: Another content under the same id has another one.
+    variant: str = ""
+    record_id: str = ""
+
+    def queued_as(self, record_id: str) -> None:
+        """Take the id that SQS has given, and derive the missing ones from it."""
+        self.record_id = record_id
+        self.message_ids = [
+            message_id or f"{record_id}-{position}"
+            for position, message_id in enumerate(self.message_ids)
+        ]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """An endless stream of events."""
+
+    seed: int
+    scenario_key: str
+    foreign_ids: list[str]
+    messages: int = 0
+    _chance: random.Random = field(init=False)
+    _events: int = field(init=False, default=0)
+    _recipients: int = field(init=False, default=0)
+    _earlier: list[Event] = field(init=False, default_factory=list)
+    _foreign_left: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(f"traffic {self.seed}")
+        self._foreign_left = list(self.foreign_ids)
+
+    def next(self) -> Event:
+        """Make an event."""
+        makers: dict[Callable[[], Event], float] = {
+            self._single: 44,
+            self._campaign: 17,
+            self._several: 12,
+            self._without_id: 6,
+            self._by_key: 4,
+            self._later: 2,
+            self._poison: 4,
+            self._foreign: 3,
+            self._repeat: 5,
+            self._conflict: 3,
+        }
+        (make,) = self._chance.choices(list(makers), list(makers.values()))
+        event = make()
+        self._events += 1
+        self.messages += len(event.message_ids)
+        if event.kind not in ("poison", "repeat", "conflict", "foreign") and all(event.message_ids):
+            self._earlier.append(event)
+            del self._earlier[:-_MOST_REMEMBERED]
+        return event
+
+    def _single(self, **members: Any) -> Event:  # noqa: ANN401 (JSON)
+        message_id = self._new_id()
+        body = self._content() | {"messageId": message_id, "to": self._recipient()} | members
+        return self._event("single", body, [message_id])
+
+    def _campaign(self) -> Event:
+        """Make one of many events with the same content, which may share a request."""
+        number = self._events // _CAMPAIGN_EVENTS
+        return self._single(**self._texts(f"campaign {number}"))
+
+    def _several(self) -> Event:
+        ids = [self._new_id() for _ in range(self._chance.randint(2, _MOST_DESTINATIONS))]
+        destinations = [{"messageId": each, "to": self._recipient()} for each in ids]
+        return self._event("several", self._content() | {"destinations": destinations}, [*ids])
+
+    def _without_id(self) -> Event:
+        several = self._chance.random() < 0.5
+        destinations = [{"to": self._recipient()} for _ in range(1 + several)]
+        body = self._content() | {"destinations": destinations}
+        return self._event("without id", body, [None] * len(destinations))
+
+    def _by_key(self) -> Event:
+        """Name the scenario by Infobip's key, so that its flow is unknown."""
+        event = self._single()
+        body = json.loads(event.body)
+        del body["scenario"]
+        event.body = json.dumps(body | {"scenarioKey": self.scenario_key})
+        event.kind = "by key"
+        return event
+
+    def _later(self) -> Event:
+        moment = datetime.now(UTC) + timedelta(seconds=self._chance.uniform(1, 6))
+        event = self._single(sendAt=moment.isoformat(timespec="milliseconds"))
+        event.kind = "later"
+        return event
+
+    def _foreign(self) -> Event:
+        """Use an id under which somebody else has sent a message to somebody else."""
+        if not self._foreign_left:
+            return self._single()
+        message_id = self._foreign_left.pop()
+        body = self._content() | {"messageId": message_id, "to": self._recipient()}
+        return self._event("foreign", body, [message_id])
+
+    def _poison(self) -> Event:
+        body = self._content() | {"messageId": self._new_id(), "to": self._recipient()}
+        text = json.dumps(body)
+        poisons = (
+            text[:-1],
+            json.dumps(body | {"unknown": _TEXT}),
+            json.dumps(body | {"to": {"phoneNumber": "+" + _PHONE}}),
+            json.dumps({name: value for name, value in body.items() if name != "sms"}),
+            json.dumps(body | {"scenario": "no such scenario"}),
+            json.dumps(body | {"push": {"text": 5}}),
+        )
+        return Event("poison", self._chance.choice(poisons), [])
+
+    def _repeat(self) -> Event:
+        """Queue an earlier event once more."""
+        if not self._earlier:
+            return self._single()
+        earlier = self._chance.choice(self._earlier)
+        return Event(
+            "repeat", earlier.body, [*earlier.message_ids], earlier.must_arrive, earlier.variant
+        )
+
+    def _conflict(self) -> Event:
+        """Use an id of an earlier event for other content."""
+        if not self._earlier:
+            return self._single()
+        message_id = self._chance.choice(self._chance.choice(self._earlier).message_ids)
+        texts = self._texts(f"conflict {self._events}")
+        body = self._content() | texts | {"messageId": message_id, "to": self._recipient()}
+        return self._event("conflict", body, [message_id])
+
+    def _event(self, kind: str, body: Json, message_ids: list[str | None]) -> Event:
+        must_arrive = self._chance.random() < 0.25
+        if must_arrive:
+            body |= {"onUnknown": MUST_ARRIVE}
+        return Event(kind, json.dumps(body), message_ids, must_arrive, f"{self._events}")
+
+    def _new_id(self) -> str:
+        self._recipients += 1
+        return f"chaos-{self.seed}-{self._recipients}"
+
+    def _content(self) -> Json:
+        return {"scenario": SCENARIO} | self._texts(f"event {self._events}")
+
+    def _texts(self, about: str) -> Json:
+        return {"push": {"text": f"{_TEXT} {about}"}, "sms": {"text": f"{_TEXT} {about}"}}
+
+    def _recipient(self) -> Json:
+        self._recipients += 1
+        (fate,) = self._chance.choices(list(_FATES), list(_FATES.values()))
+        to = {"phoneNumber": f"{_PHONE}{self._recipients:06d}{fate}"}
+        if self._chance.random() < 0.3:
+            to["pushRegistrationId"] = f"{_REGISTRATION}-{self._recipients}-{fate}"
+        return to
+
+
+def foreign_ids(seed: int, messages: int) -> list[str]:
+    """Name the ids that somebody else is to have used."""
+    count = max(_FEWEST_FOREIGN, messages * _FOREIGN_PER_THOUSAND // 1000)
+    return [f"chaos-{seed}-foreign-{number}" for number in range(count)]
+
+
+def foreign_body(message_id: str) -> Json:
+    """Write the request of somebody else, about whom no reports come."""
+    return {
+        "destinations": [{"messageId": message_id, "to": {"phoneNumber": f"{_PHONE}9999999999"}}],
+        "sms": {"text": _TEXT},
+        "push": {"text": _TEXT},
+        "notify": False,
+    }

@@ -1,0 +1,253 @@
+"""Processes that run the functions as Lambda would, over and over, with harm done to them.
+
+Everything is real but what `harm` wraps: the handlers, their collaborators, boto3 against the
+emulator, HTTP to the simulator. `Nursery` starts one process that makes all of it, and that one
+forks a process for each that the driver asks for: a killed one is replaced in no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from functions.pull_delivery_reports import app as pull_app
+from functions.reconcile_messages import app as reconcile_app
+from functions.record_parked_reports import app as parked_app
+from functions.send_message import app as send_app
+
+from . import times
+from .controls import CONTROLS
+from .harm import (
+    PARKED,
+    PARKING,
+    PULL,
+    RECONCILE,
+    REFUSED,
+    RUN_OVER,
+    SEND,
+    Harm,
+    Harms,
+    harm_queue,
+    harm_table,
+    watch,
+    watch_wire,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from infobip_omni.api.client import OmniClient
+    from infobip_omni.dynamodb import Table
+    from infobip_omni.message_ledger import MessageLedger
+
+    #: The handler, and the client of Infobip's that it uses, if it does.
+    Prepared = tuple[Callable[..., Any], OmniClient | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What Lambda tells a run."""
+
+    deadline: float
+    function_name: str
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:chaos"
+    aws_request_id: str = "chaos"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Tell how much time is left."""
+        return int(1000 * (self.deadline - time.monotonic()))
+
+
+class Nursery:
+    """Where the processes come from.
+
+    Args:
+        directory: Where they print to, in which nothing personal may be found.
+        process_group: What they end with.
+        environment: The variables that the functions find.
+        divisor: By how much times are divided.
+        control: A weakened system, if it is to be one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        process_group: int,
+        environment: Mapping[str, str],
+        divisor: float,
+        control: str | None,
+    ) -> None:
+        self._address = str(directory / "nursery")
+        command = [sys.executable, "-m", __name__, self._address, str(divisor)]
+        with (directory / "output").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+                command + ([control] if control else []),
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                process_group=process_group,
+            )
+        if self._process.stdout is None or not self._process.stdout.readline():
+            raise RuntimeError((directory / "output").read_text())
+
+    def bear(self, function: str, timeout: float, output: Path) -> Connection:
+        """Start a process for a function.
+
+        It says its process id first; then an event and harms go in, and an answer comes out.
+        """
+        connection = Client(self._address, "AF_UNIX")
+        connection.send((function, timeout, str(output)))
+        return connection
+
+    def close(self) -> None:
+        """End the process that the others come from."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def main() -> None:
+    """Prepare everything, then fork for every connection."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("divisor", type=float)
+    parser.add_argument("control", nargs="?", choices=CONTROLS)
+    arguments = parser.parse_args()
+    times.shorten(arguments.divisor)
+    if arguments.control:
+        CONTROLS[arguments.control]()
+    harms = Harms()
+    prepared = {function: prepare(harms) for function, prepare in _PREPARE.items()}
+    watch_wire(harms)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with Listener(arguments.address, "AF_UNIX", backlog=16) as listener:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            connection = listener.accept()
+            if os.fork() == 0:
+                os._exit(_work(connection, harms, prepared))
+            connection.close()
+
+
+def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]) -> int:
+    """Do jobs until the driver hangs up."""
+    function, timeout, output = connection.recv()
+    _redirect_output(output)
+    random.seed()
+    harms.report_to(connection)
+    handler, client = prepared[function]
+    url = client and client._base_url  # noqa: SLF001 (only here is it ever changed)
+    connection.send(("ready", os.getpid()))
+    while True:
+        try:
+            event, orders = connection.recv()
+        except EOFError:
+            return 0
+        harms.begin(orders)
+        if client is not None:
+            client._base_url = _closed_port() if harms.ordered(REFUSED) else url  # noqa: SLF001
+        try:
+            answer = handler(event, Context(time.monotonic() + timeout, function))
+        except Exception:  # noqa: BLE001 (what a function raises is for the driver to judge)
+            connection.send(("raised", traceback.format_exc()))
+            return 1
+        harms.reach(RUN_OVER)
+        connection.send(("done", answer))
+
+
+def _prepare_sender(harms: Harms) -> Prepared:
+    made = send_app.collaborators()
+    claim_seconds = float(os.environ["CHAOS_CLAIM_SECONDS"])
+    use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
+    send_app.collaborators = lambda: use  # type: ignore[assignment]
+    watch(harms, use.client, {"send_advanced": "post"})
+    watch(harms, use.ledger, {"claim": "claim", "record": "record"})
+    watch(harms, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
+    harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
+    harm_queue(harms, use.queue._client)  # noqa: SLF001
+    return send_app.lambda_handler, use.client
+
+
+def _prepare_puller(harms: Harms) -> Prepared:
+    client, reports, unrecorded = pull_app.collaborators()
+    watch(harms, client, {"take_reports": "page"})
+    watch(harms, reports, {"store_page": "page store", "record": "record"})
+    ledger, table = reports._ledger, reports._table  # noqa: SLF001
+    watch(harms, ledger, {"settle": "verdict", "prove_accepted": "proof"})
+    # The page itself is put there by the same method, before anything is recorded.
+    watch(harms, table, {"put_all": "report write", "delete": "page deletion"})
+    harm_table(harms, table._client)  # noqa: SLF001
+    watch(harms, unrecorded, {"park": PARKING})
+    harm_queue(harms, unrecorded._client)  # noqa: SLF001
+    return pull_app.lambda_handler, client
+
+
+def _prepare_recorder(harms: Harms) -> Prepared:
+    reports = parked_app.collaborators()
+    watch(harms, reports, {"record": "record"})
+    harm_table(harms, reports._table._client)  # noqa: SLF001
+    return parked_app.lambda_handler, None
+
+
+def _prepare_reconciler(harms: Harms) -> Prepared:
+    client, ledger, reports = reconcile_app.collaborators()
+    watch(harms, client, {"search_logs": "question"})
+    watch(harms, reports, {"record_logs": "log row write"})
+    watch(
+        harms,
+        ledger,
+        {
+            "lose_lease": "lost lease",
+            "prove_accepted": "proof",
+            "settle": "verdict",
+            "postpone": "absence count",
+            "quarantine": "quarantine",
+            "send_again": "second chance",
+            "reject_duplicate": "duplicate id",
+        },
+    )
+    harm_table(harms, _table(ledger)._client)  # noqa: SLF001
+    return reconcile_app.lambda_handler, client
+
+
+def _table(ledger: MessageLedger) -> Table:
+    return ledger._table  # noqa: SLF001
+
+
+_PREPARE: dict[str, Callable[[Harms], Prepared]] = {
+    SEND: _prepare_sender,
+    PULL: _prepare_puller,
+    PARKED: _prepare_recorder,
+    RECONCILE: _prepare_reconciler,
+}
+
+
+def _redirect_output(path: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+
+
+def _closed_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+if __name__ == "__main__":
+    main()

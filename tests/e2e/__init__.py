@@ -1,0 +1,1 @@
+"""The deployed template, from the send queue to the table, with IAM enforced."""

@@ -1,0 +1,64 @@
+"""Volume: what has to be divided into several requests, pages and batches stays complete."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from tests.local_world.world import wait_until
+
+from .upstream import CANARY_NUMBER
+
+if TYPE_CHECKING:
+    from tests.local_world.world import World
+
+    from .upstream import Upstream
+
+EVENTS = 3
+DESTINATIONS = 500
+REPORTS_PER_PAGE = 1000
+
+
+def states(world: World, prefix: str) -> Counter[str]:
+    """Count the messages whose ids begin alike, by state."""
+    pages = world.dynamodb.get_paginator("scan").paginate(
+        TableName=world.outputs["MessagesTableName"],
+        FilterExpression="begins_with(messageId, :prefix) AND entry = :entry",
+        ExpressionAttributeValues={":prefix": {"S": prefix}, ":entry": {"S": "MESSAGE"}},
+    )
+    read = TypeDeserializer().deserialize
+    return Counter(read(item["state"]) for page in pages for item in page["Items"])
+
+
+def pages_taken(world: World) -> int:
+    """Tell how many pages of reports were taken from Infobip."""
+    taken: int = world.simulator.totals()["requests"].get("take_reports", {}).get("200", 0)
+    return taken
+
+
+def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
+    world: World, upstream: Upstream
+) -> None:
+    """Three events with 500 destinations each become 1500 messages, all delivered, each once."""
+    count = EVENTS * DESTINATIONS
+    ids = [f"many-{number}" for number in range(count)]
+    destinations = [
+        # No number ends like one that fails.
+        {"messageId": message_id, "to": {"phoneNumber": f"{CANARY_NUMBER}{1_002_000 + number}"}}
+        for number, message_id in enumerate(ids)
+    ]
+    for start in range(0, count, DESTINATIONS):
+        event = upstream.event(destinations=destinations[start : start + DESTINATIONS])
+        del event["to"], event["messageId"]
+        world.put_message(event)
+    wait_until(lambda: states(world, "many-")["ACCEPTED"] == count, 60, "all are accepted")
+    before = pages_taken(world)
+
+    upstream.pull()
+
+    wait_until(lambda: states(world, "many-") == {"DELIVERED": count}, 20, "all are delivered")
+    assert pages_taken(world) - before > count // REPORTS_PER_PAGE
+    truth = world.simulator.messages(*ids[:500])
+    assert {entry["acceptances"] for entry in truth} == {1}

@@ -1,0 +1,128 @@
+"""What becomes of records: each is sent once, set aside with a reason, or refused by SQS."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local_world.world import wait_until
+
+from .upstream import CANARY_NUMBER
+
+if TYPE_CHECKING:
+    from tests.local_world.world import Json
+
+    from .upstream import Upstream
+
+LARGEST_BODY = 256 * 1024  # bytes
+
+
+def lambda_event(body: Json) -> Json:
+    """Write what Lambda gets for a record."""
+    record = {
+        "messageId": str(uuid.uuid4()),
+        "receiptHandle": "handle",
+        "body": json.dumps(body),
+        "attributes": {
+            "SentTimestamp": str(int(time.time() * 1000)),
+            "ApproximateReceiveCount": "1",
+        },
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+    }
+    return {"Records": [record]}
+
+
+def padded(event: Json, size: int) -> str:
+    """Write an event with so many bytes."""
+    return json.dumps(event).ljust(size)
+
+
+def test_an_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
+    """The message id is an idempotency key."""
+    event = upstream.event()
+    for _ in range(2):
+        upstream.world.put_message(event)
+
+    upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
+    wait_until(lambda: upstream.world.waiting() == 0, 20, "both records are acknowledged")
+
+    assert upstream.acceptances(event["messageId"]) == {event["messageId"]: 1}
+    assert upstream.dead_letters([json.dumps(event)]) == []
+
+
+def test_a_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None:
+    """Where the caller has given no id, that of the record stands in."""
+    body = upstream.event()
+    del body["messageId"]
+    event = lambda_event(body)
+
+    answers = [upstream.world.invoke("SendMessageFunctionName", event) for _ in range(2)]
+
+    message_id = event["Records"][0]["messageId"] + "-0"
+    assert answers == [{"batchItemFailures": []}] * 2
+    assert upstream.acceptances(message_id) == {message_id: 1}
+
+
+def test_an_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
+    """The second event is set aside with a reason, and nothing of it is sent."""
+    event = upstream.event()
+    other = event | {"sms": {"text": "canary text, but another one"}}
+    upstream.world.put_message(event)
+    upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
+
+    upstream.world.put_message(other)
+
+    (letter,) = upstream.wait_for_dead_letters([json.dumps(other)])
+    assert letter["attributes"]["reason"] == "CONFLICT"
+    assert letter["attributes"]["field"] == "messageId"
+    assert len(upstream.attempts(event["messageId"])) == 1
+
+
+def test_a_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> None:
+    """Of a batch of ten the wrong one is set aside, by field and rule, and nine are delivered."""
+    events = [upstream.event() for _ in range(10)]
+    events[4]["to"] = {"phoneNumber": f"+{CANARY_NUMBER} 555"}
+    ids = [event["messageId"] for event in events if event is not events[4]]
+
+    bodies = upstream.send_together(events)
+
+    assert [upstream.settle(message_id)["state"] for message_id in ids] == ["DELIVERED"] * 9
+    (letter,) = upstream.wait_for_dead_letters(bodies)
+    assert letter["body"] == bodies[4]
+    attributes = letter["attributes"]
+    assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
+    assert CANARY_NUMBER not in json.dumps(attributes)
+    assert set(upstream.acceptances(*ids).values()) == {1}
+
+
+def test_the_largest_record_is_sent(upstream: Upstream) -> None:
+    """The queue takes a body of 256 KiB."""
+    event = upstream.event()
+
+    upstream.world.put_message(padded(event, LARGEST_BODY))
+
+    upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
+
+
+def test_the_largest_record_can_be_set_aside(upstream: Upstream) -> None:
+    """There is room in the dead-letter queue for the reason as well."""
+    body = padded(upstream.event() | {"wrong": True}, LARGEST_BODY)
+
+    upstream.world.put_message(body)
+
+    (letter,) = upstream.wait_for_dead_letters([body])
+    assert letter["attributes"]["field"] == "wrong"
+
+
+def test_a_larger_record_is_refused_by_the_queue(upstream: Upstream) -> None:
+    """The caller learns at once that the body is too large."""
+    with pytest.raises(ClientError) as caught:
+        upstream.world.put_message(padded(upstream.event(), LARGEST_BODY + 1))
+
+    assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"

@@ -1,0 +1,120 @@
+"""What holds while nobody looks: schedules fire, roles hold, logs tell nothing personal."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.local_world.world import API_KEY, FunctionFailedError
+
+from .upstream import CANARY_KEY, CANARY_NUMBER, CANARY_TEXT, PUSH_FAILS, SCENARIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.local_world.world import World
+
+    from .upstream import Upstream
+
+#: The schedule fires a minute after it was made, and the emulator looks every ten seconds.
+SECONDS_TO_FIRE = 75
+PERSONAL = (CANARY_NUMBER, CANARY_TEXT, CANARY_KEY, API_KEY)
+
+
+def client(
+    world: World,
+    service: Any,  # noqa: ANN401 (the stubs list every service)
+    keys: tuple[str, str, str | None] = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, None),
+) -> Any:  # noqa: ANN401 (any client)
+    """Make a client of the emulator, by default as the root user of its account."""
+    session = boto3.Session(*keys, REGION)
+    return session.client(service, endpoint_url=world.emulator.url, config=Config(proxies={}))
+
+
+def role_of(world: World, output_name: str) -> str:
+    """Return the ARN of the role that a function runs with."""
+    name = world.outputs[output_name]
+    return world.functions.get_function_configuration(FunctionName=name)["Role"]
+
+
+@contextmanager
+def without_permissions(world: World, output_name: str) -> Iterator[None]:
+    """Take a function's own policy from its role for a while."""
+    iam = client(world, "iam")
+    role = role_of(world, output_name).rsplit("/", 1)[1]
+    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName=policy)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+
+def test_a_function_may_do_what_its_policy_names_and_nothing_else(world: World) -> None:
+    """With the sender's role one can read the credentials, but not the table as a whole."""
+    session = client(world, "sts").assume_role(
+        RoleArn=role_of(world, "SendMessageFunctionName"), RoleSessionName="test"
+    )["Credentials"]
+    keys = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
+
+    client(world, "ssm", keys).get_parameter(Name="/omni/local/infobip/credentials")
+    with pytest.raises(ClientError, match=r"AccessDenied.*Scan"):
+        client(world, "dynamodb", keys).scan(TableName=world.outputs["MessagesTableName"])
+
+
+def test_a_missing_permission_fails_here_and_not_in_production(world: World) -> None:
+    """A function without its policy is told so by name, and works once it has it again."""
+    with (
+        without_permissions(world, "CreateScenarioFunctionName"),
+        pytest.raises(FunctionFailedError, match=r"ssm:GetParameter"),
+    ):
+        world.invoke("CreateScenarioFunctionName", SCENARIO)
+
+    assert world.invoke("CreateScenarioFunctionName", SCENARIO)["name"] == SCENARIO["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expression", "output_name"),
+    [
+        ("pull-delivery-reports", "rate(1 minute)", "PullDeliveryReportsFunctionName"),
+        ("reconcile-messages", "rate(5 minutes)", "ReconcileMessagesFunctionName"),
+    ],
+)
+def test_a_schedule_invokes_its_function(
+    world: World, name: str, expression: str, output_name: str
+) -> None:
+    """Each schedule is enabled, and its target is the function of that name."""
+    schedule = world.scheduler.get_schedule(Name=f"omni-local-{name}")
+
+    assert (schedule["State"], schedule["ScheduleExpression"]) == ("ENABLED", expression)
+    assert schedule["Target"]["Arn"].endswith(f":function:{world.outputs[output_name]}")
+
+
+def test_a_message_gets_its_outcome_without_anybody_asking(upstream: Upstream) -> None:
+    """The schedule takes the reports."""
+    message_id = upstream.send(PUSH_FAILS)
+
+    item = upstream.wait_for(message_id, "DELIVERED", within_seconds=SECONDS_TO_FIRE)
+
+    assert (item["channel"], item["evidence"]) == ("SMS", "report")
+
+
+def test_no_function_has_logged_anything_personal(upstream: Upstream) -> None:
+    """Not a number, text or credential of all that was sent is in a log line."""
+    unreadable = f'{{"to": "{CANARY_NUMBER}", "text": "{CANARY_TEXT}"'
+    upstream.world.put_message(unreadable)
+    upstream.wait_for_dead_letters([unreadable])
+
+    logs = upstream.world.logs()
+
+    assert "message handled" in logs
+    assert "record dead-lettered" in logs
+    assert [word for word in PERSONAL if word in logs] == []

@@ -1,0 +1,152 @@
+"""Calls to notifyUrls: when they are due, and how they leave this process, if they may.
+
+Only addresses of this machine are ever called. A host that is to be found on this machine is
+named by `--resolve`; every other host counts as one that does not answer.
+"""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from itertools import count
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from .errors import Json
+
+#: Address and port.
+Place = tuple[str, int]
+
+_MINUTE = 60.0
+_TIMEOUT_SECONDS = 10
+_JOURNAL_LENGTH = 1000
+
+
+@dataclass(slots=True)
+class Push:
+    """One call to a notifyUrl, and how often it was tried."""
+
+    url: str
+    results: list[Json]
+    #: Runs once the call has been answered with 2xx.
+    delivered: Callable[[], None] = lambda: None
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class Pushes:
+    """The calls that an account still has to make. It is not locked: callers see to that."""
+
+    _waiting: list[tuple[float, int, Push]] = field(default_factory=list)
+    _journal: deque[Json] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def __len__(self) -> int:
+        """Count the calls that have not been made yet."""
+        return len(self._waiting)
+
+    def add(self, due_at: float, push: Push) -> None:
+        """Plan a call."""
+        heapq.heappush(self._waiting, (due_at, next(self._numbers), push))
+
+    def next_at(self) -> float | None:
+        """Tell when the next call is due, if there is one."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def take_due(self, now: float) -> list[Push]:
+        """Hand out the calls that are due."""
+        due = []
+        while self._waiting and self._waiting[0][0] <= now:
+            due.append(heapq.heappop(self._waiting)[2])
+        return due
+
+    def note(self, push: Push, status: int | None, now: float, most_retries: int) -> None:
+        """Note what was answered to a call, and plan another one if that was not a success.
+
+        The wait before retry n is documented as one minute, and another n * n minutes. The first
+        n is not; here it is 0.
+        """
+        push.attempts += 1
+        message_ids = [result["messageId"] for result in push.results]
+        self._journal.append(
+            {"url": push.url, "messageIds": message_ids, "attempt": push.attempts, "status": status}
+        )
+        retry = push.attempts - 1
+        if status is not None and status // 100 == 2:
+            push.delivered()
+        elif retry < most_retries:
+            self.add(now + _MINUTE + _MINUTE * retry * retry, push)
+
+    def journal(self) -> list[Json]:
+        """Return the last calls that were made, oldest first."""
+        return list(self._journal)
+
+
+def resolution(text: str) -> tuple[str, Place]:
+    """Read ``HOST=ADDRESS:PORT``.
+
+    Raises:
+        ValueError: It is not written so, or names another machine.
+    """
+    host, _, place = text.partition("=")
+    address, _, port = place.rpartition(":")
+    if not host or not _is_loopback(address):
+        raise ValueError(text)
+    return host, (address, int(port))
+
+
+class Resolver:
+    """Tells where on this machine a host is.
+
+    Args:
+        places: Hosts and where they are; one that begins with a dot stands for all that end so.
+    """
+
+    def __init__(self, places: Iterable[tuple[str, Place]]) -> None:
+        self._places = dict(places)
+
+    def place_of(self, url: str) -> Place | None:
+        """Return address and port to connect to, or None for what is not on this machine."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        for name, place in self._places.items():
+            if host == name or (name.startswith(".") and host.endswith(name)):
+                return place
+        # TLS is not spoken here.
+        return (host, parts.port or 80) if parts.scheme == "http" and _is_loopback(host) else None
+
+
+def deliver(push: Push, resolver: Resolver) -> int | None:
+    """Make a call and return the status of its answer, or None when there is none."""
+    place = resolver.place_of(push.url)
+    if place is None:
+        return None
+    parts = urlsplit(push.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = HTTPConnection(*place, timeout=_TIMEOUT_SECONDS)
+    try:
+        connection.request(
+            "POST",
+            target,
+            json.dumps({"results": push.results}, separators=(",", ":")),
+            {"Host": parts.netloc, "Content-Type": "application/json"},
+        )
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,112 @@
+"""The protocol keeps its promises in every order of events, and needs each of its conditions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.protocol import model
+from tests.protocol.model import GUARDS, WORLDS, Guards, World, explore
+
+BY_NAME = {world.name: world for world in WORLDS}
+#: By guard: a world in which it is needed, and the promise that breaks without it.
+CONTROLS = {
+    "claim_only_absent": ("calm", "at most once"),
+    "claim_only_waiting": ("never-duplicate", "at most once"),
+    "lease_out_becomes_unknown": ("never-duplicate", "at most once"),
+    "take_over_as_met": ("calm", "at most once"),
+    "own_claim_recognised": ("calm", "needless quarantine"),
+    "post_within_lease": ("must-arrive", "at most once"),
+    "unclear_answer_is_unknown": ("never-duplicate", "at most once"),
+    "outcome_needs_token": ("calm", "at most once"),
+    "outcome_needs_claimed": ("never-duplicate, one sender", "proof ignored"),
+    "first_duplicate_id_is_no_proof": ("never-duplicate, id in use", "wrongly accepted"),
+    "acknowledge_only_with_verdict": ("never-duplicate", "no verdict"),
+    "dead_letter_before_acknowledging": ("never-duplicate", "no verdict"),
+    "reconcile_as_read": ("must-arrive, overlapping runs", "at most once"),
+    "ask_before_sending_again": ("must-arrive", "at most once"),
+    "three_answers_needed": ("must-arrive", "at most once"),
+    "failed_questions_do_not_count": ("must-arrive", "at most once"),
+    "send_again_only_if_must_arrive": ("never-duplicate", "at most once"),
+    "log_row_needs_recipient": ("never-duplicate, id used twice", "wrongly accepted"),
+    "foreign_row_is_absence": ("never-duplicate, id used twice", "dead end"),
+    "refused_id_is_not_sent_again": ("must-arrive, id used before, calm", "wrongly accepted"),
+    "report_overrides_unproven": ("never-duplicate", "proof ignored"),
+    "prove_as_read": ("calm", "delivery undone"),
+    "prove_until_it_stands": ("never-duplicate", "proof ignored"),
+}
+MUST_ARRIVE = replace(BY_NAME["must-arrive"], senders=1, kills=0)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_no_order_of_events_breaks_a_promise(world: World) -> None:
+    """
+    Whatever is killed, lost, late or done twice: a message is accepted at most once, and a
+    verdict can always be reached.
+    """
+    found = explore(world)
+
+    assert not found.broken, "\n".join(found.trace)
+    assert found.states > 40
+
+
+def test_every_guard_has_a_control() -> None:
+    """No condition of the protocol is in the model without a test that shows what it is for."""
+    assert [*CONTROLS] == [guard.name for guard in fields(Guards)]
+
+
+@pytest.mark.parametrize("guard", CONTROLS)
+def test_without_any_one_guard_a_promise_breaks(guard: str) -> None:
+    """Each condition is needed: without it, the search finds events that break a promise."""
+    world, promise = CONTROLS[guard]
+
+    found = explore(BY_NAME[world], replace(GUARDS, **{guard: False}), promise)
+
+    assert found.broken == promise
+    assert found.trace
+
+
+def test_must_arrive_may_send_twice_if_the_logs_lag_too_far_behind() -> None:
+    """
+    A limit: where Infobip does not refuse repeated ids, and an accepted message stays out of its
+    logs for three questions, must-arrive sends it twice.
+    """
+    found = explore(replace(MUST_ARRIVE, logs_lag_is_bounded=False), promise="at most once")
+
+    assert found.broken
+    assert sum("posts" in event for event in found.trace) == 2
+
+
+def test_must_arrive_sends_once_if_repeats_are_refused() -> None:
+    """Where Infobip refuses repeated ids, must-arrive does not depend on its logs."""
+    world = replace(MUST_ARRIVE, logs_lag_is_bounded=False, refuses_duplicates=True)
+
+    assert not explore(world, promise="at most once").broken
+
+
+@pytest.mark.parametrize("foreign", ["listed", "forgotten"])
+def test_must_arrive_may_take_a_repeated_refusal_for_a_proof(foreign: str) -> None:
+    """
+    A limit: if somebody else has used the message id, Infobip's refusal was lost, and must-arrive
+    sends again, then the second refusal passes for a proof that the first attempt was accepted.
+    """
+    world = replace(MUST_ARRIVE, refuses_duplicates=True, foreign=foreign)  # type: ignore[arg-type]
+
+    assert explore(world).broken == "wrongly accepted"
+    assert not explore(world, promise="at most once").broken
+
+
+def test_the_shortest_way_to_a_broken_promise_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line lists the events that lead to a broken promise, one a line."""
+    monkeypatch.setattr(sys, "argv", ["model", "--without", "outcome_needs_token"])
+
+    assert model.main() == 1
+
+    world, *events = capsys.readouterr().out.splitlines()
+    assert world.startswith("calm: ")
+    assert world.endswith("broken: at most once")
+    assert [event.split()[0] for event in events] == [str(1 + place) for place in range(len(events))]
