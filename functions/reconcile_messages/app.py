@@ -184,8 +184,8 @@ class Reconciliation:
 
     def _give_up(self, item: Item) -> None:
         """Decide about a message that the logs do not know."""
-        # What the logs may have forgotten, they cannot be asked to disprove; and a refusal of the
-        # id would follow on the next attempt too, where it would be taken for a proof.
+        # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
+        # refused would be refused again, and so on for ever.
         forgotten = age_of(item, self._now()) >= LOGS_REACH_BACK
         hopeless = forgotten or _was_refused_as_repeat(item)
         if item["onUnknown"] == "must-arrive" and not hopeless:

@@ -450,11 +450,9 @@ def _judge(parcel: Parcel, result: SendResult | None) -> Outcome:
         return parcel.outcome(MessageState.UNKNOWN)
     status = status_attributes(result.status)
     if result.status.id == DUPLICATE_MESSAGE_ID and result.status.group_id == StatusGroup.REJECTED:
-        # Only after an attempt whose outcome was unknown does this prove that the message is
-        # there; on a first attempt somebody else may have used the id.
-        proven = parcel.standing.repeated
-        state = MessageState.ACCEPTED if proven else MessageState.UNKNOWN
-        return parcel.outcome(state, Evidence.DUPLICATE_ID, status)
+        # Infobip knows the id: from an earlier attempt, or from somebody else's message. Only the
+        # logs tell which, since they name the recipient.
+        return parcel.outcome(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
     if result.status.group_id == StatusGroup.REJECTED:
         return parcel.outcome(MessageState.REJECTED, Evidence.RESPONSE, status)
     if result.status.group_id in set(StatusGroup):

@@ -120,7 +120,8 @@ class Plan:
         single = [Harm(KILL, point) for point in CRASH_POINTS[function]]
         for kind in TABLE_KINDS:
             # A few strikes are repeated away; many outlast all repeats.
-            single += [Harm(kind, times=times) for times in (1, 3, 12)]
+            strikes = (12,) if function == PARKED else (1, 3, 12)
+            single += [Harm(kind, times=times) for times in strikes]
         if function != PARKED:
             single.append(Harm(REFUSED))
         if function == SEND:
@@ -129,7 +130,7 @@ class Plan:
         orders = [self._with_cause(harm) for harm in single] * copies
         if function == PULL:
             orders += [(*_TABLE_DOWN, Harm(kind)) for kind in QUEUE_KINDS] * copies
-            orders += [_TABLE_DOWN] * copies
+            orders += [_TABLE_DOWN] * (5 * copies)
         self._chance.shuffle(orders)
         for harms in orders:
             first = harms[0]

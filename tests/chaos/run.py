@@ -51,6 +51,8 @@ _OVERLAPS = 0.25
 #: Of the batches, how many go to two senders at once, and how many are old ones once more.
 _TWINS, _REDELIVERIES = 0.04, 0.04
 _REMEMBERED_RECORDS = 200
+#: Many of the points are rare there.
+_ORDERS_PER_SCHEDULED_RUN = 5
 _EVENTS_PER_FEED = 40
 _EXTRA_FEED_SECONDS = 2.0
 #: What an idle queue is asked again after, in seconds.
@@ -74,7 +76,7 @@ class Worker:
     records: list[Json] | None = None
     #: The records are still the queue's; not those of a redelivery.
     owns_records: bool = True
-    orders: tuple[Harm, ...] = ()
+    orders: list[tuple[Harm, ...]] = field(default_factory=list)
     fired: set[Harm] = field(default_factory=set)
     busy: bool = False
     deadline: float = 0.0
@@ -265,7 +267,7 @@ class Driver:
         now = time.monotonic()
         if now > getattr(self, "_dbg", 0):
             self._dbg = now + 5
-            sys.stderr.write(f"{now:.0f} msgs {self._traffic.messages} left {self._cloud.records_left()} orders { {k: len(v) for k, v in self._plan.orders.items()} } unfired {self._unfired()} busy {[ (w.function, w.process_id) for w in self._workers if w.busy or not w.process_id]} unsettled {len(self._cloud.unsettled())} deaths {self._raised} {self._cloud.simulator.totals()['requests']}\n")
+            sys.stderr.write(f"{now:.0f} msgs {self._traffic.messages} left {self._cloud.records_left()} orders { {k: len(v) for k, v in self._plan.orders.items()} } unfired {self._unfired()} busy {[ (w.function, w.process_id) for w in self._workers if w.busy or not w.process_id]} unsettled {[{k: v for k, v in self._cloud.message(m).items() if k in ('state','evidence','nextCheckAt','claimedAt','attempts')} for m in self._cloud.unsettled()[:4]]} deaths {self._raised} {self._cloud.simulator.totals()['requests']}\n")
 
     def _turn(self) -> None:
         """Let Infobip change its ways when it is time to."""
@@ -394,17 +396,18 @@ class Driver:
         # What Lambda ends, it ends a little late.
         worker.deadline = time.monotonic() + self._timeouts[worker.function] + 0.1
         with suppress(BrokenPipeError):  # it has died meanwhile, and will be found dead
-            worker.connection.send((event, worker.orders))
+            harms = tuple(harm for order in worker.orders for harm in order)
+            worker.connection.send((event, harms))
 
-    def _choose_orders(self, function: str) -> tuple[Harm, ...]:
+    def _choose_orders(self, function: str) -> list[tuple[Harm, ...]]:
+        """Choose what is done to a run; of several kills, the first that it comes to."""
         orders = self._plan.orders[function]
-        if not (self._stormy and orders):
-            return ()
         batches_left = max(1.0, (self._wanted - self._traffic.messages) / 4)
         likely = min(0.6, max(0.15, 1.5 * len(orders) / batches_left))
-        if function != SEND:
-            likely = 0.6
-        return orders.popleft() if self._chance.random() < likely else ()
+        if not self._stormy or self._chance.random() > (likely if function == SEND else 0.6):
+            return []
+        most = 1 if function == SEND else _ORDERS_PER_SCHEDULED_RUN
+        return [orders.popleft() for _ in range(min(most, len(orders)))]
 
     def _listen(self, seconds: float) -> None:
         """Take what the processes say."""
@@ -434,12 +437,13 @@ class Driver:
 
     def _end(self, worker: Worker) -> None:
         worker.busy = False
-        if worker.orders and not worker.fired.issuperset(worker.orders):
-            *causes, last = worker.orders
-            # What had no chance to strike gets an earlier one next time.
-            again = (*causes, last if causes else replace(last, skip=0))
-            self._plan.orders[worker.function].append(again)
-        worker.orders = ()
+        for order in worker.orders:
+            if not worker.fired.issuperset(order):
+                *causes, last = order
+                # What had no chance to strike gets an earlier one next time.
+                again = (*causes, last if causes else replace(last, skip=0))
+                self._plan.orders[worker.function].append(again)
+        worker.orders = []
 
     def _bury(self, worker: Worker) -> None:
         """Start a process anew that has died; its records stay invisible."""

@@ -148,16 +148,12 @@ def page(*entries: object) -> bytes:
     return json.dumps({"results": entries}).encode()
 
 
-def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
-    """Read all entries of a message that begin so."""
-    return list(
-        table.query(
-            "messageId = :id AND begins_with(entry, :prefix)",
-            {":id": message_id, ":prefix": prefix or "#"},
-        )
-        if prefix
-        else table.query("messageId = :id", {":id": message_id})
-    )
+def entries(table: Table, message_id: str, prefix: str | None = None) -> list[Item]:
+    """Read all entries of a message, or those that begin so."""
+    if prefix is None:
+        return list(table.query("messageId = :id", {":id": message_id}))
+    condition = "messageId = :id AND begins_with(entry, :prefix)"
+    return list(table.query(condition, {":id": message_id, ":prefix": prefix}))
 
 
 def names(table: Table, message_id: str) -> list[str]:
@@ -535,13 +531,13 @@ def test_a_large_page_is_cut_into_chunks_and_put_together_again(
     chance = random.Random(1)
     noise = [f"{chance.getrandbits(400_000):x}" for _ in range(20)]
     whole = page(report(), *(report("stranger", callbackData=each) for each in noise))
-    monkeypatch.setattr(delivery_reports, "_CHUNK_BYTES", 100_000)
-    first = reports.store_page(whole)
-    second = reports.store_page(whole.replace(b'"m-1"', b'"m-2"'))
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery_reports, "_CHUNK_BYTES", 100_000)
+        first = reports.store_page(whole)
+        second = reports.store_page(whole.replace(b'"m-1"', b'"m-2"'))
     assert min(len(first.entries), len(second.entries)) > 9
     assert not set(first.entries) & set(second.entries)
     assert all(len(bytes(each["chunk"])) <= 100_000 for each in entries(table, PAGES_ID))
-    monkeypatch.undo()
     clock.pass_by(minutes=16)
 
     recorded = reports.record_abandoned_pages()
@@ -559,16 +555,16 @@ def test_a_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
 ) -> None:
     """The first cannot be read, and the second was recorded already; others are recorded."""
     accept(ledger, "m-1", "m-2")
-    monkeypatch.setattr(delivery_reports, "_CHUNK_BYTES", 100)
-    cut = reports.store_page(page(report("stranger", callbackData="cut")))
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery_reports, "_CHUNK_BYTES", 100)
+        cut = reports.store_page(page(report("stranger", callbackData="cut")))
+        recorded = reports.store_page(page(report(callbackData="recorded")))
+        reports.store_page(page(report("m-2")))
     table.delete(PAGES_ID, cut.entries[1])
-    recorded = reports.store_page(page(report(callbackData="recorded")))
     table.deletes = 1
     with pytest.raises(TableUnavailableError):
         reports.record_page(recorded)
     table.deletes = 10**6
-    reports.store_page(page(report("m-2")))
-    monkeypatch.undo()
     clock.pass_by(minutes=16)
 
     assert reports.record_abandoned_pages() == Recorded(reports=1, settled=1)
@@ -610,12 +606,9 @@ def test_a_full_page_is_recorded(
     ids = [f"m-{number}" for number in range(260)]
     accept(ledger, *ids)
     steps = [
-        (channel, group, status_id)
-        for channel, group, status_id in [
-            ("PUSH", StatusGroup.PENDING, 7),
-            ("PUSH", StatusGroup.UNDELIVERABLE, 66),
-            ("SMS", StatusGroup.DELIVERED, 5),
-        ]
+        ("PUSH", StatusGroup.PENDING, 7),
+        ("PUSH", StatusGroup.UNDELIVERABLE, 66),
+        ("SMS", StatusGroup.DELIVERED, 5),
     ]
     body = page(*(report(each, *step) for step in steps for each in ids), *(5, 6, 5))
 

@@ -70,8 +70,8 @@ class Guards:
     outcome_needs_token: bool = True
     #: An outcome is written only over CLAIMED.
     outcome_needs_claimed: bool = True
-    #: That a first attempt is refused as a repeat may be due to somebody else's message.
-    first_duplicate_id_is_no_proof: bool = True
+    #: That an attempt is refused as a repeat may be due to somebody else's message.
+    duplicate_id_is_no_proof: bool = True
     #: The record is acknowledged only when the message has a verdict.
     acknowledge_only_with_verdict: bool = True
     #: A quarantined record is in the dead-letter queue before it is acknowledged.
@@ -90,8 +90,6 @@ class Guards:
     log_row_needs_recipient: bool = True
     #: Such a row does not keep the absence of this message from being counted either.
     foreign_row_is_absence: bool = True
-    #: A message whose id Infobip has refused is not sent again: it would be refused again.
-    refused_id_is_not_sent_again: bool = True
     #: A report overrides every state that is not proven, QUARANTINED too.
     report_overrides_unproven: bool = True
     #: A proof changes a message only if it is still as it was read ...
@@ -274,17 +272,18 @@ def _claim(state: State, index: int, world: World, guards: Guards) -> Iterator[S
     name, message = f"sender {index + 1}", state.message
     if message.state == ABSENT or not guards.claim_only_absent:
         token = state.claims + 1
-        claimed = {"message": Message(CLAIMED, token=token), "claims": token}
-        yield f"{name} claims the message", state.sender(index, Actor("holds", token=token), **claimed)
+        claimed = state._replace(message=Message(CLAIMED, token=token), claims=token)
+        holder = Actor("holds", token=token)
+        yield f"{name} claims the message", claimed.sender(index, holder)
         if not guards.own_claim_recognised:
             event = f"{name} claims the message, but takes the claim for another's"
-            yield from _dispose(event, state._replace(**claimed), index, CLAIMED, world, guards)
+            yield from _dispose((event, claimed), index, CLAIMED, world, guards)
     elif _calls_for_a_write(message, guards):
         met = Actor("met", message.state, repeated=message.was_unknown, token=message.token)
         yield f"{name} meets the message {message.state}", state.sender(index, met)
     else:
         event = f"{name} meets the message {message.state}"
-        yield from _dispose(event, state, index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, world, guards)
 
 
 def _calls_for_a_write(message: Message, guards: Guards) -> bool:
@@ -300,11 +299,11 @@ def _take_over(state: State, index: int, world: World, guards: Guards) -> Iterat
     as_met = state.is_as_known(actor) or not (loses_lease or guards.take_over_as_met)
     if not as_met:
         event = f"{name} finds the message {message.state} meanwhile"
-        yield from _dispose(event, state, index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, world, guards)
     elif loses_lease:
         after = state._replace(message=message.become(UNKNOWN))
         event = f"{name} writes UNKNOWN, since the lease of claim {actor.token} has run out"
-        yield from _dispose(event, after, index, UNKNOWN, world, guards)
+        yield from _dispose((event, after), index, UNKNOWN, world, guards)
     else:
         token = state.claims + 1
         claimed = message.become(CLAIMED)._replace(token=token, lease_out=False)
@@ -340,34 +339,33 @@ def _record(state: State, index: int, world: World, guards: Guards) -> Iterator[
     claimed = message.state == CLAIMED or not guards.outcome_needs_claimed
     if not (own and claimed):
         event = f"{name} cannot record '{actor.known}': the message is {message.state}"
-        yield from _dispose(event, state, index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, world, guards)
         return
     outcome = _outcome(actor, guards)
     duplicate = actor.known == "duplicate id" and outcome == UNKNOWN
     after = state._replace(message=message.become(outcome)._replace(duplicate_id=duplicate))
-    yield from _dispose(f"{name} records {outcome}", after, index, outcome, world, guards)
+    event = f"{name} records {outcome}"
+    yield from _dispose((event, after), index, outcome, world, guards)
     yield f"{name} records {outcome}, hears nothing, and is about to repeat that", after
 
 
 def _outcome(actor: Actor, guards: Guards) -> MessageState:
     """`send_message._judge` and its neighbours."""
     if actor.known == "duplicate id":
-        proven = actor.repeated or not guards.first_duplicate_id_is_no_proof
-        return ACCEPTED if proven else UNKNOWN
+        return UNKNOWN if guards.duplicate_id_is_no_proof else ACCEPTED
     if actor.known == "unknown":
         return UNKNOWN if guards.unclear_answer_is_unknown else WAITING
     return {"accepted": ACCEPTED, "refused": REJECTED, "not processed": WAITING}[actor.known]
 
 
-def _dispose(
-    event: str, state: State, index: int, known: str, world: World, guards: Guards
-) -> Iterator[Step]:
+def _dispose(learnt: Step, index: int, known: str, world: World, guards: Guards) -> Iterator[Step]:
     """`send_message._dispose`: the end of the record, or its return to the queue.
 
     It is joined to the event by which the sender learns where the message stands: nobody else can
     tell how much later it comes, and a sender that is killed in between is like one that was
     killed before.
     """
+    event, state = learnt
     if known in TAKEN:
         after = state.sender(index, IDLE, acknowledged=True)
         yield f"{event}, and acknowledges the record", after
@@ -416,9 +414,7 @@ def _reconciler(state: State, index: int, world: World, guards: Guards) -> Itera
 def _ask(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
     """`Reconciliation._look_for`: reads the message and asks the logs about it."""
     name, message = f"reconciler {index + 1}", state.message
-    read = Actor(
-        "found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token
-    )
+    read = Actor("found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token)
     if not guards.failed_questions_do_not_count:
         yield f"{name} takes a failed question for an answer", state.reconciler(index, read)
     if world.must_arrive and not guards.ask_before_sending_again:
@@ -458,8 +454,8 @@ def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterato
 
 def _sends_again(actor: Actor, world: World, guards: Guards) -> bool:
     """`Reconciliation._give_up`."""
-    hopeless = actor.repeated and guards.refused_id_is_not_sent_again
-    return (world.must_arrive and not hopeless) or not guards.send_again_only_if_must_arrive
+    # A message whose id was refused would be refused again, and so on for ever.
+    return (world.must_arrive and not actor.repeated) or not guards.send_again_only_if_must_arrive
 
 
 def _change(event: str, state: State, index: int, changed: Message, guards: Guards) -> Step:
@@ -562,19 +558,20 @@ def explore(world: World, guards: Guards = GUARDS, promise: str = "") -> Explora
 def _broken(before: State, after: State, world: World) -> str:
     """Name the promise that a step breaks, if any."""
     state = after.message.state
+    broken = ""
     if after.acceptances > 1:
-        return "at most once"
-    if after.acknowledged and not after.has_verdict():
-        return "no verdict"
-    if after.report.step == "done" and state not in {ACCEPTED, DELIVERED}:
-        return "proof ignored"
-    if before.message.state == DELIVERED != state:
-        return "delivery undone"
-    if state == ACCEPTED and not after.acceptances:
-        return "wrongly accepted"
-    if state == QUARANTINED and not (world.rough or world.kills or world.foreign):
-        return "needless quarantine"
-    return ""
+        broken = "at most once"
+    elif after.acknowledged and not after.has_verdict():
+        broken = "no verdict"
+    elif after.report.step == "done" and state not in {ACCEPTED, DELIVERED}:
+        broken = "proof ignored"
+    elif before.message.state == DELIVERED != state:
+        broken = "delivery undone"
+    elif state == ACCEPTED and not after.acceptances:
+        broken = "wrongly accepted"
+    elif state == QUARANTINED and not (world.rough or world.kills or world.foreign):
+        broken = "needless quarantine"
+    return broken
 
 
 def _first_dead_end(found: Sequence[State], predecessors: Sequence[Sequence[int]]) -> int | None:
@@ -632,12 +629,12 @@ WORLDS = (
 
 
 def main() -> int:
-    """Try the worlds, as a whole or without one guard.
+    """Try the worlds, as a whole or without one guard, until a promise breaks.
 
     Returns:
-        The exit code: 1 when a promise breaks.
+        The exit code: 1 when one does.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.protocol.model", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.protocol.model")
     names = [guard.name for guard in fields(Guards)]
     parser.add_argument("--without", choices=names, metavar="GUARD", help=", ".join(names))
     without = parser.parse_args().without

@@ -592,38 +592,21 @@ def test_missing_entry_costs_only_its_message(world: World) -> None:
     assert world.kept == ["record-1"]
 
 
-def test_refused_id_proves_nothing_on_a_first_attempt(world: World) -> None:
-    """Somebody else may have used the id: the logs will tell."""
+@pytest.mark.parametrize("earlier", [None, lost])
+def test_refused_id_proves_nothing(
+    world: World, earlier: Callable[[AdvancedRequest], SendResponse] | None
+) -> None:
+    """Infobip may know the id from an earlier attempt or from others: the logs will tell."""
+    if earlier is not None:
+        world.client.answer = earlier
+        world.run(world.record())
+        world.ledger.send_again(world.ledger.item("m-1"))
     world.client.answer = lambda request: answer_to(request, DUPLICATE)
     world.run(world.record())
 
     item = world.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("UNKNOWN", "duplicate-id")
     assert world.kept == ["record-1"]
-
-
-def test_refused_id_proves_acceptance_on_a_repeated_attempt(world: World) -> None:
-    """After an attempt of unknown outcome, Infobip knows the id from that attempt."""
-    world.client.answer = lost
-    world.run(world.record())
-    world.ledger.send_again(world.ledger.item("m-1"))
-
-    world.client.answer = lambda request: answer_to(request, DUPLICATE)
-    world.run(world.record())
-
-    item = world.ledger.item("m-1")
-    assert (item["state"], item["evidence"]) == ("ACCEPTED", "duplicate-id")
-    assert world.kept == []
-
-
-def test_refused_id_proves_nothing_after_an_attempt_that_was_not_processed(world: World) -> None:
-    """Such an attempt cannot be where Infobip knows the id from."""
-    world.fail(NotProcessedError("not reached"))
-    world.run(world.record())
-    world.client.answer = lambda request: answer_to(request, DUPLICATE)
-    world.run(world.record())
-
-    assert world.ledger.states() == {"m-1": "UNKNOWN"}
 
 
 def test_killed_run_is_not_repeated(world: World) -> None:

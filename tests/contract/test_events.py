@@ -1,0 +1,110 @@
+"""Every file in events/ is what its function takes, so that `make invoke` shows something."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent, SQSEvent
+
+from functions.create_scenario import app as create_scenario
+from functions.find_messages import app as find_messages
+from functions.redrive_messages import app as redrive_messages
+from infobip_omni.api.models import DeliveryReport, parse_reports_page
+from infobip_omni.events import SendEvent
+from infobip_omni.moments import utc_now
+from infobip_omni.scenario_registry import slug
+from infobip_omni.send_queue import Record
+from tests.local_world.aws_emulator import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENTS = ROOT / "events"
+
+
+def send_events(event: dict[str, Any]) -> list[SendEvent]:
+    """Read the records of an SQS event as send_message does."""
+    records = [Record.received(record) for record in SQSEvent(event).records]
+    return [SendEvent.parse(record.body, record.original_id, utc_now()) for record in records]
+
+
+def schedule(event: dict[str, Any]) -> str:
+    """Look at what EventBridge Scheduler says; the functions that it invokes do not."""
+    assert event["source"] == "aws.scheduler"
+    return str(event["resources"][0])
+
+
+def webhook_reports(event: dict[str, Any]) -> list[DeliveryReport]:
+    """Read the body of a call to the function URL."""
+    call = LambdaFunctionUrlEvent(event)
+    assert (call.http_method, call.is_base64_encoded) == ("POST", False)
+    entries = parse_reports_page((call.body or "").encode())
+    return [DeliveryReport.model_validate(entry) for entry in entries]
+
+
+PARSERS: dict[str, Callable[[Any], object]] = {
+    "create_scenario": create_scenario.parse,
+    "delivery_reports_webhook": webhook_reports,
+    "find_messages": find_messages.parse,
+    "redrive_messages": redrive_messages.parse,
+    "schedule": schedule,
+    "send_message_sqs": send_events,
+}
+
+
+def read(name: str) -> Any:  # noqa: ANN401 (any JSON value)
+    """Read the file of an event."""
+    return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_every_event_has_a_parser_and_every_parser_an_event() -> None:
+    """A new file does not go untested."""
+    assert {path.stem for path in EVENTS.iterdir()} == set(PARSERS)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_an_event_is_what_its_function_takes(name: str) -> None:
+    """The very parser of the function reads it, and it says something."""
+    assert PARSERS[name](read(name))
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_people_in_events_are_invented(name: str) -> None:
+    """Numbers with 555 belong to nobody, and addresses at example to nobody either."""
+    text = json.dumps(read(name))
+
+    assert not re.search(r"@(?!acme\.example|example\.(com|org))", text)
+    assert all("555" in number for number in phone_numbers(text))
+
+
+def phone_numbers(text: str) -> list[str]:
+    """Find the phone numbers of recipients, also in JSON inside of JSON."""
+    return re.findall(r'\\*"(?:phoneNumber|to)\\*": ?\\*"(\d+)', text)
+
+
+def test_the_records_of_the_send_event_show_what_an_event_can_be() -> None:
+    """Infobip's own body, our conveniences, and a record that was redriven."""
+    documented, convenient, redriven = send_events(read("send_message_sqs"))
+
+    assert documented.body.push is not None
+    assert documented.body.push.custom_payload == {
+        "screen": "orders",
+        "campaign": {"name": "shipping", "year": 2026},
+    }
+    assert len(documented.messages) == 2
+    assert convenient.body.to is not None
+    assert convenient.messages[0].message_id == convenient.body.message_id
+    record_ids = [record["messageId"] for record in read("send_message_sqs")["Records"]]
+    assert redriven.messages[0].message_id.removesuffix("-0") not in record_ids
+
+
+def test_the_send_event_names_the_scenario_that_the_other_event_makes() -> None:
+    """Whoever invokes one after the other sees a message go out."""
+    scenario = create_scenario.parse(read("create_scenario"))
+    _, convenient, _ = send_events(read("send_message_sqs"))
+
+    assert convenient.body.scenario == slug(scenario.name)
+    convenient.check_flow(step.channel for step in scenario.flow)
