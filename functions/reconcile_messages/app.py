@@ -90,10 +90,10 @@ class Reconciliation:
                 self._count_absence(self._look_for(items))
         except OmniError as error:
             # A question that was not answered counts for nothing; the messages stay due.
-            self.counts["QuestionsFailed"] += 1
+            self.counts["ReconciliationsFailed"] += 1
             logger.warning("the logs cannot be asked", reason=str(error))
         except TableUnavailableError as error:
-            self.counts["RunsCutShort"] += 1
+            self.counts["ReconciliationsFailed"] += 1
             logger.error("the table is unavailable", reason=str(error))
         return dict(self.counts)
 

@@ -250,7 +250,7 @@ def test_failed_question_does_not_count(world: World, error: Exception) -> None:
     world.client.before_rows = fail
     for _ in range(5):
         counts = world.run_after(minutes=10)
-        assert counts == {"Questions": 1, "QuestionsFailed": 1}
+        assert counts == {"Questions": 1, "ReconciliationsFailed": 1}
     assert world.state() == "UNKNOWN"
 
     world.client.before_rows = lambda: None
@@ -613,7 +613,7 @@ def test_unavailable_table_ends_the_run(world: World, method: str) -> None:
     world.show()
     world.ledger.table.failures[method] = 1
 
-    assert world.run_after(minutes=10)["RunsCutShort"] == 1
+    assert world.run_after(minutes=10)["ReconciliationsFailed"] == 1
     assert world.state() == "UNKNOWN"
     world.run()
     assert world.state() == "DELIVERED"
