@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import boto3
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-from botocore.config import Config
 
 from infobip_omni.api.errors import NotProcessedError
 from infobip_omni.api.models import parse_credentials
+from infobip_omni.aws_clients import client_config
 
 if TYPE_CHECKING:
     from infobip_omni.api.models import Credentials
@@ -35,12 +35,7 @@ class ParameterCredentials:
 
     def __init__(self, parameter_name: str) -> None:
         self._name = parameter_name
-        config = Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        )
-        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=config))
+        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=client_config()))
         self._lock = threading.Lock()
         self._refreshed_at = float("-inf")
 

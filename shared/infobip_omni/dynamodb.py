@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from infobip_omni.aws_clients import client_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ _READS_PER_CALL = 100
 _CONCURRENT_CALLS = 8
 _ROUNDS = 6
 _FIRST_PAUSE_SECONDS = 0.05
+#: No round begins later, so that a run has time to end well when the table is down.
+_SECONDS_TO_REPEAT = 10.0
 _TRANSIENT = frozenset(
     {
         "InternalServerError",
@@ -84,13 +87,10 @@ class Table:
         self.name = name
         self._client = client or boto3.client(
             "dynamodb",
-            config=Config(
-                connect_timeout=2,
-                read_timeout=5,
+            config=client_config(
                 max_pool_connections=2 * _CONCURRENT_CALLS,
                 # Every call is built here from checked values; checking again costs a third.
                 parameter_validation=False,
-                retries={"mode": "standard", "max_attempts": 4},
             ),
         )
         self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="dynamodb")
@@ -103,6 +103,7 @@ class Table:
         """
         answers = [Answer("ThrottlingError")] * len(statements)
         left = list(range(len(statements)))
+        deadline = time.monotonic() + _SECONDS_TO_REPEAT
         for pause in _pauses():
             time.sleep(pause)
             batches = list(_batches(left, _STATEMENTS_PER_CALL))
@@ -111,7 +112,7 @@ class Table:
                 for index, answer in zip(batch, results, strict=True):
                     answers[index] = answer
             left = [index for index in left if answers[index].transient]
-            if not left:
+            if not left or time.monotonic() > deadline:
                 break
         return answers
 

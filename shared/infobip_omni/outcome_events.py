@@ -13,9 +13,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infobip_omni.aws_clients import client_config
 from infobip_omni.delivery import TAKEN, MessageState
 from infobip_omni.dynamodb import from_wire
 
@@ -100,14 +100,7 @@ class OutcomeEvents:
     ) -> None:
         self._bus_name = bus_name
         self._told = (*_TOLD, "to") if with_recipients else _TOLD
-        self._client = client or boto3.client(
-            "events",
-            config=Config(
-                connect_timeout=2,
-                read_timeout=5,
-                retries={"mode": "standard", "max_attempts": 4},
-            ),
-        )
+        self._client = client or boto3.client("events", config=client_config())
 
     def publish(self, changes: Iterable[Change]) -> int:
         """Publish an event for each change by which a message settles, in their order.

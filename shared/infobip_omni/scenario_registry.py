@@ -16,10 +16,10 @@ from aws_lambda_powertools.utilities.parameters.exceptions import (
     GetParameterError,
     SetParameterError,
 )
-from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.models import ScenarioDefinition, ScenarioStep
+from infobip_omni.aws_clients import client_config
 from infobip_omni.events import InvalidEventError
 
 _CACHED_SECONDS = 300
@@ -81,13 +81,8 @@ class ScenarioRegistry:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        config = Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        )
         self._lock = threading.Lock()
-        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=config))
+        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=client_config()))
 
     def parameter(self, name: str) -> str:
         """Name the SSM parameter of a scenario.

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from infobip_omni.aws_clients import client_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -151,14 +152,7 @@ class SendQueue:
 
 def sqs_client() -> SQSClient:
     """Make a client that does not wait for long."""
-    return boto3.client(
-        "sqs",
-        config=Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "max_attempts": 4},
-        ),
-    )
+    return boto3.client("sqs", config=client_config())
 
 
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:

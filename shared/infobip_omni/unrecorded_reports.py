@@ -14,10 +14,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infobip_omni.api.models import UnreadablePageError, parse_reports_page
+from infobip_omni.aws_clients import client_config
 from infobip_omni.send_queue import QueueUnavailableError
 
 if TYPE_CHECKING:
@@ -37,14 +37,7 @@ class UnrecordedReports:
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:
         self._url = url
-        self._client = client or boto3.client(
-            "sqs",
-            config=Config(
-                connect_timeout=2,
-                read_timeout=5,
-                retries={"mode": "standard", "max_attempts": 4},
-            ),
-        )
+        self._client = client or boto3.client("sqs", config=client_config())
 
     def park(self, body: bytes) -> int:
         """Put a page into the queue, in as many messages as it takes.

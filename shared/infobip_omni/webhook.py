@@ -18,9 +18,9 @@ from urllib.parse import quote, unquote
 import boto3
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-from botocore.config import Config
 
 from infobip_omni.api.errors import NotProcessedError
+from infobip_omni.aws_clients import client_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,12 +67,7 @@ class ParameterKey:
 
     def __init__(self, parameter_name: str) -> None:
         self._name = parameter_name
-        config = Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        )
-        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=config))
+        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=client_config()))
         self._lock = threading.Lock()
 
     def __call__(self) -> bytes:

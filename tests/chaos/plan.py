@@ -24,7 +24,7 @@ from .harm import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tests.local_world.world import SimulatorControl
 
@@ -115,6 +115,15 @@ class Plan:
                     seconds=_SLOW if kind == "slow" else _HANG,
                 )
 
+    def provoke(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
+        """Bring about what a rare point needs that no run has come to yet."""
+        if any("lost lease" in point for point in points_left):
+            self.orders[SEND].append((Harm(KILL, "after claim"),))
+        if any(PARKED in point or PARKING in point for point in points_left):
+            self.orders[PULL].append(_TABLE_DOWN)
+        if any("proof" in point for point in points_left):
+            simulator.add_fault("send_advanced", "reset_after", times=3)
+
     def _orders(self, function: str) -> Iterator[tuple[Harm, ...]]:
         copies = max(1, self._messages // _MESSAGES_PER_ORDER[function])
         single = [Harm(KILL, point) for point in CRASH_POINTS[function]]
@@ -146,6 +155,8 @@ class Plan:
             for _ in range(_BURSTS_PER_KIND):
                 length = max(3, min(calls, self._messages // 20))
                 yield Turn(self._chance.random(), {}, (kind, length))
+        # What comes last lasts longest, until all harm is done.
+        yield Turn(1.0, {"duplicateIds": "refuse", "logLagSeconds": 0.5})
         refuse_first = self._chance.random() < 0.5
         for number in range(6):
             refuses = refuse_first == (number % 2 == 0)

@@ -53,14 +53,14 @@ _TWINS, _REDELIVERIES = 0.04, 0.04
 _REMEMBERED_RECORDS = 200
 #: Many of the points are rare there.
 _ORDERS_PER_SCHEDULED_RUN = 5
-_EVENTS_PER_FEED = 40
-_EXTRA_FEED_SECONDS = 2.0
+_EVENTS_PER_FEED = 20
+_EXTRA_FEED_SECONDS = 1.5
 #: What an idle queue is asked again after, in seconds.
 _POLL_SECONDS = 0.05
 #: What a control needs to be found out; a whole drain may never end for it.
 _CONTROL_DRAIN_SECONDS = 25.0
 _SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
-_SILENT_STEP_SECONDS = 3.0
+_SILENT_STEP_SECONDS = 5.0
 _SHOWN_BREACHES = 10
 
 
@@ -309,10 +309,12 @@ class Driver:
         if not (self._stormy and self._hungry) or time.monotonic() < self._next_feed:
             return
         self._hungry = False
-        if self._traffic.messages >= self._wanted:
-            # Harm that needs a certain kind of event still waits for one.
-            self._next_feed = time.monotonic() + _EXTRA_FEED_SECONDS
         events = [self._traffic.next() for _ in range(_EVENTS_PER_FEED)]
+        if self._traffic.messages >= self._wanted:
+            # Some harm still waits for what leads to it.
+            self._next_feed = time.monotonic() + _EXTRA_FEED_SECONDS
+            self._plan.provoke(self._cloud.simulator, self._unfired())
+            events.append(self._traffic.foreign())
         for start in range(0, len(events), 10):
             batch = events[start : start + 10]
             ids = self._cloud.queue([event.body for event in batch])

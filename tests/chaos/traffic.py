@@ -29,9 +29,9 @@ _FATES = {
     "0002": 20,
     "0003": 5,
     "0004": 4,
-    "0005": 5,
+    "0005": 8,
     "0006": 4,
-    "0007": 4,
+    "0007": 6,
     "0008": 4,
     "0009": 4,
 }
@@ -39,7 +39,7 @@ _CAMPAIGN_EVENTS = 40
 _MOST_DESTINATIONS = 12
 _MOST_REMEMBERED = 400
 _FOREIGN_PER_THOUSAND = 6
-_FEWEST_FOREIGN = 12
+_FEWEST_FOREIGN = 40
 
 
 @dataclass(slots=True)
@@ -97,7 +97,13 @@ class Traffic:
             self._conflict: 3,
         }
         (make,) = self._chance.choices(list(makers), list(makers.values()))
-        event = make()
+        return self._made(make())
+
+    def foreign(self) -> Event:
+        """Make an event with an id that somebody else has used, for as long as there are any."""
+        return self._made(self._foreign())
+
+    def _made(self, event: Event) -> Event:
         self._events += 1
         self.messages += len(event.message_ids)
         if event.kind not in ("poison", "repeat", "conflict", "foreign") and all(event.message_ids):
@@ -113,7 +119,9 @@ class Traffic:
     def _campaign(self) -> Event:
         """Make one of many events with the same content, which may share a request."""
         number = self._events // _CAMPAIGN_EVENTS
-        return self._single(**self._texts(f"campaign {number}"))
+        event = self._single(**self._texts(f"campaign {number}"))
+        event.kind = "campaign"
+        return event
 
     def _several(self) -> Event:
         ids = [self._new_id() for _ in range(self._chance.randint(2, _MOST_DESTINATIONS))]

@@ -404,9 +404,9 @@ def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.Mon
 
 
 def test_its_own_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five attempts at most, of a few seconds each."""
+    """Two attempts at most, of a few seconds each."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     configuration: Any = Table("messages")._client.meta.config  # noqa: SLF001
 
     assert configuration.connect_timeout + configuration.read_timeout <= 10
-    assert configuration.retries["total_max_attempts"] == 5
+    assert configuration.retries["total_max_attempts"] == 2

@@ -45,7 +45,7 @@ class Upstream:
     def __init__(self, world: World) -> None:
         self.world = world
         self._numbers = count(1)
-        self.scenario = world.invoke("CreateScenarioFunctionName", SCENARIO)
+        world.invoke("CreateScenarioFunctionName", SCENARIO)
 
     def event(self, ending: str = PUSH_ARRIVES, **members: Any) -> Json:  # noqa: ANN401 (any JSON)
         """Write an event for the send queue; *ending* is that of the recipient's number."""
