@@ -98,8 +98,6 @@ class Standing:
     conflict: bool = False
     #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
     until: datetime | None = None
-    #: An earlier attempt may have been accepted.
-    repeated: bool = False
 
     @property
     def claimed(self) -> bool:
@@ -516,9 +514,7 @@ class MessageLedger:
             # What an expired item says is not true of this message.
             return Standing(None) if expired else None
         if expired or met["state"] == MessageState.WAITING:
-            repeated = "unknownAt" in met and not expired
-            token = wanted["claimToken"]
-            return Standing(MessageState.CLAIMED, token=token, repeated=repeated)
+            return Standing(MessageState.CLAIMED, token=wanted["claimToken"])
         conflict = _conflict(wanted, met)
         until = self._first_check(_send_at(met), now)
         return Standing(MessageState.UNKNOWN, conflict=conflict, until=until)
@@ -617,7 +613,7 @@ def _standing(wanted: Item, item: Item | None) -> Standing:
         return Standing(None)
     state = MessageState(item["state"])
     if item["claimToken"] == wanted["claimToken"] and state is MessageState.CLAIMED:
-        return Standing(state, token=wanted["claimToken"], repeated="unknownAt" in item)
+        return Standing(state, token=wanted["claimToken"])
     until = item["leaseUntil"] if state is MessageState.CLAIMED else item.get("nextCheckAt")
     return Standing(
         state,

@@ -109,13 +109,13 @@ def test_first_claim_wins(ledger: MessageLedger, clock: Clock) -> None:
     second = take(ledger)
     other = ledger.claim([claim(content="other")], LEASE)[0]
 
-    assert (first.state, first.claimed, first.repeated) == (MessageState.CLAIMED, True, False)
+    assert (first.state, first.claimed) == (MessageState.CLAIMED, True)
     assert second == Standing(MessageState.CLAIMED, until=clock.now + LEASE)
     assert other == Standing(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
 
 
 def test_waiting_message_is_claimed_again(ledger: MessageLedger) -> None:
-    """It was certainly not sent, so the next attempt is no repetition."""
+    """It was certainly not sent; attempts are counted."""
     end(ledger, take(ledger), MessageState.WAITING)
 
     assert take(ledger).claimed
@@ -141,17 +141,7 @@ def test_expired_message_counts_as_absent(ledger: MessageLedger, clock: Clock) -
     clock.pass_by(days=91)
 
     assert ledger.find(["m-1"]) == {}
-    again = ledger.claim([claim(content="other")], LEASE)[0]
-    assert (again.claimed, again.repeated) == (True, False)
-
-
-def test_message_that_is_sent_again_is_repeated(ledger: MessageLedger, clock: Clock) -> None:
-    """Its next holder is told that an earlier attempt may have been accepted."""
-    end(ledger, take(ledger), MessageState.UNKNOWN)
-    clock.pass_by(minutes=10)
-    assert ledger.send_again(item(ledger)) == 1
-
-    assert take(ledger).repeated
+    assert ledger.claim([claim(content="other")], LEASE)[0].claimed
 
 
 def test_change_needs_the_message_as_it_was_read(ledger: MessageLedger, clock: Clock) -> None:

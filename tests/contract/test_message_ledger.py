@@ -252,25 +252,11 @@ def test_a_waiting_message_is_claimed_again(ledger: MessageLedger, clock: Clock)
     (standing,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
 
     assert standing.claimed
-    assert not standing.repeated
     found = item(ledger)
     assert (found["state"], found["attempts"], found["bulkId"]) == ("CLAIMED", 2, "other")
     assert found["claimToken"] == standing.token
     assert found["leaseUntil"] == to_text(clock.now + LEASE)
     assert not found.keys() & {"status", "deadLetterReason"}
-
-
-def test_an_attempt_after_an_unknown_one_says_so(ledger: MessageLedger, clock: Clock) -> None:
-    """Only then does a refused duplicate prove that the first attempt has arrived."""
-    recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
-    assert ledger.send_again(item(ledger)) == 1
-    clock.pass_by(minutes=1)
-
-    (standing,) = ledger.claim([CLAIM], LEASE)
-    assert standing.repeated
-    assert standing.token is not None
-    recorded(ledger, standing.token, MessageState.WAITING)
-    assert ledger.claim([CLAIM], LEASE)[0].repeated
 
 
 @pytest.mark.parametrize("state", MessageState)
@@ -299,7 +285,7 @@ def test_an_expired_message_counts_as_absent(
 
     (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
 
-    assert (standing.claimed, standing.conflict, standing.repeated) == (True, False, False)
+    assert (standing.claimed, standing.conflict) == (True, False)
     found = item(ledger)
     assert (found["state"], found["attempts"], found["contentHash"]) == ("CLAIMED", 1, "other")
     fresh = {"claimedAt", "claimToken", "contentHash", "expiresAt", "leaseUntil", "nextCheckAt"}
