@@ -242,6 +242,5 @@ class Books:
         if message_id not in self.foreign_ids:
             final = entry["finalStatus"]
             return _STATES[final["groupName"]] if final else None
-        ours = [step for step in entry["steps"] if step["acceptance"] > 1]
-        delivered = [step for step in ours if step["groupName"] == "DELIVERED"]
-        return _STATES[(delivered or ours)[-1]["groupName"]]
+        ours = [step["groupName"] for step in entry["steps"] if step["acceptance"] > 1]
+        return _STATES.get("DELIVERED" if "DELIVERED" in ours else ours[-1])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.local_world.world import SimulatorControl
 
 #: How many messages there are to one kill at each point, and to one order of each other kind.
-_MESSAGES_PER_ORDER = {SEND: 1000, PULL: 2500, PARKED: 5000, RECONCILE: 2500}
+_MESSAGES_PER_ORDER = {SEND: 500, PULL: 1000, PARKED: 2500, RECONCILE: 1000}
 #: What the simulator does to single calls, and how likely: kinds after and before acceptance.
 _SEND_FAULTS = {
     "reset_after": 0.01,
@@ -75,6 +75,7 @@ _HANG, _SLOW = 0.8, 0.1
 #: Bursts on sends: the kind, and how many calls it lasts.
 _BURSTS = (("rate_limit", 40), ("error_before", 25), ("reset_before", 15), ("reset_after", 10))
 _BURSTS_PER_KIND = 2
+_KILLS_PER_RUN = 6
 #: The table is there when a pull looks for old pages, and is not when it has a new one.
 _TABLE_DOWN = (Harm("table throttles", skip=1, times=100),)
 
@@ -119,10 +120,25 @@ class Plan:
         """Bring about what a rare point needs that no run has come to yet."""
         if any("lost lease" in point for point in points_left):
             self.orders[SEND].append((Harm(KILL, "after claim"),))
-        if any(PARKED in point or PARKING in point for point in points_left):
+        parked = any(PARKED in point or PARKING in point for point in points_left)
+        if parked and _TABLE_DOWN not in self.orders[PULL]:
             self.orders[PULL].append(_TABLE_DOWN)
         if any("proof" in point for point in points_left):
             simulator.add_fault("send_advanced", "reset_after", times=3)
+
+    def take(self, function: str, *, rare: bool) -> list[tuple[Harm, ...]]:
+        """Take the next order for a run of a function; several kills where each is *rare*.
+
+        Of those, the first that the run comes to is carried out.
+        """
+        orders = self.orders[function]
+        taken = [orders.popleft()] if orders else []
+        if rare and taken and _is_kill(taken[0]):
+            more = [order for order in orders if _is_kill(order)][: _KILLS_PER_RUN - 1]
+            for order in more:
+                orders.remove(order)
+            taken += more
+        return taken
 
     def _orders(self, function: str) -> Iterator[tuple[Harm, ...]]:
         copies = max(1, self._messages // _MESSAGES_PER_ORDER[function])
@@ -172,3 +188,7 @@ class Plan:
                     "errorEnvelope": self._chance.choice(("legacy", "E429")),
                 },
             )
+
+
+def _is_kill(order: tuple[Harm, ...]) -> bool:
+    return len(order) == 1 and order[0].kind == KILL

@@ -51,8 +51,8 @@ _OVERLAPS = 0.25
 #: Of the batches, how many go to two senders at once, and how many are old ones once more.
 _TWINS, _REDELIVERIES = 0.04, 0.04
 _REMEMBERED_RECORDS = 200
-#: Many of the points are rare there.
-_ORDERS_PER_SCHEDULED_RUN = 5
+#: How likely it is that a run comes to harm.
+_LEAST_LIKELY, _LIKELIEST = 0.15, 0.6
 _EVENTS_PER_FEED = 20
 _EXTRA_FEED_SECONDS = 1.5
 #: What an idle queue is asked again after, in seconds.
@@ -156,6 +156,7 @@ class Driver:
         self._next_poll = 0.0
         self._hungry = True
         self._next_feed = 0.0
+        self._dead_letters: list[tuple[str, str]] = []
         self._raised: list[str] = []
         self._next_run = dict.fromkeys(_SCHEDULES, 0.0)
         self._stormy = True
@@ -250,7 +251,7 @@ class Driver:
         while time.monotonic() < deadline:
             self._step()
             if time.monotonic() >= next_look:
-                if self._is_drained():
+                if self._is_drained() or (self._control and self._is_found_out()):
                     return True
                 next_look = time.monotonic() + 0.5
         return False
@@ -274,7 +275,9 @@ class Driver:
         while self._turns and self._turns[0].at * self._wanted <= self._traffic.messages:
             turn = self._turns.popleft()
             if turn.settings:
-                self._cloud.simulator.change_settings(**turn.settings)
+                # A control must not be saved by Infobip.
+                sure = {"duplicateIds": "send-twice"} if self._control else {}
+                self._cloud.simulator.change_settings(**turn.settings | sure)
             if turn.burst:
                 kind, calls = turn.burst
                 self._cloud.simulator.add_fault("send_advanced", kind, times=calls)
@@ -291,13 +294,18 @@ class Driver:
             for message_id in self._cloud.unsettled()
         )
 
+    def _is_found_out(self) -> bool:
+        """Tell whether a control has broken a promise for good already."""
+        return any(breach.promise in ("P1", "P5") for breach in self._books().breaches())
+
     def _books(self) -> Books:
+        self._dead_letters += self._cloud.dead_letters()
         return Books(
             events=self._events,
             foreign_ids=self._foreign_ids,
             items=list(self._cloud.items()),
             truth=self._cloud.truth(),
-            dead_letters=list(self._cloud.dead_letters()),
+            dead_letters=self._dead_letters,
             records_left=self._cloud.records_left(),
             outputs=sorted(path for path in self._directory.iterdir() if path.is_file()),
         )
@@ -402,14 +410,15 @@ class Driver:
             worker.connection.send((event, harms))
 
     def _choose_orders(self, function: str) -> list[tuple[Harm, ...]]:
-        """Choose what is done to a run; of several kills, the first that it comes to."""
-        orders = self._plan.orders[function]
-        batches_left = max(1.0, (self._wanted - self._traffic.messages) / 4)
-        likely = min(0.6, max(0.15, 1.5 * len(orders) / batches_left))
-        if not self._stormy or self._chance.random() > (likely if function == SEND else 0.6):
+        """Choose what is done to a run, so that all harm is done by the time all is queued."""
+        if not self._stormy:
             return []
-        most = 1 if function == SEND else _ORDERS_PER_SCHEDULED_RUN
-        return [orders.popleft() for _ in range(min(most, len(orders)))]
+        batches_left = max(1.0, (self._wanted - self._traffic.messages) / 4)
+        likely = 1.5 * len(self._plan.orders[function]) / batches_left
+        likely = min(_LIKELIEST, max(_LEAST_LIKELY, likely)) if function == SEND else _LIKELIEST
+        if self._chance.random() > likely:
+            return []
+        return self._plan.take(function, rare=function != SEND)
 
     def _listen(self, seconds: float) -> None:
         """Take what the processes say."""

@@ -75,16 +75,6 @@ def resources(kind: str) -> dict[str, Json]:
 FUNCTIONS = resources("AWS::Serverless::Function")
 QUEUES = resources("AWS::SQS::Queue")
 ALARMS = resources("AWS::CloudWatch::Alarm")
-#: The metrics that alarms watch, those of a sum one by one.
-WATCHED = [
-    metric
-    for alarm in ALARMS.values()
-    for metric in (
-        [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
-        if "Metrics" in alarm
-        else [alarm]
-    )
-]
 ROLES = resources("AWS::IAM::Role")
 #: Actions that AWS lets nobody restrict to a resource.
 WITHOUT_RESOURCE = {
@@ -186,7 +176,7 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
 
 def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
     """No record vanishes because its reader fails for too long."""
-    watched = [metric["Dimensions"][0]["Value"] for metric in WATCHED]
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
 
     for queue in ("SendQueue", "UnrecordedReportsQueue"):
         dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
@@ -233,7 +223,7 @@ def test_a_schedule_that_cannot_be_met_is_noticed() -> None:
         for event in function.get("Events", {}).values()
         if event["Type"] == "ScheduleV2"
     ]
-    watched = [metric["Dimensions"][0]["Value"] for metric in WATCHED]
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
 
     assert len(schedules) == 2
     for schedule in schedules:
@@ -255,7 +245,7 @@ def test_outcomes_that_cannot_be_told_are_tried_for_as_long_as_the_stream_holds_
     """A change is given up within the 24 hours of the stream, into a queue with an alarm."""
     source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
     queue, _ = source["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
-    watched = [metric["Dimensions"][0]["Value"] for metric in WATCHED]
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
 
     assert source["MaximumRetryAttempts"] == -1
     assert 12 * 3600 < source["MaximumRecordAgeInSeconds"] < 24 * 3600
@@ -292,9 +282,9 @@ def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
 def test_every_function_has_an_alarm_for_errors() -> None:
     """No function fails for long without an alarm."""
     watched = [
-        metric["Dimensions"][0]["Value"]["Ref"]
-        for metric in WATCHED
-        if metric["MetricName"] == "Errors"
+        alarm["Dimensions"][0]["Value"]["Ref"]
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "Errors"
     ]
 
     assert sorted(watched) == sorted(FUNCTIONS)
@@ -307,11 +297,11 @@ def test_alarms_watch_metrics_that_the_code_writes() -> None:
         for folder in ("functions", "shared/infobip_omni")
         for path in (ROOT / folder).rglob("*.py")
     )
-    ours = [metric for metric in WATCHED if metric["Namespace"] == "InfobipOmni"]
+    ours = [alarm for alarm in ALARMS.values() if alarm["Namespace"] == "InfobipOmni"]
 
     assert ours
-    for metric in ours:
-        assert f'"{metric["MetricName"]}"' in code
+    for alarm in ours:
+        assert f'"{alarm["MetricName"]}"' in code
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.local_world.aws_emulator import ROOT
-from tests.local_world.world import World
+from tests.local_world.world import LOCAL_PORTS, World
 
 from .upstream import PUSH_FAILS, Upstream
 
@@ -29,6 +29,7 @@ FUNCTIONS = {
 EXAMPLES = [
     (function, path)
     for path in sorted((ROOT / "events").glob("*.json"))
+    if path.stem != "env"
     for function in FUNCTIONS.get(path.stem, [path.stem])
 ]
 
@@ -55,6 +56,25 @@ def test_a_deployment_by_sam_sends() -> None:
         item = upstream.settle(upstream.send(PUSH_FAILS))
 
     assert (item["state"], item["channel"]) == ("DELIVERED", "SMS")
+
+
+def test_functions_in_docker_get_the_environment_of_the_local_world() -> None:
+    """`events/env.json` names what `make local` runs, by the host's name inside a container."""
+    with World() as world:
+        aws, infobip = (f"http://host.docker.internal:{port}" for port in LOCAL_PORTS)
+        hosts = {world.emulator.url: aws, world.simulator.url: infobip}
+        expected = {}
+        for function in world.functions.list_functions()["Functions"]:
+            variables = json.dumps(function["Environment"]["Variables"])
+            for here, there in hosts.items():
+                variables = variables.replace(here, there)
+            expected[function["FunctionName"].split("-")[2]] = json.loads(variables)
+
+    written = json.loads((ROOT / "events/env.json").read_text())
+    access = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+    access |= dict.fromkeys(("AWS_DEFAULT_REGION", "AWS_REGION"), "us-east-1")
+    access["AWS_ENDPOINT_URL"] = aws
+    assert written == {name: variables | access for name, variables in expected.items()}
 
 
 @pytest.mark.parametrize(("function", "path"), EXAMPLES)

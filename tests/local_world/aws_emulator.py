@@ -55,8 +55,11 @@ class AwsEmulator:
     It also ends when this process dies, however it dies, because that closes its standard input.
     """
 
-    def __init__(self, *, functions_python: Path = FUNCTIONS_PYTHON) -> None:
+    def __init__(
+        self, *, functions_python: Path = FUNCTIONS_PYTHON, preferred_port: int = 0
+    ) -> None:
         self.functions_python = functions_python
+        self._preferred_port = preferred_port
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path()
@@ -83,7 +86,7 @@ class AwsEmulator:
         """
         (ROOT / ".local").mkdir(exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
-        port = _free_port()
+        port = free_port(self._preferred_port)
         self.url = f"http://127.0.0.1:{port}"
         with (self._directory / "output").open("wb") as output:
             self._process = subprocess.Popen(
@@ -159,9 +162,14 @@ class AwsEmulator:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port(preferred: int = 0) -> int:
+    """Find a port that nobody listens on: the preferred one, if that is possible."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 

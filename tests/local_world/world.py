@@ -37,6 +37,7 @@ from .aws_emulator import (
     ROOT,
     SECRET_ACCESS_KEY,
     AwsEmulator,
+    free_port,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 API_KEY = "local-key"
+#: Of emulator and simulator in `make local`; events/env.json names them.
+LOCAL_PORTS = (4566, 8070)
 STAGE = "local"
 #: As an operator would make one, but known to everybody.
 WEBHOOK_KEY = "a local key that is no secret at all"
@@ -161,6 +164,7 @@ class World:
         parameters: Template parameters that differ from their defaults.
         simulator_options: Command line options of the simulator.
         functions_python: The interpreter that functions run on.
+        preferred_ports: Of emulator and simulator; where one is taken, a free one is used.
     """
 
     def __init__(
@@ -170,11 +174,13 @@ class World:
         parameters: Mapping[str, object] | None = None,
         simulator_options: tuple[str, ...] = (),
         functions_python: Path = FUNCTIONS_PYTHON,
+        preferred_ports: tuple[int, int] = (0, 0),
     ) -> None:
         self._deploy = {"fast": self._deploy_fast, "sam": self._deploy_by_sam}[deploy]
         self._parameters = {"Stage": STAGE} | {k: str(v) for k, v in (parameters or {}).items()}
         self._simulator_options = simulator_options
-        self.emulator = AwsEmulator(functions_python=functions_python)
+        emulator_port, self._simulator_port = preferred_ports
+        self.emulator = AwsEmulator(functions_python=functions_python, preferred_port=emulator_port)
         self.outputs: dict[str, str] = {}
         self._exits = ExitStack()
 
@@ -362,7 +368,7 @@ class World:
         process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
             [
                 *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
-                *("--port", "0", "--api-key", API_KEY),
+                *("--port", str(free_port(self._simulator_port)), "--api-key", API_KEY),
                 # Function URLs have hosts of AWS's, which are here.
                 *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
                 *self._simulator_options,
@@ -562,7 +568,7 @@ def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
 
 def _up() -> None:
     stopped = threading.Event()
-    with World() as world:
+    with World(preferred_ports=LOCAL_PORTS) as world:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         running = {"url": world.emulator.url, "outputs": world.outputs}
@@ -573,11 +579,35 @@ def _up() -> None:
             *("Running on this machine until you press Ctrl-C.", ""),
             *(f"Infobip's simulator: {world.simulator.url}", ""),
             *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
+            *("To try it in another terminal:", "", *_commands(world), ""),
             *("Outputs of the stack:", "", *outputs, ""),
         ]
         sys.stdout.write("\n".join(lines))
         sys.stdout.flush()
         stopped.wait()
+
+
+def _commands(world: World) -> list[str]:
+    """Write commands to copy: make a scenario, send by it, look at what became of that."""
+    body = json.dumps(
+        {
+            "scenario": "order-updates",
+            "messageId": "try-1",
+            "to": {"phoneNumber": "385915550002"},
+            "push": {"text": "Your parcel is on its way."},
+            "sms": {"text": "Acme: your parcel is on its way."},
+        }
+    )
+    queue, table = world.outputs["SendQueueUrl"], world.outputs["MessagesTableName"]
+    return [
+        "  make invoke FUNCTION=create_scenario EVENT=events/create_scenario.json",
+        f"  aws sqs send-message --queue-url {queue} --message-body '{body}'",
+        "  make invoke FUNCTION=pull_delivery_reports EVENT=events/schedule.json",
+        "  make find MESSAGE=try-1",
+        f"  aws dynamodb scan --table-name {table}",
+        f"  curl {world.simulator.url}/_control/messages",
+        "  make dead-letters",
+    ]
 
 
 def _invoke(function: str, event: Path) -> None:
