@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -20,8 +19,8 @@ from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import OmniError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
@@ -138,12 +137,7 @@ def collaborators() -> tuple[OmniClient, DeliveryReports, UnrecordedReports]:
     """Make what lives as long as the environment."""
     settings = PullDeliveryReportsSettings.from_environment()
     client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
-    table = Table(settings.messages_table_name)
-    ledger = MessageLedger(
-        table,
-        retention=timedelta(days=settings.retention_days),
-        check_after=timedelta(seconds=settings.reconcile_after_seconds),
-    )
+    table, ledger = open_ledger(settings)
     unrecorded = UnrecordedReports(settings.unrecorded_reports_queue_url)
     return client, DeliveryReports(table, ledger), unrecorded
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import base64
 import functools
 from dataclasses import asdict
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import ParameterKey, WebhookKeyUnavailableError, bulk_id_of
@@ -85,12 +84,7 @@ def _body(event: dict[str, Any]) -> bytes:
 def collaborators() -> tuple[Callable[[], bytes], DeliveryReports]:
     """Make what lives as long as the environment."""
     settings = ReceiveDeliveryReportSettings.from_environment()
-    table = Table(settings.messages_table_name)
-    ledger = MessageLedger(
-        table,
-        retention=timedelta(days=settings.retention_days),
-        check_after=timedelta(seconds=settings.reconcile_after_seconds),
-    )
+    table, ledger = open_ledger(settings)
     return ParameterKey(settings.webhook_key_parameter), DeliveryReports(table, ledger)
 
 

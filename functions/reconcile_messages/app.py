@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -30,8 +29,8 @@ from infobip_omni.delivery import (
     verdict_of_logs,
 )
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import MessageLedger, age_of
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.recipients import is_recipient
@@ -39,6 +38,7 @@ from infobip_omni.settings import ReconcileMessagesSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -225,12 +225,7 @@ def collaborators() -> tuple[OmniClient, MessageLedger, DeliveryReports]:
     """Make what lives as long as the environment."""
     settings = ReconcileMessagesSettings.from_environment()
     client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
-    table = Table(settings.messages_table_name)
-    ledger = MessageLedger(
-        table,
-        retention=timedelta(days=settings.retention_days),
-        check_after=timedelta(seconds=settings.reconcile_after_seconds),
-    )
+    table, ledger = open_ledger(settings)
     return client, ledger, DeliveryReports(table, ledger)
 
 

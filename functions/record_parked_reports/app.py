@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.settings import RecordParkedReportsSettings
 from infobip_omni.unrecorded_reports import unpacked
@@ -51,12 +50,7 @@ def record_parked_reports(
 def collaborators() -> DeliveryReports:
     """Make what lives as long as the environment."""
     settings = RecordParkedReportsSettings.from_environment()
-    table = Table(settings.messages_table_name)
-    ledger = MessageLedger(
-        table,
-        retention=timedelta(days=settings.retention_days),
-        check_after=timedelta(seconds=settings.reconcile_after_seconds),
-    )
+    table, ledger = open_ledger(settings)
     return DeliveryReports(table, ledger)
 
 

@@ -15,7 +15,6 @@ import functools
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -24,9 +23,8 @@ from pydantic.alias_generators import to_camel
 
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.delivery import TAKEN, MessageState
-from infobip_omni.dynamodb import Table
 from infobip_omni.events import InvalidEventError, SendEvent
-from infobip_omni.message_ledger import MessageLedger
+from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import logger, metrics, observed
 from infobip_omni.send_queue import DeadLetterReason, QueueUnavailableError
@@ -365,11 +363,7 @@ def collaborators() -> tuple[DeadLetterQueue, MessageLedger]:
     """Make what lives as long as the environment."""
     settings = RedriveMessagesSettings.from_environment()
     queue = DeadLetterQueue(settings.send_dead_letter_queue_url, settings.send_queue_url)
-    ledger = MessageLedger(
-        Table(settings.messages_table_name),
-        retention=timedelta(days=settings.retention_days),
-        check_after=timedelta(seconds=settings.reconcile_after_seconds),
-    )
+    _, ledger = open_ledger(settings)
     return queue, ledger
 
 

@@ -42,13 +42,13 @@ from infobip_omni.api.models import (
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import DUPLICATE_MESSAGE_ID, TAKEN, Evidence, MessageState
-from infobip_omni.dynamodb import Table
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.message_ledger import (
     Claim,
     MessageLedger,
     Outcome,
     Standing,
+    open_ledger,
     status_attributes,
 )
 from infobip_omni.moments import utc_now
@@ -547,15 +547,12 @@ def _delay(work: Work, standings: Mapping[str, Standing], now: datetime) -> time
 def collaborators() -> Collaborators:
     """Make what lives as long as the environment."""
     settings = SendMessageSettings.from_environment()
+    _, ledger = open_ledger(settings)
     url = settings.delivery_report_url
     return Collaborators(
         client=OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter)),
         scenarios=ScenarioRegistry(settings.scenario_parameter_prefix),
-        ledger=MessageLedger(
-            Table(settings.messages_table_name),
-            retention=timedelta(days=settings.retention_days),
-            check_after=timedelta(seconds=settings.reconcile_after_seconds),
-        ),
+        ledger=ledger,
         queue=SendQueue(settings.send_queue_url, settings.send_dead_letter_queue_url),
         breaker=CircuitBreaker(),
         policy=Policy(timedelta(seconds=settings.claim_seconds), settings.on_unknown),

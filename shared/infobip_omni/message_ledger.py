@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
-from infobip_omni.dynamodb import Item, Statement, TableUnavailableError
+from infobip_omni.dynamodb import Item, Statement, Table, TableUnavailableError
 from infobip_omni.moments import from_text, to_text, utc_now
 from infobip_omni.recipients import recipient_index_key
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.models import Channel, Recipient, Status
     from infobip_omni.delivery import Verdict
-    from infobip_omni.dynamodb import Answer, Table
+    from infobip_omni.dynamodb import Answer
     from infobip_omni.events import OnUnknown
+    from infobip_omni.settings import LedgerSettings
 
 MESSAGE_ENTRY = "MESSAGE"
 #: The index of messages to be checked is spread, so that no partition takes all its writes.
@@ -119,6 +120,17 @@ class Outcome:
     send_at: datetime | None = None
     #: Set when the record that holds the content goes to the dead-letter queue.
     dead_letter_reason: str | None = None
+
+
+def open_ledger(settings: LedgerSettings) -> tuple[Table, MessageLedger]:
+    """Make the table and its ledger as a function's settings say."""
+    table = Table(settings.messages_table_name)
+    ledger = MessageLedger(
+        table,
+        retention=timedelta(days=settings.retention_days),
+        check_after=timedelta(seconds=settings.reconcile_after_seconds),
+    )
+    return table, ledger
 
 
 class MessageLedger:

@@ -82,14 +82,10 @@ class TableSettings(Settings):
 
 
 class LedgerSettings(TableSettings):
-    """Where messages are recorded, and for how long."""
+    """Where messages are recorded, for how long, and when the logs are asked about them."""
 
     retention_days: int = Field(alias="RETENTION_DAYS", ge=35)
-
-
-class ReconcilingSettings(Settings):
-    """When the message logs are asked about a message that has no verdict."""
-
+    #: How long a message may have no verdict before that.
     reconcile_after_seconds: int = Field(alias="RECONCILE_AFTER_SECONDS", ge=1)
 
 
@@ -115,7 +111,6 @@ class SendMessageSettings(
     RegistrySettings,
     QueueSettings,
     LedgerSettings,
-    ReconcilingSettings,
     WebhookSettings,
 ):
     """Everything that send_message reads."""
@@ -128,26 +123,26 @@ class SendMessageSettings(
     delivery_report_url: str = Field(alias="DELIVERY_REPORT_URL", pattern=r"^(https?://\S+/)?$")
 
 
-class PullDeliveryReportsSettings(InfobipSettings, LedgerSettings, ReconcilingSettings):
+class PullDeliveryReportsSettings(InfobipSettings, LedgerSettings):
     """Everything that pull_delivery_reports reads."""
 
     #: Where reports go that the table does not take.
     unrecorded_reports_queue_url: QueueUrl = Field(alias="UNRECORDED_REPORTS_QUEUE_URL")
 
 
-class RecordParkedReportsSettings(LedgerSettings, ReconcilingSettings):
+class RecordParkedReportsSettings(LedgerSettings):
     """Everything that record_parked_reports reads."""
 
 
-class ReceiveDeliveryReportSettings(LedgerSettings, ReconcilingSettings, WebhookSettings):
+class ReceiveDeliveryReportSettings(LedgerSettings, WebhookSettings):
     """Everything that receive_delivery_report reads."""
 
 
-class ReconcileMessagesSettings(InfobipSettings, LedgerSettings, ReconcilingSettings):
+class ReconcileMessagesSettings(InfobipSettings, LedgerSettings):
     """Everything that reconcile_messages reads."""
 
 
-class RedriveMessagesSettings(QueueSettings, LedgerSettings, ReconcilingSettings):
+class RedriveMessagesSettings(QueueSettings, LedgerSettings):
     """Everything that redrive_messages reads."""
 
 
