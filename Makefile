@@ -1,5 +1,5 @@
-# Every target sets up what it needs. Only `format`, `lock` and `build` change files that are not
-# ignored by Git; only `deploy` uses your AWS account.
+# Every target sets up what it needs. Only `format`, `lock` and `deploy` may change files that are
+# not ignored by Git; only `deploy` uses your AWS account.
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
@@ -20,13 +20,16 @@ WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/nu
 LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
 # An event and a function for `make invoke`.
 FUNCTION ?= create_scenario
-EVENT ?= events/$(FUNCTION).json
+EVENT ?= $(firstword $(wildcard events/$(FUNCTION).json events/$(FUNCTION)_sqs.json) events/schedule.json)
+# How many messages `make chaos` queues, and what decides about chance.
+N ?= 2000
+SEED ?= 1
 INVOKE := $(BIN)/python -m tests.local_world.world invoke
 # For `make redrive`: anything but nothing keeps it from sending.
 DRY_RUN ?= 1
 
-.PHONY: help setup format lint types imports template unit test check demo local invoke find \
-	dead-letters redrive build build-local deploy lock clean
+.PHONY: help setup format lint types imports template unit test chaos check demo local invoke find \
+	dead-letters redrive bench build build-local deploy lock clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +79,11 @@ unit: $(READY) ## Run the tests that need nothing but Python
 test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest
 
+# Times are divided by 30 there: leave the machine alone, or everything will time out.
+chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend
+	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
+		$(if $(CONTROL),--control $(CONTROL))
+
 check: lint types imports template test ## Everything that CI runs; changes no file
 
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
@@ -97,6 +105,9 @@ dead-letters: $(READY) ## List what was set aside in `make local`
 redrive: $(READY) ## Tell what `make local` would send again; DRY_RUN= sends it; REASON=OUTAGE
 	@echo '{"action": "redrive", $(REASON:%="reason": "%",) "dryRun": $(if $(DRY_RUN),true,false)}' \
 		| $(INVOKE) redrive_messages /dev/stdin
+
+bench: $(READY) $(FUNCTIONS_READY) ## Measure how long it takes until an outcome is recorded
+	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench
 
 build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from infobip_omni.api.client import OmniClient
+from infobip_omni.api.client import LONGEST_LOG_QUERY, OmniClient, log_query_length
 from infobip_omni.api.errors import OmniError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
@@ -206,16 +206,22 @@ def _was_refused_as_repeat(item: Item) -> bool:
 
 
 def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Divide messages so that the answer about each group has room for all their steps."""
+    """Divide messages so that each group takes one call, and all their steps fit its answer."""
     group: list[Item] = []
-    rows = 0
+    rows = length = 0
     for item in items:
         steps = len(item.get("steps", ())) or _MOST_STEPS
-        if group and (len(group) >= IDS_PER_QUESTION or rows + steps >= ROWS_PER_QUESTION):
+        size = log_query_length(item["messageId"])
+        if group and (
+            len(group) >= IDS_PER_QUESTION
+            or rows + steps >= ROWS_PER_QUESTION
+            or length + size > LONGEST_LOG_QUERY
+        ):
             yield group
-            group, rows = [], 0
+            group, rows, length = [], 0, 0
         group.append(item)
         rows += steps
+        length += size
     if group:
         yield group
 

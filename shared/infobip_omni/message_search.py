@@ -116,7 +116,9 @@ class MessageSearch:
         return Found(self._messages(read), more)
 
     def listed(self, shards: Sequence[str], limit: int, places: Mapping[str, Place]) -> Found:
-        """Read the messages that are listed to be checked or decided, the longest due first.
+        """Read the messages that are listed to be checked or decided.
+
+        A page holds those that have been due for longest, the oldest of them first.
 
         Args:
             shards: Which lists; they are read as one.
@@ -132,9 +134,10 @@ class MessageSearch:
         )
         read = list(islice(keys, limit))
         last = {key["checkShard"]: _TO_CHECK.place(key) for key in read}
+        # The index may lag behind the table.
+        items = [item for item in self._messages(read) if item.get("checkShard") in shards]
         return Found(
-            # The index may lag behind the table.
-            [item for item in self._messages(read) if item.get("checkShard") in shards],
+            sorted(items, key=itemgetter("claimedAt")),
             dict(places) | last if len(read) == limit else {},
         )
 

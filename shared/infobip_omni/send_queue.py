@@ -160,7 +160,7 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
 
     The delay doubles with every receive, from 5 seconds up to 30 minutes, less up to a quarter
     of it by chance; where Infobip asks for more, it gets that. So a record that is tried for nine
-    days is received some 600 times, far below the queue's `maxReceiveCount`.
+    days is received some 500 times, far below the queue's `maxReceiveCount`.
     """
     exponent = min(max(receive_count - 1, 0), 16)
     delay = min(FIRST_DELAY * float(2**exponent), LONGEST_DELAY)

@@ -15,8 +15,10 @@ from functions.redrive_messages import app as redrive_messages
 from infobip_omni.api.models import DeliveryReport, parse_reports_page
 from infobip_omni.events import SendEvent
 from infobip_omni.moments import utc_now
+from infobip_omni.outcome_events import Change
 from infobip_omni.scenario_registry import slug
 from infobip_omni.send_queue import Record
+from infobip_omni.unrecorded_reports import unpacked
 from tests.local_world.aws_emulator import ROOT
 
 if TYPE_CHECKING:
@@ -45,10 +47,25 @@ def webhook_reports(event: dict[str, Any]) -> list[DeliveryReport]:
     return [DeliveryReport.model_validate(entry) for entry in entries]
 
 
+def parked_reports(event: dict[str, Any]) -> list[DeliveryReport]:
+    """Read the pages of an SQS event as record_parked_reports does."""
+    pages = [unpacked(record.body) for record in SQSEvent(event).records]
+    return [
+        DeliveryReport.model_validate(entry) for page in pages for entry in parse_reports_page(page)
+    ]
+
+
+def settled_messages(event: dict[str, Any]) -> list[Change]:
+    """Read the records of the table's stream as publish_outcomes does."""
+    return [Change.read(record) for record in event["Records"]]
+
+
 PARSERS: dict[str, Callable[[Any], object]] = {
     "create_scenario": create_scenario.parse,
     "delivery_reports_webhook": webhook_reports,
     "find_messages": find_messages.parse,
+    "publish_outcomes": settled_messages,
+    "record_parked_reports": parked_reports,
     "redrive_messages": redrive_messages.parse,
     "schedule": schedule,
     "send_message_sqs": send_events,

@@ -105,7 +105,7 @@ def test_a_function_gets_the_variables_that_it_reads_and_no_others(function: str
     """A variable that is missing, or that nobody reads, is a mistake in either file."""
     everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     variables = everywhere | FUNCTIONS[function]["Environment"]["Variables"]
-    given = {name for name in variables if not name.startswith("POWERTOOLS_")}
+    given = {name for name in variables if not name.startswith(("POWERTOOLS_", "AWS_"))}
 
     assert given == {field.alias for field in SETTINGS[function].model_fields.values()}
 
@@ -363,3 +363,10 @@ def test_deleting_the_stack_keeps_the_outcomes() -> None:
 
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     assert recovery["PointInTimeRecoveryEnabled"] is True
+
+
+def test_functions_are_not_pointed_to_another_aws() -> None:
+    """The endpoint is declared for SAM's sake, and has no value."""
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert everywhere["AWS_ENDPOINT_URL"] == {"Ref": "AWS::NoValue"}

@@ -24,7 +24,9 @@ WORLD = [sys.executable, "-m", "tests.local_world.world"]
 FUNCTIONS = {
     "schedule": ["pull_delivery_reports", "reconcile_messages"],
     "send_message_sqs": ["send_message"],
-    "delivery_reports_webhook": [],  # a function that is not deployed by default
+    # Functions that are not deployed by default.
+    "delivery_reports_webhook": [],
+    "publish_outcomes": [],
 }
 EXAMPLES = [
     (function, path)

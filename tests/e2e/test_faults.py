@@ -176,3 +176,29 @@ def test_wrong_credentials_lose_nothing(world: World, upstream: Upstream, change
 
     assert upstream.settle(message_id)["state"] == "DELIVERED"
     assert upstream.acceptances(message_id) == {message_id: 1}
+
+
+def test_an_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
+    """While Infobip turns every request away records wait; after that, each is sent once."""
+    # Two, tried twice, are too few to open the circuit, for which other tests would have to wait.
+    events = [upstream.event() for _ in range(2)]
+    ids = [event["messageId"] for event in events]
+    fault = upstream.world.simulator.add_fault(
+        "send_advanced", "rate_limit", times=0, retryAfter=0, messageIds=ids
+    )
+    bodies = upstream.send_together(events)
+    for message_id in ids:
+        upstream.wait_for(message_id, "WAITING")
+    wait_until(
+        lambda: len(upstream.attempts(ids[0])) > 1,
+        30,
+        "a message was tried again during the outage",
+    )
+
+    upstream.world.simulator.end_fault(fault)
+
+    for message_id in ids:
+        upstream.wait_for(message_id, "ACCEPTED", "DELIVERED", within_seconds=60)
+        assert upstream.settle(message_id)["state"] == "DELIVERED"
+    assert set(upstream.acceptances(*ids).values()) == {1}
+    assert upstream.dead_letters(bodies) == []

@@ -124,6 +124,10 @@ class SimulatorControl:
         fault = {"operation": operation, "kind": kind} | members
         return str(self._call("POST", "faults", fault)["id"])
 
+    def end_fault(self, fault_id: str) -> None:
+        """Take back one fault."""
+        self._call("DELETE", f"faults/{fault_id}")
+
     def clear_faults(self) -> None:
         """Take back all faults."""
         self._call("DELETE", "faults")
@@ -617,8 +621,12 @@ def _invoke(function: str, event: Path) -> None:
     forget_aws_account()
     running = json.loads(found.read_text())
     client = boto3.client("lambda", endpoint_url=running["url"], config=Config(proxies={}))
-    output = "".join(word.capitalize() for word in function.split("_")) + "FunctionName"
-    response = client.invoke(FunctionName=running["outputs"][output], Payload=event.read_bytes())
+    logical_id = "".join(word.capitalize() for word in function.split("_")) + "Function"
+    names = (each["FunctionName"] for each in client.list_functions()["Functions"])
+    name = next((name for name in names if name.startswith(f"{STACK_NAME}-{logical_id}-")), None)
+    if name is None:
+        sys.exit(f"{function} is not part of what is running: a parameter leaves it out by default")
+    response = client.invoke(FunctionName=name, Payload=event.read_bytes())
     answer = json.loads(response["Payload"].read() or "null")
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     sys.exit("FunctionError" in response)

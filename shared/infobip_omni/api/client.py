@@ -48,8 +48,8 @@ POOL_SIZE = 16
 #: A page of 1000 reports with the longest callback data, each character escaped, fits.
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 SCENARIOS_PER_PAGE = 100
-#: Servers commonly take a request line of 8 KB.
-_LONGEST_QUERY = 6000
+#: Servers commonly take a request line of 8 KB; so long is what one call to the logs asks about.
+LONGEST_LOG_QUERY = 6000
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -292,13 +292,18 @@ def _scenario_path(key: str) -> str:
     return f"/omni/1/scenarios/{quote(key, safe='')}"
 
 
+def log_query_length(message_id: str) -> int:
+    """Tell what asking about a message adds to the length of a query."""
+    return len("messageId=&") + len(quote(message_id, safe=""))
+
+
 def _groups(message_ids: Sequence[str]) -> Iterator[list[str]]:
     """Divide ids so that the query of each group stays short enough for a URL."""
     group: list[str] = []
     length = 0
     for message_id in message_ids:
-        size = len("messageId=&") + len(quote(message_id, safe=""))
-        if group and length + size > _LONGEST_QUERY:
+        size = log_query_length(message_id)
+        if group and length + size > LONGEST_LOG_QUERY:
             yield group
             group, length = [], 0
         group.append(message_id)

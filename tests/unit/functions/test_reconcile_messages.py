@@ -14,6 +14,7 @@ import pytest
 
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Reconciliation
+from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.models import Channel, LogEntry, Recipient
 from infobip_omni.delivery import Evidence, MessageState
@@ -514,6 +515,17 @@ def test_flood_of_rows_hides_its_neighbours_only_once(world: World) -> None:
     states = world.ledger.states()
     assert {name for name, state in states.items() if state != "DELIVERED"} == {"m-3"}
     assert len(world.client.questions) == 1 + 2 + 2 + 2
+
+
+def test_question_about_long_ids_still_takes_one_call(world: World) -> None:
+    """Else the limit of questions a minute, and the time of the run, would not be kept."""
+    for number in range(40):
+        world.add(MessageState.ACCEPTED, f"{number:03d}" + "ü" * 90)
+    world.run_after(minutes=10)
+
+    lengths = [sum(map(log_query_length, ids)) for ids in world.client.questions]
+    assert sum(map(len, world.client.questions)) == 40
+    assert max(lengths) <= LONGEST_LOG_QUERY < sum(lengths)
 
 
 def test_run_asks_no_more_than_its_share(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
