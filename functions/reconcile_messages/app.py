@@ -33,7 +33,7 @@ from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import logger, metrics, observed
-from infobip_omni.recipients import is_recipient
+from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
 
 if TYPE_CHECKING:
@@ -135,17 +135,21 @@ class Reconciliation:
 
     def _deal_with(self, item: Item, rows: Sequence[LogEntry]) -> bool:
         """Act on all rows with the id of a message; False if it may be unknown to Infobip."""
-        # That Infobip has refused a repeated id shows that it knows the id, not whose it is.
+        # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
+        # a row for the very recipient is proof then. Else a row is, unless it is of another's.
+        refused = _was_refused_as_repeat(item)
+        proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
+        foreign = [row for row in proofs if is_somebody_else(item["to"], row.to)]
         own = [
             row
-            for row in rows
-            if is_recipient(item["to"], row.to) and row.status.id != DUPLICATE_MESSAGE_ID
+            for row in proofs
+            if (is_recipient(item["to"], row.to) if refused else row not in foreign)
         ]
         if own:
             self._believe(item, own)
         elif item["state"] != MessageState.UNKNOWN:
             self._ask_later(item)
-        elif rows and _was_refused_as_repeat(item):
+        elif refused and foreign and len(foreign) == len(proofs):
             self.counts["MessagesRejected"] += self._ledger.reject_duplicate(item)
         else:
             return False

@@ -33,6 +33,7 @@ from infobip_omni.delivery import (
     verdict_of,
 )
 from infobip_omni.moments import to_text, utc_now
+from infobip_omni.recipients import is_somebody_else
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -253,10 +254,14 @@ class DeliveryReports:
         )
 
     def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Item]) -> int:
-        """Give the messages the states that their reports say."""
+        """Give the messages the states that their reports say.
+
+        A report on another recipient is of somebody else's message with the same id.
+        """
         by_message: dict[str, list[DeliveryReport]] = defaultdict(list)
         for report in reports:
-            if report.message_id in messages:
+            item = messages.get(report.message_id)
+            if item and not is_somebody_else(item["to"], report.to):
                 by_message[report.message_id].append(report)
         verdicts: dict[str, Verdict] = {}
         accepted = []

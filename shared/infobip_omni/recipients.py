@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,10 +28,36 @@ def address_key(address: str) -> str:
 
 
 def is_recipient(to: Mapping[str, str], address: str | None) -> bool:
-    """Tell whether an address in a report or log row is one of a message's.
+    """Tell whether an address in a report or log row is surely one of a message's.
 
-    Infobip may write a phone number with a plus, or an e-mail address in other letters; a row
-    without an address cannot contradict.
+    Args:
+        to: The addresses that the message was sent to, by Infobip's names for them.
+        address: What the row names, if anything.
     """
-    own = {value.casefold() for value in to.values()}
-    return address is None or address.removeprefix("+").casefold() in own
+    return address is not None and any(_are_same(address, own) for own in to.values())
+
+
+def is_somebody_else(to: Mapping[str, str], address: str | None) -> bool:
+    """Tell whether an address in a report or log row is surely none of a message's.
+
+    Only a phone number contradicts a phone number, and an e-mail address one of its kind: a push
+    may be reported for a device that the message did not name.
+    """
+    if address is None or is_recipient(to, address):
+        return False
+    if "@" in address:
+        return "emailAddress" in to
+    return _PHONE_NUMBER.fullmatch(address) is not None and "phoneNumber" in to
+
+
+_PHONE_NUMBER = re.compile(r"\+?[0-9][0-9 ()-]{4,24}")
+_NOT_DIGITS = re.compile(r"[^0-9]")
+#: Numbers are written with and without country code; so many of their last digits are always there.
+_TELLING_DIGITS = 8
+
+
+def _are_same(one: str, other: str) -> bool:
+    if _PHONE_NUMBER.fullmatch(one) and _PHONE_NUMBER.fullmatch(other):
+        ends = {_NOT_DIGITS.sub("", number)[-_TELLING_DIGITS:] for number in (one, other)}
+        return len(ends) == 1
+    return one.casefold() == other.casefold()

@@ -446,6 +446,21 @@ def test_an_empty_page_is_nothing(reports: DeliveryReports) -> None:
 # --- The webhook -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("to", "state"),
+    [("+385 99 555 0123", "DELIVERED"), ("a-device", "DELIVERED"), ("385998888888", "ACCEPTED")],
+)
+def test_a_report_on_somebody_elses_number_settles_nothing(
+    reports: DeliveryReports, ledger: MessageLedger, to: str, state: str
+) -> None:
+    """The id is also theirs then; an address that does not compare is no reason to doubt."""
+    accept(ledger, "m-1")
+
+    reports.record([report(to=to)])
+
+    assert ledger.find(["m-1"])["m-1"]["state"] == state
+
+
 def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
     reports: DeliveryReports, ledger: MessageLedger, table: Table
 ) -> None:

@@ -339,6 +339,25 @@ def test_message_that_is_sent_later_is_not_old_before(world: World) -> None:
 # --- Other people's messages ---------------------------------------------------------------
 
 
+def test_row_of_an_address_that_does_not_compare_is_proof(world: World) -> None:
+    """A push may be logged for a device that the message did not name."""
+    world.add(MessageState.UNKNOWN)
+    world.show(to="a-device", group_id=1, status_id=7, doneAt=None)
+    world.run_after(minutes=10)
+
+    assert world.state() == "ACCEPTED"
+
+
+def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(world: World) -> None:
+    """It may be of the message that the id was refused for; nobody is sure, and nobody sends."""
+    world.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
+    world.show(to="a-device", group_id=1, status_id=7, doneAt=None)
+    for _ in range(3):
+        world.run_after(minutes=10)
+
+    assert world.state() == "QUARANTINED"
+
+
 def test_row_of_another_recipient_proves_nothing(world: World) -> None:
     """Somebody else has used the id: this message is as absent as without the row."""
     world.add(MessageState.UNKNOWN)

@@ -7,7 +7,12 @@ import hashlib
 import pytest
 
 from infobip_omni.api.models import Recipient
-from infobip_omni.recipients import address_key, is_recipient, recipient_index_key
+from infobip_omni.recipients import (
+    address_key,
+    is_recipient,
+    is_somebody_else,
+    recipient_index_key,
+)
 
 PHONE = "385995550123"
 EVERYTHING = Recipient(
@@ -43,24 +48,39 @@ def test_keys_do_not_show_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "same"),
+    ("address", "own", "foreign"),
     [
-        (PHONE, True),
-        ("+" + PHONE, True),
-        ("ana@acme.example", True),
-        ("Ana@ACME.example", True),
-        ("r-1", True),
-        (None, True),
-        ("385995550124", False),
-        (PHONE[:-1], False),
-        ("", False),
+        (PHONE, True, False),
+        ("+" + PHONE, True, False),
+        ("00" + PHONE, True, False),
+        ("099 555-0123", True, False),
+        ("ana@acme.example", True, False),
+        ("Ana@ACME.example", True, False),
+        ("r-1", True, False),
+        ("DE.a1", True, False),
+        (None, False, False),
+        ("", False, False),
+        ("another-device", False, False),
+        ("385995550124", False, True),
+        (PHONE[:-1], False, True),
+        ("ivo@acme.example", False, True),
     ],
 )
-def test_a_row_is_about_the_recipient_if_it_has_one_of_their_addresses(
+def test_a_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
     address: str | None,
-    same: bool,  # noqa: FBT001 (a column of the table)
+    own: bool,  # noqa: FBT001 (a column of the table)
+    foreign: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     """Infobip names the address that the channel used, and not always as it was sent."""
     to = EVERYTHING.model_dump(by_alias=True, exclude_none=True)
 
-    assert is_recipient(to, address) is same
+    assert (is_recipient(to, address), is_somebody_else(to, address)) == (own, foreign)
+
+
+@pytest.mark.parametrize("address", [PHONE, "ana@acme.example"])
+def test_an_address_of_a_kind_that_the_message_has_not_contradicts_nothing(address: str) -> None:
+    """A push that went to a registration may be reported for the number behind it."""
+    to = {"pushRegistrationId": "r-1"}
+
+    assert not is_recipient(to, address)
+    assert not is_somebody_else(to, address)
