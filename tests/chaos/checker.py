@@ -36,6 +36,8 @@ class Breach:
     what: str
     #: The message or record that it was not kept for.
     subject: str = ""
+    #: Nothing that comes later can mend it.
+    is_final: bool = False
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Books:
     truth: dict[str, Json]
     #: The id of the record, and the reason.
     dead_letters: list[tuple[str, str]]
+    #: The records that were deleted from the queue as dealt with.
+    acknowledged: set[str]
     records_left: int
     outputs: list[Path]
     messages: dict[str, Json] = field(init=False)
@@ -103,7 +107,8 @@ class Books:
         for message_id in self._twice():
             count = self.accepted_by_infobip(message_id)
             policy = "must-arrive" if message_id in must_arrive else "never-duplicate"
-            yield Breach("P1", f"Infobip has accepted it {count} times ({policy})", message_id)
+            what = f"Infobip has accepted it {count} times ({policy})"
+            yield Breach("P1", what, message_id, is_final=True)
 
     def _verdicts(self) -> Iterator[Breach]:
         if self.records_left:
@@ -128,7 +133,14 @@ class Books:
             if state in (MessageState.CLAIMED, MessageState.UNKNOWN):
                 yield Breach("P2", f"it has remained {state}", str(message_id))
             if state not in TAKEN and state != MessageState.QUARANTINED and not reasons:
-                yield Breach("P2", f"its record is gone, its state is {state}", str(message_id))
+                gone = event.record_id in self.acknowledged
+                what = "acknowledged" if gone else "lost"
+                yield Breach(
+                    "P2",
+                    f"its record is {what}, its state is {state}",
+                    str(message_id),
+                    is_final=gone,
+                )
 
     def _conflicts(self) -> Iterator[Breach]:
         """Of several contents under one id, all but one must be dead-lettered."""
@@ -157,7 +169,9 @@ class Books:
             yield Breach("P4", f"{what}, quarantined {quarantined}")
         for message_id in self.messages:
             if self._counts_as_accepted(message_id) and not self.accepted_by_infobip(message_id):
-                yield Breach("P4", "it counts as accepted, and Infobip does not know it", message_id)
+                yield Breach(
+                    "P4", "it counts as accepted, and Infobip does not know it", message_id
+                )
 
     def _truthful(self) -> Iterator[Breach]:
         for message_id in self._records_of():
@@ -179,7 +193,8 @@ class Books:
             for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
                 if found := PERSONAL.search(line):
                     around = line[max(found.start() - _CONTEXT, 0) : found.start()]
-                    yield Breach("P5", f"line {number} is personal after {around!r}", path.name)
+                    what = f"line {number} is personal after {around!r}"
+                    yield Breach("P5", what, path.name, is_final=True)
 
     def history(self, subject: str) -> list[str]:
         """Tell what is known of a message or record, without anything personal."""
@@ -217,7 +232,9 @@ class Books:
         return records
 
     def _must_arrive(self) -> set[str]:
-        return {str(each) for event in self.events if event.must_arrive for each in event.message_ids}
+        return {
+            str(each) for event in self.events if event.must_arrive for each in event.message_ids
+        }
 
     def _twice(self) -> list[str]:
         return [each for each in self._records_of() if self.accepted_by_infobip(each) > 1]

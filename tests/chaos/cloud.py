@@ -26,11 +26,11 @@ from tests.local_world.aws_emulator import (
 )
 from tests.local_world.world import SimulatorControl, forget_aws_account
 
-from .times import Deployment
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
+
+    from .times import Deployment
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ A control is applied inside the workers, before they make their collaborators.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from functions.reconcile_messages import app as reconcile_app
@@ -131,12 +131,20 @@ def _replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
 
-CONTROLS: dict[str, Callable[[], None]] = {
-    "naive-consumer": consume_naively,
-    "unconditional-claim": claim_unconditionally,
-    "claim-after-lease": claim_after_lease,
-    "blind-resend": resend_blindly,
-    "no-question": send_again_without_asking,
-    "acknowledge-always": acknowledge_always,
-    "logged-events": log_events,
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A way to weaken the system, and the promise that this breaks."""
+
+    weaken: Callable[[], None]
+    promise: str
+
+
+CONTROLS = {
+    "naive-consumer": Control(consume_naively, "P1"),
+    "unconditional-claim": Control(claim_unconditionally, "P1"),
+    "claim-after-lease": Control(claim_after_lease, "P1"),
+    "blind-resend": Control(resend_blindly, "P1"),
+    "no-question": Control(send_again_without_asking, "P1"),
+    "acknowledge-always": Control(acknowledge_always, "P2"),
+    "logged-events": Control(log_events, "P5"),
 }

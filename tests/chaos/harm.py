@@ -248,7 +248,6 @@ def _leave_over(call: Callable[..., Any], name: str, items: dict[str, Any]) -> d
 def harm_queue(harms: Harms, sqs: Any) -> None:  # noqa: ANN401 (a boto3 client)
     """Let calls of an SQS client fail before they are made, or after."""
     for name in ("send_message", "change_message_visibility_batch"):
-        # What a function does not call is wrapped for nothing.
         setattr(sqs, name, _failing_queue(harms, getattr(sqs, name), name))
 
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from tests.local_world.world import SimulatorControl
 
+    from .times import Deployment
+
 #: How many messages there are to one kill at each point, and to one order of each other kind.
-_MESSAGES_PER_ORDER = {SEND: 500, PULL: 1000, PARKED: 2500, RECONCILE: 1000}
+_MESSAGES_PER_ORDER = {SEND: 500, PULL: 2500, PARKED: 5000, RECONCILE: 2500}
 #: What the simulator does to single calls, and how likely: kinds after and before acceptance.
 _SEND_FAULTS = {
     "reset_after": 0.01,
@@ -70,12 +72,16 @@ _LOG_FAULTS = {
     "error_before": 0.03,
     "rate_limit": 0.03,
 }
-#: Seconds of a hang, longer than the client waits, and of a slow answer, which it waits for.
-_HANG, _SLOW = 0.8, 0.1
+#: How long a hang is, and a slow answer, in what the client waits for an answer.
+_HANG, _SLOW = 2.5, 0.3
 #: Bursts on sends: the kind, and how many calls it lasts.
 _BURSTS = (("rate_limit", 40), ("error_before", 25), ("reset_before", 15), ("reset_after", 10))
 _BURSTS_PER_KIND = 2
 _KILLS_PER_RUN = 6
+#: The points at messages that Infobip does not know.
+_OF_ABSENT_MESSAGES = ("absence count", "quarantine", "second chance")
+#: How often a run is to come to one of the rare points, if any are left.
+_RARE = 0.6
 #: The table is there when a pull looks for old pages, and is not when it has a new one.
 _TABLE_DOWN = (Harm("table throttles", skip=1, times=100),)
 
@@ -92,15 +98,21 @@ class Turn:
 class Plan:
     """All harm of a run."""
 
-    def __init__(self, seed: int, messages: int, longest_lag: float) -> None:
+    def __init__(self, seed: int, messages: int, deployment: Deployment) -> None:
         self._chance = random.Random(f"plan {seed}")
         self._messages = messages
         #: For each function, what is to be done to one of its runs.
         self.orders = {function: deque(self._orders(function)) for function in CRASH_POINTS}
-        self.turns = sorted(self._turns(longest_lag), key=lambda turn: turn.at)
+        self._rare: dict[str, list[tuple[Harm, ...]]] = {function: [] for function in CRASH_POINTS}
+        self.turns = sorted(self._turns(deployment), key=lambda turn: turn.at)
 
-    def begin(self, simulator: SimulatorControl) -> None:
-        """Let single calls fail from now on."""
+    def begin(self, simulator: SimulatorControl, read_seconds: float) -> None:
+        """Let single calls fail from now on.
+
+        Args:
+            simulator: What is to fail.
+            read_seconds: How long the client waits for an answer.
+        """
         for operation, faults in (
             ("send_advanced", _SEND_FAULTS),
             ("take_reports", _REPORT_FAULTS),
@@ -113,8 +125,12 @@ class Plan:
                     times=0,
                     probability=probability,
                     seed=self._chance.randrange(2**31),
-                    seconds=_SLOW if kind == "slow" else _HANG,
+                    seconds=read_seconds * (_SLOW if kind == "slow" else _HANG),
                 )
+
+    def orders_left(self, function: str) -> int:
+        """Count the orders for the runs of a function."""
+        return len(self.orders[function]) + len(self._rare[function])
 
     def provoke(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
         """Bring about what a rare point needs that no run has come to yet."""
@@ -125,20 +141,27 @@ class Plan:
             self.orders[PULL].append(_TABLE_DOWN)
         if any("proof" in point for point in points_left):
             simulator.add_fault("send_advanced", "reset_after", times=3)
+        if any(point.endswith(_OF_ABSENT_MESSAGES) for point in points_left):
+            simulator.add_fault("send_advanced", "reset_before", times=3)
 
-    def take(self, function: str, *, rare: bool) -> list[tuple[Harm, ...]]:
-        """Take the next order for a run of a function; several kills where each is *rare*.
+    def take(self, function: str) -> list[tuple[Harm, ...]]:
+        """Take the next order for a run of a function, or several kills at points that are rare.
 
         Of those, the first that the run comes to is carried out.
         """
-        orders = self.orders[function]
-        taken = [orders.popleft()] if orders else []
-        if rare and taken and _is_kill(taken[0]):
-            more = [order for order in orders if _is_kill(order)][: _KILLS_PER_RUN - 1]
-            for order in more:
-                orders.remove(order)
-            taken += more
-        return taken
+        rare, orders = self._rare[function], self.orders[function]
+        if rare and self._chance.random() < _RARE:
+            taken, self._rare[function] = rare[:_KILLS_PER_RUN], rare[_KILLS_PER_RUN:]
+            return taken
+        return [orders.popleft()] if orders else []
+
+    def give_back(self, function: str, order: tuple[Harm, ...]) -> None:
+        """Take back an order that a run has given no occasion for, to try again."""
+        *causes, last = order
+        if causes or last.kind != KILL:
+            self.orders[function].append(order)
+        else:
+            self._rare[function].append((replace(last, skip=0),))
 
     def _orders(self, function: str) -> Iterator[tuple[Harm, ...]]:
         copies = max(1, self._messages // _MESSAGES_PER_ORDER[function])
@@ -166,13 +189,21 @@ class Plan:
         """Add what makes a run come to the point: only a page without a table is parked."""
         return (*_TABLE_DOWN, harm) if harm.point.endswith(PARKING) else (harm,)
 
-    def _turns(self, longest_lag: float) -> Iterator[Turn]:
+    def _turns(self, deployment: Deployment) -> Iterator[Turn]:
         for kind, calls in _BURSTS:
             for _ in range(_BURSTS_PER_KIND):
                 length = max(3, min(calls, self._messages // 20))
                 yield Turn(self._chance.random(), {}, (kind, length))
         # What comes last lasts longest, until all harm is done.
-        yield Turn(1.0, {"duplicateIds": "refuse", "logLagSeconds": 0.5})
+        yield Turn(
+            1.0,
+            {
+                "duplicateIds": "refuse",
+                "logLagSeconds": 0.5,
+                "reportDelaySeconds": 0.2,
+                "intermediateStepReports": True,
+            },
+        )
         refuse_first = self._chance.random() < 0.5
         for number in range(6):
             refuses = refuse_first == (number % 2 == 0)
@@ -180,7 +211,12 @@ class Plan:
                 number / 6,
                 {
                     "duplicateIds": "refuse" if refuses else "send-twice",
-                    "logLagSeconds": self._chance.choice((0.0, 0.5, longest_lag)),
+                    # A row shows up well before the logs are asked for the third time.
+                    "logLagSeconds": self._chance.choice(
+                        (0.0, 0.5, 1.5 * deployment.reconcile_after)
+                    ),
+                    # Late reports do not save a message whose sender was killed.
+                    "reportDelaySeconds": self._chance.choice((0.2, 1.0, 1.5 * deployment.claim)),
                     "intermediateStepReports": self._chance.random() < 0.8,
                     "acceptedStatus": self._chance.choice(
                         ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")
@@ -188,7 +224,3 @@ class Plan:
                     "errorEnvelope": self._chance.choice(("legacy", "E429")),
                 },
             )
-
-
-def _is_kill(order: tuple[Harm, ...]) -> bool:
-    return len(order) == 1 and order[0].kind == KILL

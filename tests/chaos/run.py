@@ -1,517 +1,61 @@
 """`make chaos`: thousands of messages through the real functions while everything goes wrong.
 
-The driver stands for SQS's poller, for Lambda and for the schedules: it hands records to a few
-processes that run the functions, deletes those that were dealt with, leaves the others invisible,
-and starts a process anew that was killed. At the end the faults stop, what is left drains, and the
-books are checked against what the simulator knows. Exits with 1 on any breach.
+At the end the faults stop, what is left drains, and the books are checked against what the
+simulator knows. Exits with 1 on any breach, or when there is a crash point that no run came to.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import os
-import random
-import signal
 import sys
 import tempfile
-import time
-from collections import Counter, deque
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from infobip_omni.api.models import AdvancedRequest
-from infobip_omni.delivery import MessageState
+from typing import TYPE_CHECKING
 
 from . import times
-from .checker import Books, Breach
-from .cloud import TEMPLATE, Cloud
+from .cloud import TEMPLATE
 from .controls import CONTROLS
-from .harm import CRASH_POINTS, KILL, PARKED, PULL, RECONCILE, SEND, STALL, Harm
-from .plan import Plan
+from .driver import Driver, Outcome, Terms
 from .times import Deployment
-from .traffic import Traffic, foreign_body, foreign_ids
-from .worker import Nursery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Iterator
 
-    from .traffic import Event
-
-Json = dict[str, Any]
-
-_WORKERS = {SEND: 4, PULL: 2, PARKED: 1, RECONCILE: 2}
-#: Seconds between two runs of the scheduled functions.
-_SCHEDULES = {PULL: 0.5, PARKED: 0.5, RECONCILE: 0.7}
-_OVERLAPS = 0.25
-#: Of the batches, how many go to two senders at once, and how many are old ones once more.
-_TWINS, _REDELIVERIES = 0.04, 0.04
-_REMEMBERED_RECORDS = 200
-#: How likely it is that a run comes to harm.
-_LEAST_LIKELY, _LIKELIEST = 0.15, 0.6
-_EVENTS_PER_FEED = 20
-_EXTRA_FEED_SECONDS = 1.5
-#: What an idle queue is asked again after, in seconds.
-_POLL_SECONDS = 0.05
-#: What a control needs to be found out; a whole drain may never end for it.
-_CONTROL_DRAIN_SECONDS = 25.0
-_SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
-_SILENT_STEP_SECONDS = 5.0
 _SHOWN_BREACHES = 10
 
 
-@dataclass(slots=True)
-class Worker:
-    """A process, and what it is doing."""
-
-    function: str
-    output: Path
-    connection: Connection
-    #: None until it says that it is there.
-    process_id: int | None = None
-    records: list[Json] | None = None
-    #: The records are still the queue's; not those of a redelivery.
-    owns_records: bool = True
-    orders: list[tuple[Harm, ...]] = field(default_factory=list)
-    fired: set[Harm] = field(default_factory=set)
-    busy: bool = False
-    deadline: float = 0.0
-    #: When a process that stands still goes on.
-    resumes_at: float | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run has shown."""
-
-    seed: int
-    events: int
-    messages: int
-    seconds: float
-    #: From the last fault to the last verdict.
-    drain_seconds: float
-    fired: Counter[str]
-    books: Books
-    breaches: list[Breach]
-    #: What is known of the subjects of the first breaches.
-    histories: list[list[str]]
-
-    def lines(self) -> Iterator[str]:
-        """Write it for people."""
-        yield f"seed {self.seed}: {self.messages} messages in {self.events} events"
-        rate = self.messages / self.seconds
-        yield f"{self.seconds:.0f} s, {rate:.0f} messages a second, faults and drain included"
-        yield f"{self.drain_seconds:.1f} s from the last fault to the last verdict"
-        yield ""
-        for title, counts in (
-            ("Messages by state", self.books.states()),
-            ("Messages by end", self.books.balance()),
-            ("Dead letters by reason", Counter(reason for _, reason in self.books.dead_letters)),
-            ("Events by kind", Counter(event.kind for event in self.books.events)),
-            ("Faults that have struck", self.fired),
-        ):
-            yield title
-            yield from (f"  {count:7d}  {name}" for name, count in sorted(counts.items()))
-            yield ""
-        twice = len(self.books.duplicates_of_must_arrive())
-        yield f"Sent twice under must-arrive: {twice}"
-        yield f"Breaches: {len(self.breaches)}"
-        for breach, history in zip(self.breaches, self.histories, strict=False):
-            yield f"  {breach.promise} {breach.subject}: {breach.what}"
-            yield from (f"      {line}" for line in history)
-
-
-class Driver:
-    """One run.
-
-    Args:
-        messages: How many messages are queued at least.
-        seed: What decides about all that chance decides about.
-        directory: Where the processes print to.
-        divisor: By how much times are divided.
-        control: A weakened system, which must not pass.
-    """
-
-    def __init__(
-        self, messages: int, seed: int, directory: Path, divisor: float, control: str | None
-    ) -> None:
-        self._wanted = messages
-        self._seed = seed
-        self._control = control
-        self._directory = directory
-        self._chance = random.Random(f"driver {seed}")
-        self._divisor = divisor
-        self._deployment = Deployment.of(TEMPLATE).divided(divisor)
-        # A row shows up in the logs well before they are asked for the third time.
-        self._plan = Plan(seed, messages, longest_lag=1.5 * self._deployment.reconcile_after)
-        self._turns = deque(self._plan.turns)
-        self._events: list[Event] = []
-        self._fired: Counter[str] = Counter()
-        self._workers: list[Worker] = []
-        self._acknowledged: deque[Json] = deque(maxlen=_REMEMBERED_RECORDS)
-        self._next_poll = 0.0
-        self._hungry = True
-        self._next_feed = 0.0
-        self._dead_letters: list[tuple[str, str]] = []
-        self._raised: list[str] = []
-        self._next_run = dict.fromkeys(_SCHEDULES, 0.0)
-        self._stormy = True
-        self._timeouts = {
-            SEND: self._deployment.sender_timeout,
-            PULL: self._deployment.puller_timeout,
-            PARKED: self._deployment.recorder_timeout,
-            RECONCILE: self._deployment.reconciler_timeout,
-        }
-
-    def run(self) -> Report:
-        """Let it storm, let it drain, and check."""
-        with ExitStack() as exits:
-            self._cloud = exits.enter_context(Cloud(self._deployment, _SIMULATOR_OPTIONS))
-            self._nursery = exits.enter_context(
-                closing(
-                    Nursery(
-                        self._directory,
-                        self._cloud.emulator.process_group,
-                        self._cloud.environment,
-                        self._divisor,
-                        self._control,
-                    )
-                )
-            )
-            exits.callback(self._stop_workers)
-            self._prepare()
-            begun = time.monotonic()
-            self._storm()
-            calm = time.monotonic()
-            self._stormy = False
-            self._fired += self._simulator_faults()
-            self._cloud.simulator.clear_faults()
-            drained = self._drain()
-            ended = time.monotonic()
-            books = self._books()
-        breaches = list(books.breaches())
-        breaches += [Breach("P2", f"a function has raised {error}") for error in self._raised]
-        if self._control is None:
-            breaches += [Breach("coverage", f"never happened: {name}") for name in self._unfired()]
-            if not drained:
-                breaches.insert(0, Breach("P2", "not everything has got a verdict in time"))
-        return Report(
-            seed=self._seed,
-            events=len(self._events),
-            messages=sum(len(event.message_ids) for event in self._events),
-            seconds=ended - begun,
-            drain_seconds=ended - calm,
-            fired=self._fired,
-            books=books,
-            breaches=breaches,
-            histories=[books.history(each.subject) for each in breaches[:_SHOWN_BREACHES]],
-        )
-
-    # --- The run -----------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        simulator = self._cloud.simulator
-        # The run asks far more often than production does.
-        simulator.change_settings(
-            throttles={"search_logs": 0}, defaultValiditySeconds=_SILENT_STEP_SECONDS
-        )
-        foreign = foreign_ids(self._seed, self._wanted)
-        for message_id in foreign:
-            self._send_for_somebody_else(message_id)
-        self._foreign_ids = frozenset(foreign)
-        self._traffic = Traffic(self._seed, self._cloud.scenario_key, foreign)
-        self._workers = [
-            self._start(function, self._directory / f"{function}-{number}")
-            for function, count in _WORKERS.items()
-            for number in range(count)
-        ]
-        self._plan.begin(simulator)
-
-    def _storm(self) -> None:
-        """Queue everything, and go on until all harm was done, or is not going to be."""
-        patience = 40.0 + self._wanted / 100
-        enough_at = None
-        while enough_at is None or (
-            self._unfired() and self._control is None and time.monotonic() < enough_at + patience
-        ):
-            if enough_at is None and self._traffic.messages >= self._wanted:
-                enough_at = time.monotonic()
-            self._turn()
-            self._step()
-
-    def _drain(self) -> bool:
-        """Wait until nothing is left to be done."""
-        seconds = 90.0 + self._wanted / 50 if self._control is None else _CONTROL_DRAIN_SECONDS
-        deadline = time.monotonic() + seconds
-        next_look = 0.0
-        while time.monotonic() < deadline:
-            self._step()
-            if time.monotonic() >= next_look:
-                if self._is_drained() or (self._control and self._is_found_out()):
-                    return True
-                next_look = time.monotonic() + 0.5
-        return False
-
-    def _step(self) -> None:
-        self._debug()
-        self._feed()
-        self._deliver()
-        self._run_schedules()
-        self._listen(0.01)
-        self._look_after_workers()
-
-    def _debug(self) -> None:
-        now = time.monotonic()
-        if now > getattr(self, "_dbg", 0):
-            self._dbg = now + 5
-            sys.stderr.write(f"{now:.0f} msgs {self._traffic.messages} left {self._cloud.records_left()} orders { {k: len(v) for k, v in self._plan.orders.items()} } unfired {self._unfired()} busy {[ (w.function, w.process_id) for w in self._workers if w.busy or not w.process_id]} unsettled {[{k: v for k, v in self._cloud.message(m).items() if k in ('state','evidence','nextCheckAt','claimedAt','attempts')} for m in self._cloud.unsettled()[:4]]} deaths {self._raised} {self._cloud.simulator.totals()['requests']}\n")
-
-    def _turn(self) -> None:
-        """Let Infobip change its ways when it is time to."""
-        while self._turns and self._turns[0].at * self._wanted <= self._traffic.messages:
-            turn = self._turns.popleft()
-            if turn.settings:
-                # A control must not be saved by Infobip.
-                sure = {"duplicateIds": "send-twice"} if self._control else {}
-                self._cloud.simulator.change_settings(**turn.settings | sure)
-            if turn.burst:
-                kind, calls = turn.burst
-                self._cloud.simulator.add_fault("send_advanced", kind, times=calls)
-
-    def _is_drained(self) -> bool:
-        if self._cloud.records_left() or any(worker.busy for worker in self._workers):
-            return False
-        if self._cloud.simulator.totals()["reportsPending"]:
-            return False
-        waiting = MessageState.WAITING
-        # A message may wait for ever when another one of its record was a conflict.
-        return all(
-            self._cloud.message(message_id)["state"] == waiting
-            for message_id in self._cloud.unsettled()
-        )
-
-    def _is_found_out(self) -> bool:
-        """Tell whether a control has broken a promise for good already."""
-        return any(breach.promise in ("P1", "P5") for breach in self._books().breaches())
-
-    def _books(self) -> Books:
-        self._dead_letters += self._cloud.dead_letters()
-        return Books(
-            events=self._events,
-            foreign_ids=self._foreign_ids,
-            items=list(self._cloud.items()),
-            truth=self._cloud.truth(),
-            dead_letters=self._dead_letters,
-            records_left=self._cloud.records_left(),
-            outputs=sorted(path for path in self._directory.iterdir() if path.is_file()),
-        )
-
-    # --- Upstream and SQS --------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        """Queue more events when the senders have nothing to do."""
-        if not (self._stormy and self._hungry) or time.monotonic() < self._next_feed:
-            return
-        self._hungry = False
-        events = [self._traffic.next() for _ in range(_EVENTS_PER_FEED)]
-        if self._traffic.messages >= self._wanted:
-            # Some harm still waits for what leads to it.
-            self._next_feed = time.monotonic() + _EXTRA_FEED_SECONDS
-            self._plan.provoke(self._cloud.simulator, self._unfired())
-            events.append(self._traffic.foreign())
-        for start in range(0, len(events), 10):
-            batch = events[start : start + 10]
-            ids = self._cloud.queue([event.body for event in batch])
-            for event, record_id in zip(batch, ids, strict=True):
-                event.queued_as(record_id)
-        self._events += events
-
-    def _deliver(self) -> None:
-        """Hand records to senders that have nothing to do."""
-        idle = self._idle(SEND)
-        while idle:
-            worker = idle.pop()
-            if self._stormy and self._acknowledged and self._chance.random() < _REDELIVERIES:
-                size = min(len(self._acknowledged), self._chance.randint(1, 10))
-                records = self._chance.sample(list(self._acknowledged), size)
-                self._fired["redelivery of records that were dealt with"] += 1
-                self._assign(worker, {"Records": records}, records, owns_records=False)
-                continue
-            if time.monotonic() < self._next_poll:
-                return
-            most = self._chance.choice((1, 3, 10, 10))
-            records = self._cloud.receive(self._cloud.queue_url, most)
-            if not records:
-                self._hungry = True
-                self._next_poll = time.monotonic() + _POLL_SECONDS
-                return
-            self._assign(worker, {"Records": records}, records)
-            if self._stormy and idle and self._chance.random() < _TWINS:
-                self._fired["two senders with the same records"] += 1
-                self._assign(idle.pop(), {"Records": records}, records)
-
-    def _run_schedules(self) -> None:
-        for function, seconds in _SCHEDULES.items():
-            if time.monotonic() < self._next_run[function]:
-                continue
-            self._next_run[function] = time.monotonic() + seconds
-            overlaps = self._chance.random() < _OVERLAPS
-            for worker in self._idle(function)[: 1 + overlaps]:
-                if function != PARKED:
-                    self._assign(worker, {}, None)
-                elif records := self._cloud.receive(self._cloud.parking_url, 10):
-                    self._assign(worker, {"Records": records}, records)
-
-    def _take_answer(self, worker: Worker, answer: Json) -> None:
-        """Delete what was dealt with, as Lambda does by the answer of a function."""
-        if worker.records is None or not worker.owns_records:
-            return
-        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-        done = [record for record in worker.records if record["messageId"] not in kept]
-        if worker.function == PARKED:
-            self._cloud.acknowledge(self._cloud.parking_url, done)
-            return
-        self._cloud.acknowledge(self._cloud.queue_url, done)
-        self._acknowledged.extend(done)
-
-    # --- Lambda ------------------------------------------------------------------------------
-
-    def _start(self, function: str, output: Path) -> Worker:
-        timeout = self._timeouts[function]
-        return Worker(function, output, self._nursery.bear(function, timeout, output))
-
-    def _idle(self, function: str) -> list[Worker]:
-        return [
-            worker
-            for worker in self._workers
-            if worker.function == function and worker.process_id and not worker.busy
-        ]
-
-    def _assign(
-        self,
-        worker: Worker,
-        event: Json,
-        records: list[Json] | None,
-        *,
-        owns_records: bool = True,
-    ) -> None:
-        worker.records, worker.owns_records = records, owns_records
-        worker.orders = self._choose_orders(worker.function)
-        worker.fired = set()
-        worker.busy = True
-        # What Lambda ends, it ends a little late.
-        worker.deadline = time.monotonic() + self._timeouts[worker.function] + 0.1
-        with suppress(BrokenPipeError):  # it has died meanwhile, and will be found dead
-            harms = tuple(harm for order in worker.orders for harm in order)
-            worker.connection.send((event, harms))
-
-    def _choose_orders(self, function: str) -> list[tuple[Harm, ...]]:
-        """Choose what is done to a run, so that all harm is done by the time all is queued."""
-        if not self._stormy:
-            return []
-        batches_left = max(1.0, (self._wanted - self._traffic.messages) / 4)
-        likely = 1.5 * len(self._plan.orders[function]) / batches_left
-        likely = min(_LIKELIEST, max(_LEAST_LIKELY, likely)) if function == SEND else _LIKELIEST
-        if self._chance.random() > likely:
-            return []
-        return self._plan.take(function, rare=function != SEND)
-
-    def _listen(self, seconds: float) -> None:
-        """Take what the processes say."""
-        by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(by_connection), seconds):
-            worker = by_connection[connection]  # type: ignore[index]
-            try:
-                while worker.connection.poll():
-                    self._hear(worker, *worker.connection.recv())
-            except (EOFError, ConnectionResetError):
-                self._bury(worker)
-
-    def _hear(self, worker: Worker, word: str, content: Any) -> None:  # noqa: ANN401 (by the word)
-        if word == "ready":
-            worker.process_id = content
-        elif word == "raised":
-            self._raised.append(content.splitlines()[-1])
-        elif word == "fired":
-            if content not in worker.fired:
-                self._fired[f"{worker.function}: {content.name}"] += 1
-            worker.fired.add(content)
-            if content.kind == STALL:
-                worker.resumes_at = time.monotonic() + self._deployment.claim + 0.5
-        else:
-            self._take_answer(worker, content)
-            self._end(worker)
-
-    def _end(self, worker: Worker) -> None:
-        worker.busy = False
-        for order in worker.orders:
-            if not worker.fired.issuperset(order):
-                *causes, last = order
-                # What had no chance to strike gets an earlier one next time.
-                again = (*causes, last if causes else replace(last, skip=0))
-                self._plan.orders[worker.function].append(again)
-        worker.orders = []
-
-    def _bury(self, worker: Worker) -> None:
-        """Start a process anew that has died; its records stay invisible."""
-        worker.connection.close()
-        self._end(worker)
-        self._workers[self._workers.index(worker)] = self._start(worker.function, worker.output)
-
-    def _look_after_workers(self) -> None:
-        now = time.monotonic()
-        for worker in self._workers:
-            if not worker.process_id:
-                continue
-            if worker.resumes_at is not None:
-                if now >= worker.resumes_at:
-                    worker.resumes_at = None
-                    worker.deadline = now + self._timeouts[worker.function]
-                    _signal(worker.process_id, signal.SIGCONT)
-            elif worker.busy and now > worker.deadline:
-                self._fired[f"{worker.function}: timeout of the function"] += 1
-                worker.deadline = math.inf
-                _signal(worker.process_id, signal.SIGKILL)
-
-    def _stop_workers(self) -> None:
-        for worker in self._workers:
-            worker.connection.close()
-
-    # --- Harm --------------------------------------------------------------------------------
-
-    def _unfired(self) -> list[str]:
-        """Name what was to happen at least once and has not."""
-        kills = {
-            f"{function}: {Harm(KILL, point).name}"
-            for function, points in CRASH_POINTS.items()
-            for point in points
-        }
-        return sorted(kills - self._fired.keys())
-
-    def _simulator_faults(self) -> Counter[str]:
-        fired = self._cloud.simulator._call("GET", "faults")["fired"]  # noqa: SLF001 (counts)
-        return Counter({f"Infobip: {kind}": count for kind, count in fired.items()})
-
-    def _send_for_somebody_else(self, message_id: str) -> None:
-        body = foreign_body(message_id) | {"scenarioKey": self._cloud.scenario_key}
-        self._cloud.client.send_advanced(AdvancedRequest.model_validate(body))
-
-
-def _signal(process_id: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process_id, number)
-
-
-def run(
-    messages: int, seed: int, divisor: float = times.DIVISOR, control: str | None = None
-) -> Report:
-    """Make one run."""
+def run(terms: Terms, say: Callable[[str], None] = lambda _: None) -> tuple[Outcome, str]:
+    """Make one run; return what it has led to, and the same written for people."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
-        return Driver(messages, seed, Path(directory), divisor, control).run()
+        outcome = Driver(terms, Path(directory), say).run()
+        return outcome, "\n".join(_lines(terms, outcome))
+
+
+def _lines(terms: Terms, outcome: Outcome) -> Iterator[str]:
+    books = outcome.books
+    messages = sum(len(event.message_ids) for event in books.events)
+    yield f"Seed {terms.seed}: {messages} messages in {len(books.events)} events"
+    rate = messages / outcome.seconds
+    yield f"{outcome.seconds:.0f} s, {rate:.0f} messages a second, faults and drain included"
+    yield f"{outcome.drain_seconds:.1f} s from the last fault to the last verdict"
+    yield ""
+    for title, counts in (
+        ("Messages by state", books.states()),
+        ("Messages by end", books.balance()),
+        ("Dead letters by reason", Counter(reason for _, reason in books.dead_letters)),
+        ("Events by kind", Counter(event.kind for event in books.events)),
+        ("Faults that have struck", outcome.fired),
+    ):
+        yield title
+        yield from (f"  {count:7d}  {name}" for name, count in sorted(counts.items()))
+        yield ""
+    yield f"Sent twice under must-arrive: {len(books.duplicates_of_must_arrive())}"
+    yield f"Crash points that no run came to: {', '.join(outcome.points_left) or 'none'}"
+    yield f"Breaches: {len(outcome.breaches)}"
+    for breach in outcome.breaches[:_SHOWN_BREACHES]:
+        yield f"  {breach.promise} {breach.subject}: {breach.what}"
+        yield from (f"      {line}" for line in books.history(breach.subject))
 
 
 def main() -> None:
@@ -519,16 +63,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--control", choices=CONTROLS, help="a weakened system, which must fail")
     parser.add_argument("--divisor", type=float, default=times.DIVISOR, help="of all times")
+    parser.add_argument("--control", choices=CONTROLS, help="a weakened system, which must fail")
     arguments = parser.parse_args()
-    print(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
+    _say(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
     for name, production, here in times.table(Deployment.of(TEMPLATE), arguments.divisor):
-        print(f"  {name:32} {production:11g} {here:8.3g}")
-    print("The simulator's throttle on the logs is off: a run asks far more often.\n", flush=True)
-    report = run(arguments.messages, arguments.seed, arguments.divisor, arguments.control)
-    print("\n".join(report.lines()))
-    sys.exit(bool(report.breaches))
+        _say(f"  {name:32} {production:11g} {here:8.3g}")
+    _say("The simulator's throttle on the logs is off: a run asks far more often.\n")
+    outcome, text = run(Terms(**vars(arguments)), _say)
+    _say("\n" + text)
+    sys.exit(bool(outcome.breaches or (outcome.points_left and not arguments.control)))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

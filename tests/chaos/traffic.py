@@ -38,8 +38,8 @@ _FATES = {
 _CAMPAIGN_EVENTS = 40
 _MOST_DESTINATIONS = 12
 _MOST_REMEMBERED = 400
-_FOREIGN_PER_THOUSAND = 6
-_FEWEST_FOREIGN = 40
+_FOREIGN_PER_THOUSAND = 20
+_FEWEST_FOREIGN = 80
 
 
 @dataclass(slots=True)
@@ -219,11 +219,12 @@ def foreign_ids(seed: int, messages: int) -> list[str]:
     return [f"chaos-{seed}-foreign-{number}" for number in range(count)]
 
 
-def foreign_body(message_id: str) -> Json:
-    """Write the request of somebody else, about whom no reports come."""
+def foreign_body(message_id: str, send_at: datetime) -> Json:
+    """Write the request of somebody else, whose reports come to us as well."""
+    fate = "0005"
     return {
-        "destinations": [{"messageId": message_id, "to": {"phoneNumber": f"{_PHONE}9999999999"}}],
+        "destinations": [{"messageId": message_id, "to": {"phoneNumber": f"{_PHONE}999999{fate}"}}],
         "sms": {"text": _TEXT},
         "push": {"text": _TEXT},
-        "notify": False,
+        "sendAt": send_at.isoformat(timespec="milliseconds"),
     }

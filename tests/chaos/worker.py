@@ -19,13 +19,13 @@ import traceback
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from multiprocessing.connection import Client, Connection, Listener
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functions.pull_delivery_reports import app as pull_app
 from functions.reconcile_messages import app as reconcile_app
 from functions.record_parked_reports import app as parked_app
 from functions.send_message import app as send_app
+from tests.local_world.aws_emulator import ROOT
 
 from . import times
 from .controls import CONTROLS
@@ -37,7 +37,6 @@ from .harm import (
     REFUSED,
     RUN_OVER,
     SEND,
-    Harm,
     Harms,
     harm_queue,
     harm_table,
@@ -47,6 +46,7 @@ from .harm import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from infobip_omni.api.client import OmniClient
     from infobip_omni.dynamodb import Table
@@ -95,7 +95,10 @@ class Nursery:
         with (directory / "output").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
                 command + ([control] if control else []),
-                env=os.environ | environment,
+                cwd=ROOT,
+                env=os.environ
+                | environment
+                | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -128,7 +131,7 @@ def main() -> None:
     arguments = parser.parse_args()
     times.shorten(arguments.divisor)
     if arguments.control:
-        CONTROLS[arguments.control]()
+        CONTROLS[arguments.control].weaken()
     harms = Harms()
     prepared = {function: prepare(harms) for function, prepare in _PREPARE.items()}
     watch_wire(harms)
@@ -150,7 +153,7 @@ def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]
     random.seed()
     harms.report_to(connection)
     handler, client = prepared[function]
-    url = client and client._base_url  # noqa: SLF001 (only here is it ever changed)
+    url = client._base_url if client else ""  # noqa: SLF001 (only here is it ever changed)
     connection.send(("ready", os.getpid()))
     while True:
         try:
