@@ -195,6 +195,8 @@ class FakeClient(OmniClient):
         self.before_page: Callable[[], None] = lambda: None
         #: All rows of the logs.
         self.rows: list[LogEntry] = []
+        #: Whose rows cannot be read.
+        self.unread_ids: set[str] = set()
         #: The ids of each question to the logs.
         self.questions: list[list[str]] = []
         #: Runs after each question, before its answer, and may raise.
@@ -222,7 +224,7 @@ class FakeClient(OmniClient):
         self.questions.append(list(message_ids))
         self.before_rows()
         rows = [row for row in self.rows if row.message_id in message_ids]
-        return LogPage(rows[:limit], is_cut=len(rows) >= limit)
+        return LogPage(rows[:limit], len(rows) >= limit, frozenset(self.unread_ids))
 
 
 class FakeSendQueue(SendQueue):

@@ -128,10 +128,9 @@ class Reconciliation:
         for row in page.rows:
             found[row.message_id].append(row)
         absent = [item for item in items if not self._deal_with(item, found[item["messageId"]])]
-        if page.is_cut:
-            self._ledger.postpone(absent, self._next_question(), absent=False)
-            return []
-        return absent
+        doubtful = [item for item in absent if page.is_cut or item["messageId"] in page.unread_ids]
+        self._ledger.postpone(doubtful, self._next_question(), absent=False)
+        return [item for item in absent if item not in doubtful]
 
     def _deal_with(self, item: Item, rows: Sequence[LogEntry]) -> bool:
         """Act on all rows with the id of a message; False if it may be unknown to Infobip."""

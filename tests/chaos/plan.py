@@ -133,7 +133,12 @@ class Plan:
         return len(self.orders[function]) + len(self._rare[function])
 
     def provoke(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
-        """Bring about what a rare point needs that no run has come to yet."""
+        """See to the points that no run has come to yet, and to what brings a run there."""
+        for function, orders in self.orders.items():
+            due = [each for each in orders if f"{function}: {each[0].name}" in points_left]
+            for order in due:
+                orders.remove(order)
+                self.give_back(function, order)
         if any("lost lease" in point for point in points_left):
             self.orders[SEND].append((Harm(KILL, "after claim"),))
         parked = any(PARKED in point or PARKING in point for point in points_left)

@@ -38,8 +38,10 @@ _FATES = {
 _CAMPAIGN_EVENTS = 40
 _MOST_DESTINATIONS = 12
 _MOST_REMEMBERED = 400
-_FOREIGN_PER_THOUSAND = 20
-_FEWEST_FOREIGN = 80
+_FOREIGN_PER_THOUSAND = 24
+_FEWEST_FOREIGN = 120
+#: Kept for the end, when some harm still waits for one.
+_KEPT_FOREIGN = 90
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ class Traffic:
 
     def foreign(self) -> Event:
         """Make an event with an id that somebody else has used, for as long as there are any."""
-        return self._made(self._foreign())
+        return self._made(self._foreign(kept=0))
 
     def _made(self, event: Event) -> Event:
         self._events += 1
@@ -149,9 +151,9 @@ class Traffic:
         event.kind = "later"
         return event
 
-    def _foreign(self) -> Event:
+    def _foreign(self, kept: int = _KEPT_FOREIGN) -> Event:
         """Use an id under which somebody else has sent a message to somebody else."""
-        if not self._foreign_left:
+        if len(self._foreign_left) <= kept:
             return self._single()
         message_id = self._foreign_left.pop()
         body = self._content() | {"messageId": message_id, "to": self._recipient()}

@@ -64,6 +64,8 @@ STAGE = "local"
 #: As an operator would make one, but known to everybody.
 WEBHOOK_KEY = "a local key that is no secret at all"
 STACK_NAME = "omni-local"
+#: Ten senders that start at once would keep two cores busy for seconds.
+_PARAMETERS = {"Stage": STAGE, "SendMaximumConcurrency": "2"}
 _CODE_BUCKET = "omni-local-code"
 _TIMEOUT_SECONDS = 10
 #: Where `up` leaves word for `invoke`, in the emulator's directory, which goes away with it.
@@ -181,7 +183,7 @@ class World:
         preferred_ports: tuple[int, int] = (0, 0),
     ) -> None:
         self._deploy = {"fast": self._deploy_fast, "sam": self._deploy_by_sam}[deploy]
-        self._parameters = {"Stage": STAGE} | {k: str(v) for k, v in (parameters or {}).items()}
+        self._parameters = _PARAMETERS | {k: str(v) for k, v in (parameters or {}).items()}
         self._simulator_options = simulator_options
         emulator_port, self._simulator_port = preferred_ports
         self.emulator = AwsEmulator(functions_python=functions_python, preferred_port=emulator_port)

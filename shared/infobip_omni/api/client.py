@@ -67,6 +67,8 @@ class LogPage:
     rows: list[LogEntry]
     #: There may be more rows than were asked for, so that a missing one means nothing.
     is_cut: bool = False
+    #: Of messages that have a row which cannot be read: it tells that they are there, not more.
+    unread_ids: frozenset[str] = frozenset()
 
 
 class OmniClient:
@@ -156,14 +158,15 @@ class OmniClient:
     def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
         """Look messages up in the logs, which reach back 48 hours.
 
-        A row that cannot be read is left out, since it proves nothing. Ids too long for one URL
-        are asked for in several calls.
+        Of a row that cannot be read, only the id is told. Ids too long for one URL are asked for
+        in several calls.
 
         Args:
             message_ids: The ids to look for; without any, nothing is asked.
             limit: Most rows that one call returns, 1 to 1000; each step of a message is a row.
         """
         rows: list[LogEntry] = []
+        named: set[str] = set()
         is_cut = False
         for group in _groups(message_ids):
             query = [("messageId", message_id) for message_id in group]
@@ -171,7 +174,9 @@ class OmniClient:
             entries = _entries(content, "results")
             is_cut = is_cut or len(entries) >= limit
             rows += _readable(LogEntry, entries)
-        return LogPage(rows, is_cut)
+            ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
+            named |= {message_id for message_id in ids if isinstance(message_id, str)}
+        return LogPage(rows, is_cut, frozenset(named - {row.message_id for row in rows}))
 
     def _call(
         self,

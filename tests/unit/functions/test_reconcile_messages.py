@@ -358,6 +358,16 @@ def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(world: World) 
     assert world.state() == "QUARANTINED"
 
 
+def test_row_that_cannot_be_read_proves_no_absence(world: World) -> None:
+    """The message is there, so that it must not be sent again."""
+    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    world.client.unread_ids.add("m-1")
+    for _ in range(4):
+        world.run_after(minutes=10)
+
+    assert world.state() == "UNKNOWN"
+
+
 def test_row_of_another_recipient_proves_nothing(world: World) -> None:
     """Somebody else has used the id: this message is as absent as without the row."""
     world.add(MessageState.UNKNOWN)
