@@ -83,6 +83,7 @@ LOGS_REACH_BACK = timedelta(hours=48)
 #: An hour is left for schedules and failed questions.
 _LAST_QUESTION = LOGS_REACH_BACK - timedelta(hours=1)
 _LONGEST_GAP = timedelta(hours=6)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 10**14 - 1
 _HIGHEST_STATUS_ID = 10**6 - 1
 
@@ -187,7 +188,8 @@ def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidenc
     The earliest delivery outranks all; then the latest end of the last step counts, then the
     status id; of equals, a report outranks a log row. What follows only makes the order total.
     """
-    done = 0 if row.done_at is None else int(row.done_at.astimezone(UTC).timestamp() * 1000)
+    # In whole numbers: as a float, a moment may end up in the millisecond before.
+    done = 0 if row.done_at is None else (row.done_at - _EPOCH) // timedelta(milliseconds=1)
     done = min(max(done, 0), _LAST_MILLISECOND)
     if state is MessageState.DELIVERED:
         # A delivery at an unknown time is taken for the latest.
@@ -196,6 +198,7 @@ def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidenc
         order = f"1#{done:014d}"
     status_id = min(max(row.status.id, 0), _HIGHEST_STATUS_ID)
     source = 1 if evidence is Evidence.REPORT else 0
-    rest = repr((row.channel, row.sent_at, row.price, row.status))
+    # With the moment: those that the sortable range does not hold would be equal otherwise.
+    rest = repr((row.channel, row.sent_at, row.done_at, row.price, row.status))
     tie = hashlib.sha256(rest.encode(errors="replace")).hexdigest()[:8]
     return f"{order}#{status_id:06d}#{source}#{tie}"
