@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.local_world.world import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -113,12 +115,16 @@ class Listener:
     def __init__(self) -> None:
         self.calls: SimpleQueue[Json] = SimpleQueue()
         self.statuses: list[int] = []
+        #: Calls are answered when so many of them have come together.
+        self.meeting: threading.Barrier | None = None
 
         here = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if here.meeting is not None:
+                    here.meeting.wait(timeout=5)
                 self.send_response(here.statuses.pop(0) if here.statuses else 200)
                 self.end_headers()
                 here.calls.put(
@@ -1473,8 +1479,79 @@ def test_ledger_tells_the_truth_page_by_page(infobip: Infobip) -> None:
             "groupName": "DELIVERED",
             "name": "DELIVERED_TO_HANDSET",
         },
+        "reports": [
+            {
+                "channel": "PUSH",
+                "status": "DELIVERED_TO_HANDSET",
+                "doneAt": step["endedAt"],
+                "pages": [],
+                "pushes": 0,
+            }
+        ],
         "reportsHandedOut": 0,
         "reportsPending": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "harmed"),
+    [
+        ("cut_answer", {0, 1, 2}),
+        ("garbage_answer", {0, 1, 2}),
+        ("incomplete_answer", {0, 2}),
+        ("malformed_entry", {0}),
+        ("shuffle_reports", set()),
+    ],
+)
+def test_ledger_names_the_page_of_a_report_and_what_has_harmed_it_there(
+    infobip: Infobip, fault: str, harmed: set[int]
+) -> None:
+    """So that a report that nobody has received can be told from one that somebody has lost."""
+    infobip.fault("take_reports", fault)
+    for number in range(4):
+        infobip.send(f"m-{number}")
+    infobip.pass_time()
+
+    infobip.call("GET", "reports?limit=3", stream=True).close()
+    infobip.reports()
+
+    for number in range(4):
+        [report] = infobip.truth(f"m-{number}")["reports"]
+        [page] = report["pages"]
+        assert page == {
+            "page": int(number == 3),
+            "fault": fault if number in harmed else None,
+        }
+
+
+def test_ledger_counts_the_pushes_of_a_report_that_were_answered(
+    infobip: Infobip, listener: Listener
+) -> None:
+    """One that was refused does not count."""
+    listener.statuses = [503]
+    infobip.change(pushMinuteSeconds=30)
+    infobip.send("m-1", notifyUrl=listener.url)
+    infobip.pass_time()
+    listener.next_call()
+    assert infobip.truth("m-1")["reports"][0]["pushes"] == 0
+
+    infobip.pass_time(30)
+    listener.next_call()
+
+    wait_until(lambda: infobip.truth("m-1")["reports"][0]["pushes"] == 1, 5, "the push counts")
+    assert infobip.truth("m-1")["reportsPending"] == 0
+
+
+def test_push_that_is_not_answered_holds_up_no_other(infobip: Infobip, listener: Listener) -> None:
+    """Infobip calls from more than one place at a time."""
+    listener.meeting = threading.Barrier(2)
+    for number in range(2):
+        infobip.send(f"m-{number}", notifyUrl=listener.url)
+    infobip.pass_time()
+
+    assert {listener.next_call()["body"]["results"][0]["messageId"] for _ in range(2)} == {
+        "m-0",
+        "m-1",
     }
 
 

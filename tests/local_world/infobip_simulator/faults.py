@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import OPERATIONS, ApiError, Json, as_json, bad_request, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 #: Kinds that strike before a call is processed, so that it leaves no trace in the account.
 KINDS_BEFORE = {
@@ -79,6 +79,18 @@ class Fault:
             return ApiError(HTTPStatus.TOO_MANY_REQUESTS, retry_after=self.retry_after)
         statuses = {"unauthorized": HTTPStatus.UNAUTHORIZED, "forbidden": HTTPStatus.FORBIDDEN}
         return ApiError(statuses[self.kind]) if self.kind in statuses else None
+
+    def harmed(self, entries: int) -> Iterable[int]:
+        """Tell which of so many entries do not arrive as they are."""
+        match self.kind:
+            case "slow" | "duplicate_reports" | "shuffle_reports":
+                return ()
+            case "malformed_entry":
+                return (0,)
+            case "incomplete_answer":
+                return {0, entries - 1}
+            case _:
+                return range(entries)
 
     def spoil(self, body: Json) -> Json:
         """Return the answer as this fault lets it through."""

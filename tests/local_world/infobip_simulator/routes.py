@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -61,6 +62,7 @@ _SCOPES = {
 }
 #: Most requests that are remembered of one operation.
 _JOURNAL_LENGTH = 1000
+_PUSHES_AT_ONCE = 4
 #: With this, closing a socket resets the connection: the peer sees no orderly end.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -156,6 +158,7 @@ class Simulator:
         self._initial = credentials, settings
         #: Set whenever a call to a notifyUrl may be due earlier than was thought.
         self.pushes_changed = threading.Event()
+        self._pushing = ThreadPoolExecutor(_PUSHES_AT_ONCE)
         self._reset()
         self._operations: dict[str, Callable[[Call, str], Json]] = {
             "list_scenarios": self._list_scenarios,
@@ -208,10 +211,15 @@ class Simulator:
         with self._lock:
             account, clock = self._account, self._clock
             due = account.pushes.take_due(clock.now())
-        for push in due:
-            status = deliver(push, resolver)
+        for push, status in self._pushing.map(lambda push: (push, deliver(push, resolver)), due):
             with self._lock:
-                account.pushes.note(push, status, clock.now(), account.settings.push_retries)
+                account.pushes.note(
+                    push,
+                    status,
+                    clock.now(),
+                    account.settings.push_retries,
+                    account.settings.push_minute_seconds,
+                )
         with self._lock:
             next_at = self._account.pushes.next_at()
             return None if next_at is None else max(0.0, next_at - self._clock.now())
@@ -246,6 +254,8 @@ class Simulator:
         fault = self._faults.choose(KINDS_AFTER, operation, message_ids)
         if fault is None:
             return Answer(status, body)
+        if operation == "take_reports":
+            self._account.harm_last_page(fault.kind, fault.harmed(len(body["results"])))
         if substitute := fault.error():
             return self._refusal(substitute, fault)
         if fault.kind == "duplicate_reports":

@@ -196,6 +196,7 @@ class Settings:
     #: Whether ``GET /omni/1/reports`` also hands out what is pushed to a notifyUrl.
     pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
     push_retries: int = 20  #: how often a push is tried again that was not answered with 2xx
+    push_minute_seconds: float = 60.0  #: how long each minute of the waits between them lasts
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     accepted_status: str = field(
         default="PENDING_ENROUTE",
@@ -294,11 +295,18 @@ class Report:
     number: int
     message: Message
     attempt: Attempt
-    times_handed_out: int = 0  #: taken, or pushed and answered with 2xx
+    #: For each page that it was on, the number of the page and the fault that has harmed it there.
+    pages: list[tuple[int, str | None]] = field(default_factory=list)
+    pushes: int = 0  #: how many were answered with 2xx
+
+    @property
+    def times_handed_out(self) -> int:
+        """Count the pages and the pushes."""
+        return len(self.pages) + self.pushes
 
     def was_pushed(self) -> None:
         """Count a push that has arrived."""
-        self.times_handed_out += 1
+        self.pushes += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +358,7 @@ class Account:
         self._coming_reports: list[tuple[float, int, Report]] = []
         # Ordered, since taking from the front of a plain dict slows down as it empties.
         self._ready_reports: OrderedDict[int, Report] = OrderedDict()
+        self._page_numbers = count()
         self._last_page: list[Report] = []
         self.pushes = Pushes()
         self._recent_calls: dict[str, deque[float]] = {}
@@ -415,10 +424,17 @@ class Account:
         self._collect_reports()
         page = islice(self._matching_reports(bulk_id, message_id, channel), limit)
         self._last_page = list(page)
+        number = next(self._page_numbers)
         for report in self._last_page:
             del self._ready_reports[report.number]
-            report.times_handed_out += 1
+            report.pages.append((number, None))
         return {"results": [_report_row(report) for report in self._last_page]}
+
+    def harm_last_page(self, kind: str, positions: Iterable[int]) -> None:
+        """Note the fault that keeps these reports of the last page from arriving as they are."""
+        for position in positions:
+            pages = self._last_page[position].pages
+            pages[-1] = (pages[-1][0], kind)
 
     def repeat_last_page(self) -> None:
         """Let the next call hand out the last page of reports once more."""
@@ -661,6 +677,16 @@ class Account:
                 if attempt.started_at <= now
             ],
             "finalStatus": _final_status(messages, now),
+            "reports": [
+                {
+                    "channel": report.attempt.channel,
+                    "status": report.attempt.outcome,
+                    "doneAt": timestamp(report.attempt.ended_at),
+                    "pages": [{"page": page, "fault": fault} for page, fault in report.pages],
+                    "pushes": report.pushes,
+                }
+                for report in reports
+            ],
             "reportsHandedOut": sum(report.times_handed_out for report in reports),
             "reportsPending": sum(
                 not report.times_handed_out or report.number in self._ready_reports

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: Address and port.
 Place = tuple[str, int]
 
-_MINUTE = 60.0
 _TIMEOUT_SECONDS = 10
 _JOURNAL_LENGTH = 1000
 
@@ -47,10 +46,11 @@ class Pushes:
     _waiting: list[tuple[float, int, Push]] = field(default_factory=list)
     _journal: deque[Json] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
     _numbers: Iterator[int] = field(default_factory=count)
+    _under_way: int = 0
 
     def __len__(self) -> int:
-        """Count the calls that have not been made yet."""
-        return len(self._waiting)
+        """Count the calls that have still to be made or answered."""
+        return len(self._waiting) + self._under_way
 
     def add(self, due_at: float, push: Push) -> None:
         """Plan a call."""
@@ -65,14 +65,25 @@ class Pushes:
         due = []
         while self._waiting and self._waiting[0][0] <= now:
             due.append(heapq.heappop(self._waiting)[2])
+        self._under_way += len(due)
         return due
 
-    def note(self, push: Push, status: int | None, now: float, most_retries: int) -> None:
+    def note(
+        self, push: Push, status: int | None, now: float, most_retries: int, minute: float
+    ) -> None:
         """Note what was answered to a call, and plan another one if that was not a success.
 
         The wait before retry n is documented as one minute, and another n * n minutes. The first
         n is not; here it is 0.
+
+        Args:
+            push: The call.
+            status: Of its answer; None when there was none.
+            now: In epoch seconds.
+            most_retries: How often a call is made again.
+            minute: How many seconds a minute of these waits lasts.
         """
+        self._under_way -= 1
         push.attempts += 1
         message_ids = [result["messageId"] for result in push.results]
         self._journal.append(
@@ -82,7 +93,7 @@ class Pushes:
         if status is not None and status // 100 == 2:
             push.delivered()
         elif retry < most_retries:
-            self.add(now + _MINUTE + _MINUTE * retry * retry, push)
+            self.add(now + minute + minute * retry * retry, push)
 
     def journal(self) -> list[Json]:
         """Return the last calls that were made, oldest first."""
