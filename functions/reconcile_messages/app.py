@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -38,11 +40,13 @@ from infobip_omni.settings import ReconcileMessagesSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from infobip_omni.api.client import LogPage
     from infobip_omni.api.models import LogEntry
+    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
 
 #: Infobip allows 120 questions a minute, which overlapping runs and people share.
@@ -50,11 +54,32 @@ QUESTIONS_PER_RUN = 100
 IDS_PER_QUESTION = 100
 ROWS_PER_QUESTION = 1000
 MESSAGES_PER_SHARD = 1000
+_MESSAGES_AT_ONCE = 100
 #: How many steps a flow has at most, where it is unknown: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
 #: Longest time that one question may last, and what writing down its answer takes.
 _SECONDS_PER_QUESTION = 46.0 + 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decisions:
+    """What an answered question means: each of its messages is in one of these."""
+
+    #: By message id.
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    #: The rows that the verdicts follow from.
+    rows: list[LogEntry] = field(default_factory=list)
+    #: Were unknown, and Infobip has them.
+    accepted: list[Item] = field(default_factory=list)
+    #: Refused, since another's message has their id.
+    duplicates: list[Item] = field(default_factory=list)
+    #: Accepted, and the logs will hold nothing more of them.
+    unresolved: list[Item] = field(default_factory=list)
+    #: With the moment to ask again, since the answer says nothing of them.
+    undecided: list[tuple[Item, datetime]] = field(default_factory=list)
+    #: Unknown to the logs.
+    absent: list[Item] = field(default_factory=list)
 
 
 class Reconciliation:
@@ -99,21 +124,26 @@ class Reconciliation:
 
     def _without_questions(self, items: Iterable[Item]) -> Iterator[Item]:
         """Deal with what needs no logs, and pass on the rest."""
-        for item in items:
-            state = MessageState(item["state"])
-            if state is MessageState.CLAIMED and item["leaseUntil"] <= to_text(self._now()):
-                self.counts["LeasesLost"] += self._ledger.lose_lease([item])
-            elif state is MessageState.WAITING:
-                self.counts["RecordsLost"] += self._ledger.forget_record([item])
-            elif state in (MessageState.UNKNOWN, MessageState.ACCEPTED):
-                yield item
+        iterator = iter(items)
+        while group := list(islice(iterator, _MESSAGES_AT_ONCE)):
+            by_state: dict[MessageState, list[Item]] = defaultdict(list)
+            for item in group:
+                by_state[MessageState(item["state"])].append(item)
+            now = to_text(self._now())
+            expired = [item for item in by_state[MessageState.CLAIMED] if item["leaseUntil"] <= now]
+            if expired:
+                self.counts["LeasesLost"] += self._ledger.lose_lease(expired)
+            if waiting := by_state[MessageState.WAITING]:
+                self.counts["RecordsLost"] += self._ledger.forget_record(waiting)
+            yield from by_state[MessageState.UNKNOWN]
+            yield from by_state[MessageState.ACCEPTED]
 
     def _may_ask(self) -> bool:
         within_limit = self.counts["Questions"] < QUESTIONS_PER_RUN
         return within_limit and self._seconds_left() >= _SECONDS_PER_QUESTION
 
     def _look_for(self, items: Sequence[Item]) -> list[Item]:
-        """Ask about messages, believe what the logs show, and return those that they do not know.
+        """Ask about messages, write what the logs show, and return those that they do not know.
 
         Where the answer was cut, an absence means nothing; each half is then asked about by itself.
         """
@@ -124,61 +154,33 @@ class Reconciliation:
             middle = len(items) // 2
             halves = (items[:middle], items[middle:])
             return [item for half in halves if self._may_ask() for item in self._look_for(half)]
-        found: dict[str, list[LogEntry]] = defaultdict(list)
-        for row in page.rows:
-            found[row.message_id].append(row)
-        absent = [item for item in items if not self._deal_with(item, found[item["messageId"]])]
-        doubtful = [item for item in absent if page.is_cut or item["messageId"] in page.unread_ids]
-        self._ledger.postpone(doubtful, self._next_question(), absent=False)
-        return [item for item in absent if item not in doubtful]
+        decisions = _decide(items, page, self._now(), self._ledger.check_after)
+        self._deal_with(decisions)
+        return decisions.absent
 
-    def _deal_with(self, item: Item, rows: Sequence[LogEntry]) -> bool:
-        """Act on all rows with the id of a message; False if it may be unknown to Infobip."""
-        # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
-        # a row for the very recipient is proof then. Else a row is, unless it is of another's.
-        refused = _was_refused_as_repeat(item)
-        proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
-        foreign = [row for row in proofs if is_somebody_else(item["to"], row.to)]
-        own = [
-            row
-            for row in proofs
-            if (is_recipient(item["to"], row.to) if refused else row not in foreign)
-        ]
-        if own:
-            self._believe(item, own)
-        elif item["state"] != MessageState.UNKNOWN:
-            self._ask_later(item)
-        elif refused and foreign and len(foreign) == len(proofs):
-            self.counts["MessagesRejected"] += self._ledger.reject_duplicate(item)
-        else:
-            return False
-        return True
-
-    def _believe(self, item: Item, rows: Sequence[LogEntry]) -> None:
-        """Take over what the logs say of a message."""
-        verdict = verdict_of_logs(rows, last_step_of(item), self._now() - self._ledger.check_after)
-        if verdict is not None:
-            self._reports.record_logs(rows)
-            self.counts["MessagesSettled"] += self._ledger.settle({item["messageId"]: verdict})
-        elif item["state"] == MessageState.UNKNOWN:
-            proven = self._ledger.prove_accepted([item], Evidence.LOGS)
+    def _deal_with(self, decisions: _Decisions) -> None:
+        """Write what was decided, all of a kind at once."""
+        if decisions.verdicts:
+            # Rows first: a message that is settled is not asked about again.
+            self._reports.record_logs(decisions.rows)
+            self.counts["MessagesSettled"] += self._ledger.settle(decisions.verdicts)
+        if decisions.accepted:
+            proven = self._ledger.prove_accepted(decisions.accepted, Evidence.LOGS)
             self.counts["MessagesAccepted"] += proven
-        else:
-            self._ask_later(item)
-
-    def _ask_later(self, item: Item) -> None:
-        """Choose when to ask about an accepted message again, if the logs will still know it."""
-        delay = check_delay(age_of(item, self._now()), self._ledger.check_after)
-        if delay is None:
-            self.counts["MessagesUnresolved"] += self._ledger.leave_unresolved([item])
-        else:
-            self._ledger.postpone([item], self._now() + delay, absent=False)
+        if decisions.duplicates:
+            rejected = self._ledger.reject_duplicate(decisions.duplicates)
+            self.counts["MessagesRejected"] += rejected
+        if decisions.unresolved:
+            unresolved = self._ledger.leave_unresolved(decisions.unresolved)
+            self.counts["MessagesUnresolved"] += unresolved
+        self._ledger.postpone(decisions.undecided, absent=False)
 
     def _count_absence(self, items: Sequence[Item]) -> None:
         """Count an answer without a trace of these messages, and decide after the third."""
-        last = [item for item in items if _absent_answers(item) + 1 >= ABSENT_ANSWERS_NEEDED]
-        others = [item for item in items if item not in last]
-        self._ledger.postpone(others, self._next_question(), absent=True)
+        last = [item for item in items if item.get("absentAnswers", 0) + 1 >= ABSENT_ANSWERS_NEEDED]
+        until = self._now() + self._ledger.check_after
+        others = [(item, until) for item in items if item not in last]
+        self._ledger.postpone(others, absent=True)
         for item in last:
             if not self._may_ask():
                 return
@@ -196,12 +198,52 @@ class Reconciliation:
         else:
             self.counts["MessagesQuarantined"] += self._ledger.quarantine(item)
 
-    def _next_question(self) -> datetime:
-        return self._now() + self._ledger.check_after
+
+def _decide(
+    items: Iterable[Item], page: LogPage, now: datetime, check_after: timedelta
+) -> _Decisions:
+    """Decide what becomes of the messages that a page of the logs was asked about."""
+    rows: dict[str, list[LogEntry]] = defaultdict(list)
+    for row in page.rows:
+        rows[row.message_id].append(row)
+    decisions = _Decisions()
+    for item in items:
+        message_id = item["messageId"]
+        own, is_duplicate = _judge_rows(item, rows[message_id])
+        verdict = verdict_of_logs(own, last_step_of(item), now - check_after)
+        if verdict is not None:
+            decisions.verdicts[message_id] = verdict
+            decisions.rows.extend(own)
+        elif item["state"] != MessageState.UNKNOWN:
+            delay = check_delay(age_of(item, now), check_after)
+            if delay is None:
+                decisions.unresolved.append(item)
+            else:
+                decisions.undecided.append((item, now + delay))
+        elif own:
+            decisions.accepted.append(item)
+        elif is_duplicate:
+            decisions.duplicates.append(item)
+        elif page.is_cut or message_id in page.unread_ids:
+            decisions.undecided.append((item, now + check_after))
+        else:
+            decisions.absent.append(item)
+    return decisions
 
 
-def _absent_answers(item: Item) -> int:
-    return int(item.get("absentAnswers", 0))
+def _judge_rows(item: Item, rows: Sequence[LogEntry]) -> tuple[list[LogEntry], bool]:
+    """Tell which rows prove that Infobip has a message, and whether its id is another's."""
+    # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
+    # a row for the very recipient is proof then. Else a row is, unless it is of another's.
+    refused = _was_refused_as_repeat(item)
+    proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
+    foreign = [row for row in proofs if is_somebody_else(item["to"], row.to)]
+    own = [
+        row
+        for row in proofs
+        if (is_recipient(item["to"], row.to) if refused else row not in foreign)
+    ]
+    return own, refused and bool(proofs) and foreign == proofs
 
 
 def _was_refused_as_repeat(item: Item) -> bool:

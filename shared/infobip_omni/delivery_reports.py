@@ -241,17 +241,7 @@ class DeliveryReports:
         Raises:
             TableUnavailableError: Some were not kept.
         """
-        now = to_text(self._now())
-        self._table.put_all(
-            {
-                "messageId": row.message_id,
-                "entry": _entry("LOG", row),
-                "row": row.model_dump_json(by_alias=True, exclude_none=True),
-                "receivedAt": now,
-                "expiresAt": self._expiry(),
-            }
-            for row in rows
-        )
+        self._table.put_all(map(self._log_item, rows))
 
     def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Item]) -> int:
         """Give the messages the states that their reports say.
@@ -298,6 +288,18 @@ class DeliveryReports:
             "report": raw,
             "receivedAt": to_text(self._now()),
             "expiresAt": message["expiresAt"] if message else self._expiry(),
+        }
+
+    def _log_item(self, row: LogEntry) -> Item:
+        raw = row.model_dump_json(by_alias=True, exclude_none=True)
+        if len(raw.encode()) > _CHUNK_BYTES:
+            return self._unreadable(row.message_id, raw)
+        return {
+            "messageId": row.message_id,
+            "entry": _entry("LOG", row),
+            "row": raw,
+            "receivedAt": to_text(self._now()),
+            "expiresAt": self._expiry(),
         }
 
     def _unreadable(self, message_id: str, raw: str) -> Item:

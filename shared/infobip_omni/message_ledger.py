@@ -331,16 +331,16 @@ class MessageLedger:
         now = self._now()
         return self._change([self._guarded(item, **self._unknown(item, now)) for item in items])
 
-    def postpone(self, items: Iterable[Item], until: datetime, *, absent: bool) -> int:
-        """Set the next question to the logs; an answered one without a trace is counted."""
+    def postpone(self, moments: Iterable[tuple[Item, datetime]], *, absent: bool) -> int:
+        """Set when the logs are asked again; an answered question without a trace is counted."""
         return self._change(
             [
                 self._guarded(
                     item,
                     absentAnswers=int(item.get("absentAnswers", 0)) + absent,
-                    **self._check_at(item["messageId"], until),
+                    **self._check_at(item["messageId"], moment),
                 )
-                for item in items
+                for item, moment in moments
             ]
         )
 
@@ -371,18 +371,20 @@ class MessageLedger:
             ]
         )
 
-    def reject_duplicate(self, item: Item) -> int:
-        """Close a message whose id Infobip knows from somebody else's message."""
+    def reject_duplicate(self, items: Iterable[Item]) -> int:
+        """Close messages whose ids Infobip knows from somebody else's messages."""
+        now = to_text(self._now())
         return self._change(
             [
                 self._guarded(
                     item,
                     state=MessageState.REJECTED,
                     evidence=Evidence.DUPLICATE_ID,
-                    doneAt=to_text(self._now()),
+                    doneAt=now,
                     nextCheckAt=None,
                     checkShard=None,
                 )
+                for item in items
             ]
         )
 

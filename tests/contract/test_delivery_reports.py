@@ -649,6 +649,21 @@ def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table:
     assert json.loads(kept["row"])["from"] == "Acme"
 
 
+def test_row_of_the_logs_that_no_item_can_hold_is_kept_cut(
+    reports: DeliveryReports, table: Table
+) -> None:
+    """So that its neighbours, and the verdicts that follow, are written all the same."""
+    long, short = (
+        LogEntry.model_validate(report(message_id, text=text))  # type: ignore[arg-type]
+        for message_id, text in (("m-1", "x" * 500_000), ("m-2", "Hello"))
+    )
+    reports.record_logs([long, short])
+
+    (cut,), (kept,) = entries(table, "m-1"), entries(table, "m-2")
+    assert cut["entry"].startswith("UNREADABLE#")
+    assert json.loads(kept["row"])["text"] == "Hello"
+
+
 def test_counts_add_up() -> None:
     """Of several pages the sum is told."""
     one = Recorded(1, 2, 3, 4, 5, 6, 7)

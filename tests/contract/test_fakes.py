@@ -150,8 +150,8 @@ def test_change_needs_the_message_as_it_was_read(ledger: MessageLedger, clock: C
     read = item(ledger)
     clock.pass_by(minutes=10)
 
-    assert ledger.postpone([read], clock.now + timedelta(minutes=10), absent=True) == 1
-    assert ledger.postpone([read], clock.now + timedelta(minutes=20), absent=True) == 0
+    assert ledger.postpone([(read, clock.now + timedelta(minutes=10))], absent=True) == 1
+    assert ledger.postpone([(read, clock.now + timedelta(minutes=20))], absent=True) == 0
     assert ledger.quarantine(read) == 0
     assert item(ledger)["absentAnswers"] == 1
 
@@ -176,7 +176,7 @@ def test_due_messages_are_found(ledger: MessageLedger, clock: Clock) -> None:
 
     due = {each["messageId"]: each for each in ledger.due(10)}
     assert sorted(due) == ["m-1", "m-2", "m-3"]
-    ledger.postpone([due["m-1"]], clock.now + timedelta(minutes=1), absent=False)
+    ledger.postpone([(due["m-1"], clock.now + timedelta(minutes=1))], absent=False)
     ledger.leave_unresolved([due["m-2"]])
     assert [each["messageId"] for each in ledger.due(10)] == ["m-3"]
 
@@ -256,11 +256,11 @@ def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
         change: Callable[[], int] = chance.choice(
             [
                 lambda: ledger.lose_lease([one]),
-                lambda: ledger.postpone([one], clock.now, absent=True),
+                lambda: ledger.postpone([(one, clock.now)], absent=True),
                 lambda: ledger.prove_accepted([one], Evidence.LOGS),
                 lambda: ledger.quarantine(one),
                 lambda: ledger.send_again(one),
-                lambda: ledger.reject_duplicate(one),
+                lambda: ledger.reject_duplicate([one]),
                 lambda: ledger.leave_unresolved([one]),
                 lambda: ledger.forget_record([one]),
             ]

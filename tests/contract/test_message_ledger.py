@@ -695,12 +695,12 @@ def test_of_two_runs_one_counts_an_absence(ledger: MessageLedger, clock: Clock) 
     before = brought_to(ledger, MessageState.UNKNOWN)
     until = clock.now + CHECK_AFTER + CHECK_AFTER
 
-    assert ledger.postpone([before], until, absent=True) == 1
-    assert ledger.postpone([before], until, absent=True) == 0
+    assert ledger.postpone([(before, until)], absent=True) == 1
+    assert ledger.postpone([(before, until)], absent=True) == 0
 
     found = item(ledger)
     assert (found["absentAnswers"], found["nextCheckAt"]) == (1, to_text(until))
-    assert ledger.postpone([found], until + CHECK_AFTER, absent=False) == 1
+    assert ledger.postpone([(found, until + CHECK_AFTER)], absent=False) == 1
     assert item(ledger)["absentAnswers"] == 1
 
 
@@ -708,7 +708,7 @@ def test_only_what_is_still_unknown_is_given_up(ledger: MessageLedger, clock: Cl
     """Each decision is made once, and on what was read."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     clock.pass_by(minutes=10)
-    ledger.postpone([before], clock.now + CHECK_AFTER, absent=True)
+    ledger.postpone([(before, clock.now + CHECK_AFTER)], absent=True)
 
     assert ledger.quarantine(before) == 0
     assert ledger.quarantine(item(ledger)) == 1
@@ -723,7 +723,7 @@ def test_a_message_that_must_arrive_waits_for_its_sender(
 ) -> None:
     """Its absences are forgotten, since what follows is another attempt."""
     brought_to(ledger, MessageState.UNKNOWN)
-    ledger.postpone([item(ledger)], clock.now + CHECK_AFTER, absent=True)
+    ledger.postpone([(item(ledger), clock.now + CHECK_AFTER)], absent=True)
 
     assert ledger.send_again(item(ledger)) == 1
 
@@ -738,7 +738,7 @@ def test_an_id_that_another_message_has_is_refused(ledger: MessageLedger, clock:
     """Nothing was sent under it."""
     brought_to(ledger, MessageState.UNKNOWN)
 
-    assert ledger.reject_duplicate(item(ledger)) == 1
+    assert ledger.reject_duplicate([item(ledger)]) == 1
 
     found = item(ledger)
     assert (found["state"], found["evidence"]) == ("REJECTED", "duplicate-id")
@@ -822,7 +822,7 @@ def test_a_change_whose_answer_was_lost_is_made_once(
     before = brought_to(ledger, MessageState.UNKNOWN)
     client.script["batch_execute_statement"] = [True]
 
-    ledger.postpone([before], clock.now + CHECK_AFTER + CHECK_AFTER, absent=True)
+    ledger.postpone([(before, clock.now + CHECK_AFTER + CHECK_AFTER)], absent=True)
 
     assert item(ledger)["absentAnswers"] == 1
 

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.api.models import DeliveryReport, LogEntry, Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.dynamodb import Table
 from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now
-from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
-    REGION,
-    ROOT,
-    SECRET_ACCESS_KEY,
-    AwsEmulator,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
+    from infobip_omni.dynamodb import Table
     from infobip_omni.message_search import Found, Place
 
-NUMBERS = count()
 LEASE = timedelta(minutes=2)
 CHECK_AFTER = timedelta(minutes=10)
 RETENTION = timedelta(days=35)
@@ -53,12 +40,11 @@ class Clock:
 
 
 class Shelf:
-    """A table of its own, with what writes to it and what searches it."""
+    """A table, with what writes to it and what searches it."""
 
-    def __init__(self, dynamodb: DynamoDBClient) -> None:
+    def __init__(self, table: Table) -> None:
         self.clock = Clock()
-        self.dynamodb = dynamodb
-        self.table = Table(f"messages-{next(NUMBERS)}", dynamodb)
+        self.table = table
         self.ledger = MessageLedger(self.table, RETENTION, CHECK_AFTER, self.clock)
         self.reports = DeliveryReports(self.table, self.ledger, self.clock)
         self.search = MessageSearch(self.table, self.clock)
@@ -98,28 +84,10 @@ class Shelf:
         self.reports.record([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
 
 
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[DynamoDBClient]:
-    """Run the emulator."""
-    with AwsEmulator() as emulator:
-        yield boto3.client(
-            "dynamodb",
-            endpoint_url=emulator.url,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
-        )
-
-
 @pytest.fixture
-def shelf(dynamodb: DynamoDBClient) -> Shelf:
-    """Return an empty table, with the keys and indexes of the template's."""
-    shelf = Shelf(dynamodb)
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    properties = template["Resources"]["MessagesTable"]["Properties"]
-    kept = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    dynamodb.create_table(TableName=shelf.table.name, **{name: properties[name] for name in kept})
-    return shelf
+def shelf(table: Table) -> Shelf:
+    """Return an empty shelf."""
+    return Shelf(table)
 
 
 def report(message_id: str, channel: str, group: int, status: int, done_at: str | None) -> Any:  # noqa: ANN401

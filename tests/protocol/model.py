@@ -432,7 +432,7 @@ def _ask(state: State, index: int, world: World, guards: Guards) -> Iterator[Ste
 
 
 def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
-    """`Reconciliation._deal_with`: what the logs' answer changes."""
+    """`Reconciliation._decide`: what the logs' answer changes."""
     actor, name, message = state.reconcilers[index], f"reconciler {index + 1}", state.message
     foreign = actor.step == "found foreign"
     if actor.step == "found own" or (foreign and not guards.log_row_needs_recipient):

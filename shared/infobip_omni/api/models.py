@@ -159,7 +159,14 @@ def _none_if_unreadable(value: object, read: Callable[[object], ValueT]) -> Valu
 
 #: A field of an answer that costs only itself when it cannot be read.
 _TOLERANT = WrapValidator(_none_if_unreadable)
-_Text = Annotated[str | None, _TOLERANT]
+
+
+def _encodable(text: str | None) -> str | None:
+    """Write a question mark for half a character: JSON can hold one, which no UTF-8 can carry."""
+    return None if text is None else text.encode(errors="replace").decode()
+
+
+_Text = Annotated[str | None, AfterValidator(_encodable), _TOLERANT]
 _Number = Annotated[int | None, _TOLERANT]
 _NonEmpty = Annotated[StrictStr, Field(min_length=1)]
 

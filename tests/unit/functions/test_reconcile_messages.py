@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,15 +19,17 @@ from infobip_omni.api.models import Channel, LogEntry, Recipient
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim, Outcome
-from infobip_omni.observability import logger, metrics
+from infobip_omni.moments import to_text
 from tests.fakes import Clock, FakeClient, FakeLedger
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .conftest import CONTEXT
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
     from infobip_omni.dynamodb import Item
+
+    from .conftest import Printed
 
 PHONE = "385991234567"
 TEXT = "canary text"
@@ -96,16 +97,14 @@ class World:
         return str(self.item(message_id)["state"])
 
 
-@pytest.fixture(autouse=True)
-def namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the metrics a namespace, as the template does, and none of another test."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
-
-
 @pytest.fixture
 def world() -> World:
     """Return a world without messages."""
+    return new_world()
+
+
+def new_world() -> World:
+    """Make a world without messages."""
     clock = Clock()
     ledger = FakeLedger(clock)
     return World(clock, FakeClient(), ledger, DeliveryReports(ledger.table, ledger, clock))
@@ -487,6 +486,97 @@ def test_failure_in_an_unknown_flow_counts_when_all_is_quiet(world: World) -> No
     assert world.state() == "UNDELIVERED"
 
 
+# --- Many messages at once -----------------------------------------------------------------
+
+
+def test_verdicts_of_one_answer_are_written_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of them take one write of their rows, and then one of their states."""
+    written: list[tuple[str, int]] = []
+
+    def watch(owner: object, method: str) -> None:
+        write = getattr(owner, method)
+
+        def watched(those: Sized, **rest: object) -> object:
+            if those:
+                written.append((method, len(those)))
+            return write(those, **rest)
+
+        monkeypatch.setattr(owner, method, watched)
+
+    for number in range(100):
+        world.add(MessageState.ACCEPTED, f"m-{number}")
+        world.show(f"m-{number}")
+    watch(world.reports, "record_logs")
+    watch(world.ledger, "settle")
+    watch(world.ledger.table, "execute")
+
+    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
+    assert written == [("record_logs", 100), ("settle", 100), ("execute", 100)]
+    assert set(world.ledger.states().values()) == {"DELIVERED"}
+    assert len(world.ledger.table.entries("LOG#")) == 100
+
+
+UNDER_WAY = {"group_id": 1, "status_id": 7, "doneAt": None}
+#: By what is to come of a message: its age in hours, its state and evidence, and a row of the logs.
+KINDS: dict[str, tuple[float, MessageState, Evidence | None, dict[str, Any] | None]] = {
+    "unresolved": (47, MessageState.ACCEPTED, None, None),
+    "asked about in 6 hours": (10, MessageState.ACCEPTED, None, UNDER_WAY),
+    "asked about in 2 hours": (2, MessageState.ACCEPTED, None, None),
+    "settled": (1, MessageState.UNKNOWN, None, {}),
+    "settled without a report": (1, MessageState.ACCEPTED, None, {}),
+    "accepted": (1, MessageState.UNKNOWN, None, UNDER_WAY),
+    "rejected": (1, MessageState.UNKNOWN, Evidence.DUPLICATE_ID, {"to": "385998888888"}),
+    "unreadable": (1, MessageState.UNKNOWN, None, None),
+    "absent": (1, MessageState.UNKNOWN, None, None),
+    "quarantined": (1, MessageState.UNKNOWN, None, None),
+}
+
+
+def test_messages_of_one_answer_end_as_each_by_itself() -> None:
+    """Nothing that happens to a message depends on which others were asked about with it."""
+    together, counts = ends_of(*KINDS)
+    alone = [ends_of(kind) for kind in KINDS]
+
+    assert together == {kind: item for items, _ in alone for kind, item in items.items()}
+    assert counts == sum((each for _, each in alone), Counter())
+    assert counts == {
+        "MessagesAccepted": 1,
+        "MessagesQuarantined": 1,
+        "MessagesRejected": 1,
+        "MessagesSettled": 2,
+        "MessagesUnresolved": 1,
+    }
+    began = Clock().now + timedelta(hours=47)
+    checks = {kind: item.get("nextCheckAt") for kind, item in together.items()}
+    assert checks["asked about in 6 hours"] == to_text(began + timedelta(hours=6))
+    assert checks["asked about in 2 hours"] == to_text(began + timedelta(hours=2))
+    assert checks["unreadable"] == checks["absent"] == to_text(began + timedelta(minutes=10))
+    absences = {kind: item.get("absentAnswers") for kind, item in together.items()}
+    assert (absences["unreadable"], absences["absent"], absences["quarantined"]) == (0, 1, 2)
+
+
+def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
+    """Let one question be asked about messages; return what they are then, and the counts."""
+    world = new_world()
+    began = world.clock.now + timedelta(hours=47)
+    for kind in kinds:
+        age, state, evidence, shown = KINDS[kind]
+        world.clock.now = began - timedelta(hours=age)
+        world.add(state, kind, evidence)
+        if shown is not None:
+            world.show(kind, **shown)
+    world.clock.now = began
+    world.client.unread_ids.add("unreadable")
+    for _ in range(2 * ("quarantined" in kinds)):
+        world.ledger.postpone([(world.item("quarantined"), began)], absent=True)
+    counts = Counter(world.run())
+    assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
+    # Tokens are random.
+    return {kind: world.item(kind) | {"claimToken": ""} for kind in kinds}, counts
+
+
 # --- Limits --------------------------------------------------------------------------------
 
 
@@ -647,7 +737,7 @@ def test_report_during_the_question_wins(world: World) -> None:
     assert world.state() == "DELIVERED"
 
 
-@pytest.mark.parametrize("method", ["query", "get_all", "execute"])
+@pytest.mark.parametrize("method", ["query", "get_all", "put_all", "execute"])
 def test_unavailable_table_ends_the_run(world: World, method: str) -> None:
     """What was not written is done by the next run."""
     world.add(MessageState.UNKNOWN)
@@ -674,30 +764,8 @@ def test_abandoned_pages_are_recorded(world: World) -> None:
 # --- The handler ---------------------------------------------------------------------------
 
 
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="reconcile",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:reconcile",
-        aws_request_id="request-1",
-        get_remaining_time_in_millis=lambda: 300_000,
-    ),
-)
-
-
-@pytest.fixture
-def printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[], str]:
-    """Return what reads the log lines and metrics so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: stream.getvalue() + capsys.readouterr().out
-
-
 def test_handler_tells_what_was_done(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
     monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.ledger, world.reports))
@@ -715,7 +783,7 @@ def test_handler_tells_what_was_done(
     assert (numbers["Questions"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
-def test_trouble_is_told_without_infobips_words(world: World, printed: Callable[[], str]) -> None:
+def test_trouble_is_told_without_infobips_words(world: World, printed: Printed) -> None:
     """They may quote the request."""
     world.add(MessageState.UNKNOWN)
 
@@ -729,24 +797,3 @@ def test_trouble_is_told_without_infobips_words(world: World, printed: Callable[
     assert "the logs cannot be asked" in text
     assert PHONE not in text
     assert "canary" not in text
-
-
-def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the environment, and are made of its variables."""
-    variables = {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
-        "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
-        "MESSAGES_TABLE_NAME": "messages",
-        "RETENTION_DAYS": "90",
-        "RECONCILE_AFTER_SECONDS": "600",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    app.collaborators.cache_clear()
-
-    made = app.collaborators()
-
-    assert app.collaborators() is made
-    assert made[1].check_after == timedelta(minutes=10)
-    app.collaborators.cache_clear()

@@ -528,6 +528,16 @@ def test_log_entry_has_sender_and_text() -> None:
     assert (entry.sender, entry.text) == ("Acme", "hi")
 
 
+def test_half_a_character_in_an_answer_becomes_a_question_mark() -> None:
+    """JSON can hold half of an emoji that was cut; nothing that is written later could."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5, "name": "a\ud83d"}, "text": "\ud83d"}
+
+    entry = LogEntry.model_validate(row)
+
+    assert (entry.text, entry.status.name) == ("?", "a?")
+    assert entry.model_dump_json()
+
+
 def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
     """Entries of any kind are handed on, and one bad byte or number costs no neighbour."""
     body = b'\xef\xbb\xbf{"results": [{"a": 0.10}, "x", null, {"b": "\xff"}, {"c": NaN}]}'
