@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +19,6 @@ from infobip_omni.api.errors import (
 )
 from infobip_omni.api.models import Channel, Scenario, ScenarioDefinition, ScenarioStep
 from infobip_omni.events import InvalidEventError
-from infobip_omni.observability import logger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistryUnavailableError,
@@ -29,13 +26,14 @@ from infobip_omni.scenario_registry import (
 )
 from tests.fakes import FakeScenarioClient, FakeScenarioRegistry
 
+from .conftest import CONTEXT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from .conftest import Log
 
     Run = Callable[[ScenarioDefinition], Outcome]
-    Log = Callable[[], list[dict[str, Any]]]
 
 PUSH = ScenarioStep(sender="acme-app", channel=Channel.PUSH)
 SMS = ScenarioStep(sender="Acme", channel=Channel.SMS)
@@ -46,17 +44,6 @@ EVENT: dict[str, Any] = {
     "name": "otp",
     "flow": [{"from": "acme-app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
 }
-
-
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="create",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:create",
-        aws_request_id="request-1",
-    ),
-)
 
 
 @pytest.fixture
@@ -84,14 +71,6 @@ def run(client: FakeScenarioClient, registry: FakeScenarioRegistry) -> Run:
         return outcome
 
     return run_and_check
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """Return what reads the log lines so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
@@ -477,18 +456,3 @@ def test_invalid_event_reaches_nobody(
         invoke({"flow": EVENT["flow"]})
 
     assert client.calls == []
-
-
-def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Client and registry live as long as the environment, and are made of its variables."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("INFOBIP_BASE_URL", "https://acme.api.infobip.com")
-    monkeypatch.setenv("INFOBIP_CREDENTIALS_PARAMETER", "/omni/dev/infobip/credentials")
-    monkeypatch.setenv("SCENARIO_PARAMETER_PREFIX", "/omni/dev/scenarios/")
-    app.collaborators.cache_clear()
-
-    client, registry = app.collaborators()
-
-    assert app.collaborators() == (client, registry)
-    assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
-    app.collaborators.cache_clear()

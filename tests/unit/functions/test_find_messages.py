@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from decimal import Decimal
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,24 +13,16 @@ from functions.find_messages import app
 from functions.find_messages.app import find_messages, parse
 from infobip_omni.events import InvalidEventError
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, Found, MessageSearch
-from infobip_omni.observability import logger
+
+from .conftest import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
     from infobip_omni.message_search import Place
 
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="find",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:find",
-        aws_request_id="request-1",
-    ),
-)
+    from .conftest import Log, Printed
+
 PHONE_NUMBER = "385991234567"
 TEXT = "Your code is 7391"
 MESSAGE: dict[str, Any] = {
@@ -358,20 +348,20 @@ def test_a_token_that_was_not_given_for_the_question_is_refused(token: str) -> N
 # --- The function --------------------------------------------------------------------------
 
 
-def test_nothing_personal_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_personal_is_logged(
+    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
+) -> None:
     """Not even for an answer that shows recipients: the question and a count are logged."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
     monkeypatch.setattr(app, "collaborators", lambda: FakeSearch(MESSAGE, history=HISTORY))
 
     for question in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
         answer = app.lambda_handler(question | {"showRecipients": True}, CONTEXT)
         assert PHONE_NUMBER in json.dumps(answer)
 
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [(line["question"], line["count"]) for line in lines] == [
+    assert [(line["question"], line["count"]) for line in log()] == [
         ("recipient", 1),
         ("messageId", 3),
     ]
-    assert PHONE_NUMBER not in stream.getvalue()
-    assert TEXT not in stream.getvalue()
+    text = printed()
+    assert PHONE_NUMBER not in text
+    assert TEXT not in text

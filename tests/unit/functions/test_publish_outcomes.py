@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from functions.publish_outcomes import app
 from infobip_omni.dynamodb import to_wire
-from infobip_omni.observability import logger, metrics
 from infobip_omni.outcome_events import BusUnavailableError, Change, OutcomeEvents
 
+from .conftest import CONTEXT
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+    import pytest
 
-    Log = Callable[[], list[dict[str, Any]]]
+    from .conftest import Log, Printed
 
 CANARY = "385991234567"
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="publish",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:publish",
-        aws_request_id="request-1",
-    ),
-)
 
 
 class FakeOutcomeEvents(OutcomeEvents):
@@ -77,22 +64,6 @@ def record(number: int) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the metrics a namespace, as the template does, and leave nothing of another test."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
-    app.collaborators.cache_clear()
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """Return what reads the log lines so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-
-
 def run(events: FakeOutcomeEvents, monkeypatch: pytest.MonkeyPatch, count: int = 3) -> object:
     """Invoke the function with so many changes."""
     monkeypatch.setattr(app, "collaborators", lambda: events)
@@ -121,15 +92,14 @@ def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
 
 
 def test_nothing_personal_is_logged(
-    monkeypatch: pytest.MonkeyPatch, log: Log, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
 ) -> None:
     """Neither when all goes well nor when it does not."""
     run(FakeOutcomeEvents(), monkeypatch)
     run(FakeOutcomeEvents(refused="0"), monkeypatch)
 
     assert log()
-    assert CANARY not in json.dumps(log())
-    assert CANARY not in capsys.readouterr().out
+    assert CANARY not in printed()
 
 
 def test_the_environment_says_which_bus_is_told_and_how_much(

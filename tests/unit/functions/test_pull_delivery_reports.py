@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,15 +16,14 @@ from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, Ra
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
-from infobip_omni.observability import logger, metrics
 from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .conftest import CONTEXT
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+if TYPE_CHECKING:
+    from .conftest import Printed
 
 PHONE = "385991234567"
 TEXT = "canary text"
@@ -71,13 +69,6 @@ class World:
     def stored_pages(self) -> int:
         """Count what is left of pages."""
         return len(self.table.entries("PAGE#"))
-
-
-@pytest.fixture(autouse=True)
-def namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the metrics a namespace, as the template does, and none of another test."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
 
 
 @pytest.fixture
@@ -346,30 +337,8 @@ def test_slow_recording_shortens_the_run(world: World, monkeypatch: pytest.Monke
 # --- The handler ---------------------------------------------------------------------------
 
 
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="pull",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:pull",
-        aws_request_id="request-1",
-        get_remaining_time_in_millis=lambda: 300_000,
-    ),
-)
-
-
-@pytest.fixture
-def printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[], str]:
-    """Return what reads the log lines and metrics so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: stream.getvalue() + capsys.readouterr().out
-
-
 def test_handler_tells_what_was_done(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
     monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
@@ -393,7 +362,7 @@ def test_handler_tells_what_was_done(
 
 @pytest.mark.parametrize("trouble", ["infobip", "table"])
 def test_handler_raises_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str], trouble: str
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed, trouble: str
 ) -> None:
     """Trouble is counted, where a raised error would only make the scheduler repeat the call."""
     monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
@@ -410,24 +379,3 @@ def test_handler_raises_nothing(
     assert "canary" not in text
     (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     assert numbers["PullsFailed"] == [1.0]
-
-
-def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the environment, and are made of its variables."""
-    variables = {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
-        "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
-        "MESSAGES_TABLE_NAME": "messages",
-        "RETENTION_DAYS": "90",
-        "RECONCILE_AFTER_SECONDS": "600",
-        "UNRECORDED_REPORTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/unrecorded",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    app.collaborators.cache_clear()
-
-    made = app.collaborators()
-
-    assert app.collaborators() is made
-    app.collaborators.cache_clear()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,34 +14,22 @@ from functions.receive_delivery_report import app
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
 from infobip_omni.message_ledger import Claim
-from infobip_omni.observability import logger, metrics
 from infobip_omni.webhook import WebhookKeyUnavailableError, report_path
 from tests.fakes import Clock, FakeLedger
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .conftest import CONTEXT
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+if TYPE_CHECKING:
+    from .conftest import Printed
 
 KEY = b"canary-key-of-thirty-two-letters"
 PHONE = "385991234567"
 TEXT = "canary text"
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="receive",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:receive",
-        aws_request_id="request-1",
-    ),
-)
 
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     """Give the function a ledger with two messages of one bulk, and one of another."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
     clock = Clock()
     ledger = FakeLedger(clock)
     claims = [claim("m-1"), claim("m-2"), claim("foreign-1", bulk_id="bulk-2")]
@@ -51,16 +37,6 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     reports = DeliveryReports(ledger.table, ledger, clock)
     monkeypatch.setattr(app, "collaborators", lambda: (lambda: KEY, reports))
     return ledger
-
-
-@pytest.fixture
-def printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[], str]:
-    """Return what reads the log lines and metrics so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: stream.getvalue() + capsys.readouterr().out
 
 
 def claim(message_id: str, bulk_id: str = "bulk-1") -> Claim:
@@ -227,9 +203,7 @@ def test_seen_report_without_a_moment_is_unreadable(ledger: FakeLedger, moment: 
     assert len(ledger.table.entries("UNREADABLE#")) == 1
 
 
-def test_message_from_a_recipient_is_not_kept(
-    ledger: FakeLedger, printed: Callable[[], str]
-) -> None:
+def test_message_from_a_recipient_is_not_kept(ledger: FakeLedger, printed: Printed) -> None:
     """It is only counted: nobody here listens, and it is personal."""
     inbound = {"integrationType": "WHATSAPP", "from": PHONE, "message": {"text": TEXT}}
     before = dict(ledger.table.items)
@@ -322,7 +296,7 @@ def test_infobip_is_told_to_call_again_until_the_table_has_it(
 
 
 def test_infobip_is_told_to_call_again_without_the_key(
-    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Whether the caller may call is not known yet; the log names the parameter."""
 
@@ -338,7 +312,7 @@ def test_infobip_is_told_to_call_again_without_the_key(
     assert "/omni/dev/webhook/key" in printed()
 
 
-def test_nothing_personal_is_printed(ledger: FakeLedger, printed: Callable[[], str]) -> None:
+def test_nothing_personal_is_printed(ledger: FakeLedger, printed: Printed) -> None:
     """Neither the body nor the URL gets into log lines and metrics, whatever comes of a call."""
     path = "/" + report_path("bulk-1", KEY)
     call(body_of(report("m-1"), report("foreign-1"), seen("m-1"), {"to": PHONE, "text": TEXT}))
@@ -355,22 +329,3 @@ def test_nothing_personal_is_printed(ledger: FakeLedger, printed: Callable[[], s
     answers = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     counted = [name for line in answers for name in line if name.startswith("WebhookAnswers")]
     assert counted == [f"WebhookAnswers{status}" for status in (200, 200, 404, 503)]
-
-
-def test_collaborators_are_made_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the environment."""
-    variables = {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "MESSAGES_TABLE_NAME": "messages",
-        "RETENTION_DAYS": "90",
-        "RECONCILE_AFTER_SECONDS": "600",
-        "WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    app.collaborators.cache_clear()
-
-    made = app.collaborators()
-
-    assert app.collaborators() is made
-    app.collaborators.cache_clear()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,30 +14,20 @@ from functions.record_parked_reports import app
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
-from infobip_omni.observability import logger, metrics
 from tests.fakes import Clock, FakeLedger
 
+from .conftest import CONTEXT
+
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from .conftest import Printed
 
 PHONE = "385991234567"
 TEXT = "canary text"
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="record",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:record",
-        aws_request_id="request-1",
-    ),
-)
 
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     """Give the function a ledger with two messages."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
     clock = Clock()
     ledger = FakeLedger(clock)
     ledger.claim([claim("m-1"), claim("m-2")], timedelta(minutes=2))
@@ -134,36 +122,14 @@ def test_what_is_no_page_is_kept_raw(ledger: FakeLedger, body: str) -> None:
     assert len(ledger.table.entries("UNREADABLE#")) == 1
 
 
-def test_log_and_metrics_hold_counts_only(
-    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_log_and_metrics_hold_counts_only(ledger: FakeLedger, printed: Printed) -> None:
     """Nothing personal is printed, whether it is recorded or not."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
     ledger.table.failures["put_all"] = 1
 
     run(page("m-1"), page("m-1"), packed(TEXT.encode()))
 
-    printed = stream.getvalue() + capsys.readouterr().out
-    assert PHONE not in printed
-    assert "canary" not in printed
-    (numbers,) = [json.loads(line) for line in printed.splitlines() if "_aws" in line]
+    text = printed()
+    assert PHONE not in text
+    assert "canary" not in text
+    (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])
-
-
-def test_collaborators_are_made_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the environment."""
-    variables = {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "MESSAGES_TABLE_NAME": "messages",
-        "RETENTION_DAYS": "90",
-        "RECONCILE_AFTER_SECONDS": "600",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    app.collaborators.cache_clear()
-
-    made = app.collaborators()
-
-    assert app.collaborators() is made
-    app.collaborators.cache_clear()

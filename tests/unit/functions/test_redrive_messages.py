@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -21,17 +19,19 @@ from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
 from infobip_omni.message_ledger import Claim, Outcome
-from infobip_omni.observability import logger, metrics
 from infobip_omni.send_queue import QueueUnavailableError
 from tests.fakes import Clock, FakeLedger
+
+from .conftest import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs import SQSClient
 
     from infobip_omni.dynamodb import Item
+
+    from .conftest import Printed
 
 Json = dict[str, Any]
 
@@ -138,11 +138,8 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Return empty queues and an empty ledger."""
     monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
     with mock_aws():
         yield World(boto3.client("sqs"))
-    metrics.clear_metrics()
 
 
 # --- Orders ----------------------------------------------------------------------------------
@@ -657,11 +654,9 @@ def test_a_message_that_reuses_an_expired_id_inherits_no_decision(world: World) 
 
 
 def test_the_function_logs_nothing_personal(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Neither what a letter holds, nor what the operator has said."""
-    written = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", written)
     monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
     world.quarantine("m-1", "m-2")
     for message_id in ("m-1", "m-2"):
@@ -674,10 +669,10 @@ def test_the_function_logs_nothing_personal(
         {"action": "release", "messageId": "m-1"} | WORDS,
         {"action": "close", "messageId": "m-2"} | WORDS,
     ):
-        answer = app.lambda_handler(event, context())
+        answer = app.lambda_handler(event, CONTEXT)
         assert answer["action"] == event["action"]
 
-    told = written.getvalue() + capsys.readouterr().out
+    told = printed()
     for name in ("RecordsRedriven", "MessagesReleased", "MessagesClosed"):
         assert name in told
     assert "record redriven" in told
@@ -693,19 +688,7 @@ def test_an_order_that_sqs_does_not_carry_out_fails(
     monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
 
     with pytest.raises(QueueUnavailableError):
-        app.lambda_handler({"action": "list"}, context())
-
-
-def context() -> LambdaContext:
-    """Make what Lambda passes along."""
-    made = SimpleNamespace(
-        function_name="redrive_messages",
-        memory_limit_in_mb=512,
-        invoked_function_arn="arn:aws:lambda:us-east-1:1:function:redrive_messages",
-        aws_request_id="request-1",
-        get_remaining_time_in_millis=lambda: 50_000,
-    )
-    return cast("LambdaContext", made)
+        app.lambda_handler({"action": "list"}, CONTEXT)
 
 
 def killed(*_: object) -> None:

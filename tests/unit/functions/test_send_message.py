@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +22,6 @@ from infobip_omni.api.errors import (
 from infobip_omni.api.models import Channel, ScenarioStep, SendResponse, SendResult, Status
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import Evidence
-from infobip_omni.observability import logger, metrics
 from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistryUnavailableError
 from infobip_omni.send_queue import DeadLetterReason, Record
 from infobip_omni.webhook import Webhook, WebhookKeyUnavailableError
@@ -38,13 +35,15 @@ from tests.fakes import (
     taken,
 )
 
+from .conftest import CONTEXT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
     from infobip_omni.api.models import AdvancedRequest
     from infobip_omni.delivery import MessageState
+
+    from .conftest import Printed
 
 PHONE = "385991234567"
 TEXT = "canary text"
@@ -130,13 +129,6 @@ class World:
         self.client.answer = answer
 
 
-@pytest.fixture(autouse=True)
-def namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the metrics a namespace, as the template does, and none of another test."""
-    monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
-    metrics.clear_metrics()
-
-
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """Return a world in which all is well."""
@@ -151,16 +143,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         breaker=CircuitBreaker(clock.seconds),
         policy=Policy(timedelta(seconds=120), "never-duplicate"),
     )
-
-
-@pytest.fixture
-def printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[], str]:
-    """Return what reads the log lines and metrics so far."""
-    stream = io.StringIO()
-    monkeypatch.setattr(logger.registered_handler, "stream", stream)
-    return lambda: stream.getvalue() + capsys.readouterr().out
 
 
 def many(number: int) -> list[dict[str, Any]]:
@@ -823,18 +805,6 @@ def test_report_may_be_faster_than_the_outcome(world: World) -> None:
 # --- The handler ---------------------------------------------------------------------------
 
 
-CONTEXT = cast(
-    "LambdaContext",
-    SimpleNamespace(
-        function_name="send",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:send",
-        aws_request_id="request-1",
-        get_remaining_time_in_millis=lambda: 60_000,
-    ),
-)
-
-
 def sqs_event(*bodies: str) -> dict[str, Any]:
     """Make the event that Lambda makes of a batch."""
     return {
@@ -882,7 +852,7 @@ def test_handler_answers_with_the_records_that_stay(
 def test_nothing_personal_is_printed(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
-    printed: Callable[[], str],
+    printed: Printed,
     answer: Callable[[AdvancedRequest], SendResponse],
     state: MessageState,
 ) -> None:
@@ -910,7 +880,7 @@ def test_nothing_personal_is_printed(
     assert numbers[f"Messages{state.title()}"] == [1.0]
 
 
-def test_refusal_does_not_print_infobips_words(world: World, printed: Callable[[], str]) -> None:
+def test_refusal_does_not_print_infobips_words(world: World, printed: Printed) -> None:
     """They may quote the request; only the table gets them."""
     for number, error in enumerate(
         [
@@ -925,32 +895,3 @@ def test_refusal_does_not_print_infobips_words(world: World, printed: Callable[[
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
-
-
-def test_collaborators_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the environment, and are made of its variables."""
-    variables = {
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
-        "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
-        "SCENARIO_PARAMETER_PREFIX": "/omni/dev/scenarios/",
-        "MESSAGES_TABLE_NAME": "messages",
-        "RETENTION_DAYS": "90",
-        "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/send",
-        "SEND_DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/dead",
-        "CLAIM_SECONDS": "120",
-        "RECONCILE_AFTER_SECONDS": "600",
-        "ON_UNKNOWN": "must-arrive",
-        "DELIVERY_REPORT_URL": "",
-        "WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    app.collaborators.cache_clear()
-
-    made = app.collaborators()
-
-    assert app.collaborators() is made
-    assert made.policy == Policy(timedelta(seconds=120), "must-arrive")
-    assert made.ledger.retention == timedelta(days=90)
-    app.collaborators.cache_clear()

@@ -1,0 +1,78 @@
+"""Every function makes what it talks to once, of the variables that the template gives it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.send_message.app import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    CollaboratorsOf = Callable[[str], Callable[[], Any]]
+
+SQS = "https://sqs.eu-central-1.amazonaws.com/1"
+INFOBIP = {
+    "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
+    "INFOBIP_CREDENTIALS_PARAMETER": "/omni/dev/infobip/credentials",
+}
+REGISTRY = {"SCENARIO_PARAMETER_PREFIX": "/omni/dev/scenarios/"}
+TABLE = {"MESSAGES_TABLE_NAME": "messages"}
+LEDGER = TABLE | {"RETENTION_DAYS": "90", "RECONCILE_AFTER_SECONDS": "600"}
+QUEUES = {"SEND_QUEUE_URL": f"{SQS}/send", "SEND_DEAD_LETTER_QUEUE_URL": f"{SQS}/dead"}
+WEBHOOK = {"WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key"}
+SENDING = {"CLAIM_SECONDS": "120", "ON_UNKNOWN": "must-arrive", "DELIVERY_REPORT_URL": ""}
+OUTCOMES = {"OUTCOME_EVENT_BUS_NAME": "outcomes", "OUTCOME_EVENT_RECIPIENTS": "omitted"}
+VARIABLES = {
+    "create_scenario": INFOBIP | REGISTRY,
+    "find_messages": TABLE,
+    "publish_outcomes": OUTCOMES,
+    "pull_delivery_reports": INFOBIP | LEDGER | {"UNRECORDED_REPORTS_QUEUE_URL": f"{SQS}/parked"},
+    "receive_delivery_report": LEDGER | WEBHOOK,
+    "reconcile_messages": INFOBIP | LEDGER,
+    "record_parked_reports": LEDGER,
+    "redrive_messages": QUEUES | LEDGER,
+    "send_message": INFOBIP | REGISTRY | QUEUES | LEDGER | WEBHOOK | SENDING,
+}
+
+
+@pytest.fixture
+def collaborators_of(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> CollaboratorsOf:
+    """Return what sets a function's variables, and returns what makes its collaborators."""
+
+    def prepare(function: str) -> Callable[[], Any]:
+        for name, value in VARIABLES[function].items():
+            monkeypatch.setenv(name, value)
+        app = import_module(f"functions.{function}.app")
+        app.collaborators.cache_clear()
+        request.addfinalizer(app.collaborators.cache_clear)
+        make: Callable[[], Any] = app.collaborators
+        return make
+
+    return prepare
+
+
+@pytest.mark.parametrize("function", VARIABLES)
+def test_collaborators_are_made_once(function: str, collaborators_of: CollaboratorsOf) -> None:
+    """They live as long as the environment, and need no other variables."""
+    collaborators = collaborators_of(function)
+
+    assert collaborators() is collaborators()
+
+
+def test_variables_arrive_where_they_count(collaborators_of: CollaboratorsOf) -> None:
+    """Scenarios are registered under the prefix; policy and times are those of the template."""
+    _, registry = collaborators_of("create_scenario")()
+    sending = collaborators_of("send_message")()
+    _, ledger, _ = collaborators_of("reconcile_messages")()
+
+    assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
+    assert sending.policy == Policy(timedelta(seconds=120), "must-arrive")
+    assert sending.ledger.retention == timedelta(days=90)
+    assert ledger.check_after == timedelta(minutes=10)
