@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.delivery import TAKEN, MessageState
+from infobip_omni.delivery import TAKEN, Evidence, MessageState
+from infobip_omni.delivery_reports import FOREIGN_ID
 from infobip_omni.message_ledger import MESSAGE_ENTRY
 
 from .traffic import PERSONAL
@@ -26,6 +29,41 @@ _STATES = {
     "REJECTED": MessageState.REJECTED,
 }
 _CONTEXT = 60
+#: Message id, channel, name of the status, and when the step was done.
+ReportKey = tuple[str, str, str, str]
+
+
+class PageEnd(StrEnum):
+    """What has become of a page that a run has received."""
+
+    SAFE = "safe"
+    RUN_DIED = "the run was killed before it was safe"
+    NOWHERE = "neither table nor queue took it, and that was counted"
+    UNNOTICED = "the run let it go without a word"
+
+
+@dataclass(slots=True)
+class TakenPage:
+    """A page of reports that a run has received."""
+
+    reports: frozenset[ReportKey]
+    end: PageEnd = PageEnd.UNNOTICED
+
+
+def reports_on(body: bytes) -> frozenset[ReportKey]:
+    """List the reports on a page that can be read; where nothing can be, there are none."""
+    try:
+        entries = json.loads(body)["results"]
+    except ValueError:
+        return frozenset()
+    return frozenset(filter(None, map(_key_of, entries)))
+
+
+def _key_of(entry: Json) -> ReportKey | None:
+    status = entry.get("status")
+    name = status.get("name") if isinstance(status, dict) else None
+    key = (entry.get("messageId"), entry.get("channel"), name, entry.get("doneAt"))
+    return key if all(key) else None  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +94,15 @@ class Books:
     acknowledged: set[str]
     records_left: int
     outputs: list[Path]
+    #: What the pullers have received.
+    pages: list[TakenPage]
+    #: How many pulls ended without an answer that they could use: killed, or given up.
+    pulls_cut: int
     messages: dict[str, Json] = field(init=False)
     reasons: dict[str, set[str]] = field(init=False)
+    #: The reports that the table holds.
+    recorded: set[ReportKey] = field(init=False)
+    _missing: list[tuple[ReportKey, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.messages = {
@@ -66,6 +111,8 @@ class Books:
         self.reasons = defaultdict(set)
         for record_id, reason in self.dead_letters:
             self.reasons[record_id].add(reason)
+        self.recorded = self._recorded_reports()
+        self._missing = list(self._explain_missing())
 
     # --- What is counted ---------------------------------------------------------------------
 
@@ -91,6 +138,31 @@ class Books:
         ends["dead-lettered"] += sum(event.kind == "poison" for event in self.events)
         return ends
 
+    def reports(self) -> Counter[str]:
+        """Count the reports that Infobip has made, by what has become of them."""
+        counts = Counter(why for _, why in self._missing)
+        counts["recorded"] = sum(key in self.recorded for key, _ in self._true_reports())
+        return counts
+
+    def verdicts(self) -> Counter[str]:
+        """Count the final states by how they were learnt."""
+        final = set(_STATES.values())
+        counts = Counter(
+            str(message["evidence"])
+            for message in self.messages.values()
+            if message["state"] in final
+        )
+        counts["logs, and no report could have told"] = sum(map(self._needed_logs, self.messages))
+        return counts
+
+    def quarantined_in_vain(self) -> int:
+        """Count the messages in quarantine that Infobip has."""
+        return sum(
+            message["state"] == MessageState.QUARANTINED
+            and self.accepted_by_infobip(message_id) > 0
+            for message_id, message in self.messages.items()
+        )
+
     # --- What must hold ----------------------------------------------------------------------
 
     def breaches(self) -> Iterator[Breach]:
@@ -100,6 +172,7 @@ class Books:
         yield from self._conflicts()
         yield from self._balances()
         yield from self._truthful()
+        yield from self._no_report_lost()
         yield from self._nothing_personal()
 
     def _at_most_once(self) -> Iterator[Breach]:
@@ -188,6 +261,29 @@ class Books:
             if item["entry"].startswith("PAGE#"):
                 yield Breach("P3", "a page of reports is not recorded", item["entry"])
 
+    def _no_report_lost(self) -> Iterator[Breach]:
+        """Hold the table against what Infobip has handed out: what is missing needs an excuse."""
+        ends: dict[ReportKey, set[PageEnd]] = defaultdict(set)
+        for page in self.pages:
+            for key in page.reports:
+                ends[key].add(page.end)
+        unread: set[int] = set()
+        true_reports = dict(self._true_reports())
+        for key, _ in self._missing:
+            report = true_reports[key]
+            if report["pushes"]:
+                yield Breach("P3", "a report is missing whose call was answered with 2xx", key[0])
+            for end in (PageEnd.SAFE, PageEnd.UNNOTICED):
+                if end in ends[key]:
+                    yield Breach("P3", f"a report is missing; its page: {end}", key[0])
+            if key not in ends:
+                unread.update(page["page"] for page in report["pages"] if page["fault"] is None)
+        if len(unread) > self.pulls_cut:
+            what = f"{len(unread)} sound pages were not read by anybody, {self.pulls_cut} pulls cut"
+            yield Breach("P3", what)
+        for key in self.recorded - true_reports.keys():
+            yield Breach("P3", "it has a report that Infobip has never made", key[0])
+
     def _nothing_personal(self) -> Iterator[Breach]:
         for path in self.outputs:
             for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
@@ -221,6 +317,55 @@ class Books:
                 if f'"{subject}"' in line
             ]
         return lines
+
+    # --- Reports -----------------------------------------------------------------------------
+
+    def _true_reports(self) -> Iterator[tuple[ReportKey, Json]]:
+        """Go through all reports that Infobip has made."""
+        for message_id in self.truth:
+            yield from self._reports_of(message_id)
+
+    def _reports_of(self, message_id: str) -> Iterator[tuple[ReportKey, Json]]:
+        for report in self.truth[message_id]["reports"]:
+            yield (message_id, report["channel"], report["status"], report["doneAt"]), report
+
+    def _recorded_reports(self) -> set[ReportKey]:
+        """Find the reports in the table, those of a call about another bulk's message included."""
+        raw = (
+            item["raw"] if item["messageId"] == FOREIGN_ID else item["report"]
+            for item in self.items
+            if item["messageId"] == FOREIGN_ID or item["entry"].startswith("REPORT#")
+        )
+        return set(filter(None, map(_key_of, map(json.loads, raw))))
+
+    def _explain_missing(self) -> Iterator[tuple[ReportKey, str]]:
+        """Tell why each report that is not in the table is not there."""
+        ends = {key: page.end for page in self.pages for key in page.reports}
+        for key, report in self._true_reports():
+            if key in self.recorded:
+                continue
+            faults = [page["fault"] for page in report["pages"]]
+            if key in ends:
+                yield key, f"lost: {ends[key]}"
+            elif None in faults:
+                yield key, "lost: nobody was there to read the answer"
+            elif faults:
+                yield key, "lost: on the wire, or made unreadable there"
+            else:
+                yield key, "never handed out"
+
+    def _needed_logs(self, message_id: str) -> bool:
+        """Tell whether a message has a verdict, and its report has not come."""
+        message, entry = self.messages[message_id], self.truth.get(message_id)
+        if message.get("evidence") != Evidence.LOGS or not entry or not entry["finalStatus"]:
+            return False
+        final = entry["finalStatus"]
+        deciding = (
+            key
+            for key, _ in self._reports_of(message_id)
+            if key[1:3] == (final["channel"], final["name"])
+        )
+        return not self.recorded.intersection(deciding)
 
     # --- Helpers -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.models import ApiKeyCredentials, ScenarioDefinition
+from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
 from infobip_omni.message_ledger import CHECK_INDEX, CHECK_SHARDS
 from infobip_omni.scenario_registry import RegisteredScenario
@@ -37,8 +38,9 @@ Json = dict[str, Any]
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 TABLE = "messages"
 SCENARIO = "chaos"
-#: No log line may hold it.
+#: No log line may hold one of them.
 API_KEY = "canary-api-key"
+WEBHOOK_KEY = "canary-webhook-key-that-nobody-must-see"
 _PREFIX = "/omni/chaos/"
 _FUNCTION_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME": "omni-chaos",
@@ -51,15 +53,17 @@ _FUNCTION_VARIABLES = {
     "CLAIM_SECONDS": "120",  # the settings refuse less than 90: a run has its own
     "ON_UNKNOWN": "never-duplicate",
     "WEBHOOK_KEY_PARAMETER": f"{_PREFIX}webhook/key",
-    "DELIVERY_REPORT_URL": "",  # reports are taken, not pushed
 }
 
 
 class Cloud:
     """The emulator with table, queues and parameters of template.yaml, and the simulator."""
 
-    def __init__(self, deployment: Deployment, simulator_options: tuple[str, ...]) -> None:
+    def __init__(
+        self, deployment: Deployment, simulator_options: tuple[str, ...], webhook_url: str
+    ) -> None:
         self._deployment = deployment
+        self._webhook_url = webhook_url
         self._simulator_options = simulator_options
         self.emulator = AwsEmulator()
         self._exits = ExitStack()
@@ -103,6 +107,7 @@ class Cloud:
             "SEND_QUEUE_URL": self.queue_url,
             "SEND_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
             "UNRECORDED_REPORTS_QUEUE_URL": self.parking_url,
+            "DELIVERY_REPORT_URL": self._webhook_url,
             "CHAOS_CLAIM_SECONDS": str(self._deployment.claim),
             "RECONCILE_AFTER_SECONDS": str(int(self._deployment.reconcile_after)),
         }
@@ -192,6 +197,16 @@ class Cloud:
             for item in page["Items"]:
                 yield from_wire(item)
 
+    def pages_left(self) -> int:
+        """Count the parts of pages that are stored and not recorded."""
+        return self.dynamodb.query(
+            TableName=TABLE,
+            Select="COUNT",
+            KeyConditionExpression="messageId = :pages",
+            ExpressionAttributeValues={":pages": {"S": PAGES_ID}},
+            ConsistentRead=True,
+        )["Count"]
+
     def message(self, message_id: str) -> Json:
         """Read the item that holds a message's state."""
         key: Any = {"messageId": {"S": message_id}, "entry": {"S": "MESSAGE"}}
@@ -230,6 +245,11 @@ class Cloud:
         self.ssm.put_parameter(
             Name=_FUNCTION_VARIABLES["INFOBIP_CREDENTIALS_PARAMETER"],
             Value=json.dumps({"apiKey": API_KEY}),
+            Type="SecureString",
+        )
+        self.ssm.put_parameter(
+            Name=_FUNCTION_VARIABLES["WEBHOOK_KEY_PARAMETER"],
+            Value=WEBHOOK_KEY,
             Type="SecureString",
         )
         flow = ({"from": "App", "channel": "PUSH"}, {"from": "Shop", "channel": "SMS"})

@@ -6,23 +6,31 @@ A control is applied inside the workers, before they make their collaborators.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from functions.receive_delivery_report import app as receive_app
 from functions.reconcile_messages import app as reconcile_app
 from functions.send_message import app as send_app
+from infobip_omni import delivery_reports
 from infobip_omni.api.errors import OmniError
 from infobip_omni.api.models import AdvancedRequest, Destination, MessageContent
-from infobip_omni.delivery import MessageState
+from infobip_omni.delivery import MessageState, verdict_of
+from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.message_ledger import LONGEST_WAIT, MessageLedger, Standing
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import logger
 
+from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
+    from infobip_omni.api.models import DeliveryReport
+    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
     from infobip_omni.message_ledger import Claim, Outcome
 
@@ -127,8 +135,64 @@ def log_events() -> None:
     _replace(send_app, "lambda_handler", talkative)
 
 
+def keep_no_raw_page() -> None:
+    """Record reports from memory: what has come is nowhere until then."""
+
+    def store(_: object, body: bytes) -> Page:
+        return Page(body, ())
+
+    _replace(DeliveryReports, "store_page", store)
+
+
+def believe_no_logs() -> None:
+    """Learn no verdict from the logs: a message whose report got lost stays accepted."""
+    decide = reconcile_app._decide  # noqa: SLF001
+
+    def incredulous(*arguments: Any) -> Any:  # noqa: ANN401 (passed through)
+        decisions = decide(*arguments)
+        by_id = {item["messageId"]: item for item in arguments[0]}
+        told = [by_id[message_id] for message_id in decisions.verdicts]
+        known = [item for item in told if item["state"] != MessageState.UNKNOWN]
+        known += [item for item, _ in decisions.undecided if item["state"] != MessageState.UNKNOWN]
+        return replace(
+            decisions,
+            verdicts={},
+            rows=[],
+            accepted=[*decisions.accepted, *(item for item in told if item not in known)],
+            unresolved=[*decisions.unresolved, *known],
+            undecided=[each for each in decisions.undecided if each[0] not in known],
+        )
+
+    _replace(reconcile_app, "_decide", incredulous)
+
+
+def let_the_last_report_win() -> None:
+    """Take the report that comes last for the verdict, whatever step it is of."""
+
+    def last(report: DeliveryReport, last_step: str | None) -> Verdict | None:
+        verdict = verdict_of(report, last_step=report.channel or last_step)
+        return verdict and replace(verdict, rank=f"{time.time_ns():020d}")
+
+    _replace(delivery_reports, "verdict_of", last)
+
+
+def answer_every_call() -> None:
+    """Tell Infobip that all is well before the table says so."""
+    handler = receive_app.lambda_handler
+
+    def hasty(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
+        handler(event, context)
+        return {"statusCode": 200}
+
+    _replace(receive_app, "lambda_handler", hasty)
+
+
 def _replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
+
+
+#: What keeps Infobip from saving a system: repeated ids are taken, and reports come late.
+_NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +201,46 @@ class Control:
 
     weaken: Callable[[], None]
     promise: str
+    #: How Infobip behaves all the time.
+    settings: dict[str, Any]
+    #: What is done first to the runs of which functions, so that it shows.
+    orders: tuple[tuple[str, Harm], ...] = ()
+    #: What Infobip does to all calls of which operations, while there are faults.
+    faults: tuple[tuple[str, str], ...] = ()
+    #: A message that has broken the promise cannot mend it later, so that there is no need to wait.
+    shows_early: bool = True
 
 
 CONTROLS = {
-    "naive-consumer": Control(consume_naively, "P1"),
-    "unconditional-claim": Control(claim_unconditionally, "P1"),
-    "claim-after-lease": Control(claim_after_lease, "P1"),
-    "blind-resend": Control(resend_blindly, "P1"),
-    "no-question": Control(send_again_without_asking, "P1"),
-    "acknowledge-always": Control(acknowledge_always, "P2"),
-    "logged-events": Control(log_events, "P5"),
+    "naive-consumer": Control(consume_naively, "P1", _NO_RESCUE),
+    "unconditional-claim": Control(claim_unconditionally, "P1", _NO_RESCUE),
+    "claim-after-lease": Control(claim_after_lease, "P1", _NO_RESCUE),
+    "blind-resend": Control(resend_blindly, "P1", _NO_RESCUE),
+    "no-question": Control(send_again_without_asking, "P1", _NO_RESCUE),
+    "acknowledge-always": Control(acknowledge_always, "P2", _NO_RESCUE),
+    "no-raw-page": Control(
+        keep_no_raw_page,
+        "P3",
+        {},
+        ((PULL, Harm(KILL, "after page store")),) * 3,
+        shows_early=False,
+    ),
+    "no-logs": Control(
+        believe_no_logs, "P3", {}, ((PULL, Harm(KILL, "after page")),) * 3, shows_early=False
+    ),
+    "last-report-wins": Control(
+        let_the_last_report_win,
+        "P3",
+        {},
+        faults=(("take_reports", "shuffle_reports"),),
+        shows_early=False,
+    ),
+    "hasty-webhook": Control(
+        answer_every_call,
+        "P3",
+        {"pushedReports": "push-only"},
+        ((RECEIVE, Harm(TABLE_THROTTLES, times=100)),) * 3,
+        shows_early=False,
+    ),
+    "logged-events": Control(log_events, "P5", _NO_RESCUE),
 }

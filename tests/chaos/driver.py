@@ -15,32 +15,38 @@ from collections import Counter, deque
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from multiprocessing.connection import wait
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import READ_SECONDS
 from infobip_omni.api.models import AdvancedRequest
 from infobip_omni.delivery import MessageState
 
-from .checker import Books, Breach
+from .checker import Books, Breach, PageEnd, TakenPage
 from .cloud import TEMPLATE, Cloud
 from .controls import CONTROLS
-from .harm import CRASH_POINTS, KILL, PARKED, PULL, RECONCILE, SEND, STALL, Harm
-from .plan import Plan
-from .times import DIVISOR, Deployment
+from .harm import CRASH_POINTS, KILL, PARKED, PULL, RECEIVE, RECONCILE, SEND, STALL, Harm
+from .plan import OUTAGE_AT, Plan
+from .times import DIVISOR, OUTAGE, Deployment, push_minute
 from .traffic import Traffic, foreign_body, foreign_ids
+from .webhook import Webhook
 from .worker import Nursery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
     from pathlib import Path
 
     from .traffic import Event
+    from .webhook import Call
 
 Json = dict[str, Any]
 
-_WORKERS = {SEND: 4, PULL: 2, PARKED: 1, RECONCILE: 2}
+_WORKERS = {SEND: 4, PULL: 2, PARKED: 1, RECEIVE: 2, RECONCILE: 2}
+#: Of the senders, how many ask for reports to be pushed, as while the webhook is rolled out.
+_SENDERS_WITH_WEBHOOK = 1
 #: Seconds between two runs of the scheduled functions.
 _SCHEDULES = {PULL: 0.5, PARKED: 0.5, RECONCILE: 0.7}
 _OVERLAPS = 0.25
@@ -56,8 +62,6 @@ _POLL_SECONDS = 0.05
 _PROGRESS_SECONDS = 10.0
 #: What a control needs to be found out; a whole drain may never end for it.
 _CONTROL_STORM_SECONDS, _CONTROL_DRAIN_SECONDS = 30.0, 20.0
-#: What keeps Infobip from saving a control: repeated ids are taken, and reports come late.
-_NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
 #: Between two looks at whether it is over.
 _LOOK_SECONDS = 0.5
 _SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
@@ -69,7 +73,8 @@ class Worker:
     """A process, and what it is doing."""
 
     function: str
-    output: Path
+    #: Among those of its function.
+    number: int
     connection: Connection
     #: None until it says that it is there.
     process_id: int | None = None
@@ -79,6 +84,10 @@ class Worker:
     orders: list[tuple[Harm, ...]] = field(default_factory=list)
     fired: set[Harm] = field(default_factory=set)
     busy: bool = False
+    #: What waits for the answer.
+    call: Call | None = None
+    #: The page of reports that the run has received last.
+    page: TakenPage | None = None
     deadline: float = 0.0
     #: When a process that stands still goes on.
     resumes_at: float | None = None
@@ -96,6 +105,9 @@ class Terms:
     divisor: float = DIVISOR
     #: A weakened system, which must not pass.
     control: str | None = None
+    #: For how many seconds of production Infobip hands out neither reports nor logs; for the second
+    #: half of them it takes no messages either.
+    outage: float = OUTAGE
     #: For how many seconds the faults go on for the sake of rare crash points.
     patience: float = 120.0
 
@@ -125,11 +137,15 @@ class Driver:
 
     def __init__(self, terms: Terms, directory: Path, say: Callable[[str], None]) -> None:
         self._terms = terms
+        self._control = CONTROLS[terms.control] if terms.control else None
+        self._ends_early = self._control is not None and self._control.shows_early
         self._say = say
         self._directory = directory
         self._chance = random.Random(f"driver {terms.seed}")
         self._deployment = Deployment.of(TEMPLATE).divided(terms.divisor)
         self._plan = Plan(terms.seed, terms.messages, self._deployment)
+        if self._control:
+            self._plan.put_first(self._control.orders)
         self._turns = deque(self._plan.turns)
         self._events: list[Event] = []
         self._fired: Counter[str] = Counter()
@@ -140,6 +156,10 @@ class Driver:
         self._hungry = True
         self._next_feed = self._next_word = 0.0
         self._dead_letters: list[tuple[str, str]] = []
+        self._pages: list[TakenPage] = []
+        self._pulls_cut = 0
+        self._outage = self._go_through_outage()
+        self._outage_goes_on_at: float | None = None
         self._raised: list[str] = []
         self._next_run = dict.fromkeys(_SCHEDULES, 0.0)
         self._stormy = True
@@ -147,13 +167,17 @@ class Driver:
             SEND: self._deployment.sender_timeout,
             PULL: self._deployment.puller_timeout,
             PARKED: self._deployment.recorder_timeout,
+            RECEIVE: self._deployment.receiver_timeout,
             RECONCILE: self._deployment.reconciler_timeout,
         }
 
     def run(self) -> Outcome:
         """Let it storm, let it drain, and check."""
         with ExitStack() as exits:
-            self._cloud = exits.enter_context(Cloud(self._deployment, _SIMULATOR_OPTIONS))
+            self._webhook = exits.enter_context(closing(Webhook()))
+            self._cloud = exits.enter_context(
+                Cloud(self._deployment, _SIMULATOR_OPTIONS, self._webhook.url)
+            )
             nursery = Nursery(
                 self._directory,
                 self._cloud.emulator.process_group,
@@ -187,8 +211,8 @@ class Driver:
         if not is_drained:
             breaches.append(Breach("P2", "not everything has got a verdict in time"))
         breaches += books.breaches()
-        # A control is stopped as soon as it is found out, so that the rest means nothing.
-        return [each for each in breaches if each.is_final or not self._terms.control]
+        # A run that was stopped as soon as it was found out might still have mended the rest.
+        return [each for each in breaches if each.is_final or not self._ends_early]
 
     # --- The run -----------------------------------------------------------------------------
 
@@ -196,7 +220,9 @@ class Driver:
         simulator = self._cloud.simulator
         # The run asks far more often than production does.
         simulator.change_settings(
-            throttles={"search_logs": 0}, defaultValiditySeconds=_SILENT_STEP_SECONDS
+            throttles={"search_logs": 0},
+            defaultValiditySeconds=_SILENT_STEP_SECONDS,
+            pushMinuteSeconds=push_minute(self._terms.divisor),
         )
         foreign = foreign_ids(self._terms.seed, self._terms.messages)
         for message_id in foreign:
@@ -204,10 +230,12 @@ class Driver:
         self._foreign_ids = frozenset(foreign)
         self._traffic = Traffic(self._terms.seed, self._cloud.scenario_key, foreign)
         self._workers = [
-            self._start(function, self._directory / f"{function}-{number}")
+            self._start(function, number)
             for function, count in _WORKERS.items()
             for number in range(count)
         ]
+        for operation, kind in self._control.faults if self._control else ():
+            simulator.add_fault(operation, kind, times=0)
         self._plan.begin(simulator, READ_SECONDS / self._terms.divisor)
 
     def _storm(self) -> None:
@@ -216,25 +244,29 @@ class Driver:
             self._turn()
             self._step()
         self._turn()
-        is_over = self._is_found_out if self._terms.control else lambda: not self._points_left()
-        patience = _CONTROL_STORM_SECONDS if self._terms.control else self._terms.patience
+        while self._outage_lasts():
+            self._step()
+        patience = _CONTROL_STORM_SECONDS if self._ends_early else self._terms.patience
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and not is_over():
+        while time.monotonic() < deadline and not self._has_stormed_enough():
             next_look = time.monotonic() + _LOOK_SECONDS
             while time.monotonic() < next_look:
                 self._step()
 
+    def _has_stormed_enough(self) -> bool:
+        if self._ends_early:
+            return self._is_found_out()
+        return not self._points_left()
+
     def _drain(self) -> bool:
         """Wait until nothing is left to be done."""
-        patience = (
-            _CONTROL_DRAIN_SECONDS if self._terms.control else 90.0 + self._terms.messages / 50
-        )
+        patience = _CONTROL_DRAIN_SECONDS if self._ends_early else 90.0 + self._terms.messages / 50
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             next_look = time.monotonic() + _LOOK_SECONDS
             while time.monotonic() < next_look:
                 self._step()
-            if self._is_drained() or (self._terms.control and self._is_found_out()):
+            if self._is_drained() or (self._ends_early and self._is_found_out()):
                 return True
         return False
 
@@ -243,6 +275,9 @@ class Driver:
         self._feed()
         self._deliver()
         self._run_schedules()
+        self._pass_calls_on()
+        if self._outage_lasts():
+            self._break_down()
         self._listen(0.01)
         self._look_after_workers()
 
@@ -262,16 +297,46 @@ class Driver:
         while self._turns and self._turns[0].at * self._terms.messages <= self._traffic.messages:
             turn = self._turns.popleft()
             if turn.settings:
-                bare = _NO_RESCUE if self._terms.control else {}
+                bare = self._control.settings if self._control else {}
                 self._cloud.simulator.change_settings(**turn.settings | bare)
             if turn.burst:
                 kind, calls = turn.burst
                 self._cloud.simulator.add_fault("send_advanced", kind, times=calls)
 
+    def _outage_lasts(self) -> bool:
+        """Tell whether the outage has begun and is not over."""
+        if self._control or not self._terms.outage or self._outage_goes_on_at == math.inf:
+            return False
+        return self._traffic.messages >= OUTAGE_AT * self._terms.messages
+
+    def _break_down(self) -> None:
+        """Go on with the outage when it is time to."""
+        if self._outage_goes_on_at is None or time.monotonic() >= self._outage_goes_on_at:
+            self._outage_goes_on_at = next(self._outage, math.inf)
+
+    def _go_through_outage(self) -> Iterator[float]:
+        """Let Infobip fail, and yield when it is to fail worse, and when it is to recover."""
+        simulator = self._cloud.simulator
+        half = self._terms.outage / self._terms.divisor / 2
+        begun = time.monotonic()
+        faults = []
+        for moment, operations in (
+            (begun + half, ("take_reports", "search_logs")),
+            (begun + 2 * half, ("send_advanced",)),
+        ):
+            faults += [
+                simulator.add_fault(operation, "error_before", times=0, status=503)
+                for operation in operations
+            ]
+            yield moment
+        for fault in faults:
+            simulator.end_fault(fault)
+        self._fired[f"Infobip: outage of {self._terms.outage / 60:g} minutes"] += 1
+
     def _is_drained(self) -> bool:
         if self._cloud.records_left() or any(worker.busy for worker in self._workers):
             return False
-        if self._cloud.simulator.totals()["reportsPending"]:
+        if self._cloud.simulator.totals()["reportsPending"] or self._cloud.pages_left():
             return False
         waiting = MessageState.WAITING
         # A message may wait for ever when another one of its record was a conflict.
@@ -282,7 +347,7 @@ class Driver:
 
     def _is_found_out(self) -> bool:
         """Tell whether a control has broken its promise for good already."""
-        promise = CONTROLS[self._terms.control].promise if self._terms.control else ""
+        promise = self._control.promise if self._control else ""
         return any(each.is_final and each.promise == promise for each in self._books().breaches())
 
     def _books(self) -> Books:
@@ -296,6 +361,8 @@ class Driver:
             acknowledged=self._acknowledged_ids,
             records_left=self._cloud.records_left(),
             outputs=sorted(path for path in self._directory.iterdir() if path.is_file()),
+            pages=self._pages,
+            pulls_cut=self._pulls_cut,
         )
 
     # --- Upstream and SQS --------------------------------------------------------------------
@@ -304,9 +371,12 @@ class Driver:
         """Queue more events when the senders have nothing to do."""
         if not (self._stormy and self._hungry) or time.monotonic() < self._next_feed:
             return
+        is_extra = self._traffic.messages >= self._terms.messages
+        if is_extra and self._outage_lasts():
+            return
         self._hungry = False
         events = [self._traffic.next() for _ in range(_EVENTS_PER_FEED)]
-        if self._traffic.messages >= self._terms.messages:
+        if is_extra:
             # Some harm still waits for what leads to it.
             self._next_feed = time.monotonic() + _EXTRA_FEED_SECONDS
             self._plan.provoke(self._cloud.simulator, self._points_left())
@@ -321,6 +391,7 @@ class Driver:
     def _deliver(self) -> None:
         """Hand records to senders that have nothing to do."""
         idle = self._idle(SEND)
+        self._chance.shuffle(idle)
         while idle:
             worker = idle.pop()
             if self._stormy and self._acknowledged and self._chance.random() < _REDELIVERIES:
@@ -354,8 +425,25 @@ class Driver:
                 elif records := self._cloud.receive(self._cloud.parking_url, 10):
                     self._assign(worker, {"Records": records}, records)
 
+    def _pass_calls_on(self) -> None:
+        """Hand calls to the webhook to functions that have nothing to do."""
+        for worker in self._idle(RECEIVE):
+            try:
+                call = self._webhook.calls.get_nowait()
+            except Empty:
+                return
+            worker.call = call
+            self._assign(worker, call.event, None)
+
     def _take_answer(self, worker: Worker, answer: Json) -> None:
         """Delete what was dealt with, as Lambda does by the answer of a function."""
+        if worker.call is not None:
+            worker.call.answer(answer["statusCode"])
+            worker.call = None
+        if worker.function == PULL:
+            self._pulls_cut += answer["stoppedBy"] == "OutcomeUnknown"
+            if worker.page is not None and worker.page.end != PageEnd.SAFE and answer["lost"]:
+                worker.page.end = PageEnd.NOWHERE
         if worker.records is None or not worker.owns_records:
             return
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
@@ -369,9 +457,12 @@ class Driver:
 
     # --- Lambda ------------------------------------------------------------------------------
 
-    def _start(self, function: str, output: Path) -> Worker:
+    def _start(self, function: str, number: int) -> Worker:
+        output = self._directory / f"{function}-{number}"
+        has_webhook = number < _SENDERS_WITH_WEBHOOK
         timeout = self._timeouts[function]
-        return Worker(function, output, self._nursery.bear(function, timeout, output))
+        connection = self._nursery.bear(function, timeout, output, has_webhook=has_webhook)
+        return Worker(function, number, connection)
 
     def _idle(self, function: str) -> list[Worker]:
         return [
@@ -391,6 +482,7 @@ class Driver:
         worker.records, worker.owns_records = records, owns_records
         worker.orders = self._choose_orders(worker.function)
         worker.fired = set()
+        worker.page = None
         worker.busy = True
         # What Lambda ends, it ends a little late.
         worker.deadline = time.monotonic() + self._timeouts[worker.function] + 0.1
@@ -425,6 +517,13 @@ class Driver:
             worker.process_id = content
         elif word == "raised":
             self._raised.append(content.splitlines()[-1])
+        elif word == "page":
+            worker.page = TakenPage(content)
+            self._pages.append(worker.page)
+        elif word == "safe":
+            # What an earlier run has left behind is recorded before a page is taken.
+            if worker.page is not None:
+                worker.page.end = PageEnd.SAFE
         elif word == "fired":
             if content not in worker.fired:
                 self._fired[f"{worker.function}: {content.name}"] += 1
@@ -445,8 +544,14 @@ class Driver:
     def _bury(self, worker: Worker) -> None:
         """Start a process anew that has died; its records stay invisible."""
         worker.connection.close()
+        if worker.call is not None:
+            worker.call.answer(HTTPStatus.BAD_GATEWAY)
+        if worker.function == PULL:
+            self._pulls_cut += worker.busy
+            if worker.page is not None and worker.page.end != PageEnd.SAFE:
+                worker.page.end = PageEnd.RUN_DIED
         self._end(worker)
-        self._workers[self._workers.index(worker)] = self._start(worker.function, worker.output)
+        self._workers[self._workers.index(worker)] = self._start(worker.function, worker.number)
 
     def _look_after_workers(self) -> None:
         now = time.monotonic()

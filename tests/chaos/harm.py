@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
 
-SEND, PULL, PARKED, RECONCILE = "send", "pull", "parked", "reconcile"
+SEND, PULL, PARKED, RECEIVE, RECONCILE = "send", "pull", "parked", "receive", "reconcile"
 PARKING = "parking"
 #: The durable steps of each function.
 _STEPS = {
@@ -36,7 +36,8 @@ _STEPS = {
         "page deletion",
         PARKING,
     ),
-    PARKED: ("record",),
+    PARKED: ("record", "report write", "verdict"),
+    RECEIVE: ("record", "report write", "verdict"),
     RECONCILE: (
         "question",
         "lost lease",
@@ -49,6 +50,8 @@ _STEPS = {
         "duplicate id",
     ),
 }
+#: The functions that call Infobip.
+CALLERS = (SEND, PULL, RECONCILE)
 #: Between the two sides of a call to Infobip, and between the end of a run and what follows it.
 REQUEST_OUT = "request is out"
 RUN_OVER = "run is over"
@@ -56,7 +59,7 @@ RUN_OVER = "run is over"
 CRASH_POINTS: dict[str, tuple[str, ...]] = {
     function: (
         *(f"{side} {step}" for step in steps for side in ("before", "after")),
-        *([] if function == PARKED else [REQUEST_OUT]),
+        *([REQUEST_OUT] if function in CALLERS else []),
         RUN_OVER,
     )
     for function, steps in _STEPS.items()
@@ -67,8 +70,9 @@ KILL = "kill"
 STALL = "stall"
 #: Nothing listens where Infobip should be.
 REFUSED = "connection refused"
+TABLE_THROTTLES = "table throttles"
 TABLE_KINDS = (
-    "table throttles",
+    TABLE_THROTTLES,
     "table answer lost",
     "statements throttled",
     "statement answers lost",
@@ -110,6 +114,11 @@ class Harms:
         """Tell whom to tell what has struck."""
         self._connection = connection
 
+    def tell(self, word: str, content: object) -> None:
+        """Tell it something; it arrives even if this process is killed right after."""
+        if self._connection is not None:
+            self._connection.send((word, content))
+
     def begin(self, orders: tuple[Harm, ...]) -> None:
         """Take the orders for a run."""
         with self._lock:
@@ -120,7 +129,7 @@ class Harms:
         """Tell whether the whole run is to suffer from this, and report that it does."""
         order = next((order for order in self._orders if order.kind == kind), None)
         if order is not None:
-            self._report(order)
+            self.tell("fired", order)
         return order is not None
 
     def reach(self, point: str) -> None:
@@ -129,8 +138,7 @@ class Harms:
             for order in self._orders:
                 if order.point != point or not self._strikes(order):
                     continue
-                # The driver reads this after we are dead, or stand still.
-                self._report(order)
+                self.tell("fired", order)
                 number = signal.SIGKILL if order.kind == KILL else signal.SIGSTOP
                 os.kill(os.getpid(), number)
 
@@ -139,13 +147,9 @@ class Harms:
         with self._lock:
             for order in self._orders:
                 if order.kind in kinds and self._strikes(order):
-                    self._report(order)
+                    self.tell("fired", order)
                     return order.kind
         return None
-
-    def _report(self, order: Harm) -> None:
-        if self._connection is not None:
-            self._connection.send(("fired", order))
 
     def _strikes(self, order: Harm) -> bool:
         self._chances[order] += 1
@@ -205,7 +209,7 @@ def _failing(harms: Harms, call: Callable[..., Any], name: str) -> Callable[...,
         match harms.strike(kinds):
             case None:
                 return call(**request)
-            case "table throttles":
+            case harm if harm == TABLE_THROTTLES:
                 raise _error("ProvisionedThroughputExceededException", name)
             case "table answer lost":
                 call(**request)

@@ -8,30 +8,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .harm import (
+    CALLERS,
     CRASH_POINTS,
     KILL,
     PARKED,
     PARKING,
     PULL,
     QUEUE_KINDS,
+    RECEIVE,
     RECONCILE,
     REFUSED,
     SEND,
     STALL,
     STALL_POINTS,
     TABLE_KINDS,
+    TABLE_THROTTLES,
     Harm,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from tests.local_world.world import SimulatorControl
 
     from .times import Deployment
 
 #: How many messages there are to one kill at each point, and to one order of each other kind.
-_MESSAGES_PER_ORDER = {SEND: 500, PULL: 2500, PARKED: 5000, RECONCILE: 2500}
+_MESSAGES_PER_ORDER = {SEND: 500, PULL: 2500, PARKED: 5000, RECEIVE: 2500, RECONCILE: 2500}
 #: What the simulator does to single calls, and how likely: kinds after and before acceptance.
 _SEND_FAULTS = {
     "reset_after": 0.01,
@@ -82,8 +85,10 @@ _KILLS_PER_RUN = 6
 _OF_ABSENT_MESSAGES = ("absence count", "quarantine", "second chance")
 #: How often a run is to come to one of the rare points, if any are left.
 _RARE = 0.6
+#: How much of the messages is queued when the outage begins.
+OUTAGE_AT = 0.4
 #: The table is there when a pull looks for old pages, and is not when it has a new one.
-_TABLE_DOWN = (Harm("table throttles", skip=1, times=100),)
+_TABLE_DOWN = (Harm(TABLE_THROTTLES, skip=1, times=100),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,11 @@ class Plan:
                     seed=self._chance.randrange(2**31),
                     seconds=read_seconds * (_SLOW if kind == "slow" else _HANG),
                 )
+
+    def put_first(self, orders: Iterable[tuple[str, Harm]]) -> None:
+        """Do this harm to the next runs of these functions."""
+        for function, harm in orders:
+            self.orders[function].appendleft((harm,))
 
     def orders_left(self, function: str) -> int:
         """Count the orders for the runs of a function."""
@@ -175,7 +185,7 @@ class Plan:
             # A few strikes are repeated away; many outlast all repeats.
             strikes = (12,) if function == PARKED else (1, 3, 12)
             single += [Harm(kind, times=times) for times in strikes]
-        if function != PARKED:
+        if function in CALLERS:
             single.append(Harm(REFUSED))
         if function == SEND:
             single += [Harm(kind, times=times) for kind in QUEUE_KINDS for times in (1, 2)]
@@ -207,6 +217,7 @@ class Plan:
                 "logLagSeconds": 0.5,
                 "reportDelaySeconds": 0.2,
                 "intermediateStepReports": True,
+                "pushedReports": "both",
             },
         )
         refuse_first = self._chance.random() < 0.5
@@ -223,6 +234,7 @@ class Plan:
                     # Late reports do not save a message whose sender was killed.
                     "reportDelaySeconds": self._chance.choice((0.2, 1.0, 1.5 * deployment.claim)),
                     "intermediateStepReports": self._chance.random() < 0.8,
+                    "pushedReports": self._chance.choice(("both", "push-only")),
                     "acceptedStatus": self._chance.choice(
                         ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")
                     ),

@@ -44,6 +44,8 @@ def _lines(terms: Terms, outcome: Outcome) -> Iterator[str]:
         ("Messages by state", books.states()),
         ("Messages by end", books.balance()),
         ("Dead letters by reason", Counter(reason for _, reason in books.dead_letters)),
+        ("Reports by end", books.reports()),
+        ("Verdicts by what has told", books.verdicts()),
         ("Events by kind", Counter(event.kind for event in books.events)),
         ("Faults that have struck", outcome.fired),
     ):
@@ -51,6 +53,7 @@ def _lines(terms: Terms, outcome: Outcome) -> Iterator[str]:
         yield from (f"  {count:7d}  {name}" for name, count in sorted(counts.items()))
         yield ""
     yield f"Sent twice under must-arrive: {len(books.duplicates_of_must_arrive())}"
+    yield f"In quarantine though Infobip has it: {books.quarantined_in_vain()}"
     yield f"Crash points that no run came to: {', '.join(outcome.points_left) or 'none'}"
     yield f"Breaches: {len(outcome.breaches)}"
     for breach in outcome.breaches[:_SHOWN_BREACHES]:
@@ -64,6 +67,9 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--divisor", type=float, default=times.DIVISOR, help="of all times")
+    parser.add_argument(
+        "--outage", type=float, default=times.OUTAGE, help="of Infobip, in seconds of production"
+    )
     parser.add_argument("--control", choices=CONTROLS, help="a weakened system, which must fail")
     arguments = parser.parse_args()
     _say(f"{'Times in seconds':34} {'production':>11} {'here':>8}")

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 #: Many machines are busy with other things as well: a run on an idle one would bear twice as much.
 DIVISOR = 30.0
+#: How long Infobip is out in the middle of a run, in seconds of production.
+OUTAGE = 3600.0
 #: The waits that hold no promise are cut shorter by these.
-_DELAYS, _ABANDONED, _QUESTIONS = 15.0, 3.0, 10.0
+_DELAYS, _ABANDONED, _QUESTIONS, _PUSHES = 15.0, 3.0, 10.0, 4.0
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Deployment:
     sender_timeout: float
     puller_timeout: float
     recorder_timeout: float
+    receiver_timeout: float
     reconciler_timeout: float
     visibility: float
     claim: float
@@ -82,6 +86,7 @@ class Deployment:
             sender_timeout=resources["SendMessageFunction"]["Properties"]["Timeout"],
             puller_timeout=resources["PullDeliveryReportsFunction"]["Properties"]["Timeout"],
             recorder_timeout=resources["RecordParkedReportsFunction"]["Properties"]["Timeout"],
+            receiver_timeout=resources["ReceiveDeliveryReportFunction"]["Properties"]["Timeout"],
             reconciler_timeout=resources["ReconcileMessagesFunction"]["Properties"]["Timeout"],
             visibility=resources["SendQueue"]["Properties"]["VisibilityTimeout"],
             claim=parameters["ClaimSeconds"]["Default"],
@@ -94,6 +99,7 @@ class Deployment:
             sender_timeout=self.sender_timeout / divisor,
             puller_timeout=self.puller_timeout / divisor,
             recorder_timeout=self.recorder_timeout / divisor,
+            receiver_timeout=self.receiver_timeout / divisor,
             reconciler_timeout=self.reconciler_timeout / divisor,
             visibility=round(self.visibility / divisor),
             claim=self.claim / divisor,
@@ -107,6 +113,11 @@ def shorten(divisor: float) -> None:
         setattr(time.module, time.attribute, time.production / (divisor * time.more))
 
 
+def push_minute(divisor: float) -> float:
+    """Tell how many seconds a minute lasts when Infobip waits before it calls a webhook again."""
+    return _MINUTE / (divisor * _PUSHES)
+
+
 def table(deployment: Deployment, divisor: float) -> list[tuple[str, float, float]]:
     """List all times, in seconds: what, in production, here."""
     here = deployment.divided(divisor)
@@ -116,8 +127,10 @@ def table(deployment: Deployment, divisor: float) -> list[tuple[str, float, floa
         ("record: invisible", deployment.visibility, here.visibility),
         ("puller: timeout", deployment.puller_timeout, here.puller_timeout),
         ("recorder of parked: timeout", deployment.recorder_timeout, here.recorder_timeout),
+        ("webhook: timeout", deployment.receiver_timeout, here.receiver_timeout),
         ("reconciler: timeout", deployment.reconciler_timeout, here.reconciler_timeout),
         ("logs: asked after", deployment.reconcile_after, here.reconcile_after),
+        ("Infobip: a minute between pushes", _MINUTE, push_minute(divisor)),
     ]
     for time in CODE_TIMES:
         seconds = time.production

@@ -9,18 +9,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .cloud import API_KEY, SCENARIO
+from .cloud import API_KEY, SCENARIO, WEBHOOK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Json = dict[str, Any]
 
-#: What no log line may hold: the phone numbers, texts, push registrations and key of a run.
+#: What no log line may hold: the phone numbers, texts, push registrations and keys of a run, and
+#: the URLs that open its webhook.
 _PHONE = "99907"
 _TEXT = "canary-text"
 _REGISTRATION = "canary-registration"
-PERSONAL = re.compile(rf"{_PHONE}\d{{10}}|{_TEXT}|{_REGISTRATION}|{API_KEY}")
+_WEBHOOK_PATH = r"reports/[^/\s]+/[\w-]{43}"
+PERSONAL = re.compile(
+    rf"{_PHONE}\d{{10}}|{_TEXT}|{_REGISTRATION}|{API_KEY}|{WEBHOOK_KEY}|{_WEBHOOK_PATH}"
+)
 
 MUST_ARRIVE = "must-arrive"
 #: Last digits that tell the simulator how a message fares, and how often they come.

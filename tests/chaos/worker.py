@@ -22,17 +22,20 @@ from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any
 
 from functions.pull_delivery_reports import app as pull_app
+from functions.receive_delivery_report import app as receive_app
 from functions.reconcile_messages import app as reconcile_app
 from functions.record_parked_reports import app as parked_app
 from functions.send_message import app as send_app
 from tests.local_world.aws_emulator import ROOT
 
 from . import times
+from .checker import reports_on
 from .controls import CONTROLS
 from .harm import (
     PARKED,
     PARKING,
     PULL,
+    RECEIVE,
     RECONCILE,
     REFUSED,
     RUN_OVER,
@@ -49,8 +52,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infobip_omni.api.client import OmniClient
+    from infobip_omni.delivery_reports import DeliveryReports
     from infobip_omni.dynamodb import Table
     from infobip_omni.message_ledger import MessageLedger
+    from infobip_omni.unrecorded_reports import UnrecordedReports
 
     #: The handler, and the client of Infobip's that it uses, if it does.
     Prepared = tuple[Callable[..., Any], OmniClient | None]
@@ -107,13 +112,13 @@ class Nursery:
         if self._process.stdout is None or not self._process.stdout.readline():
             raise RuntimeError((directory / "output").read_text())
 
-    def bear(self, function: str, timeout: float, output: Path) -> Connection:
+    def bear(self, function: str, timeout: float, output: Path, *, has_webhook: bool) -> Connection:
         """Start a process for a function.
 
         It says its process id first; then an event and harms go in, and an answer comes out.
         """
         connection = Client(self._address, "AF_UNIX")
-        connection.send((function, timeout, str(output)))
+        connection.send((function, timeout, str(output), has_webhook))
         return connection
 
     def close(self) -> None:
@@ -148,9 +153,11 @@ def main() -> None:
 
 def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]) -> int:
     """Do jobs until the driver hangs up."""
-    function, timeout, output = connection.recv()
+    function, timeout, output, has_webhook = connection.recv()
     _redirect_output(output)
     random.seed()
+    if function == SEND and not has_webhook:
+        _use_in_sender(replace(send_app.collaborators(), webhook=None))
     harms.report_to(connection)
     handler, client = prepared[function]
     url = client._base_url if client else ""  # noqa: SLF001 (only here is it ever changed)
@@ -176,7 +183,7 @@ def _prepare_sender(harms: Harms) -> Prepared:
     made = send_app.collaborators()
     claim_seconds = float(os.environ["CHAOS_CLAIM_SECONDS"])
     use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
-    send_app.collaborators = lambda: use  # type: ignore[assignment]
+    _use_in_sender(use)
     watch(harms, use.client, {"send_advanced": "post"})
     watch(harms, use.ledger, {"claim": "claim", "record": "record"})
     watch(harms, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
@@ -185,25 +192,60 @@ def _prepare_sender(harms: Harms) -> Prepared:
     return send_app.lambda_handler, use.client
 
 
+def _use_in_sender(use: send_app.Collaborators) -> None:
+    send_app.collaborators = lambda: use  # type: ignore[assignment]
+
+
 def _prepare_puller(harms: Harms) -> Prepared:
     client, reports, unrecorded = pull_app.collaborators()
+    _tell_of_pages(harms, client, reports, unrecorded)
     watch(harms, client, {"take_reports": "page"})
-    watch(harms, reports, {"store_page": "page store", "record": "record"})
-    ledger, table = reports._ledger, reports._table  # noqa: SLF001
-    watch(harms, ledger, {"settle": "verdict", "prove_accepted": "proof"})
-    # The page itself is put there by the same method, before anything is recorded.
-    watch(harms, table, {"put_all": "report write", "delete": "page deletion"})
-    harm_table(harms, table._client)  # noqa: SLF001
+    watch(harms, reports, {"store_page": "page store"})
+    watch(harms, reports._table, {"delete": "page deletion"})  # noqa: SLF001
     watch(harms, unrecorded, {"park": PARKING})
     harm_queue(harms, unrecorded._client)  # noqa: SLF001
+    _harm_recording(harms, reports)
     return pull_app.lambda_handler, client
 
 
-def _prepare_recorder(harms: Harms) -> Prepared:
-    reports = parked_app.collaborators()
+def _tell_of_pages(
+    harms: Harms, client: OmniClient, reports: DeliveryReports, unrecorded: UnrecordedReports
+) -> None:
+    """Let the driver know what a run has received, and when the run holds it for safe."""
+
+    def tell_of(owner: object, method: str, word: str, read: Callable[[Any], object]) -> None:
+        call = getattr(owner, method)
+
+        def telling(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
+            result = call(*arguments, **named)
+            harms.tell(word, read(result))
+            return result
+
+        setattr(owner, method, telling)
+
+    tell_of(client, "take_reports", "page", reports_on)
+    for owner, method in ((reports, "store_page"), (reports, "record"), (unrecorded, "park")):
+        tell_of(owner, method, "safe", type)
+
+
+def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
+    ledger, table = reports._ledger, reports._table  # noqa: SLF001
     watch(harms, reports, {"record": "record"})
-    harm_table(harms, reports._table._client)  # noqa: SLF001
+    watch(harms, ledger, {"settle": "verdict", "prove_accepted": "proof"})
+    # A page as it came is put there by the same method, before anything is recorded.
+    watch(harms, table, {"put_all": "report write"})
+    harm_table(harms, table._client)  # noqa: SLF001
+
+
+def _prepare_recorder(harms: Harms) -> Prepared:
+    _harm_recording(harms, parked_app.collaborators())
     return parked_app.lambda_handler, None
+
+
+def _prepare_receiver(harms: Harms) -> Prepared:
+    _, reports = receive_app.collaborators()
+    _harm_recording(harms, reports)
+    return receive_app.lambda_handler, None
 
 
 def _prepare_reconciler(harms: Harms) -> Prepared:
@@ -235,6 +277,7 @@ _PREPARE: dict[str, Callable[[Harms], Prepared]] = {
     SEND: _prepare_sender,
     PULL: _prepare_puller,
     PARKED: _prepare_recorder,
+    RECEIVE: _prepare_receiver,
     RECONCILE: _prepare_reconciler,
 }
 
