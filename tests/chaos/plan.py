@@ -152,8 +152,8 @@ class Plan:
         if any("lost lease" in point for point in points_left):
             self.orders[SEND].append((Harm(KILL, "after claim"),))
         parked = any(PARKED in point or PARKING in point for point in points_left)
-        if parked and _TABLE_DOWN not in self.orders[PULL]:
-            self.orders[PULL].append(_TABLE_DOWN)
+        if parked and (not self.orders[PULL] or self.orders[PULL][0] != _TABLE_DOWN):
+            self.orders[PULL].appendleft(_TABLE_DOWN)
         if any("proof" in point for point in points_left):
             simulator.add_fault("send_advanced", "reset_after", times=3)
         if any(point.endswith(_OF_ABSENT_MESSAGES) for point in points_left):
