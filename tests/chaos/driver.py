@@ -248,7 +248,11 @@ class Driver:
             self._step()
         patience = _CONTROL_STORM_SECONDS if self._ends_early else self._terms.patience
         deadline = time.monotonic() + patience
+        next_provocation = 0.0
         while time.monotonic() < deadline and not self._has_stormed_enough():
+            if time.monotonic() >= next_provocation:
+                next_provocation = time.monotonic() + _EXTRA_FEED_SECONDS
+                self._plan.provoke(self._cloud.simulator, self._points_left())
             next_look = time.monotonic() + _LOOK_SECONDS
             while time.monotonic() < next_look:
                 self._step()
@@ -379,7 +383,6 @@ class Driver:
         if is_extra:
             # Some harm still waits for what leads to it.
             self._next_feed = time.monotonic() + _EXTRA_FEED_SECONDS
-            self._plan.provoke(self._cloud.simulator, self._points_left())
             events.append(self._traffic.foreign())
         for start in range(0, len(events), 10):
             batch = events[start : start + 10]
