@@ -193,6 +193,8 @@ def _replace(owner: object, name: str, value: object) -> None:
 
 #: What keeps Infobip from saving a system: repeated ids are taken, and reports come late.
 _NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
+#: Reports come while there are faults, those of all steps of a message together.
+_PROMPT = {"reportDelaySeconds": 0.2, "stepSeconds": 0.05, "intermediateStepReports": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +223,24 @@ CONTROLS = {
     "no-raw-page": Control(
         keep_no_raw_page,
         "P3",
-        {},
+        _PROMPT,
         ((PULL, Harm(KILL, "after page store")),) * 3,
         shows_early=False,
     ),
     "no-logs": Control(
-        believe_no_logs, "P3", {}, ((PULL, Harm(KILL, "after page")),) * 3, shows_early=False
+        believe_no_logs, "P3", _PROMPT, ((PULL, Harm(KILL, "after page")),) * 3, shows_early=False
     ),
     "last-report-wins": Control(
         let_the_last_report_win,
         "P3",
-        {},
+        _PROMPT,
         faults=(("take_reports", "shuffle_reports"),),
         shows_early=False,
     ),
     "hasty-webhook": Control(
         answer_every_call,
         "P3",
-        {"pushedReports": "push-only"},
+        _PROMPT | {"pushedReports": "push-only"},
         ((RECEIVE, Harm(TABLE_THROTTLES, times=100)),) * 3,
         shows_early=False,
     ),
