@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -31,7 +30,7 @@ from infobip_omni.delivery import (
     verdict_of_logs,
 )
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
-from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.dynamodb import TableUnavailableError, in_batches
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import logger, metrics, observed
@@ -124,8 +123,7 @@ class Reconciliation:
 
     def _without_questions(self, items: Iterable[Item]) -> Iterator[Item]:
         """Deal with what needs no logs, and pass on the rest."""
-        iterator = iter(items)
-        while group := list(islice(iterator, _MESSAGES_AT_ONCE)):
+        for group in in_batches(items, _MESSAGES_AT_ONCE):
             by_state: dict[MessageState, list[Item]] = defaultdict(list)
             for item in group:
                 by_state[MessageState(item["state"])].append(item)

@@ -106,7 +106,7 @@ class Table:
         deadline = time.monotonic() + _SECONDS_TO_REPEAT
         for pause in _pauses():
             time.sleep(pause)
-            batches = list(_batches(left, _STATEMENTS_PER_CALL))
+            batches = list(in_batches(left, _STATEMENTS_PER_CALL))
             calls = ([statements[index] for index in batch] for batch in batches)
             for batch, results in zip(batches, self._each(self._execute_batch, calls), strict=True):
                 for index, answer in zip(batch, results, strict=True):
@@ -128,7 +128,7 @@ class Table:
             if not left:
                 return
             time.sleep(pause)
-            batches = list(_batches(left, _WRITES_PER_CALL))
+            batches = list(in_batches(left, _WRITES_PER_CALL))
             left = [one for rest in self._each(self._write_batch, batches) for one in rest]
         if left:
             message = f"{len(left)} of {len(by_key)} items were not written"
@@ -149,7 +149,7 @@ class Table:
             if not left:
                 return found
             time.sleep(pause)
-            batches = list(_batches(left, _READS_PER_CALL))
+            batches = list(in_batches(left, _READS_PER_CALL))
             left = []
             for items, rest in self._each(self._read_batch, batches):
                 found |= {(item["messageId"], item["entry"]): item for item in items}
@@ -263,7 +263,8 @@ def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
         raise TableUnavailableError(message) from None
 
 
-def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+def in_batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    """Cut into lists of so many items, each read only when it is asked for."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
