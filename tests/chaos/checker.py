@@ -102,7 +102,10 @@ class Books:
     reasons: dict[str, set[str]] = field(init=False)
     #: The reports that the table holds.
     recorded: set[ReportKey] = field(init=False)
-    _missing: list[tuple[ReportKey, str]] = field(init=False)
+    #: Those that Infobip has made.
+    _reports: dict[ReportKey, Json] = field(init=False)
+    #: What has become of the pages that a report was on, the last one last.
+    _ends: dict[ReportKey, list[PageEnd]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.messages = {
@@ -112,7 +115,15 @@ class Books:
         for record_id, reason in self.dead_letters:
             self.reasons[record_id].add(reason)
         self.recorded = self._recorded_reports()
-        self._missing = list(self._explain_missing())
+        self._reports = {
+            (message_id, report["channel"], report["status"], report["doneAt"]): report
+            for message_id, entry in self.truth.items()
+            for report in entry["reports"]
+        }
+        self._ends = defaultdict(list)
+        for page in self.pages:
+            for key in page.reports:
+                self._ends[key].append(page.end)
 
     # --- What is counted ---------------------------------------------------------------------
 
@@ -140,9 +151,9 @@ class Books:
 
     def reports(self) -> Counter[str]:
         """Count the reports that Infobip has made, by what has become of them."""
-        counts = Counter(why for _, why in self._missing)
-        counts["recorded"] = sum(key in self.recorded for key, _ in self._true_reports())
-        return counts
+        return Counter(
+            "recorded" if key in self.recorded else self._why_missing(key) for key in self._reports
+        )
 
     def verdicts(self) -> Counter[str]:
         """Count the final states by how they were learnt."""
@@ -263,25 +274,20 @@ class Books:
 
     def _no_report_lost(self) -> Iterator[Breach]:
         """Hold the table against what Infobip has handed out: what is missing needs an excuse."""
-        ends: dict[ReportKey, set[PageEnd]] = defaultdict(set)
-        for page in self.pages:
-            for key in page.reports:
-                ends[key].add(page.end)
         unread: set[int] = set()
-        true_reports = dict(self._true_reports())
-        for key, _ in self._missing:
-            report = true_reports[key]
+        for key in self._reports.keys() - self.recorded:
+            report, ends = self._reports[key], self._ends.get(key, [])
             if report["pushes"]:
                 yield Breach("P3", "a report is missing whose call was answered with 2xx", key[0])
             for end in (PageEnd.SAFE, PageEnd.UNNOTICED):
-                if end in ends[key]:
+                if end in ends:
                     yield Breach("P3", f"a report is missing; its page: {end}", key[0])
-            if key not in ends:
+            if not ends:
                 unread.update(page["page"] for page in report["pages"] if page["fault"] is None)
         if len(unread) > self.pulls_cut:
             what = f"{len(unread)} sound pages were not read by anybody, {self.pulls_cut} pulls cut"
             yield Breach("P3", what)
-        for key in self.recorded - true_reports.keys():
+        for key in self.recorded - self._reports.keys():
             yield Breach("P3", "it has a report that Infobip has never made", key[0])
 
     def _nothing_personal(self) -> Iterator[Breach]:
@@ -320,15 +326,6 @@ class Books:
 
     # --- Reports -----------------------------------------------------------------------------
 
-    def _true_reports(self) -> Iterator[tuple[ReportKey, Json]]:
-        """Go through all reports that Infobip has made."""
-        for message_id in self.truth:
-            yield from self._reports_of(message_id)
-
-    def _reports_of(self, message_id: str) -> Iterator[tuple[ReportKey, Json]]:
-        for report in self.truth[message_id]["reports"]:
-            yield (message_id, report["channel"], report["status"], report["doneAt"]), report
-
     def _recorded_reports(self) -> set[ReportKey]:
         """Find the reports in the table, those of a call about another bulk's message included."""
         raw = (
@@ -338,21 +335,14 @@ class Books:
         )
         return set(filter(None, map(_key_of, map(json.loads, raw))))
 
-    def _explain_missing(self) -> Iterator[tuple[ReportKey, str]]:
-        """Tell why each report that is not in the table is not there."""
-        ends = {key: page.end for page in self.pages for key in page.reports}
-        for key, report in self._true_reports():
-            if key in self.recorded:
-                continue
-            faults = [page["fault"] for page in report["pages"]]
-            if key in ends:
-                yield key, f"lost: {ends[key]}"
-            elif None in faults:
-                yield key, "lost: nobody was there to read the answer"
-            elif faults:
-                yield key, "lost: on the wire, or made unreadable there"
-            else:
-                yield key, "never handed out"
+    def _why_missing(self, key: ReportKey) -> str:
+        """Tell why a report is not in the table."""
+        faults = [page["fault"] for page in self._reports[key]["pages"]]
+        if key in self._ends:
+            return f"lost: {self._ends[key][-1]}"
+        if None in faults:
+            return "lost: nobody was there to read the answer"
+        return "lost: on the wire, or made unreadable there" if faults else "never handed out"
 
     def _needed_logs(self, message_id: str) -> bool:
         """Tell whether a message has a verdict, and its report has not come."""
@@ -360,12 +350,10 @@ class Books:
         if message.get("evidence") != Evidence.LOGS or not entry or not entry["finalStatus"]:
             return False
         final = entry["finalStatus"]
-        deciding = (
-            key
-            for key, _ in self._reports_of(message_id)
-            if key[1:3] == (final["channel"], final["name"])
+        return not any(
+            (message_id, final["channel"], final["name"], report["doneAt"]) in self.recorded
+            for report in entry["reports"]
         )
-        return not self.recorded.intersection(deciding)
 
     # --- Helpers -----------------------------------------------------------------------------
 

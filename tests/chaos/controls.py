@@ -28,6 +28,7 @@ from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
+    from types import ModuleType
 
     from infobip_omni.api.models import DeliveryReport
     from infobip_omni.delivery import Verdict
@@ -115,13 +116,7 @@ def send_again_without_asking() -> None:
 
 def acknowledge_always() -> None:
     """Let no record come round again."""
-    handler = send_app.lambda_handler
-
-    def careless(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
-        handler(event, context)
-        return {"batchItemFailures": []}
-
-    _replace(send_app, "lambda_handler", careless)
+    _answer_always(send_app, {"batchItemFailures": []})
 
 
 def log_events() -> None:
@@ -178,13 +173,17 @@ def let_the_last_report_win() -> None:
 
 def answer_every_call() -> None:
     """Tell Infobip that all is well before the table says so."""
-    handler = receive_app.lambda_handler
+    _answer_always(receive_app, {"statusCode": 200})
 
-    def hasty(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
+
+def _answer_always(app: ModuleType, answer: dict[str, Any]) -> None:
+    handler = app.lambda_handler
+
+    def careless(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
         handler(event, context)
-        return {"statusCode": 200}
+        return answer
 
-    _replace(receive_app, "lambda_handler", hasty)
+    _replace(app, "lambda_handler", careless)
 
 
 def _replace(owner: object, name: str, value: object) -> None:
@@ -209,8 +208,11 @@ class Control:
     orders: tuple[tuple[str, Harm], ...] = ()
     #: What Infobip does to all calls of which operations, while there are faults.
     faults: tuple[tuple[str, str], ...] = ()
-    #: A message that has broken the promise cannot mend it later, so that there is no need to wait.
-    shows_early: bool = True
+
+    @property
+    def shows_early(self) -> bool:
+        """Tell whether a broken promise stays broken: only an outcome may still be learnt later."""
+        return self.promise != "P3"
 
 
 CONTROLS = {
@@ -225,24 +227,19 @@ CONTROLS = {
         "P3",
         _PROMPT,
         ((PULL, Harm(KILL, "after page store")),) * 3,
-        shows_early=False,
     ),
-    "no-logs": Control(
-        believe_no_logs, "P3", _PROMPT, ((PULL, Harm(KILL, "after page")),) * 3, shows_early=False
-    ),
+    "no-logs": Control(believe_no_logs, "P3", _PROMPT, ((PULL, Harm(KILL, "after page")),) * 3),
     "last-report-wins": Control(
         let_the_last_report_win,
         "P3",
         _PROMPT,
         faults=(("take_reports", "shuffle_reports"),),
-        shows_early=False,
     ),
     "hasty-webhook": Control(
         answer_every_call,
         "P3",
         _PROMPT | {"pushedReports": "push-only"},
         ((RECEIVE, Harm(TABLE_THROTTLES, times=100)),) * 3,
-        shows_early=False,
     ),
     "logged-events": Control(log_events, "P5", _NO_RESCUE),
 }

@@ -144,8 +144,9 @@ class Plan:
 
     def provoke(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
         """See to the points that no run has come to yet, and to what brings a run there."""
-        if any(PARKED in point for point in points_left) and self._next(PULL) != _TABLE_DOWN:
-            self.orders[PULL].appendleft(_TABLE_DOWN)
+        pulls = self.orders[PULL]
+        if any(PARKED in point for point in points_left) and next(iter(pulls), None) != _TABLE_DOWN:
+            pulls.appendleft(_TABLE_DOWN)
         for function, orders in self.orders.items():
             due = [each for each in orders if f"{function}: {each[-1].name}" in points_left]
             for order in due:
@@ -160,10 +161,6 @@ class Plan:
             simulator.add_fault("send_advanced", "reset_after", times=3)
         if any(point.endswith(_OF_ABSENT_MESSAGES) for point in points_left):
             simulator.add_fault("send_advanced", "reset_before", times=3)
-
-    def _next(self, function: str) -> tuple[Harm, ...] | None:
-        orders = self.orders[function]
-        return orders[0] if orders else None
 
     def take(self, function: str) -> list[tuple[Harm, ...]]:
         """Take the next order for a run of a function, or several kills at points that are rare.

@@ -225,7 +225,7 @@ def _tell_of_pages(
 
     tell_of(client, "take_reports", "page", reports_on)
     for owner, method in ((reports, "store_page"), (reports, "record"), (unrecorded, "park")):
-        tell_of(owner, method, "safe", type)
+        tell_of(owner, method, "safe", lambda _: None)
 
 
 def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
