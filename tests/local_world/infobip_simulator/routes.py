@@ -209,14 +209,15 @@ class Simulator:
             The seconds until the next one is due; None when there is none.
         """
         with self._lock:
-            account, clock = self._account, self._clock
-            due = account.pushes.take_due(clock.now())
+            # The wait for the next attempt counts from here, however long the answer takes.
+            account, now = self._account, self._clock.now()
+            due = account.pushes.take_due(now)
         for push, status in self._pushing.map(lambda push: (push, deliver(push, resolver)), due):
             with self._lock:
                 account.pushes.note(
                     push,
                     status,
-                    clock.now(),
+                    now,
                     account.settings.push_retries,
                     account.settings.push_minute_seconds,
                 )

@@ -79,7 +79,7 @@ class Pushes:
         Args:
             push: The call.
             status: Of its answer; None when there was none.
-            now: In epoch seconds.
+            now: When it was made, in epoch seconds.
             most_retries: How often a call is made again.
             minute: How many seconds a minute of these waits lasts.
         """
