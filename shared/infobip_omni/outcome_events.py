@@ -100,7 +100,7 @@ class OutcomeEvents:
     ) -> None:
         self._bus_name = bus_name
         self._told = (*_TOLD, "to") if with_recipients else _TOLD
-        self._client = client or boto3.client("events", config=client_config())
+        self._client: Any = client or boto3.client("events", config=client_config())
 
     def publish(self, changes: Iterable[Change]) -> int:
         """Publish an event for each change by which a message settles, in their order.
