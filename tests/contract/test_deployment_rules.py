@@ -424,3 +424,134 @@ def test_outputs_name_what_runs() -> None:
     assert names
     for name, value in names.items():
         assert value == {"Fn::Sub": f"${{{name.removesuffix('Name')}}}:live"}
+
+
+# --- Parameters --------------------------------------------------------------------------------
+
+
+def refusals(**parameters: str) -> list[str]:
+    """Name the parameters and rules by which CloudFormation refuses these values, if any."""
+    whole = template()
+    broken = [
+        name
+        for name, value in parameters.items()
+        if not keeps_its_rule(whole["Parameters"][name], value)
+    ]
+    rules = resolved(whole | {"Resources": whole["Rules"]}, EVERYTHING | parameters)["Resources"]
+    return broken + [
+        assertion["AssertDescription"]
+        for rule in rules.values()
+        for assertion in rule["Assertions"]
+        if not assertion["Assert"]
+    ]
+
+
+def keeps_its_rule(rule: Json, value: str) -> bool:
+    """Whether a value keeps the rule of its parameter."""
+    if rule["Type"] == "Number":
+        least, most = rule["MinValue"], rule["MaxValue"]
+        return bool(re.fullmatch(r"-?\d+", value)) and least <= int(value) <= most
+    return (
+        value in rule.get("AllowedValues", [value])
+        and re.fullmatch(rule.get("AllowedPattern", ".*"), value) is not None
+        and len(value) <= rule.get("MaxLength", len(value))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("InfobipBaseUrl", "https://abc.api.infobip.com/omni"),
+        ("InfobipBaseUrl", "https://abc.api.infobip.com?a=b"),
+        ("InfobipBaseUrl", "http://abc.api.infobip.com"),
+        ("InfobipBaseUrl", "abc.api.infobip.com"),
+        ("Stage", "Prod"),
+        ("Stage", "s" * 17),
+        ("ReportSchedule", "every minute"),
+        ("ReportSchedule", "at(2030-01-01T00:00:00)"),
+        ("ReportSchedule", "rate(0 minutes)"),
+        ("ReportSchedule", "rate(1 minutes)"),
+        ("ReportSchedule", "rate(5 minute)"),
+        ("ReportSchedule", "rate(30 seconds)"),
+        ("ReportSchedule", "rate()"),
+        ("ReconcileSchedule", "cron(* * * * *)"),
+        ("ReconcileSchedule", "cron(0 12 * * ? * *)"),
+        ("ReconcileSchedule", "* * * * ? *"),
+        ("SendBatchWindowSeconds", "61"),
+        ("SendBatchSize", "11"),
+        ("SendMaximumConcurrency", "1"),
+        ("ClaimSeconds", "60"),
+        ("RetentionDays", "34"),
+        ("MissedRunMinutes", "2"),
+        ("MissedRunMinutes", "1441"),
+        ("OutcomeEventBusName", "a bus"),
+        ("AlarmEmail", "ops"),
+        ("AlarmTopicArn", "alarms"),
+        ("AlarmTopicArn", "arn:aws:sns:eu-central-1:123456789012:alarms.fifo"),
+        ("LogLevel", "TRACE"),
+        ("OnUnknown", "maybe"),
+        ("DeliveryReportWebhook", "yes"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_is_created(name: str, value: str) -> None:
+    """By the parameter's own rule, which CloudFormation reads first."""
+    assert name in refusals(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ReportSchedule", "rate(1 minute)"),
+        ("ReportSchedule", "rate(15 minutes)"),
+        ("ReportSchedule", "rate(1 hour)"),
+        ("ReconcileSchedule", "cron(0/5 * * * ? *)"),
+        ("ReconcileSchedule", "cron(15 10 ? * MON-FRI 2030)"),
+        ("SendBatchWindowSeconds", "60"),
+        ("MissedRunMinutes", "1440"),
+        ("OutcomeEventBusName", "default"),
+        ("OutcomeEventBusName", ""),
+    ],
+)
+def test_a_right_value_is_taken(name: str, value: str) -> None:
+    """The rules refuse nothing that AWS would take."""
+    assert refusals(**{name: value}) == []
+
+
+@pytest.mark.parametrize("name", template()["Parameters"])
+def test_a_default_keeps_its_own_rule(name: str) -> None:
+    """Whoever leaves a parameter alone is not refused."""
+    rule = template()["Parameters"][name]
+
+    assert keeps_its_rule(rule, str(rule.get("Default", EVERYTHING["InfobipBaseUrl"])))
+
+
+def test_one_way_to_tell_of_alarms_is_enough() -> None:
+    """An address or a topic, either or neither, and not both."""
+    topic = "arn:aws:sns:eu-central-1:123456789012:alarms"
+
+    assert refusals(AlarmEmail="ops@example.com", AlarmTopicArn="") == []
+    assert refusals(AlarmEmail="", AlarmTopicArn=topic) == []
+    assert refusals(AlarmEmail="", AlarmTopicArn="") == []
+    assert refusals(AlarmEmail="ops@example.com", AlarmTopicArn=topic) == [
+        "AlarmEmail and AlarmTopicArn exclude each other."
+    ]
+
+
+@pytest.mark.parametrize("webhook", ["enabled", "disabled"])
+@pytest.mark.parametrize("bus", ["outcomes", ""])
+def test_dashboard_is_json_and_shows_each_function_that_there_is(webhook: str, bus: str) -> None:
+    """A function that a parameter leaves out has no line."""
+    values = {"DeliveryReportWebhook": webhook, "OutcomeEventBusName": bus}
+    resources = deployed(values)
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]
+    text = body["Fn::Sub"]
+    for inner in re.findall(r"\$\{(\w+)\}", text):
+        text = text.replace(f"${{{inner}}}", inner)
+    functions = {name for name, one in resources.items() if one["Type"] == "AWS::Lambda::Function"}
+
+    widgets = {
+        one["properties"]["title"]: one["properties"]["metrics"]
+        for one in json.loads(text)["widgets"]
+    }
+    shown = {line[-2] for line in widgets["Failed invocations"]}
+    assert shown == functions

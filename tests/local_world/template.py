@@ -144,6 +144,8 @@ class _Resolver:
 
         def value(match: re.Match[str]) -> str:
             found = values.get(match[1])
+            # What is not known yet may itself be a text with something that is not.
+            found = found.get("Fn::Sub") if isinstance(found, dict) else found
             return found if isinstance(found, str) else match[0]
 
         done = _PLACEHOLDER.sub(value, text)
