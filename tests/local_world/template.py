@@ -5,8 +5,10 @@ The emulator checks less than AWS does; what it lets pass is checked on the outc
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from samtranslator.translator.transform import transform
@@ -150,3 +152,14 @@ class _Resolver:
 
         done = _PLACEHOLDER.sub(value, text)
         return {"Fn::Sub": done} if _PLACEHOLDER.search(done) else done
+
+
+def _table_alone() -> dict[str, Any]:
+    """Return a template of nothing but the messages table, to import a table that was kept."""
+    parameters = {"InfobipBaseUrl": "https://localhost"}
+    table = resolved(transformed(parameters), parameters)["Resources"]["MessagesTable"]
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"MessagesTable": table}}
+
+
+if __name__ == "__main__":
+    json.dump(_table_alone(), sys.stdout, indent=2)
