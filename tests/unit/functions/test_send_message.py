@@ -656,7 +656,7 @@ def test_event_overrides_the_policy(world: World, policy: str) -> None:
 
 def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
     """Every request tells Infobip the address that only its own bulk has."""
-    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     world.run(world.record())
 
     (request,) = world.client.sent
@@ -668,7 +668,7 @@ def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
 @pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
 def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) -> None:
     """What an event says of its own about reports is left alone."""
-    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     world.run(world.record(**own))
 
     (request,) = world.client.sent
@@ -678,7 +678,7 @@ def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) ->
 def test_nothing_is_sent_without_the_webhooks_key(world: World) -> None:
     """Its reports could go nowhere, so the message waits."""
 
-    def no_key() -> bytes:
+    def no_key() -> list[bytes]:
         raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     world.webhook = Webhook("https://reports.example/", no_key)
