@@ -24,6 +24,8 @@ HARMLESS = {
     "a text or number of the program's own": {
         "', '.join(QUESTIONS)",
         "', '.join(_ORDERS)",
+        "LARGEST_EVENT_BYTES",
+        "LONGEST_BULK_ID",
         "LONGEST_SEND_DELAY.days",
         "LONGEST_SMS_BYTES",
         "MOST_KEYS",
