@@ -11,9 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.outcome_events import Change, OutcomeEvents, UnreadableChangeError
 from infobip_omni.settings import PublishOutcomesSettings
 
@@ -46,10 +44,8 @@ def publish_outcomes(
         logger.error(
             "an outcome cannot be published", message_id=untold.message_id, reason=untold.reason
         )
-    if unpublishable:
-        metrics.add_metric(name="OutcomesUnpublishable", unit=MetricUnit.Count, value=unpublishable)
     logger.info("outcomes published", count=publication.published)
-    metrics.add_metric(name="OutcomesPublished", unit=MetricUnit.Count, value=publication.published)
+    count({"OutcomesPublished": publication.published, "OutcomesUnpublishable": unpublishable})
     waiting = publication.waiting
     if waiting is None:
         return {"batchItemFailures": []}

@@ -51,6 +51,7 @@ HARMLESS = {
     "a rule in the words of pydantic, which hides what it was given": {"problem['msg']"},
     "the name of an SSM parameter": {"parameter", "self._name", "self.parameter(entry.name)"},
     "the class of an error, or a service's code for it": {
+        "' <- '.join(_causes(error))",
         "_kind(error)",
         "error_code(error)",
         "type(error).__name__",
