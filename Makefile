@@ -29,10 +29,10 @@ INVOKE := $(BIN)/python -m tests.local_world.world invoke
 DRY_RUN ?= 1
 
 .PHONY: help setup format lint types imports template unit test chaos check demo local invoke find \
-	dead-letters redrive bench build build-local deploy lock clean
+	dead-letters redrive bench build build-local table-template deploy lock clean
 
 help: ## Show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-functions
 
@@ -116,6 +116,9 @@ build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machi
 	LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
 		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
 		$(LOCAL_SAM) build --config-env local
+
+table-template: $(READY) ## Write a template of the table alone, to import one that a stack has left
+	@$(WITHOUT_AWS) $(BIN)/python -m tests.local_world.template
 
 deploy: build ## Deploy to your AWS account; asks for what it needs to know
 	$(SAM) deploy --guided
