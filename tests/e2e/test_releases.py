@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -181,3 +182,51 @@ def test_a_bus_that_exists_is_deployed_to(own_world: World) -> None:
 
     [rule] = own_world.events.list_rules(EventBusName="outcomes")["Rules"]
     assert (rule["State"], json.loads(rule["EventPattern"])) == ("DISABLED", {"source": ["omni"]})
+
+
+def test_a_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world: World) -> None:
+    """As the README says: import it, then deploy over it; ids sent before are known again."""
+    cloudformation, stack = own_world.cloudformation, "omni-again"
+    first = own_world.create_stack(stack, Stage="again")
+    table = first["MessagesTableName"]
+    item: Any = {"messageId": {"S": "sent-before"}, "entry": {"S": "MESSAGE"}}
+    own_world.dynamodb.put_item(TableName=table, Item=item)
+    cloudformation.delete_stack(StackName=stack)
+    wait_until(
+        lambda: stack not in str(cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])),
+        20,
+        "the stack is deleted",
+    )
+    written = subprocess.run(
+        ["make", "--silent", "table-template"],  # noqa: S607 (what the README says)
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName="import",
+        ChangeSetType="IMPORT",
+        TemplateBody=written,
+        ResourcesToImport=[
+            {
+                "ResourceType": "AWS::DynamoDB::Table",
+                "LogicalResourceId": "MessagesTable",
+                "ResourceIdentifier": {"TableName": table},
+            }
+        ],
+    )
+    cloudformation.execute_change_set(StackName=stack, ChangeSetName="import")
+
+    def imported() -> bool:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        return found["StackStatus"] == "IMPORT_COMPLETE"
+
+    wait_until(imported, 20, "the table is imported")
+    second = own_world.update(name=stack, Stage="again")
+
+    assert second["MessagesTableName"] == table
+    key: Any = {name: item[name] for name in ("messageId", "entry")}
+    assert own_world.dynamodb.get_item(TableName=table, Key=key)["Item"] == item

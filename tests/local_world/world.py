@@ -445,10 +445,16 @@ class World:
         wait_until(lambda: self._is_settled(name, "CREATE_COMPLETE"), 60, "the stack is created")
         return self._stack_outputs(name)
 
-    def update(self, replaced: Mapping[str, bytes] | None = None, **parameters: object) -> None:
-        """Deploy once more over this world's own stack.
+    def update(
+        self,
+        replaced: Mapping[str, bytes] | None = None,
+        name: str = STACK_NAME,
+        **parameters: object,
+    ) -> dict[str, str]:
+        """Deploy over a stack, by default over that of this world, and return its outputs.
 
         Args:
+            name: Of the stack.
             replaced: Files of the layer that are not what `shared/` holds, by their path there.
             parameters: Template parameters that differ from those of this world.
 
@@ -457,12 +463,15 @@ class World:
         """
         changed = self._parameters | {k: str(v) for k, v in parameters.items()}
         self.cloudformation.update_stack(
-            StackName=STACK_NAME,
+            StackName=name,
             Capabilities=["CAPABILITY_IAM"],
             **self._template_of(changed, replaced or {}),
         )
-        wait_until(lambda: self._is_settled(STACK_NAME, "UPDATE_COMPLETE"), 60, "it is updated")
-        self.outputs = self._stack_outputs(STACK_NAME)
+        wait_until(lambda: self._is_settled(name, "UPDATE_COMPLETE"), 60, "the stack is updated")
+        outputs = self._stack_outputs(name)
+        if name == STACK_NAME:
+            self.outputs = outputs
+        return outputs
 
     def _template_of(self, parameters: Mapping[str, str], replaced: Mapping[str, bytes]) -> Any:  # noqa: ANN401
         """Upload everything that a stack is made from, and return what names it.
