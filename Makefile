@@ -8,9 +8,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 FUNCTIONS_VENV := .venv-functions
+SCAN_VENV := .venv-scan
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
+SCAN_READY := $(SCAN_VENV)/.ready
 SOURCES := functions shared tests
 # sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
 SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
@@ -28,8 +30,8 @@ INVOKE := $(BIN)/python -m tests.local_world.world invoke
 # For `make redrive`: anything but nothing keeps it from sending.
 DRY_RUN ?= 1
 
-.PHONY: help setup format lint types imports template unit test chaos check demo local invoke find \
-	dead-letters redrive bench build build-local table-template deploy lock clean
+.PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
+	find dead-letters redrive bench build build-local table-template deploy lock clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +58,12 @@ $(FUNCTIONS_READY): $(READY)
 		--constraint tests/requirements.txt boto3
 	@touch $@
 
+$(SCAN_READY): $(READY) tests/scan-requirements.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SCAN_VENV)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(SCAN_VENV)/bin/python \
+		tests/scan-requirements.txt
+	@touch $@
+
 format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -70,8 +78,11 @@ types: $(READY) ## Check the types
 imports: $(READY) ## Check which module may import which
 	PYTHONPATH=.:shared $(BIN)/lint-imports
 
+# cfn-lint also does what `sam validate --lint` does, which runs it for one region and without
+# informational rules. Regions: of each partition that has all that the template can make; for the
+# one that does not, see tests/contract/test_regions.py.
 template: $(READY) ## Check template.yaml
-	$(LOCAL_SAM) validate --lint
+	$(BIN)/cfn-lint --include-checks I --regions eu-central-1 us-east-1 cn-north-1 -- template.yaml
 
 unit: $(READY) ## Run the tests that need nothing but Python
 	$(BIN)/pytest tests/unit
@@ -84,7 +95,10 @@ chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=bl
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(CONTROL),--control $(CONTROL))
 
-check: lint types imports template test ## Everything that CI runs; changes no file
+check: lint types imports template test ## Every check but `make scan`; changes no file
+
+scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages for advisories
+	@$(BIN)/python -m tests.scan
 
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
@@ -131,6 +145,7 @@ lock: $(READY) ## Write the requirements.txt files anew; UPGRADE=--upgrade takes
 	$(COMPILE) -c tests/requirements.txt shared/requirements.in -o shared/requirements.txt \
 		--no-emit-package boto3 --no-emit-package botocore --no-emit-package s3transfer \
 		--no-emit-package python-dateutil --no-emit-package six
+	$(COMPILE) tests/scan-requirements.in -o tests/scan-requirements.txt
 
 clean: ## Remove all that these targets have made
-	rm -rf $(VENV) $(FUNCTIONS_VENV) .aws-sam .local .hypothesis .*_cache
+	rm -rf $(VENV) $(FUNCTIONS_VENV) $(SCAN_VENV) .aws-sam .local .hypothesis .*_cache

@@ -111,7 +111,7 @@ def simulator_url() -> Iterator[str]:
     """Start one simulator for this module; it is ready when it says so."""
     command = [sys.executable, "-m", "tests.local_world.infobip_simulator"]
     command += ["--port", "0", "--api-key", "key-1"]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

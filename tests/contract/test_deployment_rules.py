@@ -16,16 +16,10 @@ from cfnlint import ManualArgs, lint
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.local_world import template as template_module
-from tests.local_world.template import resolved, transformed
+from tests.local_world.template import EVERYTHING, resolved, transformed
 
 Json = dict[str, Any]
 
-EVERYTHING = {
-    "InfobipBaseUrl": "https://abc.api.infobip.com",
-    "DeliveryReportWebhook": "enabled",
-    "OutcomeEventBusName": "outcomes",
-    "AlarmEmail": "ops@example.com",
-}
 #: Values that are as long as their rules allow, and a stack's name, which has up to 128 characters.
 LONGEST = EVERYTHING | {
     "Stage": "s" * 16,

@@ -171,7 +171,7 @@ def listener() -> Iterator[Listener]:
 def process_url() -> Iterator[str]:
     """Start one simulator for this module; it is ready when it says so."""
     command = [*COMMAND, "--port", "0", "--api-key", "key-1"]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -695,7 +695,7 @@ def test_host_can_be_found_on_this_machine(listener: Listener, rule: str) -> Non
     """A host that has no address here, or no TLS, is called where the command line says."""
     place = f"{rule}=127.0.0.1:{listener.port}"
     command = [*COMMAND, "--port", "0", "--api-key", "key-1", "--resolve", place]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -1562,7 +1562,7 @@ def test_push_that_is_not_answered_holds_up_no_other(infobip: Infobip, listener:
 def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
     """The process ends with 0 even while a call hangs, and prints nothing personal."""
     command = [*COMMAND, "--port", "0", "--verbose"]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -1583,7 +1583,7 @@ def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
 @pytest.mark.parametrize("rule", ["a.example=192.0.2.1:80", "a.example", "=127.0.0.1:80"])
 def test_hosts_are_found_on_this_machine_only(rule: str) -> None:
     """A rule that leads elsewhere is refused."""
-    ended = subprocess.run(  # noqa: S603
+    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
         [*COMMAND, "--port", "0", "--resolve", rule],
         cwd=ROOT,
         capture_output=True,
@@ -1594,12 +1594,12 @@ def test_hosts_are_found_on_this_machine_only(rule: str) -> None:
     assert ended.returncode == 2
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104 (refused)
 def test_only_loopback_is_served(host: str) -> None:
     """The control interface knows no credentials, so that no other machine may reach it."""
     command = [*COMMAND, "--port", "0", "--host", host]
 
-    ended = subprocess.run(  # noqa: S603
+    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
         command, cwd=ROOT, capture_output=True, check=False, timeout=10
     )
 

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 ACCOUNT_ID = "000000000000"
+#: Parameters that make every condition true which can be true together with the others.
+EVERYTHING = {
+    "InfobipBaseUrl": "https://abc.api.infobip.com",
+    "DeliveryReportWebhook": "enabled",
+    "OutcomeEventBusName": "outcomes",
+    "AlarmEmail": "ops@example.com",
+}
 _NOTHING = object()
 _PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 

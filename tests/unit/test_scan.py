@@ -1,0 +1,149 @@
+"""`make scan` fails for findings, and only for them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.local_world.template import EVERYTHING, transformed
+from tests.scan import audit_verdict, checkov_verdict, everything
+
+Json = dict[str, Any]
+
+FILES = {"template.yaml", "everything.json"}
+PASSED: list[Json] = [{"file_path": "/template.yaml"}, {"file_path": "/x/everything.json"}]
+CLEAN = {"name": "requests", "version": "2.32.5", "vulns": []}
+VULNERABLE = {
+    "name": "urllib3",
+    "version": "2.0.0",
+    "vulns": [{"id": "PYSEC-2023-192", "fix_versions": ["2.0.6", "1.26.17"]}],
+}
+UNKNOWN = {"name": "pydantic", "skip_reason": "Dependency not found on PyPI"}
+REFUSED = """\
+Traceback (most recent call last):
+requests.exceptions.HTTPError: 503 Server Error: None for url: https://index.example/pypi/x/1/json
+
+The above exception was the direct cause of the following exception:
+pip_audit._service.interface.ServiceError
+"""
+
+
+def report(**results: list[Json]) -> Json:
+    """Return a report of checkov's."""
+    return {"results": {"passed_checks": PASSED} | results}
+
+
+def audited(*packages: Json) -> str:
+    """Return what pip-audit prints about packages."""
+    return json.dumps({"dependencies": packages, "fixes": []})
+
+
+def test_everything_is_scanned() -> None:
+    """No resource is left out for its condition, whichever parameter that depends on."""
+    assert set(everything()["Resources"]) == set(transformed(EVERYTHING)["Resources"])
+
+
+def test_exceptions_of_a_function_hold_for_its_url() -> None:
+    """SAM makes the URL from the function, where alone metadata can stand."""
+    resources = everything()["Resources"]
+
+    skipped = resources["ReceiveDeliveryReportFunctionUrl"]["Metadata"]["checkov"]["skip"]
+
+    assert "CKV_AWS_258" in {each["id"] for each in skipped}
+
+
+def test_excepted_checks_are_no_findings() -> None:
+    """An exception with a reason lets the scan pass, and is counted."""
+    excepted = {
+        "resource": "AWS::SQS::Queue.SendQueue",
+        "check_id": "CKV_AWS_27",
+        "check_result": {"suppress_comment": "SqsManagedSseEnabled encrypts it."},
+    }
+
+    verdict = checkov_verdict(report(skipped_checks=[excepted]), FILES)
+
+    assert verdict.passed
+    assert verdict.text.endswith("excepted with a reason: 1.")
+
+
+@pytest.mark.parametrize("result", [{}, {"suppress_comment": ""}])
+def test_exceptions_need_a_reason(result: Json) -> None:
+    """An exception without a reason is a finding."""
+    excepted = {"resource": "Queue", "check_id": "CKV_AWS_27", "check_result": result}
+
+    verdict = checkov_verdict(report(skipped_checks=[excepted]), FILES)
+
+    assert not verdict.passed
+    assert "Queue: the exception from CKV_AWS_27 has no reason" in verdict.text
+
+
+def test_failed_check_is_a_finding() -> None:
+    """A finding names the resource and the check."""
+    failed = {"resource": "Queue", "check_id": "CKV_AWS_27", "check_name": "Encrypt it"}
+
+    verdict = checkov_verdict(report(failed_checks=[failed]), FILES)
+
+    assert not verdict.passed
+    assert verdict.text == "checkov: Queue: CKV_AWS_27 Encrypt it"
+
+
+@pytest.mark.parametrize("scanned", [{}, report(passed_checks=PASSED[:1])])
+def test_file_that_was_passed_over_is_a_finding(scanned: Json) -> None:
+    """A scan that looked at nothing does not pass; checkov itself would let it."""
+    verdict = checkov_verdict(scanned, FILES)
+
+    assert not verdict.passed
+    assert "everything.json was not scanned" in verdict.text
+
+
+def test_advisory_fails_the_audit() -> None:
+    """A known vulnerability is told with the versions that mend it."""
+    verdict = audit_verdict(audited(CLEAN, VULNERABLE, UNKNOWN), "Found 1 known vulnerability")
+
+    assert not verdict.passed
+    assert verdict.text == ("pip-audit: urllib3 2.0.0: PYSEC-2023-192 (fixed in 2.0.6, 1.26.17)")
+
+
+def test_audit_without_advisory_passes() -> None:
+    """The number of packages tells that something was audited."""
+    verdict = audit_verdict(audited(CLEAN), "No known vulnerabilities found")
+
+    assert verdict.passed
+    assert verdict.text == "pip-audit: no advisory; packages audited: 1."
+
+
+@pytest.mark.parametrize(
+    ("output", "errors"),
+    [
+        pytest.param("", "requests.exceptions.ConnectionError: no address\n", id="no-network"),
+        pytest.param("", "ERROR:x:Could not connect to PyPI's feed\nERROR:x:Tip", id="timeout"),
+        pytest.param("", REFUSED, id="refused"),
+        pytest.param(audited(UNKNOWN), "No known vulnerabilities found", id="no-advisories"),
+    ],
+)
+def test_audit_without_a_source_says_so_in_one_line(output: str, errors: str) -> None:
+    """Where no advisory can be had, the scan passes, but never as if it had audited anything."""
+    verdict = audit_verdict(output, errors)
+
+    assert verdict.passed
+    assert verdict.text.startswith("pip-audit: NOT AUDITED")
+    assert "\n" not in verdict.text
+
+
+def test_packages_without_advisories_are_named() -> None:
+    """A package that the source does not know does not count as audited."""
+    verdict = audit_verdict(audited(CLEAN, UNKNOWN), "")
+
+    assert verdict.passed
+    assert "packages audited: 1. NOT AUDITED" in verdict.text
+    assert verdict.text.endswith("pydantic.")
+
+
+def test_any_other_error_of_the_audit_fails() -> None:
+    """A broken call of pip-audit is not taken for a network that is out of reach."""
+    verdict = audit_verdict("", "ERROR:pip_audit._cli:requirement file not found\n")
+
+    assert not verdict.passed
+    assert "requirement file not found" in verdict.text
