@@ -9,7 +9,8 @@ corrects what ministack sees otherwise than AWS before it serves:
 - Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
 - `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
 - What a PartiQL statement updates in a table is shown by the table's stream.
-- Functions run on an interpreter of their own, that sees no package of the tests.
+- Functions run on an interpreter of their own, that sees no package of the tests, and under AWS's
+  runtime client: see `lambda_environment`.
 """
 
 from __future__ import annotations
@@ -256,6 +257,9 @@ def main() -> None:
     _show_statements_to_streams()
     from ministack.app import main as serve  # noqa: PLC0415
 
+    from tests.local_world import lambda_environment  # noqa: PLC0415 (imports ministack, too)
+
+    lambda_environment.install()
     serve()
 
 
