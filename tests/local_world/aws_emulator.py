@@ -9,6 +9,7 @@ corrects what ministack sees otherwise than AWS before it serves:
 - Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
 - `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
 - What a PartiQL statement updates in a table is shown by the table's stream.
+- An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
 - Functions run on an interpreter of their own, that sees no package of the tests, and under AWS's
   runtime client: see `lambda_environment`.
 """
@@ -241,6 +242,21 @@ def _show_statements_to_streams() -> None:
     dynamodb._partiql_update = updated  # noqa: SLF001
 
 
+def _keep_alarms_with_metric_math() -> None:
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    record_of = provisioners._cw_metric_alarm_record  # noqa: SLF001 (there is no other way in)
+
+    def record(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in properties.items() if key != "Metrics"}
+        math = "Metrics" in properties
+        nothing = {"Namespace": "metric math", "MetricName": name} if math else {}
+        found: dict[str, Any] = record_of(name, nothing | rest)
+        return found | {"Metrics": properties["Metrics"]} if math else found
+
+    provisioners._cw_metric_alarm_record = record  # noqa: SLF001
+
+
 def _end_with_parent() -> None:
     """Wait for the parent to close our standard input, then leave nothing behind."""
     sys.stdin.read()
@@ -255,6 +271,7 @@ def main() -> None:
     _authorize_as_aws_does()
     _take_numbers_as_strings()
     _show_statements_to_streams()
+    _keep_alarms_with_metric_math()
     from ministack.app import main as serve  # noqa: PLC0415
 
     from tests.local_world import lambda_environment  # noqa: PLC0415 (imports ministack, too)
