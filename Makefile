@@ -29,7 +29,7 @@ INVOKE := $(BIN)/python -m tests.local_world.world invoke
 DRY_RUN ?= 1
 
 .PHONY: help setup format lint types imports template unit test chaos check demo local invoke find \
-	dead-letters redrive bench build build-local deploy lock clean
+	dead-letters redrive bench build build-local deploy lock clean runtime-elsewhere
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,10 +55,16 @@ $(READY): tests/requirements.txt
 INSTALL_RUNTIME = $(BIN)/uv pip install --quiet --no-deps --require-hashes --only-binary :all: \
 	--python $(FUNCTIONS_VENV)/bin/python -r tests/runtime-requirements.txt
 ELSEWHERE := --python-version 3.13 --python-platform x86_64-manylinux_2_28
+NEW_FUNCTIONS_VENV = $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FUNCTIONS_VENV)
 $(FUNCTIONS_READY): $(READY) tests/runtime-requirements.txt
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FUNCTIONS_VENV)
+	$(NEW_FUNCTIONS_VENV)
 	@$(INSTALL_RUNTIME) 2>/dev/null || $(INSTALL_RUNTIME) $(ELSEWHERE)
 	@touch $@
+
+# For a test of what is installed where there is no wheel.
+runtime-elsewhere: $(READY)
+	$(NEW_FUNCTIONS_VENV)
+	$(INSTALL_RUNTIME) $(ELSEWHERE)
 
 format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)

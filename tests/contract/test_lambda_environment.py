@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +33,7 @@ from tests.local_world.world import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Json = dict[str, Any]
 
@@ -69,7 +73,7 @@ def counted(context):
     return [COUNT[0], os.getpid()]
 
 def failing(context):
-    raise LookupError("not here")
+    raise LookupError("nowhere: čaršija")
 
 def sleeping(context, seconds):
     time.sleep(seconds)
@@ -101,16 +105,11 @@ def emulator() -> Iterator[AwsEmulator]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def client_of(emulator: AwsEmulator) -> Callable[[Any], Any]:
-    """Make clients of the emulator."""
-
-    def make(service: Any) -> Any:  # noqa: ANN401 (any service, any client)
-        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-        config = Config(proxies={}, retries={"total_max_attempts": 1})
-        return session.client(service, endpoint_url=emulator.url, config=config)
-
-    return make
+def client(emulator: AwsEmulator, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
+    """Make a client of the emulator, which repeats nothing."""
+    session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+    config = Config(proxies={}, retries={"total_max_attempts": 1})
+    return session.client(service, endpoint_url=emulator.url, config=config)
 
 
 class Functions:
@@ -159,9 +158,9 @@ class Functions:
 
 
 @pytest.fixture(scope="module")
-def functions(client_of: Callable[[Any], Any]) -> Functions:
+def functions(emulator: AwsEmulator) -> Functions:
     """Return a maker of functions."""
-    return Functions(client_of)
+    return Functions(partial(client, emulator))
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +199,27 @@ def test_our_client_stands_in_where_it_is_found_first(functions: Functions) -> N
     name = functions.create(variables={"PYTHONPATH": PORTABLE})
 
     assert functions.call(name, "paths")["client"] == f"{PORTABLE}/runtime_client.py"
+
+
+def test_our_client_will_do_where_the_compiled_one_cannot_be_imported(tmp_path: Path) -> None:
+    """That is so on macOS: what `make setup` installs there is compiled for something else."""
+    other_version = "3.12" if sys.version_info[:2] == (3, 13) else "3.13"
+    subprocess.run(  # noqa: S603 (all of the command is ours)
+        [
+            *("make", "-C", str(ROOT), "runtime-elsewhere", f"FUNCTIONS_VENV={tmp_path}/venv"),
+            f"ELSEWHERE=--python-version {other_version} --python-platform x86_64-manylinux_2_28",
+        ],
+        capture_output=True,
+        check=True,
+    )
+
+    with AwsEmulator(functions_python=tmp_path / "venv/bin/python") as emulator:
+        functions = Functions(partial(client, emulator))
+        name = functions.create()
+        paths, error = functions.call(name, "paths"), functions.call(name, "failing")
+
+    assert paths["client"] == f"{PORTABLE}/runtime_client.py"
+    assert error["errorType"] == "LookupError"
 
 
 def test_our_client_is_the_last_one_found(functions: Functions, plain: str) -> None:
@@ -256,7 +276,7 @@ def test_an_error_is_told_with_its_type_and_trace(functions: Functions, function
     """The caller gets the type's name, the text, the request, and where it was raised."""
     error = functions.call(function, "failing")
 
-    assert (error["errorType"], error["errorMessage"]) == ("LookupError", "not here")
+    assert (error["errorType"], error["errorMessage"]) == ("LookupError", "nowhere: čaršija")
     assert error["requestId"]
     assert 'app.py", line' in error["stackTrace"][-1]
 
@@ -536,13 +556,11 @@ def test_a_larger_answer_is_an_error(functions: Functions, function: str) -> Non
     assert functions.call(function, "counted")
 
 
-def test_two_invocations_at_once_have_two_environments(
-    functions: Functions, client_of: Callable[[Any], Any]
-) -> None:
+def test_two_invocations_at_once_have_two_environments(functions: Functions) -> None:
     """One environment handles one invocation at a time."""
     name = functions.create()
     first = functions.call(name, "counted")[1]
-    client_of("lambda").invoke(
+    functions.client.invoke(
         FunctionName=name,
         InvocationType="Event",
         Payload=json.dumps({"do": "sleeping", "seconds": 1}),

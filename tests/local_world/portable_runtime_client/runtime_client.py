@@ -14,7 +14,7 @@ import os
 from http import HTTPStatus
 
 _INVOCATION = "/2018-06-01/runtime/invocation"
-_HEADERS = {"User-Agent": ""}
+_HEADERS: dict[str, str | bytes] = {}
 
 
 def initialize_client(user_agent: str) -> None:
@@ -53,7 +53,7 @@ def post_invocation_result(
     Raises:
         RuntimeError: The Runtime API did not take the answer, above all because it is too large.
     """
-    headers = {"Content-Type": content_type} | _optional(invocation_id)
+    headers = _optional(invocation_id) | {"Content-Type": content_type}
     _call("POST", f"{invoke_id}/response", result, headers)
 
 
@@ -63,20 +63,21 @@ def post_error(invoke_id: str, error: str, xray_fault: str, invocation_id: str |
     Raises:
         RuntimeError: The Runtime API did not take the error.
     """
-    headers = {
+    headers: dict[str, str | bytes] = {
         "Content-Type": "application/json",
         "Lambda-Runtime-Function-Error-Type": "Unhandled",
-        "Lambda-Runtime-Function-Xray-Error-Cause": xray_fault,
+        # Bytes, since http.client would take a text for Latin-1.
+        "Lambda-Runtime-Function-Xray-Error-Cause": xray_fault.encode(),
     }
-    _call("POST", f"{invoke_id}/error", error.encode(), headers | _optional(invocation_id))
+    _call("POST", f"{invoke_id}/error", error.encode(), _optional(invocation_id) | headers)
 
 
-def _optional(invocation_id: str | None) -> dict[str, str]:
+def _optional(invocation_id: str | None) -> dict[str, str | bytes]:
     return {} if invocation_id is None else {"Lambda-Runtime-Invocation-Id": invocation_id}
 
 
 def _call(
-    method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    method: str, path: str, body: bytes | None = None, headers: dict[str, str | bytes] | None = None
 ) -> tuple[http.client.HTTPMessage, bytes]:
     connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     try:
