@@ -26,8 +26,8 @@ from tests.local_world.aws_emulator import (
 )
 from tests.local_world.lambda_environment import (
     LARGEST_ASYNCHRONOUS_REQUEST_BYTES,
-    LARGEST_REQUEST_BYTES,
     LARGEST_RESPONSE_BYTES,
+    TOO_LARGE_REQUEST_BYTES,
 )
 from tests.local_world.world import wait_until
 
@@ -500,15 +500,18 @@ def test_the_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions
 def test_a_request_may_be_just_below_six_megabytes(functions: Functions, plain: str) -> None:
     """All of it reaches the handler."""
     event = json.dumps({"do": "length", "text": ""})
-    text = "x" * (LARGEST_REQUEST_BYTES - len(event))
+    text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event) - 1)
 
     assert functions.call(plain, "length", text=text) == len(text)
 
 
 def test_a_larger_request_is_refused(functions: Functions, plain: str) -> None:
     """Lambda's API answers 413."""
+    event = json.dumps({"do": "length", "text": ""})
+    text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event))
+
     with pytest.raises(ClientError, match="smaller than 6291456 bytes") as raised:
-        functions.call(plain, "length", text="x" * LARGEST_REQUEST_BYTES)
+        functions.call(plain, "length", text=text)
 
     assert raised.value.response["Error"]["Code"] == "RequestTooLargeException"
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413

@@ -43,7 +43,7 @@ Json = dict[str, Any]
 
 #: What Lambda says that a request has to be smaller than, for instance in
 #: https://github.com/pelmers/streetwarp-web/issues/14.
-LARGEST_REQUEST_BYTES: Final = 6 * 1024 * 1024
+TOO_LARGE_REQUEST_BYTES: Final = 6 * 1024 * 1024
 #: 1 MB since October 2025 (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, and
 #: https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb).
 LARGEST_ASYNCHRONOUS_REQUEST_BYTES: Final = 1024 * 1024
@@ -86,9 +86,9 @@ async def _refuse_large_requests(
                 f"(limit {LARGEST_ASYNCHRONOUS_REQUEST_BYTES} bytes)"
             )
             return _too_large(text)
-        if len(body) > LARGEST_REQUEST_BYTES:
+        if len(body) >= TOO_LARGE_REQUEST_BYTES:
             return _too_large(
-                f"Request must be smaller than {LARGEST_REQUEST_BYTES} bytes "
+                f"Request must be smaller than {TOO_LARGE_REQUEST_BYTES} bytes "
                 "for the InvokeFunction operation"
             )
     return await handle(method, path, headers, body, *rest)
