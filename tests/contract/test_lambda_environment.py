@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 import zipfile
 from functools import partial
 from itertools import count
@@ -28,6 +30,7 @@ from tests.local_world.lambda_environment import (
     LARGEST_ASYNCHRONOUS_REQUEST_BYTES,
     LARGEST_RESPONSE_BYTES,
     TOO_LARGE_REQUEST_BYTES,
+    Output,
 )
 from tests.local_world.world import wait_until
 
@@ -92,6 +95,10 @@ def logging_(context):
     logging.debug("a debug line")
     logging.info("an info line")
     logging.warning("a warning")
+
+def talkative(context, lines):
+    for _ in range(lines):
+        print("printed")
 
 def place(context, module):
     return __import__(module).WHERE
@@ -259,10 +266,14 @@ def test_the_arn_is_the_one_that_was_invoked(functions: Functions, function: str
     version = functions.client.publish_version(FunctionName=function)["Version"]
     functions.client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
 
-    told = functions.invoke(function, {"do": "told"}, Qualifier="live")
+    by_version, by_alias = (
+        functions.invoke(function, {"do": "told"}, Qualifier=qualifier)
+        for qualifier in (version, "live")
+    )
 
-    assert told["arn"].endswith(f":function:{function}:live")
-    assert told["version"] == version
+    assert by_version["arn"].endswith(f":function:{function}:{version}")
+    assert by_alias["arn"].endswith(f":function:{function}:live")
+    assert by_version["version"] == by_alias["version"] == version
 
 
 def test_an_environment_is_used_again(functions: Functions, function: str) -> None:
@@ -452,13 +463,30 @@ def test_without_a_level_of_the_platform_warnings_are_logged(functions: Function
 def test_what_an_invocation_has_logged_is_there_with_its_answer(
     functions: Functions, function: str
 ) -> None:
-    """No line is left for the next invocation, and none is waited for."""
-    functions.call(function, "logging_")
+    """No line is left for the next invocation, however many there are."""
+    functions.call(function, "talkative", lines=3000)
     first = functions.lines(function)
     functions.call(function, "counted")
 
-    assert "printed" in first
-    assert functions.lines(function).count("printed") == first.count("printed")
+    assert first.count("printed") == 3000
+    assert functions.lines(function).count("printed") == 3000
+
+
+def test_what_was_printed_is_taken_at_once() -> None:
+    """Whoever takes it does not depend on whether another thread has read it yet."""
+    reading, writing = os.pipe()
+    ended = threading.Event()
+    taken = []
+
+    with os.fdopen(reading, "rb") as stream:
+        output = Output(stream, ended.set)
+        for _ in range(500):
+            os.write(writing, b"printed\n")
+            taken.append(output.take())
+        os.close(writing)
+        assert ended.wait(5)
+
+    assert taken == ["printed\n"] * 500
 
 
 def test_the_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions) -> None:

@@ -247,7 +247,7 @@ class _RuntimeApiHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-class _Output:
+class Output:
     """What a process prints, kept until it is taken.
 
     Args:
@@ -296,7 +296,7 @@ class _Process:
 
     api: RuntimeApi
     process: subprocess.Popen[bytes]
-    output: _Output
+    output: Output
     temporary: str
     ready: bool = field(default=False)
 
@@ -398,7 +398,7 @@ class ExecutionEnvironment:
         if process.stdout is None:
             raise RuntimeError("the process has no standard output")
         at_end = partial(api.happenings.put, _Happening("end"))
-        return _Process(api, process, _Output(process.stdout, at_end), temporary)
+        return _Process(api, process, Output(process.stdout, at_end), temporary)
 
     def _wait(self, current: _Process, deadline: float, *kinds: _Kind) -> _Happening:
         """Wait for what ends a phase; that the client asks for an invocation ends the first one."""
