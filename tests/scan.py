@@ -29,7 +29,14 @@ Json = dict[str, Any]
 SCANNERS = ROOT / ".venv-scan/bin"
 TEMPLATE = ROOT / "template.yaml"
 #: What is deployed and what the tests run with.
-REQUIREMENTS = (ROOT / "shared/requirements.txt", ROOT / "tests/requirements.txt")
+REQUIREMENTS = tuple(
+    ROOT / name
+    for name in (
+        "shared/requirements.txt",
+        "tests/requirements.txt",
+        "tests/runtime-requirements.txt",
+    )
+)
 #: What checkov writes where an exception gives no reason.
 _NO_REASON = "No comment provided"
 #: How pip-audit tells that PyPI did not answer, or not with advisories.

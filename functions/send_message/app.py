@@ -59,7 +59,7 @@ from infobip_omni.message_ledger import (
     status_attributes,
 )
 from infobip_omni.moments import utc_now
-from infobip_omni.observability import count, logger, metrics, observed, tracer
+from infobip_omni.observability import count, logger, metrics, observed
 from infobip_omni.scenario_registry import ScenarioRegistry, ScenarioRegistryUnavailableError
 from infobip_omni.send_queue import (
     DeadLetterReason,
@@ -391,7 +391,6 @@ def _posts(parcels: Iterable[Parcel], bulk_ids: Mapping[str, str]) -> list[Post]
     ]
 
 
-@tracer.capture_method(capture_response=False, capture_error=False)
 def _post(posts: Sequence[Post], use: Collaborators, has_time: Callable[[], bool]) -> list[Outcome]:
     if len(posts) <= 1:
         return [outcome for post in posts for outcome in _post_one(post, use, has_time)]

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ SILENT = logging.CRITICAL + 1
 #: One JSON object a line; times are ISO 8601 in UTC.
 logger = Logger(use_rfc3339=True, utc=True)
 metrics = Metrics()
-#: Libraries are not patched: their traces would hold the URLs that were called.
-tracer = Tracer(auto_patch=False)
 
 _SHOWN_CHARACTERS = 2
 _SHORTEST_SHOWN = 5
@@ -91,10 +89,7 @@ def observed(
             if metrics.metric_set:
                 metrics.flush_metrics()
 
-    traced: Callable[[EventT, LambdaContext], AnswerT] = tracer.capture_lambda_handler(
-        measured, capture_response=False, capture_error=False
-    )
-    return logger.inject_lambda_context(traced, log_event=False, clear_state=True)
+    return logger.inject_lambda_context(measured, log_event=False, clear_state=True)
 
 
 def count(numbers: Mapping[str, int]) -> None:

@@ -11,7 +11,8 @@ corrects what ministack sees otherwise than AWS before it serves:
 - What a PartiQL statement updates in a table is shown by the table's stream.
 - A stack's rule on a bus that does not exist fails, as PutRule does.
 - An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
-- Functions run on an interpreter of their own, that sees no package of the tests.
+- Functions run on an interpreter of their own, that sees no package of the tests, and under AWS's
+  runtime client: see `lambda_environment`.
 """
 
 from __future__ import annotations
@@ -291,6 +292,9 @@ def main() -> None:
     _keep_alarms_with_metric_math()
     from ministack.app import main as serve  # noqa: PLC0415
 
+    from tests.local_world import lambda_environment  # noqa: PLC0415 (imports ministack, too)
+
+    lambda_environment.install()
     serve()
 
 

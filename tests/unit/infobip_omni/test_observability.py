@@ -150,6 +150,18 @@ def test_log_lines_are_json_with_utc_time(log: io.StringIO) -> None:
     assert line["timestamp"].endswith("+00:00")
 
 
+def test_log_lines_carry_the_trace_id_of_lambda(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line leads to its trace, which Lambda records without a library in the function."""
+    root = "1-5759e988-bd862e3fe1be46a994272793"
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={root};Parent=53995c3f42cd8ad8;Sampled=1")
+
+    observed(lambda *_: logger.info("message handled"))({}, CONTEXT)
+
+    assert json.loads(log.getvalue())["xray_trace_id"] == root
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [

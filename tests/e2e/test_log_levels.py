@@ -1,0 +1,170 @@
+"""Whatever log level somebody sets in Lambda's console, the logs tell nothing personal."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.local_world.world import API_KEY, WEBHOOK_KEY, FunctionFailedError, World, wait_until
+
+from .test_webhook import post
+from .upstream import CANARY_NUMBER, CANARY_TEXT, PUSH_FAILS, REFUSED, SCENARIO, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.local_world.world import Json
+
+BUS = "outcomes"
+CANARY_EMAIL = "canary@example.com"
+PERSONAL = (
+    *(CANARY_NUMBER, CANARY_TEXT, CANARY_EMAIL, API_KEY, WEBHOOK_KEY),
+    # What a request to AWS is signed by: the role's key, its session's token, the signature.
+    *("ASIA", "security-token", "AWS4-HMAC"),
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """Deploy all nine functions; nothing happens by a schedule."""
+    parameters = {
+        "DeliveryReportWebhook": "enabled",
+        "OutcomeEventBusName": BUS,
+        "ReconcileAfterSeconds": 1,
+        "ReconcileSchedule": "rate(1 day)",
+        "ReportSchedule": "rate(1 day)",
+    }
+    with World(parameters=parameters) as running:
+        client(running, "events").create_event_bus(Name=BUS)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def upstream(world: World) -> Upstream:
+    """Create the scenario, and return an app that sends by it."""
+    return Upstream(world)
+
+
+def client(world: World, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
+    """Make a client of the emulator, as the root user of its account."""
+    session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+    return session.client(service, endpoint_url=world.emulator.url, config=Config(proxies={}))
+
+
+def set_log_level(world: World, level: str) -> dict[str, str]:
+    """Set the level of every function as one does by hand; return the group and version of each."""
+    versions = {}
+    for function in world.functions.list_functions()["Functions"]:
+        name = function["FunctionName"]
+        logging: Any = function["LoggingConfig"] | {
+            "LogFormat": "JSON",
+            "ApplicationLogLevel": level,
+        }
+        world.functions.update_function_configuration(FunctionName=name, LoggingConfig=logging)
+        version = "$LATEST"
+        for alias in world.functions.list_aliases(FunctionName=name)["Aliases"]:
+            version = world.functions.publish_version(FunctionName=name)["Version"]
+            world.functions.update_alias(
+                FunctionName=name, Name=alias["Name"], FunctionVersion=version
+            )
+        versions[logging["LogGroup"]] = version
+    return versions
+
+
+@contextmanager
+def denied(world: World, output_name: str, action: str) -> Iterator[None]:
+    """Take the permission for an action from a function for a while."""
+    iam = client(world, "iam")
+    configuration = world.functions.get_function_configuration(
+        FunctionName=world.outputs[output_name]
+    )
+    policy = {"RoleName": configuration["Role"].rpartition("/")[2], "PolicyName": "denied"}
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(**policy)
+
+
+def fail(world: World, output_name: str, event: Json) -> None:
+    """Invoke a function with what it refuses, or cannot do."""
+    with pytest.raises(FunctionFailedError):
+        world.invoke(output_name, event)
+
+
+def use_all_functions(upstream: Upstream) -> None:
+    """Send what arrives, what is refused, lost and parked; ask, and ask wrongly."""
+    world = upstream.world
+    world.invoke("CreateScenarioFunctionName", SCENARIO)
+    fail(world, "CreateScenarioFunctionName", SCENARIO | {"flow": [{"to": CANARY_NUMBER}]})
+
+    number = f"{CANARY_NUMBER}777{PUSH_FAILS}"
+    settled = upstream.send(PUSH_FAILS, to={"phoneNumber": number, "emailAddress": CANARY_EMAIL})
+    refused = upstream.send(REFUSED)
+    upstream.wait_for(settled, "DELIVERED")
+    upstream.wait_for(refused, "REJECTED")
+
+    lost = upstream.event()
+    world.simulator.add_fault("send_advanced", "reset_after", messageIds=[lost["messageId"]])
+    invalid = upstream.send_together([lost, upstream.event(wrong=CANARY_TEXT)])[1:]
+    upstream.wait_for_dead_letters(invalid)
+    wait_until(lambda: is_known(upstream, lost["messageId"]), 30, "the logs are asked", every=0.2)
+
+    parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")
+    upstream.wait_for(parked, "ACCEPTED")
+    with denied(world, "PullDeliveryReportsFunctionName", "dynamodb:BatchWriteItem"):
+        wait_until(lambda: parks(world), 20, "a page is parked")
+    upstream.wait_for(parked, "DELIVERED")
+
+    body = json.dumps({"results": [{"messageId": settled, "to": CANARY_NUMBER}]})
+    post(world, f"/reports/{CANARY_NUMBER}/guess", body)
+    world.invoke("FindMessagesFunctionName", {"recipient": number, "showRecipients": True})
+    fail(world, "FindMessagesFunctionName", {"recipient": CANARY_EMAIL, "limit": 0})
+    with denied(world, "FindMessagesFunctionName", "dynamodb:*"):
+        fail(world, "FindMessagesFunctionName", {"recipient": CANARY_EMAIL})
+    world.invoke("RedriveMessagesFunctionName", {"action": "list", "showContent": True})
+    fail(world, "RedriveMessagesFunctionName", {"action": CANARY_TEXT})
+
+
+def is_known(upstream: Upstream, message_id: str) -> bool:
+    """Ask the logs, and tell whether they have told of a message."""
+    upstream.reconcile()
+    item = upstream.world.message(message_id) or {}
+    return item.get("state") not in (None, "CLAIMED", "UNKNOWN")
+
+
+def parks(world: World) -> bool:
+    """Take reports, and tell whether a page had to be parked."""
+    return bool(world.invoke("PullDeliveryReportsFunctionName", {})["parked"])
+
+
+def group_lines(world: World, group: str) -> str:
+    """Return all that was logged to a group."""
+    pages = world.cloudwatch_logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    return "\n".join(event["message"] for page in pages for event in page["events"])
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "TRACE"])
+def test_no_level_of_the_platform_makes_a_function_log_anything_personal(
+    world: World, upstream: Upstream, level: str
+) -> None:
+    """Lambda sets the root logger to that level, at which botocore logs requests and answers."""
+    versions = set_log_level(world, level)
+
+    use_all_functions(upstream)
+
+    logs = {group: group_lines(world, group) for group in versions}
+    assert len(logs) == 9
+    for group, version in versions.items():
+        assert f"Version: {version}\n" in logs[group], group
+    everything = "\n".join(logs.values()) + world.emulator.output()
+    assert "message handled" in everything
+    assert [word for word in PERSONAL if word in everything] == []
