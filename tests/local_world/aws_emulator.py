@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from . import aws_metrics
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -254,6 +256,7 @@ def main() -> None:
     _authorize_as_aws_does()
     _take_numbers_as_strings()
     _show_statements_to_streams()
+    aws_metrics.watch(Path(os.environ["STATE_DIR"]))
     from ministack.app import main as serve  # noqa: PLC0415
 
     serve()
