@@ -180,6 +180,12 @@ def metrics_of(alarm: Json) -> list[Metric]:
     ]
 
 
+def period_of(alarm: Json) -> int:
+    """Tell the length of an alarm's periods, in seconds."""
+    stats = [query["MetricStat"] for query in alarm.get("Metrics", []) if _plain(query)]
+    return int((stats or [alarm])[0]["Period"])
+
+
 def check_limits(alarm: Json) -> None:
     """Check what CloudWatch checks when an alarm is made.
 

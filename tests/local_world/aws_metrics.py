@@ -37,6 +37,11 @@ _FILE = "metrics.jsonl"
 _SECONDS_BETWEEN_SAMPLES = 1
 #: "If a message is received three or more times and not deleted, SQS moves it to the back".
 _RECEIVES_OF_POISON = 3
+#: What is older than this before a skip has ended before it.
+_SECONDS_A_SAMPLE_LASTS = 5
+#: Metrics that tell for how long something has waited, and how many of their units a second has.
+_AGES = {"ApproximateAgeOfOldestMessage": 1.0, "IteratorAge": 1000.0, "OldestRecordSeconds": 1.0}
+_MINUTE, _DAY = 60, 86_400
 _CLIENT_ERROR, _SERVER_ERROR, _AFTER_ERRORS = 400, 500, 600
 
 
@@ -74,6 +79,35 @@ def series(points: Iterable[Point]) -> Series:
     for metric, at, value in points:
         found[metric].append((at, value))
     return {metric: sorted(values) for metric, values in found.items()}
+
+
+def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
+    """Tell what would have been measured, had time passed without anything happening.
+
+    What was measured after a skip comes later by it. An age that goes back to before a skip grows
+    by it. Through a skip, for a day at most, queues go on writing each minute what they held.
+
+    Args:
+        found: What was measured.
+        skips: For each, the moment at which it happened and its length, both in seconds.
+    """
+    skips = sorted(skips)
+
+    def moved(at: float) -> float:
+        return at + sum(length for moment, length in skips if moment <= at)
+
+    later: Series = {}
+    for metric, values in found.items():
+        scale = _AGES.get(metric.name)
+        points = [
+            (moved(at), value if scale is None else (moved(at) - moved(at - value / scale)) * scale)
+            for at, value in values
+        ]
+        if metric.namespace == "AWS/SQS":
+            for moment, length in skips:
+                points += _meanwhile(points, moved(moment) - length, length, scale)
+        later[metric] = sorted(points)
+    return later
 
 
 def invocation(name: str, event: object, answer: Json, began: float, ended: float) -> list[Point]:
@@ -283,6 +317,19 @@ def _typed(query: Json) -> Json:
     if isinstance(shown := query.get("ReturnData"), str):
         query["ReturnData"] = shown == "true"
     return query
+
+
+def _meanwhile(
+    points: list[tuple[float, float]], begin: float, length: float, scale: float | None
+) -> Iterator[tuple[float, float]]:
+    """Repeat the last value that a queue had before a skip; an age grows."""
+    before = max((p for p in points if p[0] < begin), default=None)
+    if before is None or before[0] < begin - _SECONDS_A_SAMPLE_LASTS:
+        return
+    first = max(0, int(length) - _DAY) // _MINUTE + 1
+    for minute in range(first, int(length) // _MINUTE):
+        at = begin + minute * _MINUTE
+        yield at, before[1] + (0 if scale is None else (at - before[0]) * scale)
 
 
 def _last_written(event: object) -> float | None:

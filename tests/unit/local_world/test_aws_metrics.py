@@ -14,6 +14,7 @@ from tests.local_world.aws_metrics import (
     embedded,
     invocation,
     series,
+    skipped,
     url_call,
 )
 
@@ -169,3 +170,44 @@ def test_a_series_is_in_the_order_of_time() -> None:
     metric = Metric("N", "a", ())
 
     assert series([Point(metric, 2, 20), Point(metric, 1, 10)]) == {metric: [(1, 10), (2, 20)]}
+
+
+def test_what_comes_after_a_skip_comes_later_by_it() -> None:
+    """Two skips add up; what came before stays where it was."""
+    metric = Metric("N", "Count", ())
+    found = {metric: [(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)]}
+
+    assert skipped(found, [(25, 1000), (15, 100)]) == {
+        metric: [(10, 1), (120, 2), (1130, 3)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [("OldestRecordSeconds", 1), ("IteratorAge", 1000), ("Count", None)]
+)
+def test_what_has_waited_since_before_a_skip_is_older_by_it(name: str, scale: int | None) -> None:
+    """An age that began after it is not, and a count is none."""
+    metric = Metric("N", name, ())
+    found = {metric: [(20.0, 10.0 * (scale or 1)), (20.0, 4.0 * (scale or 1))]}
+
+    ages = sorted(value for _, value in skipped(found, [(15, 100)])[metric])
+
+    assert ages == [4 * (scale or 1), (10 + (100 if scale else 0)) * (scale or 1)]
+
+
+def test_a_queue_holds_through_a_skip_what_it_held_before() -> None:
+    """It writes that once a minute, and the age of it grows."""
+    count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
+    found = {count: [(10.0, 2.0), (20.0, 0.0)], age: [(10.0, 7.0)]}
+
+    later = skipped(found, [(15, 240)])
+
+    assert later[count] == [(10, 2), (75, 2), (135, 2), (195, 2), (260, 0)]
+    assert later[age] == [(10, 7), (75, 72), (135, 132), (195, 192)]
+
+
+def test_a_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
+    """Its last value is no longer true."""
+    metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
+
+    assert skipped({metric: [(5.0, 7.0)]}, [(15, 240)]) == {metric: [(5, 7)]}
