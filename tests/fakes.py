@@ -307,7 +307,7 @@ class FakeTable(Table):
                 (item["nextCheckAt"], key)
                 for key, item in self.items.items()
                 if item.get("checkShard") == values[":shard"]
-                and item["nextCheckAt"] <= values[":now"]
+                and item["nextCheckAt"] <= values.get(":now", item["nextCheckAt"])
             ]
             keys = [key for _, key in sorted(found)]
         else:

@@ -13,15 +13,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from infobip_omni.api.client import OmniClient
-from infobip_omni.api.errors import OmniError
+from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
 from infobip_omni.unrecorded_reports import UnrecordedReports
@@ -48,6 +46,13 @@ class Pull:
     recorded: Recorded = field(default_factory=Recorded)
     #: Why the run ended before the reports did, if it did.
     stopped_by: str | None = None
+    #: Infobip does not accept the credentials, or they lack a scope.
+    account_refused: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether something other than the end of its time has stopped the run."""
+        return self.stopped_by not in (None, "TIME")
 
     def answer(self) -> dict[str, Any]:
         """Write it for whoever invoked the function."""
@@ -96,6 +101,7 @@ def pull_delivery_reports(
     except OmniError as error:
         logger.warning("reports cannot be taken", reason=str(error))
         pull.stopped_by = type(error).__name__.removesuffix("Error")
+        pull.account_refused = isinstance(error, AuthenticationError)
     except TableUnavailableError as error:
         logger.error("reports are not recorded yet", reason=str(error))
         pull.stopped_by = "TableUnavailable"
@@ -150,14 +156,14 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         client, reports, unrecorded, lambda: context.get_remaining_time_in_millis() / 1000
     )
     logger.info("reports pulled", extra=pull.answer())
-    for name, value in {
-        "ReportsRecorded": pull.recorded.reports,
-        "ReportPagesParked": pull.parked,
-        "ReportPagesLost": pull.lost,
-        "ReportsUnreadable": pull.recorded.unreadable,
-        "ReportsUnmatched": pull.recorded.unmatched,
-        "MessagesSettled": pull.recorded.settled,
-        "PullsFailed": int(pull.stopped_by not in (None, "TIME")),
-    }.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    count(
+        {
+            **pull.recorded.counts(),
+            "ReportPagesParked": pull.parked,
+            "ReportPagesLost": pull.lost,
+            "PullsSucceeded": not pull.failed,
+            "PullsFailed": pull.failed,
+            "AccountRefusals": pull.recorded.account_refusals + pull.account_refused,
+        }
+    )
     return pull.answer()

@@ -13,12 +13,10 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import ParameterKey, WebhookKeyUnavailableError, bulk_id_of
 
@@ -61,15 +59,7 @@ def receive_delivery_report(
         logger.warning("reports are not recorded", reason=str(error))
         return HTTPStatus.SERVICE_UNAVAILABLE
     logger.info("reports received", extra=asdict(recorded))
-    for name, value in {
-        "ReportsRecorded": recorded.reports,
-        "ReportsUnreadable": recorded.unreadable,
-        "ReportsUnmatched": recorded.unmatched,
-        "ReportsForeign": recorded.foreign,
-        "InboundMessagesIgnored": recorded.inbound,
-        "MessagesSettled": recorded.settled,
-    }.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    count(recorded.counts())
     return HTTPStatus.OK
 
 
@@ -92,5 +82,5 @@ def collaborators() -> tuple[Callable[[], bytes], DeliveryReports]:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with a status and nothing else."""
     status = receive_delivery_report(event, *collaborators())
-    metrics.add_metric(name=f"WebhookAnswers{status.value}", unit=MetricUnit.Count, value=1)
+    count({f"WebhookAnswers{status.value}": 1})
     return {"statusCode": status.value}

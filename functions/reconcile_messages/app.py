@@ -16,10 +16,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from infobip_omni.api.client import LONGEST_LOG_QUERY, OmniClient, log_query_length
-from infobip_omni.api.errors import OmniError
+from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
@@ -27,13 +25,14 @@ from infobip_omni.delivery import (
     Evidence,
     MessageState,
     check_delay,
+    refuses_account,
     verdict_of_logs,
 )
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
 from infobip_omni.dynamodb import TableUnavailableError, in_batches
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
 
@@ -54,6 +53,8 @@ IDS_PER_QUESTION = 100
 ROWS_PER_QUESTION = 1000
 MESSAGES_PER_SHARD = 1000
 _MESSAGES_AT_ONCE = 100
+#: An alarm asks whether there are any; more is for people, who have find_messages.
+_MOST_COUNTED = 1000
 #: How many steps a flow has at most, where it is unknown: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
@@ -107,6 +108,8 @@ class Reconciliation:
         """
         try:
             self._reports.record_abandoned_pages()
+            if quarantined := self._ledger.count_quarantined(_MOST_COUNTED):
+                self.counts["MessagesInQuarantine"] = quarantined
             to_ask = self._without_questions(self._ledger.due(MESSAGES_PER_SHARD))
             for items in _questions(to_ask):
                 if not self._may_ask():
@@ -115,6 +118,8 @@ class Reconciliation:
         except OmniError as error:
             # A question that was not answered counts for nothing; the messages stay due.
             self.counts["ReconciliationsFailed"] += 1
+            if isinstance(error, AuthenticationError):
+                self.counts["AccountRefusals"] += 1
             logger.warning("the logs cannot be asked", reason=str(error))
         except TableUnavailableError as error:
             self.counts["ReconciliationsFailed"] += 1
@@ -162,6 +167,8 @@ class Reconciliation:
             # Rows first: a message that is settled is not asked about again.
             self._reports.record_logs(decisions.rows)
             self.counts["MessagesSettled"] += self._ledger.settle(decisions.verdicts)
+            if refusals := sum(refuses_account(row.status) for row in decisions.rows):
+                self.counts["AccountRefusals"] += refusals
         if decisions.accepted:
             proven = self._ledger.prove_accepted(decisions.accepted, Evidence.LOGS)
             self.counts["MessagesAccepted"] += proven
@@ -286,6 +293,5 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
         client, ledger, reports, lambda: context.get_remaining_time_in_millis() / 1000
     ).run()
     logger.info("messages reconciled", extra=counts)
-    for name, value in counts.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    count({**counts, "ReconciliationsSucceeded": "ReconciliationsFailed" not in counts})
     return counts

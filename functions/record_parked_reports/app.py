@@ -9,13 +9,12 @@ import functools
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.settings import RecordParkedReportsSettings
 from infobip_omni.unrecorded_reports import unpacked
 
@@ -59,11 +58,5 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """Answer with the records that must come round again."""
     recorded, kept = record_parked_reports(SQSEvent(event).records, collaborators())
     logger.info("parked reports recorded", extra=asdict(recorded))
-    for name, value in {
-        "ReportsRecorded": recorded.reports,
-        "ReportsUnreadable": recorded.unreadable,
-        "ReportsUnmatched": recorded.unmatched,
-        "MessagesSettled": recorded.settled,
-    }.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    count(recorded.counts())
     return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in kept]}

@@ -17,7 +17,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from aws_lambda_powertools.metrics import MetricUnit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -26,7 +25,7 @@ from infobip_omni.delivery import TAKEN, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
-from infobip_omni.observability import logger, metrics, observed
+from infobip_omni.observability import count, logger, observed
 from infobip_omni.send_queue import DeadLetterReason, QueueUnavailableError
 from infobip_omni.settings import RedriveMessagesSettings
 
@@ -210,8 +209,7 @@ class Operation:
                     failed += not done
                 if found.total() == order.limit or not scan.has_time():
                     break
-        if redriven:
-            metrics.add_metric(name="RecordsRedriven", unit=MetricUnit.Count, value=redriven)
+        count({"RecordsRedriven": redriven})
         return {
             "dryRun": order.dry_run,
             "found": dict(found),
@@ -235,7 +233,7 @@ class Operation:
         item = self._item(order.message_id)
         if changed:
             logger.info("message released", message_id=order.message_id)
-            metrics.add_metric(name="MessagesReleased", unit=MetricUnit.Count, value=1)
+            count({"MessagesReleased": 1})
         elif "releasedAt" not in item or MessageState(item["state"]) in _VERDICTS:
             # Else it was released before, and its letter may still be where it was.
             raise _not_quarantined(item)
@@ -262,7 +260,7 @@ class Operation:
         item = self._item(order.message_id)
         if changed:
             logger.info("message closed", message_id=order.message_id)
-            metrics.add_metric(name="MessagesClosed", unit=MetricUnit.Count, value=1)
+            count({"MessagesClosed": 1})
         elif not _is_done(item):
             raise _not_quarantined(item)
         deleted = kept = 0

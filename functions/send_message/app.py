@@ -29,6 +29,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import (
+    AuthenticationError,
     NotProcessedError,
     OutcomeUnknownError,
     RequestRejectedError,
@@ -41,7 +42,13 @@ from infobip_omni.api.models import (
 )
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.credentials import ParameterCredentials
-from infobip_omni.delivery import DUPLICATE_MESSAGE_ID, TAKEN, Evidence, MessageState
+from infobip_omni.delivery import (
+    DUPLICATE_MESSAGE_ID,
+    TAKEN,
+    Evidence,
+    MessageState,
+    refuses_account,
+)
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.message_ledger import (
     Claim,
@@ -52,7 +59,7 @@ from infobip_omni.message_ledger import (
     status_attributes,
 )
 from infobip_omni.moments import utc_now
-from infobip_omni.observability import logger, metrics, observed, tracer
+from infobip_omni.observability import count, logger, metrics, observed, tracer
 from infobip_omni.scenario_registry import ScenarioRegistry, ScenarioRegistryUnavailableError
 from infobip_omni.send_queue import (
     DeadLetterReason,
@@ -158,6 +165,8 @@ class Parcel:
         evidence: Evidence | None = None,
         status: Mapping[str, object] | None = None,
         reason: DeadLetterReason | None = None,
+        *,
+        account_refused: bool = False,
     ) -> Outcome:
         """Tell what became of it."""
         return Outcome(
@@ -168,6 +177,7 @@ class Parcel:
             status=status,
             send_at=self.work.event.body.send_at,
             dead_letter_reason=reason,
+            account_refused=account_refused,
         )
 
 
@@ -399,7 +409,8 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
     except NotProcessedError as error:
         use.breaker.failed()
         logger.warning("a request was not processed", reason=str(error))
-        return _waiting(post, error.retry_after_seconds)
+        refused = isinstance(error, AuthenticationError)
+        return _waiting(post, error.retry_after_seconds, account_refused=refused)
     except RequestRejectedError as error:
         use.breaker.succeeded()
         parts = post.by_record()
@@ -424,12 +435,17 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
     return [_judge(parcel, _result(response, post, parcel)) for parcel in post.parcels]
 
 
-def _waiting(post: Post, retry_after_seconds: float | None) -> list[Outcome]:
+def _waiting(
+    post: Post, retry_after_seconds: float | None, *, account_refused: bool = False
+) -> list[Outcome]:
     """Let the messages wait for as long as Infobip asks for."""
     if retry_after_seconds is not None:
         for parcel in post.parcels:
             parcel.work.pauses.append(retry_after_seconds)
-    return [parcel.outcome(MessageState.WAITING) for parcel in post.parcels]
+    return [
+        parcel.outcome(MessageState.WAITING, account_refused=account_refused)
+        for parcel in post.parcels
+    ]
 
 
 def _result(response: SendResponse, post: Post, parcel: Parcel) -> SendResult | None:
@@ -454,7 +470,12 @@ def _judge(parcel: Parcel, result: SendResult | None) -> Outcome:
         # logs tell which, since they name the recipient.
         return parcel.outcome(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
     if result.status.group_id == StatusGroup.REJECTED:
-        return parcel.outcome(MessageState.REJECTED, Evidence.RESPONSE, status)
+        return parcel.outcome(
+            MessageState.REJECTED,
+            Evidence.RESPONSE,
+            status,
+            account_refused=refuses_account(result.status),
+        )
     if result.status.group_id in set(StatusGroup):
         return parcel.outcome(MessageState.ACCEPTED, Evidence.RESPONSE)
     return parcel.outcome(MessageState.UNKNOWN)
@@ -470,8 +491,9 @@ def _record(outcomes: Sequence[Outcome], ledger: MessageLedger) -> dict[str, Sta
     for message_id, standing in standings.items():
         state = standing.state or "UNRECORDED"
         logger.info("message handled", message_id=message_id, state=state)
-    for state, count in Counter(one.state for one in standings.values() if one.state).items():
-        metrics.add_metric(name=f"Messages{state.title()}", unit=MetricUnit.Count, value=count)
+    states = Counter(standing.state for standing in standings.values() if standing.state)
+    count({f"Messages{state.title()}": number for state, number in states.items()})
+    count({"AccountRefusals": sum(outcome.account_refused for outcome in outcomes)})
     return standings
 
 
@@ -505,6 +527,10 @@ def _dispose(
     failures = use.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
+    if kept:
+        # SQS tells no age of records that were received three times, as these soon are.
+        oldest = max((now - record.sent_at).total_seconds() for record, _ in kept)
+        metrics.add_metric(name="OldestRecordSeconds", unit=MetricUnit.Seconds, value=oldest)
     return [record for record, _ in kept]
 
 
@@ -521,7 +547,7 @@ def _dead_letter(record: Record, refusal: Refusal, queue: SendQueue) -> bool:
         field=refusal.field,
         rule=refusal.rule,
     )
-    metrics.add_metric(name="RecordsDeadLettered", unit=MetricUnit.Count, value=1)
+    count({"RecordsDeadLettered": 1})
     return True
 
 

@@ -70,6 +70,10 @@ UNPROVEN = frozenset(
 )
 #: Infobip has seen the message id before: says nothing about what became of the message.
 DUPLICATE_MESSAGE_ID = 23
+#: Statuses by which Infobip refuses whatever the account sends, until somebody acts: the sender is
+#: blocked or not registered, the credit, the package or the trial is used up. See "Response Status
+#: and Error Codes" in Infobip's documentation.
+_ACCOUNT_REFUSALS = frozenset({11, 12, 13, 17, 75})
 #: Sorts before the rank of every verdict.
 NO_RANK = ""
 
@@ -147,6 +151,11 @@ def verdict_of_logs(
 def highest(verdicts: Iterable[Verdict]) -> Verdict | None:
     """Choose the verdict that stands."""
     return max(verdicts, key=lambda verdict: verdict.rank, default=None)
+
+
+def refuses_account(status: Status) -> bool:
+    """Tell whether a status refuses the account rather than the message."""
+    return status.group_id == StatusGroup.REJECTED and status.id in _ACCOUNT_REFUSALS
 
 
 def check_delay(age: timedelta, first: timedelta) -> timedelta | None:

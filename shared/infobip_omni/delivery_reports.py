@@ -30,6 +30,7 @@ from infobip_omni.delivery import (
     Evidence,
     MessageState,
     highest,
+    refuses_account,
     verdict_of,
 )
 from infobip_omni.moments import to_text, utc_now
@@ -79,6 +80,7 @@ class Recorded:
     seen: int = 0  #: entries that say when a message was seen
     foreign: int = 0  #: entries of messages that the webhook they came to is not for
     inbound: int = 0  #: messages from recipients, which are no reports and are not kept
+    account_refusals: int = 0  #: reports by which Infobip refuses the account, not the message
 
     @property
     def entries(self) -> int:
@@ -95,7 +97,20 @@ class Recorded:
             self.seen + other.seen,
             self.foreign + other.foreign,
             self.inbound + other.inbound,
+            self.account_refusals + other.account_refusals,
         )
+
+    def counts(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        return {
+            "ReportsRecorded": self.reports,
+            "ReportsUnreadable": self.unreadable,
+            "ReportsUnmatched": self.unmatched,
+            "ReportsForeign": self.foreign,
+            "InboundMessagesIgnored": self.inbound,
+            "MessagesSettled": self.settled,
+            "AccountRefusals": self.account_refusals,
+        }
 
 
 class DeliveryReports:
@@ -233,6 +248,7 @@ class DeliveryReports:
             seen=len(own) - len(reports),
             foreign=len(foreign),
             inbound=inbound,
+            account_refusals=sum(refuses_account(report.status) for report in reports),
         )
 
     def record_logs(self, rows: Iterable[LogEntry]) -> None:

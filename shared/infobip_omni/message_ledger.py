@@ -120,6 +120,8 @@ class Outcome:
     send_at: datetime | None = None
     #: Set when the record that holds the content goes to the dead-letter queue.
     dead_letter_reason: str | None = None
+    #: Infobip refused the account rather than the message; for alarms, and not kept.
+    account_refused: bool = False
 
 
 def open_ledger(settings: LedgerSettings) -> tuple[Table, MessageLedger]:
@@ -325,6 +327,20 @@ class MessageLedger:
                 # The index may lag behind the table.
                 if item.get("nextCheckAt", "~") <= now:
                     yield item
+
+    def count_quarantined(self, most: int) -> int:
+        """Count the messages that wait for an operator's decision, up to a number.
+
+        Raises:
+            TableUnavailableError: The index could not be read.
+        """
+        keys = self._table.query(
+            "checkShard = :shard",
+            {":shard": QUARANTINED_SHARD},
+            IndexName=CHECK_INDEX,
+            Limit=most,
+        )
+        return sum(1 for _ in islice(keys, most))
 
     def lose_lease(self, items: Iterable[Item]) -> int:
         """Write UNKNOWN for claims whose lease has run out."""

@@ -12,7 +12,7 @@ import os
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 _LOCAL_HOSTS = ("localhost", "host.docker.internal")
 
@@ -46,6 +46,10 @@ ParameterPrefix = Annotated[str, Field(pattern=r"^/\S+/$")]
 QueueUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
+class InvalidSettingsError(Exception):
+    """Variables of the environment are missing or break their rules; the text names both."""
+
+
 class Settings(BaseModel):
     """Base of all settings; each field's alias is the name of its environment variable."""
 
@@ -56,9 +60,14 @@ class Settings(BaseModel):
         """Read and check the environment.
 
         Raises:
-            pydantic.ValidationError: Variables are missing or break their rules.
+            InvalidSettingsError: Variables are missing or break their rules.
         """
-        return cls.model_validate(dict(os.environ))
+        try:
+            return cls.model_validate(dict(os.environ))
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_context=False, include_url=False)
+            text = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
+            raise InvalidSettingsError(text) from None
 
 
 class InfobipSettings(Settings):

@@ -77,17 +77,50 @@ QUEUES = resources("AWS::SQS::Queue")
 ALARMS = resources("AWS::CloudWatch::Alarm")
 ROLES = resources("AWS::IAM::Role")
 #: Actions that AWS lets nobody restrict to a resource.
-WITHOUT_RESOURCE = {
-    "dynamodb:ListStreams",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
+WITHOUT_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+#: The role that schedules invoke with; every other one is a function's.
+SCHEDULE_ROLE = "InvokeOnScheduleRole"
+#: By which alarm an operator learns that a function crashes each time. Whoever invokes one of the
+#: others by hand is told so by its answer.
+CRASH_ALARMS = {
+    "SendMessageFunction": "SendMessageErrorsAlarm",
+    "PullDeliveryReportsFunction": "NoReportsPulledAlarm",
+    "ReconcileMessagesFunction": "NotReconciledAlarm",
+    "RecordParkedReportsFunction": "ReportsStillParkedAlarm",
+    "ReceiveDeliveryReportFunction": "WebhookRefusesAlarm",
+    "PublishOutcomesFunction": "OutcomesLateAlarm",
 }
+INVOKED_BY_PEOPLE = {"CreateScenarioFunction", "RedriveMessagesFunction", "FindMessagesFunction"}
 
 
 def statements(function: str) -> list[Json]:
     """Return what the role of a function allows."""
     role = ROLES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]
     return [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+
+
+def watched(alarm: Json) -> list[tuple[str, str, Json]]:
+    """Return namespace, name and dimensions of the metrics that an alarm looks at."""
+    metrics = [each["Fn::If"][1] if "Fn::If" in each else each for each in alarm.get("Metrics", [])]
+    stated = [each["MetricStat"]["Metric"] for each in metrics if "MetricStat" in each] or [alarm]
+    return [
+        (
+            metric["Namespace"],
+            metric["MetricName"],
+            {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
+        )
+        for metric in stated
+    ]
+
+
+def queues_watched_for(metric_name: str) -> list[str]:
+    """Return the queues of which an alarm looks at a metric."""
+    return [
+        dimensions["QueueName"]["Fn::GetAtt"][0]
+        for alarm in ALARMS.values()
+        for _, name, dimensions in watched(alarm)
+        if name == metric_name
+    ]
 
 
 def as_list(value: Any) -> list[Any]:  # noqa: ANN401 (one or several of anything)
@@ -133,22 +166,8 @@ def test_each_function_has_a_role_of_its_own() -> None:
     """No function may do what only another one needs; SAM's own, wider roles are not made."""
     roles = [function["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS.values()]
 
-    assert sorted(roles) == sorted(ROLES)
+    assert sorted([*roles, SCHEDULE_ROLE]) == sorted(ROLES)
     assert all("Policies" not in function for function in FUNCTIONS.values())
-
-
-def test_a_queue_that_is_read_waits_six_times_as_long_as_its_reader_may_run() -> None:
-    """A record does not come round again while its reader may still be at work on it."""
-    readers = {
-        event["Properties"]["Queue"]["Fn::GetAtt"][0]: function
-        for function in FUNCTIONS.values()
-        for event in function.get("Events", {}).values()
-        if event["Type"] == "SQS"
-    }
-
-    assert readers.keys() == {"SendQueue", "UnrecordedReportsQueue"}
-    for queue, function in readers.items():
-        assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function["Timeout"]
 
 
 def test_letters_stay_hidden_while_an_operators_function_runs() -> None:
@@ -176,11 +195,14 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
 
 def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
     """No record vanishes because its reader fails for too long."""
-    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
-
     for queue in ("SendQueue", "UnrecordedReportsQueue"):
         dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
-        assert {"Fn::GetAtt": [dead_letters, "QueueName"]} in watched
+        for metric in (
+            "ApproximateNumberOfMessagesVisible",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateAgeOfOldestMessage",
+        ):
+            assert dead_letters in queues_watched_for(metric)
 
 
 def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:
@@ -198,7 +220,7 @@ def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:
         "ReceiveDeliveryReportFunctionName",
         "ReceiveDeliveryReportRole",
         "ReceiveDeliveryReportLogGroup",
-        "ReceiveDeliveryReportErrorsAlarm",
+        "WebhookAbuseAlarm",
         "WebhookRefusesAlarm",
         "DeliveryReportWebhookUrl",
     }
@@ -215,20 +237,23 @@ def test_every_queue_is_encrypted_at_rest_and_on_the_way() -> None:
     assert {queue["Ref"] for policy in policies for queue in policy["Queues"]} == QUEUES.keys()
 
 
-def test_a_schedule_that_cannot_be_met_is_noticed() -> None:
-    """An invocation that EventBridge Scheduler cannot make ends in a queue with an alarm."""
-    schedules = [
-        event["Properties"]
-        for function in FUNCTIONS.values()
-        for event in function.get("Events", {}).values()
-        if event["Type"] == "ScheduleV2"
-    ]
-    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
+@pytest.mark.parametrize(
+    ("alarm", "metric"),
+    [
+        ("NoReportsPulledAlarm", "PullsSucceeded"),
+        ("NotReconciledAlarm", "ReconciliationsSucceeded"),
+    ],
+)
+def test_a_scheduled_function_that_does_not_succeed_is_missed(alarm: str, metric: str) -> None:
+    """Whether it is not invoked, throttled, crashes or fails: no metric is an alarm, too."""
+    definition = ALARMS[alarm]
 
-    assert len(schedules) == 2
-    for schedule in schedules:
-        queue, _ = schedule["DeadLetterConfig"]["Arn"]["Fn::GetAtt"]
-        assert {"Fn::GetAtt": [queue, "QueueName"]} in watched
+    assert [name for _, name, _ in watched(definition)] == [metric]
+    assert definition["TreatMissingData"] == "breaching"
+    assert definition["ComparisonOperator"] == "LessThanThreshold"
+    assert definition["Threshold"] == 1
+    assert definition["EvaluationPeriods"] == {"Ref": "MissedRunMinutes"}
+    assert definition["DatapointsToAlarm"] == {"Ref": "MissedRunMinutes"}
 
 
 def test_apps_upstream_are_told_of_all_settled_messages_and_of_nothing_else() -> None:
@@ -245,13 +270,12 @@ def test_outcomes_that_cannot_be_told_are_tried_for_as_long_as_the_stream_holds_
     """A change is given up within the 24 hours of the stream, into a queue with an alarm."""
     source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
     queue, _ = source["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
-    watched = [alarm["Dimensions"][0]["Value"] for alarm in ALARMS.values()]
 
     assert source["MaximumRetryAttempts"] == -1
     assert 12 * 3600 < source["MaximumRecordAgeInSeconds"] < 24 * 3600
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["StartingPosition"] == "TRIM_HORIZON"
-    assert {"Fn::GetAtt": [queue, "QueueName"]} in watched
+    assert queue in queues_watched_for("ApproximateNumberOfMessagesVisible")
 
 
 def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
@@ -271,23 +295,37 @@ def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
         "PublishOutcomesFunction",
         "PublishOutcomesRole",
         "PublishOutcomesLogGroup",
-        "PublishOutcomesErrorsAlarm",
         "OutcomesLateAlarm",
         "OutcomesNotToldAlarm",
         "OutcomesNotToldQueue",
-        "OutcomesNotToldOverTlsOnly",
+        "OutcomesNotToldQueueOverTlsOnly",
+        "OutcomesUnpublishableAlarm",
+        "OutcomeEventBusExists",
     }
 
 
-def test_every_function_has_an_alarm_for_errors() -> None:
-    """No function fails for long without an alarm."""
-    watched = [
-        alarm["Dimensions"][0]["Value"]["Ref"]
-        for alarm in ALARMS.values()
-        if alarm["MetricName"] == "Errors"
+def test_a_function_that_crashes_each_time_is_noticed() -> None:
+    """By an alarm, or by the person who has invoked it."""
+    assert CRASH_ALARMS.keys() | INVOKED_BY_PEOPLE == FUNCTIONS.keys()
+    assert not CRASH_ALARMS.keys() & INVOKED_BY_PEOPLE
+    assert set(CRASH_ALARMS.values()) <= ALARMS.keys()
+
+
+def test_no_alarm_is_about_the_errors_of_a_person_s_own_invocation() -> None:
+    """A typing error of an operator calls nobody; a person who invokes sees the error."""
+    for alarm in ALARMS.values():
+        for _, name, dimensions in watched(alarm):
+            function = dimensions.get("FunctionName", {}).get("Ref")
+            assert not (name == "Errors" and function in INVOKED_BY_PEOPLE)
+
+
+def test_throttles_of_every_function_are_watched() -> None:
+    """A function that is added is added there, too."""
+    throttled = [
+        dimensions["FunctionName"]["Ref"] for _, _, dimensions in watched(ALARMS["ThrottlesAlarm"])
     ]
 
-    assert sorted(watched) == sorted(FUNCTIONS)
+    assert sorted(throttled) == sorted(FUNCTIONS)
 
 
 def test_alarms_watch_metrics_that_the_code_writes() -> None:
@@ -297,11 +335,25 @@ def test_alarms_watch_metrics_that_the_code_writes() -> None:
         for folder in ("functions", "shared/infobip_omni")
         for path in (ROOT / folder).rglob("*.py")
     )
-    ours = [alarm for alarm in ALARMS.values() if alarm["Namespace"] == "InfobipOmni"]
+    ours = {
+        name
+        for alarm in ALARMS.values()
+        for namespace, name, _ in watched(alarm)
+        if namespace == "InfobipOmni"
+    }
 
     assert ours
-    for alarm in ours:
-        assert f'"{alarm["MetricName"]}"' in code
+    assert [name for name in ours if f'"{name}"' not in code] == []
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
+    """Whoever is called learns, too, that nothing is left to be done."""
+    alarm = ALARMS[name]
+
+    assert alarm["AlarmActions"] == alarm["OKActions"]
+    assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmEmail"
+    assert "DatapointsToAlarm" in alarm
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -361,7 +413,8 @@ def test_deleting_the_stack_keeps_the_outcomes() -> None:
     table = TEMPLATE["Resources"]["MessagesTable"]
     recovery = table["Properties"]["PointInTimeRecoverySpecification"]
 
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["UpdateReplacePolicy"] == "Retain"
     assert recovery["PointInTimeRecoveryEnabled"] is True
 
 

@@ -9,6 +9,7 @@ corrects what ministack sees otherwise than AWS before it serves:
 - Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
 - `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
 - What a PartiQL statement updates in a table is shown by the table's stream.
+- An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
 - Functions run on an interpreter of their own, that sees no package of the tests.
 """
 
@@ -242,6 +243,26 @@ def _show_statements_to_streams() -> None:
     dynamodb._partiql_update = updated  # noqa: SLF001
 
 
+def _keep_alarms_with_metric_math() -> None:
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    record_of = provisioners._cw_metric_alarm_record  # noqa: SLF001 (there is no other way in)
+
+    def record(alarm: str, properties: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any]
+        if "Metrics" not in properties:
+            found = record_of(alarm, properties)
+            return found
+        needed = {"Metrics": None, "Namespace": "-", "MetricName": "-"}
+        found = record_of(alarm, properties | needed) | {"Metrics": properties["Metrics"]}
+        # An alarm on a single metric alone has these.
+        for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "Unit"):
+            del found[name]
+        return found
+
+    provisioners._cw_metric_alarm_record = record  # noqa: SLF001
+
+
 def _end_with_parent() -> None:
     """Wait for the parent to close our standard input, then leave nothing behind."""
     sys.stdin.read()
@@ -256,6 +277,7 @@ def main() -> None:
     _authorize_as_aws_does()
     _take_numbers_as_strings()
     _show_statements_to_streams()
+    _keep_alarms_with_metric_math()
     aws_metrics.watch(Path(os.environ["STATE_DIR"]))
     from ministack.app import main as serve  # noqa: PLC0415
 

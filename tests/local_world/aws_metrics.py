@@ -223,7 +223,6 @@ def watch(directory: Path) -> None:
     notes = _Notes(directory / _FILE)
     _watch_functions(notes)
     threading.Thread(target=_watch_queues, args=(notes,), daemon=True).start()
-    _keep_metric_math()
 
 
 class _Notes:
@@ -283,40 +282,6 @@ def _watch_queues(notes: _Notes) -> None:
                 queue = queues.setdefault(arn, Queue(arn.rsplit(":", 1)[1]))
                 messages = list(state["messages"])
                 notes.write(queue.sample(messages, time.time(), polled=arn in polled))
-
-
-def _keep_metric_math() -> None:
-    """Let templates have alarms on metric math, as ministack refuses, and describe them as made."""
-    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
-
-    record = provisioners._cw_metric_alarm_record  # noqa: SLF001
-
-    def recorded(name: str, properties: Json) -> Json:
-        if not (queries := properties.get("Metrics")):
-            plain: Json = record(name, properties)
-            return plain
-        own = {"Metrics": None, "Namespace": "-", "MetricName": "-"}  # must be there
-        alarm: Json = record(name, properties | own)
-        for absent in (
-            *("Namespace", "MetricName", "Dimensions", "Period"),
-            *("Statistic", "ExtendedStatistic", "Unit"),
-        ):
-            del alarm[absent]
-        return alarm | {"Metrics": [_typed(query) for query in queries]}
-
-    provisioners._cw_metric_alarm_record = recorded  # noqa: SLF001
-
-
-def _typed(query: Json) -> Json:
-    """Give a query of a template the types of the API: a parameter in it is a string."""
-    query = dict(query)
-    if "Period" in query:
-        query["Period"] = int(query["Period"])
-    if "MetricStat" in query:
-        query["MetricStat"] = query["MetricStat"] | {"Period": int(query["MetricStat"]["Period"])}
-    if isinstance(shown := query.get("ReturnData"), str):
-        query["ReturnData"] = shown == "true"
-    return query
 
 
 def _meanwhile(

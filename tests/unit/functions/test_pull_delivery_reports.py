@@ -357,7 +357,8 @@ def test_handler_tells_what_was_done(
     assert PHONE not in text
     assert "canary" not in text
     (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
-    assert (numbers["ReportsRecorded"], numbers["PullsFailed"]) == ([2.0], [0.0])
+    assert (numbers["ReportsRecorded"], numbers["PullsSucceeded"]) == ([2.0], [1.0])
+    assert "PullsFailed" not in numbers
 
 
 @pytest.mark.parametrize("trouble", ["infobip", "table"])
@@ -379,3 +380,45 @@ def test_handler_raises_nothing(
     assert "canary" not in text
     (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     assert numbers["PullsFailed"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "refusals"),
+    [(OutcomeUnknownError("no answer"), None), (AuthenticationError("no", status=403), [1.0])],
+)
+def test_run_that_fails_is_no_sign_of_life(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Printed,
+    trouble: Exception,
+    refusals: list[float] | None,
+) -> None:
+    """An alarm misses the runs that succeed; one about the account knows why."""
+    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    world.client.pages = [trouble]
+
+    app.lambda_handler({}, CONTEXT)
+
+    (numbers,) = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    assert "PullsSucceeded" not in numbers
+    assert numbers["PullsFailed"] == [1.0]
+    assert numbers.get("AccountRefusals") == refusals
+
+
+def test_report_that_refuses_the_account_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """An accepted message may still be rejected since the credit is used up."""
+    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    status = {
+        "groupId": 5,
+        "groupName": "REJECTED",
+        "id": 12,
+        "name": "REJECTED_NOT_ENOUGH_CREDITS",
+    }
+    world.client.pages = [page(report("m-1") | {"status": status}, report("m-2"))]
+
+    app.lambda_handler({}, CONTEXT)
+
+    (numbers,) = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    assert numbers["AccountRefusals"] == [1.0]

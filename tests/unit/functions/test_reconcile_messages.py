@@ -14,7 +14,7 @@ import pytest
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Reconciliation
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
-from infobip_omni.api.errors import OutcomeUnknownError, RateLimitedError
+from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.models import Channel, LogEntry, Recipient
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
@@ -797,3 +797,63 @@ def test_trouble_is_told_without_infobips_words(world: World, printed: Printed) 
     assert "the logs cannot be asked" in text
     assert PHONE not in text
     assert "canary" not in text
+
+
+def counted(world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> dict[str, Any]:
+    """Let the function run, and return the metrics that it wrote."""
+    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.ledger, world.reports))
+    monkeypatch.setattr(app.Reconciliation.__init__, "__defaults__", (world.clock,))
+    app.lambda_handler({}, CONTEXT)
+    written = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    return written[-1] if written else {}
+
+
+def test_run_without_trouble_is_a_sign_of_life(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """An alarm misses it, though nothing was due."""
+    assert counted(world, monkeypatch, printed)["ReconciliationsSucceeded"] == [1.0]
+
+
+def test_run_that_fails_is_no_sign_of_life(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """Infobip refuses the credentials: the run counts as failed, and the account as refused."""
+    world.add(MessageState.UNKNOWN)
+    world.clock.pass_by(minutes=11)
+
+    def refuse() -> None:
+        raise AuthenticationError("not let in", status=401)
+
+    world.client.before_rows = refuse
+
+    written = counted(world, monkeypatch, printed)
+
+    assert "ReconciliationsSucceeded" not in written
+    assert (written["ReconciliationsFailed"], written["AccountRefusals"]) == ([1.0], [1.0])
+
+
+def test_every_run_counts_what_waits_for_an_operator(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """A quarantined message is counted until it is decided, so that its alarm stays on."""
+    world.add(MessageState.UNKNOWN)
+    for _ in range(3):
+        world.run_after(minutes=11)
+    assert world.state() == MessageState.QUARANTINED
+
+    for _ in range(2):
+        assert counted(world, monkeypatch, printed)["MessagesInQuarantine"] == [1.0]
+    world.ledger.close(world.item(), "ada", "no longer needed")
+    assert "MessagesInQuarantine" not in counted(world, monkeypatch, printed)
+
+
+def test_log_row_that_refuses_the_account_is_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """The credit is used up: that concerns all messages that follow."""
+    world.add(MessageState.ACCEPTED)
+    world.show(group_id=5, status_id=12)
+    world.clock.pass_by(minutes=11)
+
+    assert counted(world, monkeypatch, printed)["AccountRefusals"] == [1.0]

@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -895,3 +896,93 @@ def test_refusal_does_not_print_infobips_words(world: World, printed: Printed) -
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
+
+
+def numbers(printed: Printed) -> dict[str, Any]:
+    """Return the metrics that were written last."""
+    written = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    return written[-1] if written else {}
+
+
+def handle(world: World, monkeypatch: pytest.MonkeyPatch, *records: Record) -> None:
+    """Let the handler have these records."""
+    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    monkeypatch.setattr(app, "SQSEvent", lambda _: SimpleNamespace(records=records))
+    monkeypatch.setattr(app, "Record", SimpleNamespace(received=lambda record: record))
+    app.lambda_handler({}, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("error", "refusals"),
+    [
+        (AuthenticationError("no", status=401), [1.0]),
+        (AuthenticationError("no", status=403), [1.0]),
+        (RateLimitedError("slow down", status=429), None),
+        (NotProcessedError("not reached"), None),
+    ],
+)
+def test_refused_account_is_counted(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Printed,
+    error: Exception,
+    refusals: list[float] | None,
+) -> None:
+    """Credentials that Infobip does not accept need somebody; a throttle or an outage ends."""
+    world.fail(error)
+
+    handle(world, monkeypatch, world.record())
+
+    assert numbers(printed).get("AccountRefusals") == refusals
+
+
+@pytest.mark.parametrize(
+    ("status_id", "refusals"), [(12, [1.0]), (13, [1.0]), (17, [1.0]), (14, None), (6, None)]
+)
+def test_message_that_is_rejected_for_the_account_is_counted(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Printed,
+    status_id: int,
+    refusals: list[float] | None,
+) -> None:
+    """Credit, sender or package, and not what concerns one recipient."""
+    world.client.answer = lambda request: answer_to(request, Status(group_id=5, id=status_id))
+
+    handle(world, monkeypatch, world.record())
+
+    assert numbers(printed).get("AccountRefusals") == refusals
+
+
+def test_age_of_the_oldest_record_that_stays_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """SQS gives no age to records that it has handed out three times."""
+    world.fail(NotProcessedError("not reached"))
+    old = replace(world.record(1), sent_at=world.clock.now - timedelta(hours=5), receive_count=40)
+
+    handle(world, monkeypatch, world.record(2), old)
+
+    assert numbers(printed)["OldestRecordSeconds"] == [5 * 3600.0]
+
+
+def test_record_that_only_waits_for_an_open_circuit_has_an_age_too(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """Nothing is claimed for it, and still it waits."""
+    for _ in range(5):
+        world.breaker.failed()
+    old = replace(world.record(), sent_at=world.clock.now - timedelta(hours=2))
+
+    handle(world, monkeypatch, old)
+
+    assert numbers(printed)["OldestRecordSeconds"] == [2 * 3600.0]
+
+
+def test_nothing_is_told_of_records_that_are_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """A metric that nobody reads is not paid for."""
+    handle(world, monkeypatch, world.record())
+
+    assert "OldestRecordSeconds" not in numbers(printed)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
-from infobip_omni.observability import logger, masked, metrics, observed
+from infobip_omni.events import InvalidEventError
+from infobip_omni.observability import UnexpectedError, count, logger, masked, metrics, observed
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -66,17 +73,38 @@ def test_event_is_never_logged(
     assert log.getvalue() == ""
 
 
-def test_error_passes_through_unlogged(log: io.StringIO) -> None:
-    """An error reaches the caller as it is; Lambda reports it, once."""
+def test_error_of_ours_passes_through_unlogged(log: io.StringIO) -> None:
+    """An error whose text names a field and a rule reaches the caller; Lambda reports it, once."""
+
+    @observed
+    def handler(_: object, __: LambdaContext) -> None:
+        raise InvalidEventError("to.phoneNumber", "must be 5 to 20 digits")
+
+    with pytest.raises(InvalidEventError, match=r"to\.phoneNumber: must be 5 to 20 digits"):
+        handler({}, CONTEXT)
+
+    assert log.getvalue() == ""
+
+
+def test_error_that_is_not_ours_leaves_with_its_type_and_place_alone(log: io.StringIO) -> None:
+    """Lambda logs and traces the text of an error, and that of a library may quote anything."""
 
     @observed
     def handler(event: dict[str, str], _: LambdaContext) -> None:
-        raise ValueError(event["to"])
+        try:
+            int(event["to"])
+        except ValueError as error:
+            raise KeyError(event["to"]) from error
 
-    with pytest.raises(ValueError, match=CANARY):
-        handler({"to": CANARY}, CONTEXT)
+    with pytest.raises(UnexpectedError) as caught:
+        handler({"to": f"+{CANARY}x"}, CONTEXT)
 
-    assert log.getvalue() == ""
+    written = "".join(traceback.format_exception(caught.value)) + log.getvalue()
+    assert CANARY not in written
+    here = Path(__file__).name
+    assert re.match(
+        rf"KeyError at {here}:\d+ handler, .* <- ValueError at {here}", str(caught.value)
+    )
 
 
 def test_metrics_are_written_even_when_the_handler_fails(
@@ -89,7 +117,7 @@ def test_metrics_are_written_even_when_the_handler_fails(
         metrics.add_metric("MessagesQuarantined", MetricUnit.Count, 2)
         raise RuntimeError
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UnexpectedError):
         handler({}, CONTEXT)
 
     (written,) = lines(capsys)
@@ -135,3 +163,83 @@ def test_log_lines_are_json_with_utc_time(log: io.StringIO) -> None:
 def test_masked_address_shows_its_end_at_most(address: str, shown: str) -> None:
     """Enough to tell two recipients apart in a demonstration, and no more."""
     assert masked(address) == shown
+
+
+@pytest.mark.parametrize("log_format", ["JSON", "Text"])
+@pytest.mark.parametrize("level", ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
+def test_no_library_writes_whatever_level_lambda_has_set(level: str, log_format: str) -> None:
+    """Neither botocore's requests nor a warning reaches the log; our own lines do."""
+    script = f"""
+import logging, sys, warnings
+level = {{"TRACE": "DEBUG", "FATAL": "CRITICAL"}}.get("{level}", "{level}")
+logging.getLogger().setLevel(level)  # as the runtime does before it imports a function
+logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
+logging.getLogger("talkative").setLevel("DEBUG")
+from infobip_omni.observability import logger
+import botocore.session
+for name in ("botocore.endpoint", "urllib3.connectionpool", "talkative"):
+    logging.getLogger(name).critical("{CANARY}")
+warnings.warn("{CANARY}", stacklevel=1)
+client = botocore.session.get_session().create_client(
+    "ssm", "eu-central-1", aws_access_key_id="{CANARY}", aws_secret_access_key="{CANARY}"
+)
+def stop(**_):
+    raise RuntimeError("nothing is sent")
+client.meta.events.register("before-send", stop)
+try:
+    client.get_parameter(Name="{CANARY}")
+except RuntimeError:
+    pass
+logger.critical("our own line")
+"""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "AWS_LAMBDA_LOG_FORMAT": log_format,
+        "AWS_LAMBDA_LOG_LEVEL": level,
+    }
+
+    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert "our own line" in done.stdout
+    assert CANARY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [
+        ("DEBUG", ["debug", "info", "warning", "error"]),
+        ("INFO", ["info", "warning", "error"]),
+        ("WARN", ["warning", "error"]),
+        ("ERROR", ["error"]),
+    ],
+)
+def test_log_level_takes_effect_at_each_of_its_values(level: str, written: list[str]) -> None:
+    """Without a level of Lambda's, as the template leaves it, ours decides what is written."""
+    script = """
+from infobip_omni.observability import logger
+for name in ("debug", "info", "warning", "error"):
+    getattr(logger, name)(name)
+"""
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "POWERTOOLS_LOG_LEVEL": level}
+
+    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == written
+
+
+def test_zero_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """CloudWatch bills a metric for every hour in which it is written."""
+
+    @observed
+    def handler(_: object, __: LambdaContext) -> None:
+        count({"ReportsRecorded": 0, "PullsSucceeded": 1})
+
+    handler({}, CONTEXT)
+
+    (written,) = lines(capsys)
+    assert written["PullsSucceeded"] == [1.0]
+    assert "ReportsRecorded" not in written

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from infobip_omni.settings import (
     CreateScenarioSettings,
     InfobipSettings,
+    InvalidSettingsError,
     PullDeliveryReportsSettings,
     ReceiveDeliveryReportSettings,
     ReconcileMessagesSettings,
@@ -85,7 +85,7 @@ def test_the_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) ->
     """A puller that could not park a page does not start."""
     monkeypatch.setenv("UNRECORDED_REPORTS_QUEUE_URL", CANARY)
 
-    with pytest.raises(ValidationError, match="UNRECORDED_REPORTS_QUEUE_URL") as caught:
+    with pytest.raises(InvalidSettingsError, match="UNRECORDED_REPORTS_QUEUE_URL") as caught:
         PullDeliveryReportsSettings.from_environment()
 
     assert CANARY not in str(caught.value)
@@ -96,7 +96,7 @@ def test_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -
     """There are no defaults: a variable that is missing stops the function."""
     monkeypatch.delenv(name)
 
-    with pytest.raises(ValidationError, match=name):
+    with pytest.raises(InvalidSettingsError, match=name):
         SendMessageSettings.from_environment()
 
 
@@ -130,7 +130,7 @@ def test_broken_rule_names_the_variable_and_not_its_value(
     """A value may be a secret in the wrong place: the error tells only whose it is."""
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(ValidationError, match=name) as caught:
+    with pytest.raises(InvalidSettingsError, match=name) as caught:
         SendMessageSettings.from_environment()
 
     assert CANARY not in str(caught.value)
