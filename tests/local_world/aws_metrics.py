@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from .world import World
-
 Json = dict[str, Any]
 
 #: In the emulator's directory; one line a data point.
@@ -64,11 +62,16 @@ class Point(NamedTuple):
 Series = dict[Metric, list[tuple[float, float]]]
 
 
-def collected(world: World) -> Series:
-    """Return what was measured in a world until now: times and values, oldest first."""
-    lines = (world.emulator.directory / _FILE).read_text().splitlines()
+def collected(directory: Path, logs: str) -> Series:
+    """Return what was measured until now: times and values, oldest first.
+
+    Args:
+        directory: The emulator's.
+        logs: All that functions have logged.
+    """
+    lines = (directory / _FILE).read_text().splitlines()
     points = [Point(_metric(*name), at, value) for *name, at, value in map(json.loads, lines)]
-    for line in world.logs().splitlines():
+    for line in logs.splitlines():
         points += embedded(line)
     return series(points)
 
