@@ -124,7 +124,7 @@ class FakeScenarioRegistry(ScenarioRegistry):
         parameter = self.parameter(name)
         entry = self.entries.get(parameter)
         if entry is not None and entry.name != name:
-            raise SlugTakenError(parameter, entry.name)
+            raise SlugTakenError(parameter)
         return entry
 
     def register(self, entry: RegisteredScenario) -> RegisteredScenario:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,12 @@ if TYPE_CHECKING:
 #: What a list question is called in the event, and the lists of the index that answer it.
 LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARANTINED}
 QUESTIONS = ("messageId", "recipient", *LISTS)
+#: Where a page ends, in bytes as JSON in ASCII. An answer of Lambda ends at 6 MB; a page has one
+#: entry at least, of which the largest takes 2.1 MB, and a history comes with its message.
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LARGEST_PAGE_BYTES = 3_000_000
+#: Characters; a place in each of nine lists takes half of it at most.
+LONGEST_TOKEN = 65_536
 #: How the table works inside, which means nothing to anybody else.
 _INTERNAL = ("entry", "recipient", "claimToken", "contentHash", "verdictRank", "checkShard")
 #: Where the entries of a history keep what Infobip has said, as text.
@@ -112,7 +119,7 @@ class FindMessagesEvent(BaseModel):
     #: Most entries that are read for one answer; those that have expired are left out of it.
     limit: Annotated[StrictInt, Field(ge=1, le=1000)] = 100
     #: From the last answer, to go on from where it ended.
-    next_token: StrictStr | None = None
+    next_token: Annotated[StrictStr, Field(max_length=LONGEST_TOKEN)] | None = None
     #: Whether recipients and free texts are shown as they are.
     show_recipients: StrictBool = False
 
@@ -147,27 +154,39 @@ def find_messages(asked: FindMessagesEvent, search: MessageSearch) -> dict[str, 
     places = _read_token(asked)
     answer: dict[str, Any] = {}
     if asked.message_id is not None:
+
+        def entry_of(item: Item) -> Item:
+            return _history_entry(item, asked)
+
         message = search.message(asked.message_id)
-        found = search.history(asked.message_id, asked.limit, places)
-        history = [_history_entry(item, asked) for item in found.items]
-        answer["found"] = message is not None or bool(history)
+        found = search.history(
+            asked.message_id, asked.limit, places, lambda item: _size(entry_of(item))
+        )
+        answer["found"] = message is not None or bool(found.items)
         answer["message"] = message and _message(message, asked)
-        answer["history"] = history
+        answer["history"] = [entry_of(item) for item in found.items]
     else:
         found = _found(asked, search, places)
         answer["messages"] = [_message(item, asked) for item in found.items]
     if found.places:
         answer["nextToken"] = _write_token(asked, found.places)
-    plain: dict[str, Any] = json.loads(json.dumps(answer, default=_number))
-    return plain
+    return answer
 
 
 def _found(asked: FindMessagesEvent, search: MessageSearch, places: Mapping[str, Place]) -> Found:
+    def bytes_of(item: Item) -> int:
+        return _size(_message(item, asked))
+
     if asked.recipient is not None:
         bare = asked.recipient.removeprefix("+")  # as phone numbers are kept
         address = bare if bare.isdigit() else asked.recipient
-        return search.to_recipient(address, asked.limit, places)
-    return search.listed(LISTS[asked.questions()[0]], asked.limit, places)
+        return search.to_recipient(address, asked.limit, places, bytes_of)
+    return search.listed(LISTS[asked.questions()[0]], asked.limit, places, bytes_of)
+
+
+def _size(shown: Item) -> int:
+    """Count the bytes of a part of the answer, together with what stands between it and others."""
+    return len(json.dumps(shown)) + len(", ")
 
 
 # --- What is shown -----------------------------------------------------------------------------
@@ -180,7 +199,7 @@ def _message(item: Item, asked: FindMessagesEvent) -> Item:
         shown.pop("callbackData", None)
         if "status" in shown:
             shown["status"] = _impersonal(shown["status"])
-    return shown
+    return _plain(shown)
 
 
 def _history_entry(item: Item, asked: FindMessagesEvent) -> Item:
@@ -188,16 +207,30 @@ def _history_entry(item: Item, asked: FindMessagesEvent) -> Item:
     shown: Item = {name: item[name] for name in ("entry", "receivedAt") if name in item}
     for name in _CONTENTS:
         if name in item:
-            content = _read_content(item[name])
-            shown[name] = content if asked.show_recipients else _impersonal(content)
+            shown[name] = _content(item[name], asked)
     return shown
 
 
-def _read_content(text: str) -> object:
+def _content(text: str, asked: FindMessagesEvent) -> object:
+    """Show what Infobip has said; what cannot be written as an object again stays text."""
     try:
-        return json.loads(text)
+        # Neither of the numbers that JSON does not have can be written.
+        content = json.loads(text, parse_constant=str, parse_float=_finite)
+        return _plain({"": content if asked.show_recipients else _impersonal(content)})[""]
     except (ValueError, RecursionError):
-        return text  # it could not be read when it came, either
+        return text if asked.show_recipients else None
+
+
+def _finite(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _plain(shown: Item) -> Item:
+    """Turn a part of the answer into what JSON has, in characters that UTF-8 can carry."""
+    text = json.dumps(shown, default=_number, ensure_ascii=False)
+    plain: Item = json.loads(text.encode(errors="replace"))
+    return plain
 
 
 def _impersonal(content: object) -> object:
@@ -246,7 +279,8 @@ def _read_token(asked: FindMessagesEvent) -> dict[str, Place]:
 @functools.cache
 def collaborators() -> MessageSearch:
     """Make what lives as long as the environment."""
-    return MessageSearch(Table(FindMessagesSettings.from_environment().messages_table_name))
+    table = Table(FindMessagesSettings.from_environment().messages_table_name)
+    return MessageSearch(table, LARGEST_PAGE_BYTES)
 
 
 @observed

@@ -2,7 +2,8 @@
 
 It is driven by the stream of the messages table, so that no outcome can be recorded without being
 told: a run that fails, or is killed, gets the same changes again. An event may therefore come
-twice, and never not at all while the stream holds its change, which is 24 hours.
+twice, and never not at all while the stream holds its change, which is 24 hours. The exception is
+an event that can never go out: it is left out, logged and counted, so that it holds up no other.
 """
 
 from __future__ import annotations
@@ -10,35 +11,46 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
-from infobip_omni.observability import logger, metrics, observed
-from infobip_omni.outcome_events import BusUnavailableError, Change, OutcomeEvents
+from infobip_omni.observability import count, logger, observed
+from infobip_omni.outcome_events import Change, OutcomeEvents, UnreadableChangeError
 from infobip_omni.settings import PublishOutcomesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 def publish_outcomes(
-    changes: Sequence[Change], events: OutcomeEvents
+    records: Iterable[Mapping[str, Any]], events: OutcomeEvents
 ) -> PartialItemFailureResponse:
-    """Publish the events of a batch of changes.
+    """Publish the events of a batch of records of the stream.
 
     Returns:
         The change from which on Lambda has to deliver the batch again, if any.
     """
-    try:
-        published = events.publish(changes)
-    except BusUnavailableError as error:
-        logger.warning("outcomes cannot be published", reason=str(error))
-        return {"batchItemFailures": [{"itemIdentifier": error.change.sequence_number}]}
-    logger.info("outcomes published", count=published)
-    metrics.add_metric(name="OutcomesPublished", unit=MetricUnit.Count, value=published)
-    return {"batchItemFailures": []}
+    changes = []
+    unpublishable = 0
+    for record in records:
+        try:
+            changes.append(Change.read(record))
+        except UnreadableChangeError as error:
+            unpublishable += 1
+            logger.error("a change of the table cannot be read", reason=str(error))
+    publication = events.publish(changes)
+    for untold in publication.unpublishable:
+        unpublishable += 1
+        logger.error(
+            "an outcome cannot be published", message_id=untold.message_id, reason=untold.reason
+        )
+    logger.info("outcomes published", count=publication.published)
+    count({"OutcomesPublished": publication.published, "OutcomesUnpublishable": unpublishable})
+    waiting = publication.waiting
+    if waiting is None:
+        return {"batchItemFailures": []}
+    logger.warning("outcomes cannot be published yet", reason=waiting.reason)
+    return {"batchItemFailures": [{"itemIdentifier": waiting.change.sequence_number}]}
 
 
 @functools.cache
@@ -54,5 +66,4 @@ def collaborators() -> OutcomeEvents:
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer with the change that could not be told, if any."""
-    changes = [Change.read(record) for record in event["Records"]]
-    return publish_outcomes(changes, collaborators())
+    return publish_outcomes(event["Records"], collaborators())

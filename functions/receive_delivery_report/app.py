@@ -21,7 +21,7 @@ from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import ParameterKey, WebhookKeyUnavailableError, bulk_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -29,13 +29,13 @@ LARGEST_BODY_BYTES = 1024 * 1024
 
 
 def receive_delivery_report(
-    event: dict[str, Any], key: Callable[[], bytes], reports: DeliveryReports
+    event: dict[str, Any], keys: Callable[[], Sequence[bytes]], reports: DeliveryReports
 ) -> HTTPStatus:
     """Record the reports of one call.
 
     Args:
         event: The call, as a function URL hands it over.
-        key: The key that the URL must have been made with.
+        keys: The keys, with one of which the URL must have been made.
         reports: Where they are recorded.
 
     Returns:
@@ -44,7 +44,7 @@ def receive_delivery_report(
     if event["requestContext"]["http"]["method"] != "POST":
         return HTTPStatus.NOT_FOUND
     try:
-        bulk_id = bulk_id_of(event["rawPath"], key())
+        bulk_id = bulk_id_of(event["rawPath"], keys())
     except WebhookKeyUnavailableError as error:
         logger.error("the caller cannot be recognised", reason=str(error))
         return HTTPStatus.SERVICE_UNAVAILABLE
@@ -71,7 +71,7 @@ def _body(event: dict[str, Any]) -> bytes:
 
 
 @functools.cache
-def collaborators() -> tuple[Callable[[], bytes], DeliveryReports]:
+def collaborators() -> tuple[ParameterKey, DeliveryReports]:
     """Make what lives as long as the environment."""
     settings = ReceiveDeliveryReportSettings.from_environment()
     table, ledger = open_ledger(settings)

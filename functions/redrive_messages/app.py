@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.delivery import TAKEN, MessageState
-from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed
@@ -350,7 +350,8 @@ def _redriven(scan: Scan, letter: DeadLetter) -> bool:
     logger.info(
         "record redriven",
         record_id=letter.record_id,
-        original_message_id=letter.original_id,
+        # Anybody may have written this attribute, and anything into it.
+        original_message_id=letter.original_id if is_record_id(letter.original_id) else None,
         reason=letter.reason,
     )
     return True

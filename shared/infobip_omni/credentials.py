@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 
 from infobip_omni.api.errors import NotProcessedError
 from infobip_omni.api.models import parse_credentials
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 
 if TYPE_CHECKING:
     from infobip_omni.api.models import Credentials
@@ -63,10 +63,9 @@ class ParameterCredentials:
                 self._name, max_age=_CACHED_SECONDS, decrypt=True, force_fetch=fresh
             )
         except GetParameterError as error:
-            # AWS speaks of names and permissions here, never of the value.
             raise CredentialsUnavailableError(
-                f"SSM parameter {self._name} cannot be read: {error}"
-            ) from error
+                f"SSM parameter {self._name} cannot be read: {error_code(error)}"
+            ) from None
         try:
             return parse_credentials(str(text))
         except ValueError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infobip_omni.aws_clients import error_code
 from infobip_omni.moments import utc_now
 from infobip_omni.send_queue import (
     ORIGINAL_ID,
@@ -254,4 +255,4 @@ def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
         return call()
     except (ClientError, BotoCoreError) as error:
         # The cause may quote the body.
-        raise QueueUnavailableError(f"SQS did not do it: {type(error).__name__}") from None
+        raise QueueUnavailableError(f"SQS did not do it: {error_code(error)}") from None

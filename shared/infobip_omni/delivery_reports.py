@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from infobip_omni.api.models import (
+    LONGEST_KEY_BYTES,
     DeliveryReport,
     SeenReport,
     UnreadablePageError,
@@ -55,7 +56,6 @@ UNREADABLE_ID = "#unreadable"
 FOREIGN_ID = "#foreign"
 #: DynamoDB's items end at 400 KB.
 _CHUNK_BYTES = 350_000
-_LONGEST_KEY_BYTES = 2048
 _LONGEST_ENTRY_PART = 64
 #: A page that is older than any run of the puller was left behind by one that died.
 _ABANDONED_AFTER = timedelta(minutes=15)
@@ -392,6 +392,6 @@ def _message_id(entry: object) -> str:
 def _is_key(message_id: str) -> bool:
     """Tell whether the table can hold this id."""
     try:
-        return 0 < len(message_id.encode()) <= _LONGEST_KEY_BYTES
+        return 0 < len(message_id.encode()) <= LONGEST_KEY_BYTES
     except UnicodeEncodeError:
         return False

@@ -6,18 +6,19 @@ requests are repeated by botocore.
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ WireItem = dict[str, dict[str, Any]]
 _STATEMENTS_PER_CALL = 25
 _WRITES_PER_CALL = 25
 _READS_PER_CALL = 100
+#: A call of BatchWriteItem may carry 16 MB over the network, where JSON escapes what it must.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+LARGEST_WRITE_BYTES = 8_000_000
 _CONCURRENT_CALLS = 8
 _ROUNDS = 6
 _FIRST_PAUSE_SECONDS = 0.05
@@ -128,11 +132,10 @@ class Table:
             if not left:
                 return
             time.sleep(pause)
-            batches = list(in_batches(left, _WRITES_PER_CALL))
+            batches = list(in_batches(left, _WRITES_PER_CALL, LARGEST_WRITE_BYTES, _bytes_on_wire))
             left = [one for rest in self._each(self._write_batch, batches) for one in rest]
         if left:
-            message = f"{len(left)} of {len(by_key)} items were not written"
-            raise TableUnavailableError(message)
+            raise TableUnavailableError(f"{len(left)} of {len(by_key)} items were not written")
 
     def get_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
         """Read items consistently, by message id and entry; missing ones are left out.
@@ -155,8 +158,7 @@ class Table:
                 found |= {(item["messageId"], item["entry"]): item for item in items}
                 left += rest
         if left:
-            message = f"{len(left)} items were not read"
-            raise TableUnavailableError(message)
+            raise TableUnavailableError(f"{len(left)} items were not read")
         return found
 
     def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:  # noqa: ANN401
@@ -199,14 +201,7 @@ class Table:
         return [call(batches[0])] if len(batches) == 1 else self._pool.map(call, batches)
 
     def _execute_batch(self, statements: Sequence[Statement]) -> list[Answer]:
-        request: list[Any] = [
-            {
-                "Statement": statement.text,
-                "Parameters": [_serialize(value) for value in statement.parameters],
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-            for statement in statements
-        ]
+        request = [_statement(statement) for statement in statements]
         try:
             answer = _attempt(lambda: self._client.batch_execute_statement(Statements=request))
         except TableUnavailableError:
@@ -243,6 +238,22 @@ def from_wire(item: Mapping[str, Any]) -> Item:
     return {name: _deserialize(value) for name, value in item.items()}
 
 
+def _statement(statement: Statement) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
+    written = {
+        "Statement": statement.text,
+        "Parameters": [_serialize(value) for value in statement.parameters],
+    }
+    if statement.text.startswith("UPDATE"):
+        # Documented for a condition that fails, which an INSERT has none of.
+        written["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return written
+
+
+def _bytes_on_wire(request: Any) -> int:  # noqa: ANN401 (one of botocore's nested shapes)
+    """Count the bytes of a write as botocore sends it: JSON in ASCII, binary values in base64."""
+    return len(json.dumps(request, default=lambda value: base64.b64encode(bytes(value)).decode()))
+
+
 def _answer(response: Any) -> Answer:  # noqa: ANN401 (one of botocore's nested shapes)
     error = response.get("Error")
     if error is None:
@@ -254,19 +265,39 @@ def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
     try:
         return call()
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
         # The service's own text may quote a key, and so a caller's id.
-        message = f"DynamoDB answered {code}"
-        raise TableUnavailableError(message) from None
+        raise TableUnavailableError(f"DynamoDB answered {error_code(error)}") from None
     except BotoCoreError as error:
-        message = f"DynamoDB was not reached: {type(error).__name__}"
-        raise TableUnavailableError(message) from None
+        raise TableUnavailableError(f"DynamoDB was not reached: {type(error).__name__}") from None
 
 
-def in_batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
-    """Cut into lists of so many items, each read only when it is asked for."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+def in_batches(
+    items: Iterable[ItemT],
+    size: int,
+    most_bytes: int | None = None,
+    bytes_of: Callable[[ItemT], int] = lambda _: 0,
+) -> Iterator[list[ItemT]]:
+    """Cut into lists of so many items, each read only when it is asked for.
+
+    Args:
+        items: The items.
+        size: Most items of a list.
+        most_bytes: Most bytes of a list; an item that is larger by itself is a list of its own.
+        bytes_of: Tells the bytes of an item.
+    """
+    batch: list[ItemT] = []
+    total = 0
+    for item in items:
+        item_bytes = bytes_of(item)
+        if batch and most_bytes is not None and total + item_bytes > most_bytes:
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += item_bytes
+        if len(batch) == size:
+            yield batch
+            batch, total = [], 0
+    if batch:
         yield batch
 
 

@@ -14,6 +14,8 @@ from pydantic import Field, StrictStr, ValidationError
 
 from infobip_omni.api.models import (
     CONTENT_MEMBERS,
+    LONGEST_MESSAGE_ID,
+    LONGEST_SCENARIO_NAME,
     Destination,
     MessageContent,
     Recipient,
@@ -32,8 +34,12 @@ MOST_DESTINATIONS = 500
 DEEPEST_NESTING = 100
 LONGEST_SEND_DELAY = timedelta(days=180)
 _LONGEST_FIELD = 200
-#: SQS's own ids have 36 characters; a position, and more, fits behind it in a message id.
-_LONGEST_RECORD_ID = 100
+#: Bytes in UTF-8, as the send queue has it. Here as well, so that what a record can make us write
+#: is bounded whatever queue it came through.
+LARGEST_EVENT_BYTES = 256 * 1024
+#: SQS's own ids have 36 characters; a position, and more, fits behind it in a message id. A comma
+#: would look like two ids in a search of the logs.
+_RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
 #: What tells destinations of one event apart, or is not part of what the recipient gets.
 _NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
 #: Anything in a field's name that may be a phone number.
@@ -59,10 +65,14 @@ class SendEventBody(MessageContent):
     """The body of a send event: Infobip's advanced body, and our conveniences."""
 
     #: A name or slug from the scenario registry, instead of `scenario_key`.
-    scenario: Annotated[StrictStr, Field(min_length=1)] | None = None
+    scenario: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_NAME)] | None = (
+        None
+    )
     #: With `message_id`: instead of a list of one destination.
     to: Recipient | None = Field(default=None, repr=False)
-    message_id: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    message_id: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_MESSAGE_ID)] | None = (
+        None
+    )
     destinations: (
         Annotated[list[Destination], Field(min_length=1, max_length=MOST_DESTINATIONS)] | None
     ) = Field(default=None, repr=False)
@@ -102,9 +112,12 @@ class SendEvent:
         Raises:
             InvalidEventError: The body breaks a rule.
         """
-        if len(record_id) > _LONGEST_RECORD_ID or "," in record_id:
-            rule = f"must have at most {_LONGEST_RECORD_ID} characters, and no comma"
+        if not is_record_id(record_id):
+            rule = "must be 1 to 100 visible characters of ASCII, without a comma"
             raise InvalidEventError("originalMessageId", rule)
+        if len(body.encode(errors="replace")) > LARGEST_EVENT_BYTES:
+            rule = f"must not exceed {LARGEST_EVENT_BYTES} bytes in UTF-8"
+            raise InvalidEventError("body", rule)
         written = _read_object(body)
         try:
             parsed = SendEventBody.model_validate(written)
@@ -144,6 +157,11 @@ class SendEvent:
         for channel in sorted(given - steps):
             member = CONTENT_MEMBERS[channel]
             raise InvalidEventError(member, f"no step of the scenario is for {channel}")
+
+
+def is_record_id(text: str) -> bool:
+    """Tell whether a text may be the id of a record; anybody may have written that attribute."""
+    return _RECORD_ID.fullmatch(text) is not None
 
 
 def _read_object(body: str) -> dict[str, Any]:

@@ -618,8 +618,9 @@ class MessageLedger:
         answers = self._table.execute([self._update(*change) for change in changes])
         failed = sum(answer.error not in (None, _CONDITION_FAILED) for answer in answers)
         if failed:
-            message = f"{failed} of {len(changes)} messages may not have been changed"
-            raise TableUnavailableError(message)
+            raise TableUnavailableError(
+                f"{failed} of {len(changes)} messages may not have been changed"
+            )
         return sum(answer.error is None for answer in answers)
 
 

@@ -1,18 +1,20 @@
 """Finds messages in the table: one with its history, those to a recipient, those left open.
 
-Every answer is a page. Where it ends, it names for each partition that was read the place to go
-on from, which is the last key that was taken.
+Every answer is a page, which ends at a number of items or of bytes, whichever comes first. Where it
+ends, it names for each partition that was read the place to go on from, which is the last key that
+was taken.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from infobip_omni.dynamodb import to_wire
+from infobip_omni.dynamodb import in_batches, to_wire
 from infobip_omni.message_ledger import (
     CHECK_INDEX,
     CHECK_SHARDS,
@@ -24,7 +26,7 @@ from infobip_omni.moments import utc_now
 from infobip_omni.recipients import address_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from infobip_omni.dynamodb import Item, Table
@@ -36,6 +38,11 @@ UNRESOLVED = (UNRESOLVED_SHARD,)
 #: Messages that an operator has to decide about.
 QUARANTINED = (QUARANTINED_SHARD,)
 
+#: How many items are read at a time, so that a page that ends early has not read much more.
+_ITEMS_AT_ONCE = 100
+
+#: Tells how many bytes of an answer an item takes.
+BytesOf = Callable[["Item"], int]
 #: A place in a partition: the value of its sort key, and the message id.
 Place = tuple[str, str]
 
@@ -66,11 +73,38 @@ class Found:
     places: dict[str, Place] = field(default_factory=dict)
 
 
-class MessageSearch:
-    """Reads the messages of one table, and leaves out what has expired."""
+class _Room:
+    """What is left of a page: one item always fits."""
 
-    def __init__(self, table: Table, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, most_bytes: int, bytes_of: BytesOf) -> None:
+        self._left = most_bytes
+        self._bytes_of = bytes_of
+        self._is_empty = True
+
+    def takes(self, item: Item) -> bool:
+        """Tell whether an item fits, and if so, take it."""
+        size = self._bytes_of(item)
+        if size > self._left and not self._is_empty:
+            return False
+        self._left -= size
+        self._is_empty = False
+        return True
+
+
+class MessageSearch:
+    """Reads the messages of one table, and leaves out what has expired.
+
+    Args:
+        table: The table.
+        most_bytes: Where a page ends, as far as more than one item is on it.
+        now: Tells the time.
+    """
+
+    def __init__(
+        self, table: Table, most_bytes: int, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._table = table
+        self._most_bytes = most_bytes
         self._now = now
 
     def message(self, message_id: str) -> Item | None:
@@ -81,10 +115,18 @@ class MessageSearch:
         """
         return next(iter(self._messages([{"messageId": message_id}])), None)
 
-    def history(self, message_id: str, limit: int, places: Mapping[str, Place]) -> Found:
+    def history(
+        self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
+    ) -> Found:
         """Read what was reported of a message, in the order in which it happened.
 
         Reports, log rows, and entries that could not be read; of several pages, each is in order.
+
+        Args:
+            message_id: The message.
+            limit: Most entries to read.
+            places: Where to go on.
+            bytes_of: Tells what an entry takes of the page.
 
         Raises:
             TableUnavailableError: It could not be read.
@@ -92,17 +134,34 @@ class MessageSearch:
         part = "history"
         start = {"messageId": message_id, "entry": places[part][0]} if part in places else None
         entries = self._query("messageId = :part", message_id, limit, start, ConsistentRead=True)
-        # The item of the message itself is not part of its history.
-        read = list(islice(entries, limit))
-        kept = [entry for entry in self._live(read) if entry["entry"] != MESSAGE_ENTRY]
-        more = {part: (read[-1]["entry"], message_id)} if len(read) == limit else {}
-        return Found(sorted(kept, key=_happened_at), more)
+        room = _Room(self._most_bytes, bytes_of)
+        read: list[Item] = []
+        kept: list[Item] = []
+        for entry in islice(entries, limit):
+            # The item of the message itself is not part of its history.
+            shown = entry["entry"] != MESSAGE_ENTRY and self._is_live(entry)
+            if shown and not room.takes(entry):
+                break
+            read.append(entry)
+            kept += [entry] if shown else []
+        else:
+            if len(read) < limit:
+                return Found(sorted(kept, key=_happened_at))
+        return Found(sorted(kept, key=_happened_at), {part: (read[-1]["entry"], message_id)})
 
-    def to_recipient(self, address: str, limit: int, places: Mapping[str, Place]) -> Found:
+    def to_recipient(
+        self, address: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
+    ) -> Found:
         """Read the messages to a recipient, the newest first.
 
         A message with several addresses is found by its first one, in the order phone number,
         e-mail address, push registration, WhatsApp user.
+
+        Args:
+            address: The address.
+            limit: Most messages to read.
+            places: Where to go on.
+            bytes_of: Tells what a message takes of the page.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -111,11 +170,17 @@ class MessageSearch:
         keys = self._keys(
             _BY_RECIPIENT, address_key(address), limit, places.get(part), ScanIndexForward=False
         )
-        read = list(islice(keys, limit))
-        more = {part: _BY_RECIPIENT.place(read[-1])} if len(read) == limit else {}
-        return Found(self._messages(read), more)
+        read, items, is_last = self._page(keys, limit, bytes_of)
+        more = {} if is_last else {part: _BY_RECIPIENT.place(read[-1])}
+        return Found(items, more)
 
-    def listed(self, shards: Sequence[str], limit: int, places: Mapping[str, Place]) -> Found:
+    def listed(
+        self,
+        shards: Sequence[str],
+        limit: int,
+        places: Mapping[str, Place],
+        bytes_of: BytesOf,
+    ) -> Found:
         """Read the messages that are listed to be checked or decided.
 
         A page holds those that have been due for longest, the oldest of them first.
@@ -124,6 +189,7 @@ class MessageSearch:
             shards: Which lists; they are read as one.
             limit: Most messages to read.
             places: Where to go on.
+            bytes_of: Tells what a message takes of the page.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -132,14 +198,39 @@ class MessageSearch:
             *(self._keys(_TO_CHECK, shard, limit, places.get(shard)) for shard in shards),
             key=itemgetter(_TO_CHECK.sort_key),
         )
-        read = list(islice(keys, limit))
-        last = {key["checkShard"]: _TO_CHECK.place(key) for key in read}
-        # The index may lag behind the table.
-        items = [item for item in self._messages(read) if item.get("checkShard") in shards]
-        return Found(
-            sorted(items, key=itemgetter("claimedAt")),
-            dict(places) | last if len(read) == limit else {},
+        read, items, is_last = self._page(
+            keys,
+            limit,
+            # The index may lag behind the table.
+            lambda item: bytes_of(item) if item.get("checkShard") in shards else 0,
         )
+        last = {key["checkShard"]: _TO_CHECK.place(key) for key in read}
+        listed = [item for item in items if item.get("checkShard") in shards]
+        return Found(
+            sorted(listed, key=itemgetter("claimedAt")), {} if is_last else dict(places) | last
+        )
+
+    def _page(
+        self, keys: Iterator[Item], limit: int, bytes_of: BytesOf
+    ) -> tuple[list[Item], list[Item], bool]:
+        """Read the messages of a page.
+
+        Returns:
+            The keys of the page, its items, and whether there are no more keys.
+        """
+        room = _Room(self._most_bytes, bytes_of)
+        taken: list[Item] = []
+        items: list[Item] = []
+        for group in in_batches(islice(keys, limit), _ITEMS_AT_ONCE):
+            found = {item["messageId"]: item for item in self._messages(group)}
+            for key in group:
+                item = found.get(key["messageId"])
+                if item is not None:
+                    if not room.takes(item):
+                        return taken, items, False
+                    items.append(item)
+                taken.append(key)
+        return taken, items, len(taken) < limit
 
     def _keys(
         self, index: _Index, partition: str, limit: int, place: Place | None, **options: object
@@ -167,11 +258,10 @@ class MessageSearch:
         """Read messages in the order of their keys; absent and expired ones are left out."""
         wanted = [(key["messageId"], MESSAGE_ENTRY) for key in keys]
         found = self._table.get_all(wanted)
-        return self._live(found[key] for key in wanted if key in found)
+        return [found[key] for key in wanted if key in found and self._is_live(found[key])]
 
-    def _live(self, items: Iterable[Item]) -> list[Item]:
-        now = self._now().timestamp()
-        return [item for item in items if item["expiresAt"] > now]
+    def _is_live(self, item: Item) -> bool:
+        return bool(item["expiresAt"] > self._now().timestamp())
 
 
 def _happened_at(entry: Item) -> str:

@@ -2,25 +2,29 @@
 
 What is told follows from the changes of the messages table, one by one: an event goes out exactly
 when a message settles, or settles otherwise than before, whoever has written it.
+
+A shard of the table's stream waits for each of its changes, so that only a failure that passes by
+itself, or with the deployment put right, may hold it up. A change that can never be told is left
+out and named. That a bus does not exist is no such failure: EventBridge takes events for it, and
+drops them (https://github.com/aws/aws-cli/issues/9186); the template makes sure that it exists.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 from infobip_omni.delivery import TAKEN, MessageState
-from infobip_omni.dynamodb import from_wire
+from infobip_omni.dynamodb import from_wire, in_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from infobip_omni.dynamodb import Item
 
@@ -28,6 +32,28 @@ SOURCE = "omni"
 DETAIL_TYPE = "OMNI Message Settled"
 SETTLED = TAKEN - {MessageState.ACCEPTED}
 _ENTRIES_PER_CALL = 10
+#: All entries of a call together were limited to 256 KB until 2026-01-29, and are to 1 MB since; an
+#: event may not exceed that either, and is larger than its entry by some hundred bytes.
+LARGEST_CALL_BYTES = 240_000
+#: What EventBridge counts for the time of an entry.
+_TIME_BYTES = 14
+#: What it says of an event that it will never take. Of those that AWS calls not retryable, the
+#: others are about permissions and accounts: they pass once the deployment is put right.
+#: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
+_OF_THE_EVENT = frozenset(
+    {
+        "InvalidArgument",
+        "InvalidParameterValue",
+        "MalformedDetail",
+        "RedactionFailure",
+        "RequestEntityTooLarge",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
+    }
+)
+#: What reading a record or writing an event may raise.
+_NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 #: No text and no address: who gets the events is decided elsewhere than who gets the messages.
 _TOLD = (
     "messageId",
@@ -54,14 +80,22 @@ class Change:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
-        """Read a record of a Lambda event."""
-        change = record["dynamodb"]
-        return cls(
-            sequence_number=change["SequenceNumber"],
-            changed_at=datetime.fromtimestamp(change["ApproximateCreationDateTime"], UTC),
-            old=from_wire(change.get("OldImage", {})),
-            new=from_wire(change.get("NewImage", {})),
-        )
+        """Read a record of a Lambda event.
+
+        Raises:
+            UnreadableChangeError: It is not what a stream of DynamoDB holds.
+        """
+        try:
+            change = record["dynamodb"]
+            return cls(
+                sequence_number=change["SequenceNumber"],
+                changed_at=datetime.fromtimestamp(change["ApproximateCreationDateTime"], UTC),
+                old=from_wire(change.get("OldImage", {})),
+                new=from_wire(change.get("NewImage", {})),
+            )
+        except _NOT_AS_EXPECTED as error:
+            # The cause may quote a value.
+            raise UnreadableChangeError(type(error).__name__) from None
 
     def settles(self) -> bool:
         """Tell whether the message has settled, or has settled otherwise than before."""
@@ -69,17 +103,35 @@ class Change:
         return state in SETTLED and state != self.old.get("state")
 
 
-class BusUnavailableError(Exception):
-    """EventBridge did not take an event, or did not say so.
+class UnreadableChangeError(ValueError):
+    """A record of the stream is not as expected; says only what kind of trouble it made."""
 
-    Args:
-        change: The first change whose event may be missing.
-        reason: What EventBridge or the network said, without anything of the event.
-    """
 
-    def __init__(self, change: Change, reason: str) -> None:
-        super().__init__(f"EventBridge did not take an event: {reason}")
-        self.change = change
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A change whose event did not go out."""
+
+    change: Change
+    #: EventBridge's code, or the kind of trouble; nothing of the event.
+    reason: str
+
+    @property
+    def message_id(self) -> str:
+        """The message that the event is about; empty where even that is not known."""
+        return str(self.change.new.get("messageId", ""))
+
+
+@dataclass(slots=True)
+class Publication:
+    """What became of the events of a batch of changes."""
+
+    #: How many events EventBridge has taken.
+    published: int = 0
+    #: Those that it will never take.
+    unpublishable: list[Untold] = field(default_factory=list)
+    #: The first that it did not take for now, if any. All before it are dealt with; of those after
+    #: it, some may have been taken.
+    waiting: Untold | None = None
 
 
 class OutcomeEvents:
@@ -100,46 +152,95 @@ class OutcomeEvents:
     ) -> None:
         self._bus_name = bus_name
         self._told = (*_TOLD, "to") if with_recipients else _TOLD
-        self._client = client or boto3.client("events", config=client_config())
+        self._client: Any = client or boto3.client("events", config=client_config())
 
-    def publish(self, changes: Iterable[Change]) -> int:
+    def publish(self, changes: Iterable[Change]) -> Publication:
         """Publish an event for each change by which a message settles, in their order.
 
-        Returns:
-            How many events were published.
-
-        Raises:
-            BusUnavailableError: An event was not taken. Those before it were; of those after it,
-                some may have been.
+        Ends at the first event that EventBridge does not take for now. One that it will never take
+        costs only itself.
         """
-        settling = (change for change in changes if change.settles())
-        published = 0
-        while batch := list(islice(settling, _ENTRIES_PER_CALL)):
-            self._put(batch)
-            published += len(batch)
-        return published
+        publication = Publication()
+        for batch in in_batches(
+            self._events(changes, publication),
+            _ENTRIES_PER_CALL,
+            LARGEST_CALL_BYTES,
+            lambda event: event.size,
+        ):
+            self._put(batch, publication)
+            if publication.waiting is not None:
+                break
+        return publication
 
-    def _put(self, batch: list[Change]) -> None:
-        entries = [self._entry(change) for change in batch]
+    def _events(self, changes: Iterable[Change], publication: Publication) -> Iterator[_Event]:
+        """Write the events of the changes that have one; note those that can never go out."""
+        for change in changes:
+            if not change.settles():
+                continue
+            try:
+                event = self._event(change)
+            except _NOT_AS_EXPECTED as error:
+                publication.unpublishable.append(Untold(change, type(error).__name__))
+                continue
+            if event.size > LARGEST_CALL_BYTES:
+                publication.unpublishable.append(Untold(change, "TooLarge"))
+            else:
+                yield event
+
+    def _put(self, batch: list[_Event], publication: Publication) -> None:
         try:
-            answer = self._client.put_events(Entries=entries)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            raise BusUnavailableError(batch[0], code) from None
-        except BotoCoreError as error:
-            raise BusUnavailableError(batch[0], type(error).__name__) from None
-        for change, result in zip(batch, answer["Entries"], strict=True):
-            if "ErrorCode" in result:
-                raise BusUnavailableError(change, result["ErrorCode"])
+            answer = self._client.put_events(Entries=[event.entry for event in batch])
+        except (BotoCoreError, ClientError) as error:
+            self._refused(batch, error, publication)
+            return
+        for event, result in zip(batch, answer["Entries"], strict=True):
+            code = result.get("ErrorCode")
+            if code is None:
+                publication.published += 1
+            elif code in _OF_THE_EVENT:
+                publication.unpublishable.append(Untold(event.change, code))
+            else:
+                publication.waiting = Untold(event.change, code)
+                return
 
-    def _entry(self, change: Change) -> dict[str, Any]:
+    def _refused(
+        self, batch: list[_Event], error: BotoCoreError | ClientError, publication: Publication
+    ) -> None:
+        """Deal with a call of which nothing was taken, or nobody knows what."""
+        code = error_code(error)
+        if code not in _OF_THE_EVENT and not isinstance(error, ParamValidationError):
+            publication.waiting = Untold(batch[0].change, code)
+        elif len(batch) == 1:
+            publication.unpublishable.append(Untold(batch[0].change, code))
+        else:
+            # One event's fault must not cost the others.
+            for event in batch:
+                self._put([event], publication)
+                if publication.waiting is not None:
+                    return
+
+    def _event(self, change: Change) -> _Event:
         detail = {name: change.new[name] for name in self._told if name in change.new}
-        return {
+        # The table's numbers are Decimal.
+        written = json.dumps(detail, default=float, ensure_ascii=False)
+        entry = {
             "EventBusName": self._bus_name,
             "Source": SOURCE,
             "DetailType": DETAIL_TYPE,
             # Of two events about one message, the later one counts.
             "Time": change.changed_at,
-            # The table's numbers are Decimal.
-            "Detail": json.dumps(detail, default=float, ensure_ascii=False),
+            "Detail": written,
         }
+        size = _TIME_BYTES + sum(len(text.encode()) for text in (SOURCE, DETAIL_TYPE, written))
+        return _Event(change, entry, size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An event, before it is sent."""
+
+    change: Change
+    entry: dict[str, Any]
+    #: Bytes, as EventBridge counts them.
+    #: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+    size: int

@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import (
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.models import ScenarioDefinition, ScenarioStep
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 from infobip_omni.events import InvalidEventError
 
 _CACHED_SECONDS = 300
@@ -37,8 +37,8 @@ class ScenarioRegistryUnavailableError(Exception):
 class SlugTakenError(InvalidEventError):
     """Another name with the same slug is registered already."""
 
-    def __init__(self, parameter: str, owner: str) -> None:
-        super().__init__("name", f"{parameter} belongs to the scenario named {owner!r}")
+    def __init__(self, parameter: str) -> None:
+        super().__init__("name", f"SSM parameter {parameter} is that of another scenario")
 
 
 class RegisteredScenario(BaseModel):
@@ -131,7 +131,7 @@ class ScenarioRegistry:
         parameter = self.parameter(name)
         entry = self._read(parameter, fresh=True)
         if entry is not None and entry.name != name:
-            raise SlugTakenError(parameter, entry.name)
+            raise SlugTakenError(parameter)
         return entry
 
     def register(self, entry: RegisteredScenario) -> RegisteredScenario:
@@ -170,8 +170,8 @@ class ScenarioRegistry:
                 if self._is(error.__context__, "ParameterNotFound"):
                     return None
                 raise ScenarioRegistryUnavailableError(
-                    f"SSM parameter {parameter} cannot be read: {error}"
-                ) from error
+                    f"SSM parameter {parameter} cannot be read: {error_code(error)}"
+                ) from None
             try:
                 return RegisteredScenario.model_validate_json(str(text))
             except ValidationError:
@@ -190,8 +190,8 @@ class ScenarioRegistry:
             if self._is(error.__cause__, "ParameterAlreadyExists"):
                 return False
             raise ScenarioRegistryUnavailableError(
-                f"SSM parameter {parameter} cannot be written: {error}"
-            ) from error
+                f"SSM parameter {parameter} cannot be written: {error_code(error)}"
+            ) from None
         finally:
             with self._lock:
                 self._provider.store.clear()

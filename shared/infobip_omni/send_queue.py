@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,7 +130,7 @@ class SendQueue:
             )
         except (ClientError, BotoCoreError) as error:
             # The cause may quote the body.
-            raise QueueUnavailableError(f"SQS did not take it: {type(error).__name__}") from None
+            raise QueueUnavailableError(f"SQS did not take it: {error_code(error)}") from None
 
     def _hide(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
         entries: list[Any] = [

@@ -17,7 +17,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infobip_omni.api.models import UnreadablePageError, parse_reports_page
-from infobip_omni.aws_clients import client_config
+from infobip_omni.aws_clients import client_config, error_code
 from infobip_omni.send_queue import QueueUnavailableError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class UnrecordedReports:
                 self._client.send_message(QueueUrl=self._url, MessageBody=part)
             except (ClientError, BotoCoreError) as error:
                 # The cause may quote the body.
-                raise QueueUnavailableError(f"SQS did not take it: {_kind(error)}") from None
+                raise QueueUnavailableError(f"SQS did not take it: {error_code(error)}") from None
         return len(parts)
 
 
@@ -91,7 +91,3 @@ def _raw_parts(body: bytes) -> Iterator[str]:
     """Cut what cannot be divided sensibly; each part will be kept raw."""
     for start in range(0, len(body), _RAW_PART_BYTES):
         yield base64.b64encode(gzip.compress(body[start : start + _RAW_PART_BYTES])).decode()
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__

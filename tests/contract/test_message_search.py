@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from functions.find_messages.app import LARGEST_PAGE_BYTES, find_messages, parse
 from infobip_omni.api.models import DeliveryReport, LogEntry, Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
@@ -47,9 +49,16 @@ class Shelf:
         self.table = table
         self.ledger = MessageLedger(self.table, RETENTION, CHECK_AFTER, self.clock)
         self.reports = DeliveryReports(self.table, self.ledger, self.clock)
-        self.search = MessageSearch(self.table, self.clock)
+        self.search = MessageSearch(self.table, LARGEST_PAGE_BYTES, self.clock)
 
-    def put(self, message_id: str, state: str = "ACCEPTED", **address: str) -> None:
+    def put(
+        self,
+        message_id: str,
+        state: str = "ACCEPTED",
+        *,
+        callback_data: str = "order 7",
+        **address: str,
+    ) -> None:
         """Claim a message, and let it come to a state by the way that leads there."""
         recipient = Recipient.model_validate(address or {"phoneNumber": PHONE_NUMBER})
         claim = Claim(
@@ -63,7 +72,7 @@ class Shelf:
             send_at=None,
             validity=timedelta(hours=1),
             on_unknown="never-duplicate",
-            callback_data="order 7",
+            callback_data=callback_data,
         )
         [standing] = self.ledger.claim([claim], LEASE)
         if state == "CLAIMED":
@@ -101,6 +110,23 @@ def report(message_id: str, channel: str, group: int, status: int, done_at: str 
     }
 
 
+def nothing(_: object) -> int:
+    """Let an item take nothing of a page, where only their number counts."""
+    return 0
+
+
+def answers(shelf: Shelf, question: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask a question until the answer is at its end, as whoever invokes the function would."""
+    found: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    while len(found) < 100:
+        found.append(find_messages(parse(question | token), shelf.search))
+        if "nextToken" not in found[-1]:
+            return found
+        token = {"nextToken": found[-1]["nextToken"]}
+    raise AssertionError("the answers have no end")
+
+
 def ids(found: Found) -> list[str]:
     """Name the messages of a page."""
     return [item["messageId"] for item in found.items]
@@ -125,7 +151,7 @@ def all_pages(ask: Callable[[dict[str, Place]], Found]) -> list[str]:
 def test_an_unknown_message_is_not_found(shelf: Shelf) -> None:
     """Nothing is known of an id that was never used."""
     assert shelf.search.message("m-1") is None
-    assert shelf.search.history("m-1", 100, {}).items == []
+    assert shelf.search.history("m-1", 100, {}, nothing).items == []
 
 
 def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
@@ -141,7 +167,9 @@ def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> Non
     row = report("m-1", "SMS", 3, 5, "2026-01-31T12:00:06.000+0000")
     shelf.reports.record_logs([LogEntry.model_validate(row)])
 
-    kinds = [item["entry"].split("#")[:2] for item in shelf.search.history("m-1", 100, {}).items]
+    kinds = [
+        item["entry"].split("#")[:2] for item in shelf.search.history("m-1", 100, {}, nothing).items
+    ]
 
     assert kinds[:3] == [["REPORT", "PUSH"], ["LOG", "SMS"], ["REPORT", "SMS"]]
     assert [kind[0] for kind in kinds[3:]] == ["UNREADABLE"]
@@ -156,7 +184,7 @@ def test_a_long_history_is_read_page_by_page(shelf: Shelf) -> None:
     entries: list[str] = []
     places: dict[str, Place] = {}
     while len(entries) < 100:
-        page = shelf.search.history("m-1", 2, places)
+        page = shelf.search.history("m-1", 2, places, nothing)
         entries += [item["entry"] for item in page.items]
         places = page.places
         if not places:
@@ -176,7 +204,9 @@ def test_messages_to_a_recipient_come_newest_first(shelf: Shelf, limit: int) -> 
         shelf.put(f"other-{number}", phoneNumber="385990000000")
     shelf.settle("m-3")
 
-    found = all_pages(lambda places: shelf.search.to_recipient(PHONE_NUMBER, limit, places))
+    found = all_pages(
+        lambda places: shelf.search.to_recipient(PHONE_NUMBER, limit, places, nothing)
+    )
 
     assert found == ["m-4", "m-3", "m-2", "m-1", "m-0"]
 
@@ -186,8 +216,8 @@ def test_a_message_with_several_addresses_is_found_by_the_first(shelf: Shelf) ->
     shelf.put("m-1", phoneNumber=PHONE_NUMBER, emailAddress="ana@example.com")
     shelf.put("m-2", emailAddress="ana@example.com")
 
-    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {})) == ["m-1"]
-    assert ids(shelf.search.to_recipient("ana@example.com", 100, {})) == ["m-2"]
+    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {}, nothing)) == ["m-1"]
+    assert ids(shelf.search.to_recipient("ana@example.com", 100, {}, nothing)) == ["m-2"]
 
 
 # --- What is open --------------------------------------------------------------------------
@@ -205,7 +235,7 @@ def test_unsettled_messages_come_oldest_first(shelf: Shelf, limit: int) -> None:
     shelf.put("quarantined", "QUARANTINED")
     shelf.settle("m-5")
 
-    found = all_pages(lambda places: shelf.search.listed(UNSETTLED, limit, places))
+    found = all_pages(lambda places: shelf.search.listed(UNSETTLED, limit, places, nothing))
 
     accepted = [f"m-{number}" for number in range(12) if number != 5]
     assert found == [*accepted, "claimed", "unknown", "waiting"]
@@ -217,8 +247,8 @@ def test_an_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: She
     shelf.put("m-2")
     shelf.ledger.leave_unresolved([shelf.item("m-1")])
 
-    assert ids(shelf.search.listed(UNRESOLVED, 100, {})) == ["m-1"]
-    assert sorted(ids(shelf.search.listed(UNSETTLED, 100, {}))) == ["m-1", "m-2"]
+    assert ids(shelf.search.listed(UNRESOLVED, 100, {}, nothing)) == ["m-1"]
+    assert sorted(ids(shelf.search.listed(UNSETTLED, 100, {}, nothing))) == ["m-1", "m-2"]
 
 
 def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(shelf: Shelf) -> None:
@@ -227,7 +257,7 @@ def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(shelf:
         shelf.put(message_id, "QUARANTINED")
     shelf.clock.time += timedelta(days=3)
 
-    assert ids(shelf.search.listed(QUARANTINED, 100, {})) == ["m-1", "m-2"]
+    assert ids(shelf.search.listed(QUARANTINED, 100, {}, nothing)) == ["m-1", "m-2"]
     assert list(shelf.ledger.due(100)) == []
 
 
@@ -247,8 +277,10 @@ def test_a_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str
     else:
         assert shelf.ledger.release(item, "ana", "the recipient asks for it") == 1
 
-    assert ids(shelf.search.listed(QUARANTINED, 100, {})) == []
-    assert ids(shelf.search.listed(UNSETTLED, 100, {})) == ([] if way == "settled" else ["m-1"])
+    assert ids(shelf.search.listed(QUARANTINED, 100, {}, nothing)) == []
+    assert ids(shelf.search.listed(UNSETTLED, 100, {}, nothing)) == (
+        [] if way == "settled" else ["m-1"]
+    )
 
 
 def test_a_message_that_the_index_lists_wrongly_is_left_out(
@@ -260,7 +292,7 @@ def test_a_message_that_the_index_lists_wrongly_is_left_out(
     shelf.settle("m-1")
     monkeypatch.setattr(shelf.table, "query", lambda *_, **__: iter([item]))
 
-    assert ids(shelf.search.listed(UNSETTLED, 1, {})) == []
+    assert ids(shelf.search.listed(UNSETTLED, 1, {}, nothing)) == []
 
 
 # --- What has expired ----------------------------------------------------------------------
@@ -274,9 +306,9 @@ def test_expired_messages_are_not_found(shelf: Shelf) -> None:
     shelf.clock.time += RETENTION + timedelta(hours=2)
 
     assert shelf.search.message("m-1") is None
-    assert shelf.search.history("m-1", 100, {}).items == []
-    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {})) == []
-    assert ids(shelf.search.listed((*UNSETTLED, *QUARANTINED), 100, {})) == []
+    assert shelf.search.history("m-1", 100, {}, nothing).items == []
+    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {}, nothing)) == []
+    assert ids(shelf.search.listed((*UNSETTLED, *QUARANTINED), 100, {}, nothing)) == []
 
 
 def test_callback_data_is_kept_with_the_message(shelf: Shelf) -> None:
@@ -284,3 +316,64 @@ def test_callback_data_is_kept_with_the_message(shelf: Shelf) -> None:
     shelf.put("m-1", "REJECTED")
 
     assert shelf.item("m-1")["callbackData"] == "order 7"
+
+
+# --- Answers of Lambda -----------------------------------------------------------------------
+
+#: Where Lambda drops an answer.
+MOST_ANSWER_BYTES = 6 * 1024 * 1024
+
+
+def largest(found: list[dict[str, Any]]) -> int:
+    """Count the bytes of the largest answer, in the encoding that takes most of them."""
+    return max(len(json.dumps(answer)) for answer in found)
+
+
+@pytest.mark.parametrize("show_recipients", [True, False])
+def test_a_history_of_the_largest_reports_comes_in_answers_that_lambda_takes(
+    shelf: Shelf,
+    show_recipients: bool,  # noqa: FBT001
+) -> None:
+    """Each of them once, though all together are twice what an answer may hold."""
+    shelf.put("m-1")
+    moments = [f"2026-01-31T12:00:{second:02d}.000+0000" for second in range(36)]
+    for moment in moments:
+        written = report("m-1", "SMS", 1, 7, moment) | {"callbackData": "x" * 349_000}
+        shelf.reports.record([written])
+
+    found = answers(shelf, {"messageId": "m-1", "showRecipients": show_recipients})
+
+    assert largest(found) < MOST_ANSWER_BYTES
+    entries = [entry for answer in found for entry in answer["history"]]
+    assert [entry["report"]["doneAt"] for entry in entries] == moments
+    # What is not shown takes no room.
+    assert len(found) == (5 if show_recipients else 1)
+
+
+def test_what_takes_most_room_by_itself_is_still_answered(shelf: Shelf) -> None:
+    """A body that nobody could read, and of which JSON makes six times as much."""
+    shelf.put("m-1")
+    for number in range(3):
+        shelf.reports.record_body(f"{number}".encode() + b"\x01" * 400_000)
+
+    found = answers(shelf, {"messageId": "#unreadable", "showRecipients": True})
+
+    assert [len(answer["history"]) for answer in found] == [1, 1, 1]
+    assert 2_000_000 < largest(found) < MOST_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("question", [{"recipient": PHONE_NUMBER}, {"unsettled": True}])
+def test_many_large_messages_come_in_answers_that_lambda_takes(
+    shelf: Shelf, question: dict[str, Any]
+) -> None:
+    """Each of them once, in the order in which they were asked for."""
+    for number in range(130):
+        shelf.put(f"m-{number:03d}", callback_data="\u0161" * 12_000)
+
+    found = answers(shelf, question | {"limit": 1000, "showRecipients": True})
+
+    assert len(found) == 4
+    assert largest(found) < MOST_ANSWER_BYTES
+    shown = [message["messageId"] for answer in found for message in answer["messages"]]
+    oldest_first = [f"m-{number:03d}" for number in range(130)]
+    assert shown == (oldest_first if "unsettled" in question else oldest_first[::-1])

@@ -123,11 +123,11 @@ def test_replaced_entry_is_found(registry: ScenarioRegistry) -> None:
 
 
 def test_two_names_with_one_slug_are_an_error(registry: ScenarioRegistry) -> None:
-    """Nothing is overwritten, and the error says whose the slug is."""
+    """Nothing is overwritten, and the error says where to look whose the slug is."""
     registry.register(entry())
 
     for attempt in (registry.current, lambda name: registry.register(entry(name))):
-        with pytest.raises(SlugTakenError, match="'Order updates'"):
+        with pytest.raises(SlugTakenError, match=PARAMETER):
             attempt("order-updates")
     assert registry.find("order-updates") == entry()
 

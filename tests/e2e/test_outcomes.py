@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.local_world.world import FunctionFailedError, World, wait_until
 
 from .upstream import CANARY_NUMBER, CANARY_TEXT, PUSH_FAILS, PUSH_STAYS_SILENT, Upstream
@@ -30,14 +28,14 @@ class Listener:
         self.heard: list[Json] = []
         self._url = world.sqs.create_queue(QueueName="heard")["QueueUrl"]
         answer = world.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-        # No stubs of EventBridge are installed.
-        bus: Any = session.client("events", endpoint_url=world.emulator.url)
-        bus.create_event_bus(Name=BUS)
+        bus = world.events
         pattern = {"source": ["omni"], "detail-type": ["OMNI Message Settled"]}
         bus.put_rule(Name="settled", EventBusName=BUS, EventPattern=json.dumps(pattern))
-        target = {"Id": "heard", "Arn": answer["Attributes"]["QueueArn"]}
-        bus.put_targets(Rule="settled", EventBusName=BUS, Targets=[target])
+        bus.put_targets(
+            Rule="settled",
+            EventBusName=BUS,
+            Targets=[{"Id": "heard", "Arn": answer["Attributes"]["QueueArn"]}],
+        )
 
     def details(self, message_id: str) -> list[Json]:
         """Return what was told about a message so far."""
@@ -67,7 +65,7 @@ def upstream(world: World) -> Upstream:
 
 @pytest.fixture(scope="module")
 def listener(world: World) -> Listener:
-    """Make the bus, and listen."""
+    """Listen to the bus."""
     return Listener(world)
 
 

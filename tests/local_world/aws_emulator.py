@@ -9,6 +9,7 @@ corrects what ministack sees otherwise than AWS before it serves:
 - Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
 - `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
 - What a PartiQL statement updates in a table is shown by the table's stream.
+- A stack's rule on a bus that does not exist fails, as PutRule does.
 - An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
 - Functions run on an interpreter of their own, that sees no package of the tests.
 """
@@ -243,6 +244,22 @@ def _show_statements_to_streams() -> None:
     dynamodb._partiql_update = updated  # noqa: SLF001
 
 
+def _refuse_rules_on_missing_buses() -> None:
+    from ministack.services import eventbridge  # noqa: PLC0415
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    bus_of = provisioners._eb_rule_bus_name  # noqa: SLF001 (there is no other way in)
+
+    def bus(properties: dict[str, Any]) -> str:
+        name: str = bus_of(properties)
+        if name not in eventbridge._event_buses:  # noqa: SLF001
+            message = f"Event bus {name} does not exist."
+            raise ValueError(message)
+        return name
+
+    provisioners._eb_rule_bus_name = bus  # noqa: SLF001
+
+
 def _keep_alarms_with_metric_math() -> None:
     from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
@@ -277,6 +294,7 @@ def main() -> None:
     _authorize_as_aws_does()
     _take_numbers_as_strings()
     _show_statements_to_streams()
+    _refuse_rules_on_missing_buses()
     _keep_alarms_with_metric_math()
     aws_metrics.watch(Path(os.environ["STATE_DIR"]))
     from ministack.app import main as serve  # noqa: PLC0415

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -192,7 +194,7 @@ class World:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start both, create the parameters that an operator creates, and deploy.
+        """Start both, create the parameters and the bus that an operator creates, and deploy.
 
         Raises:
             RuntimeError: Something did not start or could not be deployed; the text holds why.
@@ -211,8 +213,10 @@ class World:
                     Value=value,
                     Type="SecureString",
                 )
+            if bus := self._parameters.get("OutcomeEventBusName"):
+                self.events.create_event_bus(Name=bus)
             self._deploy()
-            self.outputs = self._stack_outputs()
+            self.outputs = self._stack_outputs(STACK_NAME)
             self._exits = exits.pop_all()
         return self
 
@@ -254,6 +258,11 @@ class World:
     def cloudwatch_logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs of the emulator."""
         return self._session.client("logs", **self._client_options)
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """EventBridge of the emulator."""
+        return self._session.client("events", **self._client_options)
 
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:
@@ -384,7 +393,8 @@ class World:
         return {"endpoint_url": self.emulator.url, "config": config}
 
     @cached_property
-    def _cloudformation(self) -> CloudFormationClient:
+    def cloudformation(self) -> CloudFormationClient:
+        """CloudFormation of the emulator."""
         return self._session.client("cloudformation", **self._client_options)
 
     @cached_property
@@ -436,53 +446,92 @@ class World:
             _run(command, environment)
 
     def _deploy_fast(self) -> None:
-        """Transform the template with SAM's own library and create the stack from the result."""
-        # These take a second to import, which the other way does without.
-        from samtranslator.translator.transform import transform  # noqa: PLC0415
-        from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415
-
-        template = yaml_parse((ROOT / "template.yaml").read_text())
         self._s3.create_bucket(Bucket=_CODE_BUCKET)
-        for name, resource in template["Resources"].items():
-            properties = resource.get("Properties", {})
-            if resource["Type"] == "AWS::Serverless::Function":
-                properties["CodeUri"] = self._upload(name, _zip(ROOT / properties["CodeUri"]))
-            if resource["Type"] == "AWS::Serverless::LayerVersion":
-                properties["ContentUri"] = self._upload(name, self._layer())
-        translated = transform(template, self._parameters, _NoManagedPolicies())
-        # A template is taken by itself only up to 50 KB; from S3 it may be larger.
-        self._upload("template", json.dumps(translated).encode())
-        self._cloudformation.create_stack(
-            StackName=STACK_NAME,
-            TemplateURL=f"{self.emulator.url}/{_CODE_BUCKET}/template",
-            Parameters=[
-                {"ParameterKey": name, "ParameterValue": value}
-                for name, value in self._parameters.items()
-            ],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        wait_until(self._stack_is_settled, 60, "the stack is created")
+        self.create_stack(STACK_NAME)
 
-    def _stack_is_settled(self) -> bool:
-        stack = self._cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    def create_stack(self, name: str, **parameters: object) -> dict[str, str]:
+        """Create a stack from template.yaml, as `sam deploy` does, and return its outputs.
+
+        Args:
+            name: Of the stack.
+            parameters: Template parameters that differ from those of this world.
+
+        Raises:
+            RuntimeError: It was not created, and has been rolled back; the text holds why.
+        """
+        self.cloudformation.create_stack(
+            StackName=name,
+            Capabilities=["CAPABILITY_IAM"],
+            **self._template_of(self._parameters | {k: str(v) for k, v in parameters.items()}, {}),
+        )
+        wait_until(lambda: self._is_settled(name, "CREATE_COMPLETE"), 60, "the stack is created")
+        return self._stack_outputs(name)
+
+    def update(self, replaced: Mapping[str, bytes] | None = None, **parameters: object) -> None:
+        """Deploy once more over this world's own stack.
+
+        Args:
+            replaced: Files of the layer that are not what `shared/` holds, by their path there.
+            parameters: Template parameters that differ from those of this world.
+
+        Raises:
+            RuntimeError: It was not updated, and has been rolled back; the text holds why.
+        """
+        changed = self._parameters | {k: str(v) for k, v in parameters.items()}
+        self.cloudformation.update_stack(
+            StackName=STACK_NAME,
+            Capabilities=["CAPABILITY_IAM"],
+            **self._template_of(changed, replaced or {}),
+        )
+        wait_until(lambda: self._is_settled(STACK_NAME, "UPDATE_COMPLETE"), 60, "it is updated")
+        self.outputs = self._stack_outputs(STACK_NAME)
+
+    def _template_of(self, parameters: Mapping[str, str], replaced: Mapping[str, bytes]) -> Any:  # noqa: ANN401
+        """Upload everything that a stack is made from, and return what names it.
+
+        A template is taken by itself only up to 50 KB; from S3 it may be larger.
+        """
+        # This takes a second to import, which the other way does without.
+        from .template import transformed  # noqa: PLC0415
+
+        def code_of(name: str) -> Json:
+            if name == "InfobipOmniLayer":
+                return self._upload(name, _with_replaced(self._layer(), replaced))
+            folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Function")).lower()
+            return self._upload(name, _zip(ROOT / "functions" / folder))
+
+        translated = json.dumps(transformed(parameters, code_of))
+        key = self._upload("template", translated.encode())["Key"]
+        return {
+            "TemplateURL": f"{self.emulator.url}/{_CODE_BUCKET}/{key}",
+            "Parameters": [
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in parameters.items()
+            ],
+        }
+
+    def _is_settled(self, name: str, wanted: str) -> bool:
+        stack = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         status = stack["StackStatus"]
-        if "ROLLBACK" in status or "FAILED" in status:
-            events = self._cloudformation.describe_stack_events(StackName=STACK_NAME)
+        if status.endswith(("ROLLBACK_COMPLETE", "FAILED")):
+            events = self.cloudformation.describe_stack_events(StackName=name)
             reasons = {
                 f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
                 for event in events["StackEvents"]
                 if event.get("ResourceStatusReason")
             }
-            raise RuntimeError("the stack was not created:\n" + "\n".join(sorted(reasons)))
-        return status == "CREATE_COMPLETE"
+            raise RuntimeError("the stack was not deployed:\n" + "\n".join(sorted(reasons)))
+        return status == wanted
 
-    def _stack_outputs(self) -> dict[str, str]:
-        stack = self._cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    def _stack_outputs(self, name: str) -> dict[str, str]:
+        stack = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
     def _upload(self, name: str, content: bytes) -> Json:
-        self._s3.put_object(Bucket=_CODE_BUCKET, Key=name, Body=content)
-        return {"Bucket": _CODE_BUCKET, "Key": name}
+        """Upload content under a key that changes with it, as SAM does."""
+        key = f"{name}-{hashlib.sha256(content).hexdigest()[:32]}"
+        self._s3.put_object(Bucket=_CODE_BUCKET, Key=key, Body=content)
+        return {"Bucket": _CODE_BUCKET, "Key": key}
 
     @property
     def _layer_environment(self) -> dict[str, str]:
@@ -515,14 +564,6 @@ class World:
             digest.update(str(path.relative_to(ROOT)).encode())
             digest.update(path.read_bytes())
         return digest.hexdigest()
-
-
-class _NoManagedPolicies:
-    """SAM asks IAM for the policies that a template names without an ARN; ours names none."""
-
-    def load(self) -> dict[str, str]:
-        """Return no policy."""
-        return {}
 
 
 def forget_aws_account() -> None:
@@ -569,6 +610,26 @@ def _zip(directory: Path) -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(directory.rglob("*")):
             archive.write(path, path.relative_to(directory))
+    return content.getvalue()
+
+
+def _with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
+    """Return a layer with other content of some files, given by their path in `shared/`."""
+    if not replaced:
+        return archive
+    content = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as old,
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+    ):
+        for name in old.namelist():
+            path = Path(name)
+            source = path.parent.parent / f"{path.name.partition('.')[0]}.py"
+            stale = path.suffix == ".pyc" and str(source.relative_to("python")) in replaced
+            if not stale and name.removeprefix("python/") not in replaced:
+                new.writestr(name, old.read(name))
+        for name, data in replaced.items():
+            new.writestr(f"python/{name}", data)
     return content.getvalue()
 
 
@@ -650,7 +711,7 @@ def _invoke(function: str, event: Path) -> None:
     name = next((name for name in names if name.startswith(f"{STACK_NAME}-{logical_id}-")), None)
     if name is None:
         sys.exit(f"{function} is not part of what is running: a parameter leaves it out by default")
-    response = client.invoke(FunctionName=name, Payload=event.read_bytes())
+    response = client.invoke(FunctionName=f"{name}:live", Payload=event.read_bytes())
     answer = json.loads(response["Payload"].read() or "null")
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     sys.exit("FunctionError" in response)

@@ -19,6 +19,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .models import LONGEST_DESCRIPTION, encodable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,7 +44,7 @@ class OmniError(Exception):
         super().__init__(", ".join(filter(None, details)))
         self.status = status  #: HTTP status; None when no answer came back
         self.error_id = error_id  #: Infobip's `messageId` or `errorCode`, if it looks like one
-        self.text = text  #: Infobip's own words; not for logs
+        self.text = text  #: Infobip's own words, the beginning of them; not for logs
 
 
 class RequestRejectedError(OmniError):
@@ -115,7 +117,8 @@ def _error_details(body: object) -> tuple[str | None, str | None]:
     if isinstance(exception, dict):
         error_id, text = exception.get("messageId"), exception.get("text")
     is_id = isinstance(error_id, str) and _ERROR_ID.fullmatch(error_id)
-    return error_id if is_id else None, text if isinstance(text, str) else None
+    kept = encodable(text)[:LONGEST_DESCRIPTION] if isinstance(text, str) else None
+    return error_id if is_id else None, kept
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -104,6 +104,33 @@ LONGEST_PUSH_TEXT = 2000
 LONGEST_KAKAO_ALIM_TEXT = 1000
 LONGEST_CALLBACK_DATA = 4000
 LONGEST_MESSAGE_ID = 200
+#: Infobip names no limit for the following. Every text needs one, since it is stored with each
+#: message, forwarded, or both.
+#: Characters; Infobip's own keys have 32.
+LONGEST_SCENARIO_KEY = 200
+#: Characters; a slug has no more.
+LONGEST_SCENARIO_NAME = 200
+#: Bytes in UTF-8: percent-encoded, it is part of the URL that Infobip calls, which must stay short.
+LONGEST_BULK_ID = 200
+#: 64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and the sign between them.
+LONGEST_EMAIL_ADDRESS = 320
+#: Twenty times what push services give out.
+LONGEST_PUSH_REGISTRATION = 4096
+#: What Infobip takes for the URLs of files.
+LONGEST_URL = 2048
+#: What Infobip's platform takes for a push as a whole.
+_LONGEST_PUSH_OPTION = 4000
+#: Ids that an authority or an app has registered.
+_LONGEST_REGISTERED_ID = 200
+#: No record of a queue is larger, and no text that has no other limit longer.
+LONGEST_TEXT = 256 * 1024
+#: What is kept of a name and of a description that Infobip gives.
+LONGEST_WORD = 200
+LONGEST_DESCRIPTION = 1000
+#: Bytes of a table's partition key. A longer id can be of no message.
+LONGEST_KEY_BYTES = 2048
+#: Characters; SSM's largest value has 8192.
+_LONGEST_CREDENTIAL = 4096
 _LARGEST_INT32 = 2**31 - 1
 _NANOSECONDS = {
     TimeUnit.NANOSECONDS: 1,
@@ -161,14 +188,27 @@ def _none_if_unreadable(value: object, read: Callable[[object], ValueT]) -> Valu
 _TOLERANT = WrapValidator(_none_if_unreadable)
 
 
-def _encodable(text: str | None) -> str | None:
+def _cut(longest: int) -> AfterValidator:
+    """Leave out what is longer than so many characters."""
+    return AfterValidator(lambda text: None if text is None else text[:longest])
+
+
+def encodable(text: str) -> str:
     """Write a question mark for half a character: JSON can hold one, which no UTF-8 can carry."""
-    return None if text is None else text.encode(errors="replace").decode()
+    return text.encode(errors="replace").decode()
 
 
-_Text = Annotated[str | None, AfterValidator(_encodable), _TOLERANT]
+_EncodableText = Annotated[
+    str | None, AfterValidator(lambda text: None if text is None else encodable(text))
+]
+#: What Infobip says, which is never too long to be read, but kept in part if it is.
+_Text = Annotated[_EncodableText, _cut(LONGEST_TEXT), _TOLERANT]
+_Word = Annotated[_EncodableText, _cut(LONGEST_WORD), _TOLERANT]
+_Description = Annotated[_EncodableText, _cut(LONGEST_DESCRIPTION), _TOLERANT]
 _Number = Annotated[int | None, _TOLERANT]
-_NonEmpty = Annotated[StrictStr, Field(min_length=1)]
+_LongText = Annotated[StrictStr, Field(max_length=LONGEST_TEXT)]
+_NonEmptyText = Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_TEXT)]
+_RegisteredId = Annotated[StrictStr, Field(max_length=_LONGEST_REGISTERED_ID)]
 
 
 def _one_or_more(entries: tuple[ValueT, ...]) -> tuple[ValueT, ...]:
@@ -190,7 +230,7 @@ def _not_blank(text: str) -> str:
 class ScenarioStep(_RequestBody):
     """One channel of a scenario, and who the recipient sees as its sender."""
 
-    sender: StrictStr | None = Field(
+    sender: Annotated[StrictStr, Field(max_length=LONGEST_EMAIL_ADDRESS)] | None = Field(
         default=None, validation_alias="from", serialization_alias="from"
     )
     channel: Channel
@@ -199,7 +239,7 @@ class ScenarioStep(_RequestBody):
 class ScenarioDefinition(_RequestBody):
     """A scenario as we want it: its steps are tried in their order."""
 
-    name: Annotated[StrictStr, AfterValidator(_not_blank)]
+    name: Annotated[StrictStr, Field(max_length=LONGEST_SCENARIO_NAME), AfterValidator(_not_blank)]
     flow: Annotated[tuple[ScenarioStep, ...], AfterValidator(_one_or_more)]
     default: StrictBool | None = None
 
@@ -219,7 +259,11 @@ def _steps_if_known(
 class Scenario(_AnswerBody):
     """A scenario as Infobip knows it."""
 
-    key: _Text = None  #: opaque; some answers leave it out
+    #: Opaque; some answers leave it out. One that is too long is none, since a part would be wrong.
+    key: Annotated[
+        Annotated[str, Field(max_length=LONGEST_SCENARIO_KEY), AfterValidator(encodable)] | None,
+        _TOLERANT,
+    ] = None
     name: _Text = None
     #: Empty when it holds a step that we do not know.
     flow: Annotated[tuple[ScenarioStep, ...], WrapValidator(_steps_if_known)] = ()
@@ -284,7 +328,15 @@ def _unique(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-_UniqueTexts = Annotated[tuple[StrictStr, ...], AfterValidator(_unique)]
+def _bulk_id_size(text: str) -> str:
+    if len(text.encode(errors="replace")) > LONGEST_BULK_ID:
+        raise PydanticCustomError(
+            "bulk_id_size", "must not exceed {most} bytes in UTF-8", {"most": LONGEST_BULK_ID}
+        )
+    return text
+
+
+_UniqueIds = Annotated[tuple[_RegisteredId, ...], AfterValidator(_unique)]
 
 
 class Recipient(_RequestBody):
@@ -293,8 +345,12 @@ class Recipient(_RequestBody):
     phone_number: Annotated[StrictStr, AfterValidator(_phone_number)] | None = Field(
         default=None, repr=False
     )
-    email_address: _NonEmpty | None = Field(default=None, repr=False)
-    push_registration_id: _NonEmpty | None = Field(default=None, repr=False)
+    email_address: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_EMAIL_ADDRESS)] | None
+    ) = Field(default=None, repr=False)
+    push_registration_id: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_PUSH_REGISTRATION)] | None
+    ) = Field(default=None, repr=False)
     whats_app_user_id: Annotated[StrictStr, Field(min_length=1, max_length=150)] | None = Field(
         default=None, repr=False
     )
@@ -325,7 +381,7 @@ class Content(_RequestBody):
     shortest_validity: ClassVar[timedelta] = timedelta(seconds=30)
     longest_validity: ClassVar[timedelta] = timedelta(hours=48)
 
-    text: StrictStr | None = None
+    text: _LongText | None = None
     validity_period_time_unit: TimeUnit | None = None  #: minutes, if not given
     validity_period: Annotated[StrictInt, Field(ge=1, le=_LARGEST_INT32)] | None = None
 
@@ -371,9 +427,9 @@ class _Language(_RequestBody):
 
 
 class _IndiaDlt(_RequestBody):
-    principal_entity_id: StrictStr
-    content_template_id: StrictStr | None = None
-    telemarketer_id: StrictStr | None = None
+    principal_entity_id: _RegisteredId
+    content_template_id: _RegisteredId | None = None
+    telemarketer_id: _RegisteredId | None = None
 
 
 class _Korea(_RequestBody):
@@ -388,7 +444,7 @@ class _Regional(_RequestBody):
 class SmsContent(Content):
     """A text message."""
 
-    text: Annotated[_NonEmpty, AfterValidator(_sms_size)]
+    text: Annotated[_NonEmptyText, AfterValidator(_sms_size)]
     transliteration: (
         Literal[
             "NONE",
@@ -410,18 +466,22 @@ class SmsContent(Content):
     regional: _Regional | None = None
 
 
+_PushOption = Annotated[StrictStr, Field(max_length=_LONGEST_PUSH_OPTION)]
+_PushUrl = Annotated[StrictStr, Field(max_length=LONGEST_URL)]
+
+
 class _NotificationOptions(_RequestBody):
     vibration_enabled: StrictBool | None = None
     sound_enabled: StrictBool | None = None
-    sound_name: StrictStr | None = None
+    sound_name: _PushOption | None = None
     badge: Annotated[StrictInt, Field(ge=-_LARGEST_INT32 - 1, le=_LARGEST_INT32)] | None = None
-    content_url: StrictStr | None = None
-    category: StrictStr | None = None
+    content_url: _PushUrl | None = None
+    category: _PushOption | None = None
     in_app_style: Literal["BANNER", "MODAL"] | None = None
-    title: StrictStr | None = None
+    title: _PushOption | None = None
     is_silent: StrictBool | None = None
-    web_view_url: StrictStr | None = None
-    inbox_topic: StrictStr | None = None
+    web_view_url: _PushUrl | None = None
+    inbox_topic: _PushOption | None = None
 
 
 class PushContent(Content):
@@ -432,8 +492,8 @@ class PushContent(Content):
     notification_options: _NotificationOptions | None = None
     target_only_primary_devices: StrictBool | None = None
     include_notifications_disabled_devices: StrictBool | None = None
-    person_subscriptions: _UniqueTexts | None = None
-    device_subscriptions: _UniqueTexts | None = None
+    person_subscriptions: _UniqueIds | None = None
+    device_subscriptions: _UniqueIds | None = None
 
 
 class ViberContent(_RichContent):
@@ -461,13 +521,13 @@ class WhatsAppContent(_RichContent):
 class VoiceContent(_RichContent):
     """A call that reads a text."""
 
-    text: _NonEmpty
+    text: _NonEmptyText
 
 
 class EmailContent(_RichContent):
     """An e-mail."""
 
-    text: _NonEmpty
+    text: _NonEmptyText
 
 
 class LineContent(_RichContent):
@@ -491,12 +551,15 @@ class VKontakteContent(_RichContent):
 class MessageContent(_RequestBody):
     """Everything of the body of a send but its destinations."""
 
-    scenario_key: _NonEmpty | None = None  #: without it, the account's default is used
-    bulk_id: _NonEmpty | None = None
+    #: Without it, the account's default is used.
+    scenario_key: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_KEY)] | None
+    ) = None
+    bulk_id: Annotated[StrictStr, Field(min_length=1), AfterValidator(_bulk_id_size)] | None = None
     notify: StrictBool | None = None
-    notify_url: Annotated[StrictStr, AfterValidator(_web_address)] | None = Field(
-        default=None, repr=False
-    )
+    notify_url: (
+        Annotated[StrictStr, Field(max_length=LONGEST_URL), AfterValidator(_web_address)] | None
+    ) = Field(default=None, repr=False)
     notify_content_type: Literal["application/json", "application/xml"] | None = None
     intermediate_report: StrictBool | None = None
     callback_data: Annotated[StrictStr, Field(max_length=LONGEST_CALLBACK_DATA)] | None = Field(
@@ -562,9 +625,9 @@ class Status(_AnswerBody):
 
     group_id: _Int64  #: a `StatusGroup`, or a number that is new
     id: _Int64
-    group_name: _Text = None
-    name: _Text = None
-    description: _Text = None
+    group_name: _Word = None
+    name: _Word = None
+    description: _Description = None
 
 
 class Price(_AnswerBody):
@@ -572,17 +635,17 @@ class Price(_AnswerBody):
 
     #: Not more digits than a table holds.
     price_per_message: Annotated[Annotated[Decimal, Field(max_digits=38)] | None, _TOLERANT] = None
-    currency: _Text = None
+    currency: _Word = None
 
 
 class ReportError(_AnswerBody):
     """Explains a status; it never decides anything, since documents contradict each other."""
 
     group_id: _Number = None
-    group_name: _Text = None
+    group_name: _Word = None
     id: _Number = None
-    name: _Text = None
-    description: _Text = None
+    name: _Word = None
+    description: _Description = None
     permanent: Annotated[bool | None, _TOLERANT] = None
 
 
@@ -597,7 +660,7 @@ class SendResult(_AnswerBody):
 class SendResponse(_AnswerBody):
     """The answer to a send; HTTP 200 alone says nothing about a destination."""
 
-    bulk_id: _Text = None
+    bulk_id: _Word = None
     #: In the order of the request; an entry that cannot be read is left out.
     messages: tuple[SendResult, ...]
 
@@ -610,18 +673,21 @@ class SendResponse(_AnswerBody):
         return tuple(result for result in results if result is not None)
 
 
+_ReportedId = Annotated[str, Field(max_length=LONGEST_KEY_BYTES)]
+
+
 class _Row(_AnswerBody):
     """What reports and logs share: one row for each step that was tried."""
 
-    message_id: str
+    message_id: _ReportedId
     status: Status
-    channel: _Text = None  #: a `Channel`, or a word that is new
-    bulk_id: _Text = None
+    channel: _Word = None  #: a `Channel`, or a word that is new
+    bulk_id: _Word = None
     to: _Text = Field(default=None, repr=False)
     sent_at: _Moment = None
     done_at: _Moment = None
     message_count: _Number = None
-    mcc_mnc: _Text = None
+    mcc_mnc: _Word = None
     price: Annotated[Price | None, _TOLERANT] = None
 
 
@@ -636,15 +702,15 @@ class DeliveryReport(_Row):
 class SeenReport(_AnswerBody):
     """An entry of a call to a notifyUrl that says when the recipient has seen a message."""
 
-    message_id: str
+    message_id: _ReportedId
     seen_at: Annotated[datetime, BeforeValidator(_utc_from_any_timestamp)]
-    channel: _Text = None
+    channel: _Word = None
 
 
 class LogEntry(_Row):
     """One entry of ``GET /omni/1/logs``."""
 
-    sender: _Text = Field(default=None, validation_alias="from", serialization_alias="from")
+    sender: _Word = Field(default=None, validation_alias="from", serialization_alias="from")
     text: _Text = Field(default=None, repr=False)
 
 
@@ -676,7 +742,7 @@ def parse_reports_page(body: bytes) -> list[Any]:
 # --- Credentials ---------------------------------------------------------------------------
 
 #: What a header can carry.
-_Secret = Annotated[StrictStr, Field(pattern=r"^[\x21-\x7e]+$")]
+_Secret = Annotated[StrictStr, Field(pattern=r"^[\x21-\x7e]+$", max_length=_LONGEST_CREDENTIAL)]
 
 
 class ApiKeyCredentials(_RequestBody):
@@ -692,8 +758,12 @@ class ApiKeyCredentials(_RequestBody):
 class BasicCredentials(_RequestBody):
     """A user's name and password."""
 
-    username: Annotated[StrictStr, Field(pattern=r"^[^:]+$")] = Field(repr=False)
-    password: _NonEmpty = Field(repr=False)
+    username: Annotated[StrictStr, Field(pattern=r"^[^:]+$", max_length=_LONGEST_CREDENTIAL)] = (
+        Field(repr=False)
+    )
+    password: Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_CREDENTIAL)] = Field(
+        repr=False
+    )
 
     def authorization(self) -> str:
         """Write the Authorization header."""

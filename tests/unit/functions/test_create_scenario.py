@@ -348,7 +348,7 @@ def test_two_names_with_one_slug_are_an_error(run: Run, client: FakeScenarioClie
     run(OTP)
     client.calls.clear()
 
-    with pytest.raises(SlugTakenError, match="'otp'") as caught:
+    with pytest.raises(SlugTakenError, match="/otp is that of another") as caught:
         run(OTP.model_copy(update={"name": "OTP!"}))
 
     assert caught.value.field == "name"

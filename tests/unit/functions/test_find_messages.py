@@ -19,7 +19,7 @@ from .conftest import CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infobip_omni.message_search import Place
+    from infobip_omni.message_search import BytesOf, Place
 
     from .conftest import Log, Printed
 
@@ -97,25 +97,40 @@ class FakeSearch(MessageSearch):
         self.entries = list(history)
         self.places = dict(places or {})
         self.asked: list[Any] = []
+        #: What each item was said to take of the page.
+        self.sizes: list[int] = []
 
     def message(self, message_id: str) -> dict[str, Any] | None:
         """Find a message."""
         self.asked.append(message_id)
         return self.items[0] if self.items else None
 
-    def history(self, message_id: str, limit: int, places: Mapping[str, Place]) -> Found:
+    def history(
+        self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
+    ) -> Found:
         """Find its history."""
         self.asked.append((message_id, limit, places))
+        self.sizes = [bytes_of(item) for item in self.entries]
         return Found(self.entries, self.places)
 
-    def to_recipient(self, address: str, limit: int, places: Mapping[str, Place]) -> Found:
+    def to_recipient(
+        self, address: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
+    ) -> Found:
         """Find messages to a recipient."""
         self.asked.append((address, limit, places))
+        self.sizes = [bytes_of(item) for item in self.items]
         return Found(self.items, self.places)
 
-    def listed(self, shards: Sequence[str], limit: int, places: Mapping[str, Place]) -> Found:
+    def listed(
+        self,
+        shards: Sequence[str],
+        limit: int,
+        places: Mapping[str, Place],
+        bytes_of: BytesOf,
+    ) -> Found:
         """Find messages of lists."""
         self.asked.append((shards, limit, places))
+        self.sizes = [bytes_of(item) for item in self.items]
         return Found(self.items, self.places)
 
 
@@ -150,6 +165,7 @@ def ask(event: dict[str, Any], search: MessageSearch) -> dict[str, Any]:
         ({"unsettled": True, "limit": 1001}, "limit", "less than or equal to 1000"),
         ({"unsettled": True, "limit": "10"}, "limit", "valid integer"),
         ({"unsettled": True, "nextToken": 7}, "nextToken", "valid string"),
+        ({"unsettled": True, "nextToken": 65_537 * "x"}, "nextToken", "at most 65536 characters"),
         ({"unsettled": True, "showRecipients": "yes"}, "showRecipients", "valid boolean"),
     ],
 )
@@ -299,6 +315,32 @@ def test_an_entry_that_holds_no_object_costs_only_itself(raw: str) -> None:
     assert answer["history"][0]["raw"] is None
 
 
+@pytest.mark.parametrize("show_recipients", [True, False])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"channel": NaN, "to": -Infinity}',
+        '{"channel": 1e999, "to": -1e999}',
+        '{"channel": "\\ud83d", "to": "\\udc00"}',
+        '{"\\ud83d": {"\\ud83d": ["\\ud83d"]}}',
+        '{"channel": ' + "9" * 5000 + "}",
+        '{"status": ' * 400 + "1" + "}" * 400,
+        '{"status": ' * 900 + "1" + "}" * 900,
+        "[" * 900 + "]" * 900,
+    ],
+)
+def test_whatever_infobip_has_sent_can_be_answered(raw: str, show_recipients: bool) -> None:  # noqa: FBT001
+    """Lambda writes JSON in UTF-8, where neither infinities nor halves of characters exist."""
+    entry = HISTORY[2] | {"raw": raw}
+
+    answer = ask(
+        {"messageId": "m-1", "showRecipients": show_recipients},
+        FakeSearch(MESSAGE, history=[entry]),
+    )
+
+    assert json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
+
+
 # --- Pages ---------------------------------------------------------------------------------
 
 PLACES = {"3": ("2026-01-31T12:00:00.000Z", "m-1")}
@@ -315,6 +357,26 @@ def test_an_answer_tells_how_to_go_on() -> None:
     assert "nextToken" not in last
 
 
+@pytest.mark.parametrize("show_recipients", [True, False])
+@pytest.mark.parametrize(
+    "question", [{"messageId": "m-1"}, {"unsettled": True}, {"recipient": "1"}]
+)
+def test_what_a_page_may_hold_is_counted_as_it_is_shown(
+    question: dict[str, Any],
+    show_recipients: bool,  # noqa: FBT001
+) -> None:
+    """What is hidden takes no room, and what JSON writes at length takes more."""
+    message = MESSAGE | {"callbackData": "\U0001f600" * 1000}
+    report = HISTORY[0] | {"report": json.dumps(REPORT | {"aNewField": "\U0001f600" * 1000})}
+    search = FakeSearch(message, history=[report])
+
+    answer = ask(question | {"showRecipients": show_recipients}, search)
+
+    shown = answer["history"] if "history" in answer else answer["messages"]
+    assert search.sizes == [len(json.dumps(one)) + 2 for one in shown]
+    assert (search.sizes[0] > 12_000) == show_recipients
+
+
 def written(token: object) -> str:
     """Write a token as we would not."""
     return base64.urlsafe_b64encode(json.dumps(token).encode()).decode()
@@ -328,7 +390,7 @@ def written(token: object) -> str:
         "\u0161",
         base64.b64encode(b"\xff").decode(),
         base64.b64encode(b"not JSON").decode(),
-        base64.b64encode(b"[" * 100_000).decode(),
+        base64.b64encode(b"[" * 40_000).decode(),
         written(None),
         written([]),
         written({"unsettled": {"3": "2026"}}),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.publish_outcomes import app
 from infobip_omni.dynamodb import to_wire
-from infobip_omni.outcome_events import BusUnavailableError, Change, OutcomeEvents
+from infobip_omni.outcome_events import Change, OutcomeEvents, Publication, Untold
 
 from .conftest import CONTEXT
 
@@ -23,17 +23,24 @@ CANARY = "385991234567"
 class FakeOutcomeEvents(OutcomeEvents):
     """Events that go nowhere, up to the first one that is refused."""
 
-    def __init__(self, refused: str | None = None) -> None:
+    def __init__(self, refused: str | None = None, never: str | None = None) -> None:
         self.told: list[Change] = []
-        self._refused = refused
+        self._postponed = refused
+        self._never = never
 
-    def publish(self, changes: Iterable[Change]) -> int:
+    def publish(self, changes: Iterable[Change]) -> Publication:
         """Take events."""
+        publication = Publication()
         for change in changes:
-            if change.sequence_number == self._refused:
-                raise BusUnavailableError(change, "ThrottlingException")
+            if change.sequence_number == self._postponed:
+                publication.waiting = Untold(change, "ThrottlingException")
+                break
+            if change.sequence_number == self._never:
+                publication.unpublishable.append(Untold(change, "InvalidArgument"))
+                continue
             self.told.append(change)
-        return len(self.told)
+            publication.published += 1
+        return publication
 
 
 def record(number: int) -> dict[str, Any]:
@@ -88,7 +95,40 @@ def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
     answer = run(FakeOutcomeEvents(refused="1"), monkeypatch)
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
-    assert [line["level"] for line in log()] == ["WARNING"]
+    assert log()[-1]["level"] == "WARNING"
+    assert log()[-1]["reason"] == "ThrottlingException"
+
+
+def test_an_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
+) -> None:
+    """Somebody has to learn which message nobody was told of."""
+    events = FakeOutcomeEvents(never="1")
+
+    assert run(events, monkeypatch) == {"batchItemFailures": []}
+    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-2"]
+    [line] = [line for line in log() if line["level"] == "ERROR"]
+    assert (line["message_id"], line["reason"]) == ("m-1", "InvalidArgument")
+    assert '"OutcomesUnpublishable":[1.0]' in printed()
+
+
+def test_a_record_that_cannot_be_read_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
+) -> None:
+    """It is logged without its content, and counted."""
+    events = FakeOutcomeEvents()
+    monkeypatch.setattr(app, "collaborators", lambda: events)
+    unreadable = record(1)
+    unreadable["dynamodb"]["NewImage"]["attempts"] = {"NEW": CANARY}
+
+    answer = app.lambda_handler({"Records": [record(0), unreadable, record(2)]}, CONTEXT)
+
+    assert answer == {"batchItemFailures": []}
+    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-2"]
+    assert [line["level"] for line in log()].count("ERROR") == 1
+    text = printed()
+    assert '"OutcomesUnpublishable":[1.0]' in text
+    assert CANARY not in text
 
 
 def test_nothing_personal_is_logged(
@@ -97,6 +137,7 @@ def test_nothing_personal_is_logged(
     """Neither when all goes well nor when it does not."""
     run(FakeOutcomeEvents(), monkeypatch)
     run(FakeOutcomeEvents(refused="0"), monkeypatch)
+    run(FakeOutcomeEvents(never="0"), monkeypatch)
 
     assert log()
     assert CANARY not in printed()

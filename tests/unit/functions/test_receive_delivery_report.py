@@ -35,7 +35,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     claims = [claim("m-1"), claim("m-2"), claim("foreign-1", bulk_id="bulk-2")]
     ledger.claim(claims, timedelta(minutes=2))
     reports = DeliveryReports(ledger.table, ledger, clock)
-    monkeypatch.setattr(app, "collaborators", lambda: (lambda: KEY, reports))
+    monkeypatch.setattr(app, "collaborators", lambda: (lambda: [KEY], reports))
     return ledger
 
 
@@ -300,7 +300,7 @@ def test_infobip_is_told_to_call_again_without_the_key(
 ) -> None:
     """Whether the caller may call is not known yet; the log names the parameter."""
 
-    def fail() -> bytes:
+    def fail() -> list[bytes]:
         raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     _, reports = app.collaborators()

@@ -278,16 +278,36 @@ def test_a_list_that_is_cut_says_so(world: World) -> None:
     assert hurried["approximateSize"] == 25
 
 
-def test_a_list_fits_the_answer_of_a_function(world: World) -> None:
-    """Lambda drops an answer of more than 6 MB altogether."""
+@pytest.mark.parametrize(
+    "letter", ["x", '"', "\u0161", "\U0001f600"], ids=["plain", "quote", "two-bytes", "four-bytes"]
+)
+def test_a_list_fits_the_answer_of_a_function(world: World, letter: str) -> None:
+    """Lambda drops an answer of more than 6 MB altogether; what is left out is not concealed."""
     for _ in range(12):
-        world.set_aside_raw(json.dumps({"sms": {"text": "x" * 250_000}}), reason="INVALID")
+        world.set_aside_raw(letter * (262_144 // len(letter.encode())), reason="INVALID")
 
     answer = world.order("list", showContent=True)
 
     assert 1 < len(answer["letters"]) < 12
     assert not answer["complete"]
-    assert len(json.dumps(answer)) < 6_000_000
+    assert len(json.dumps(answer)) < 6 * 1024 * 1024
+
+
+def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(world: World) -> None:
+    """They are told twice where each of them has to be decided about."""
+    ids = [f"{number:03d}" + "\u0161" * 197 for number in range(500)]
+    world.quarantine(*ids)
+    destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in ids]
+    body = {"sms": {"text": TEXT}, "destinations": destinations}
+    for _ in range(8):
+        world.set_aside_raw(json.dumps(body, ensure_ascii=False), reason="QUARANTINED")
+
+    answer = world.order("list", showContent=True)
+
+    assert answer["letters"][0]["quarantinedMessageIds"] == ids
+    assert 1 < len(answer["letters"]) < 8
+    assert not answer["complete"]
+    assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
 def test_a_list_names_the_messages_that_wait_for_a_decision(world: World) -> None:
@@ -662,6 +682,7 @@ def test_the_function_logs_nothing_personal(
     for message_id in ("m-1", "m-2"):
         world.set_aside(message_id, reason="QUARANTINED")
     world.set_aside("m-3")
+    world.set_aside("m-4", originalMessageId=TEXT)
 
     for event in (
         {"action": "list", "showContent": True},

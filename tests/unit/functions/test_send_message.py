@@ -20,9 +20,19 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import Channel, ScenarioStep, SendResponse, SendResult, Status
+from infobip_omni.api.models import (
+    LONGEST_BULK_ID,
+    LONGEST_CALLBACK_DATA,
+    LONGEST_SCENARIO_KEY,
+    Channel,
+    ScenarioStep,
+    SendResponse,
+    SendResult,
+    Status,
+)
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import Evidence
+from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
 from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistryUnavailableError
 from infobip_omni.send_queue import DeadLetterReason, Record
 from infobip_omni.webhook import Webhook, WebhookKeyUnavailableError
@@ -46,6 +56,7 @@ if TYPE_CHECKING:
 
     from .conftest import Printed
 
+LARGE = "x" * 262_144
 PHONE = "385991234567"
 TEXT = "canary text"
 OTP = RegisteredScenario(
@@ -310,6 +321,9 @@ def test_poison_does_not_touch_its_neighbours(world: World) -> None:
         ({"sms": None}, "sms"),
         ({"viber": {"text": TEXT}}, "viber"),
         ({"to": {"phoneNumber": "+385 99"}}, "to.phoneNumber"),
+        ({"scenario": None, "scenarioKey": 201 * "k"}, "scenarioKey"),
+        ({"bulkId": 201 * "b"}, "bulkId"),
+        ({"sms": {"text": TEXT}, "push": {"text": TEXT, "customPayload": {"a": LARGE}}}, "body"),
     ],
 )
 def test_unsendable_event_names_its_field(world: World, change: dict[str, Any], name: str) -> None:
@@ -320,6 +334,53 @@ def test_unsendable_event_names_its_field(world: World, change: dict[str, Any], 
     assert world.ledger.states() == {}
     assert world.kept == []
     assert world.dead() == [("record-1", DeadLetterReason.INVALID, name)]
+
+
+def test_a_record_under_an_id_that_is_none_is_set_aside_whole(world: World) -> None:
+    """Its attribute is named, its neighbours are sent, and nothing of it is lost."""
+    wrong = replace(world.record(1), original_id="a,b" + 1000 * "x")
+
+    world.run(wrong, world.record(2))
+
+    assert world.kept == []
+    assert world.ledger.states() == {"m-2": "ACCEPTED"}
+    assert world.queue.dead == [
+        (
+            wrong,
+            DeadLetterReason.INVALID,
+            "originalMessageId",
+            "must be 1 to 100 visible characters of ASCII, without a comma",
+        )
+    ]
+
+
+@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
+def test_what_one_record_can_make_us_write_is_bounded(world: World, letter: str) -> None:
+    """What all its messages share is stored with each of them, 9.1 MB at most."""
+    shared = {
+        "scenario": None,
+        "scenarioKey": letter * LONGEST_SCENARIO_KEY,
+        "bulkId": letter * (LONGEST_BULK_ID // len(letter.encode())),
+        "callbackData": letter * LONGEST_CALLBACK_DATA,
+        "notifyUrl": "https://a.example/" + "x" * 2000,
+        "push": None,
+        "sms": {"text": "a"},
+        "to": None,
+        "messageId": None,
+    }
+    event = {name: value for name, value in (BODY | shared).items() if value is not None}
+    to = {"to": {"phoneNumber": "1" * 20, "emailAddress": "x" * 320}}
+    event["destinations"] = [to] * MOST_DESTINATIONS
+    body = json.dumps(event, ensure_ascii=False)
+    assert 200_000 < len(body.encode()) <= LARGEST_EVENT_BYTES
+
+    world.run(replace(world.record(), body=body, original_id="r" * 100))
+
+    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+    items = world.ledger.table.entries("")
+    assert len(items) == MOST_DESTINATIONS
+    written = json.dumps(items, default=float, ensure_ascii=False).encode()
+    assert len(written) < 10_000_000
 
 
 def test_conflict_gives_back_the_other_claims(world: World) -> None:
@@ -657,7 +718,7 @@ def test_event_overrides_the_policy(world: World, policy: str) -> None:
 
 def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
     """Every request tells Infobip the address that only its own bulk has."""
-    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     world.run(world.record())
 
     (request,) = world.client.sent
@@ -669,7 +730,7 @@ def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
 @pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
 def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) -> None:
     """What an event says of its own about reports is left alone."""
-    world.webhook = Webhook("https://reports.example/", lambda: b"k" * 32)
+    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     world.run(world.record(**own))
 
     (request,) = world.client.sent
@@ -679,7 +740,7 @@ def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) ->
 def test_nothing_is_sent_without_the_webhooks_key(world: World) -> None:
     """Its reports could go nowhere, so the message waits."""
 
-    def no_key() -> bytes:
+    def no_key() -> list[bytes]:
         raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     world.webhook = Webhook("https://reports.example/", no_key)

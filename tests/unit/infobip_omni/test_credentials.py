@@ -145,24 +145,24 @@ def test_a_failed_refresh_is_not_shared(ssm: Ssm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "reason"),
+    ("failure", "kind"),
     [
         (refusal("ParameterNotFound"), "ParameterNotFound"),
         (refusal("AccessDeniedException"), "AccessDeniedException"),
         (refusal("ThrottlingException"), "ThrottlingException"),
-        (EndpointConnectionError(endpoint_url="https://ssm"), "connect"),
+        (EndpointConnectionError(endpoint_url="https://ssm"), "EndpointConnectionError"),
     ],
 )
 def test_unreadable_parameter_means_that_nothing_was_sent(
-    ssm: Ssm, failure: Exception, reason: str
+    ssm: Ssm, failure: Exception, kind: str
 ) -> None:
-    """A sender treats it as not processed; the error names the parameter and AWS's reason."""
+    """A sender treats it as not processed; SSM's own words name accounts and roles."""
     ssm.value = failure
 
     with pytest.raises(CredentialsUnavailableError, match=NAME) as caught:
         ParameterCredentials(NAME)()
 
-    assert reason in str(caught.value)
+    assert str(caught.value) == f"SSM parameter {NAME} cannot be read: {kind}"
     assert isinstance(caught.value, NotProcessedError)
 
 

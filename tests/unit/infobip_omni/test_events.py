@@ -222,14 +222,24 @@ def test_nothing_that_a_caller_wrote_is_quoted() -> None:
     assert len(field) == 200
 
 
-@pytest.mark.parametrize("record_id", [101 * "r", "a,b"])
+@pytest.mark.parametrize(
+    "record_id", [101 * "r", "a,b", "", "a b", "a\n", "\u0161", "\ud83d", 200_000 * "r"]
+)
 def test_an_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> None:
     """It comes from an attribute that anybody who may send can set."""
     with pytest.raises(InvalidEventError) as caught:
         parse(event(), record_id)
 
     assert caught.value.field == "originalMessageId"
-    assert record_id not in caught.value.rule
+    assert caught.value.rule == "must be 1 to 100 visible characters of ASCII, without a comma"
+
+
+@pytest.mark.parametrize("record_id", [RECORD_ID, 100 * "r", "a", "!~", "a/b:c-d_e.f"])
+def test_any_other_id_makes_message_ids(record_id: str) -> None:
+    """Such as SQS gives out, and what an app upstream may have had in mind."""
+    written = destinations({"to": TO})
+
+    assert parse(written, record_id).messages[0].message_id == f"{record_id}-0"
 
 
 # --- What is accepted ------------------------------------------------------------------------

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from infobip_omni.api.errors import NotProcessedError
 from infobip_omni.webhook import (
+    MOST_KEYS,
     ParameterKey,
     Webhook,
     WebhookKeyUnavailableError,
     bulk_id_of,
+    parse_keys,
     report_path,
 )
 
@@ -38,8 +40,8 @@ def test_path_leads_back_to_its_bulk(bulk_id: str) -> None:
 
     assert path.isascii()
     assert path.count("/") == 3
-    assert bulk_id_of(path, KEY) == bulk_id
-    assert bulk_id_of(unquote(path), KEY) == bulk_id
+    assert bulk_id_of(path, [KEY]) == bulk_id
+    assert bulk_id_of(unquote(path), [KEY]) == bulk_id
 
 
 @given(BULK_IDS)
@@ -71,7 +73,7 @@ def test_no_character_of_the_token_can_be_another(position: int) -> None:
 
     forged = token[:position] + wrong + token[position + 1 :]
 
-    assert bulk_id_of(f"/{head}/{forged}", KEY) is None
+    assert bulk_id_of(f"/{head}/{forged}", [KEY]) is None
 
 
 @pytest.mark.parametrize(
@@ -96,27 +98,43 @@ def test_no_character_of_the_token_can_be_another(position: int) -> None:
 )
 def test_other_paths_lead_nowhere(path: str) -> None:
     """Neither without a token, nor with that of another bulk or key, nor anywhere else."""
-    assert bulk_id_of(path, KEY) is None
+    assert bulk_id_of(path, [KEY]) is None
 
 
 def test_url_is_that_of_the_function_and_the_bulk() -> None:
     """It begins with what AWS has given the function."""
-    webhook = Webhook("https://abc.lambda-url.eu-central-1.on.aws/", lambda: KEY)
+    webhook = Webhook("https://abc.lambda-url.eu-central-1.on.aws/", lambda: [KEY])
 
     url = webhook.url_for("bulk-1")
 
     assert url.startswith("https://abc.lambda-url.eu-central-1.on.aws/reports/bulk-1/")
-    assert bulk_id_of(urlsplit(url).path, KEY) == "bulk-1"
+    assert bulk_id_of(urlsplit(url).path, [KEY]) == "bulk-1"
 
 
 def test_url_needs_the_key() -> None:
     """Without it there is no URL, and nothing was sent."""
 
-    def fail() -> bytes:
+    def fail() -> list[bytes]:
         raise WebhookKeyUnavailableError("no key")
 
     with pytest.raises(NotProcessedError, match="no key"):
         Webhook("https://host/", fail).url_for("bulk-1")
+
+
+@given(BULK_IDS, st.permutations([KEY, OTHER_KEY, b"a-third-key-of-thirty-two-letters"]))
+def test_path_that_any_of_the_keys_has_signed_leads_to_its_bulk(
+    bulk_id: str, keys: list[bytes]
+) -> None:
+    """Wherever the key stands that had signed it."""
+    path = "/" + report_path(bulk_id, KEY)
+
+    assert bulk_id_of(path, keys) == bulk_id
+    assert bulk_id_of(path, [key for key in keys if key != KEY]) is None
+
+
+def test_no_key_opens_nothing() -> None:
+    """Not even an empty token."""
+    assert bulk_id_of("/reports/bulk-1/", []) is None
 
 
 # --- The key -------------------------------------------------------------------------------
@@ -155,24 +173,98 @@ def test_key_is_read_decrypted_and_seldom(ssm: Ssm) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: key(), range(50)))
 
-    assert keys == {KEY}
+    assert keys == {(KEY,)}
     assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
 
 
+def test_key_is_replaced_without_a_url_that_fails(ssm: Ssm) -> None:
+    """A URL from before works as long as its key is there, and no longer."""
+    old, new = KEY.decode(), OTHER_KEY.decode()
+
+    def webhook() -> Webhook:
+        return Webhook("https://host/", ParameterKey(NAME))
+
+    def opens(url: str) -> bool:
+        return bulk_id_of(urlsplit(url).path, ParameterKey(NAME)()) == "bulk-1"
+
+    from_before = webhook().url_for("bulk-1")
+    ssm.value = f"{old} {new}"
+    assert webhook().url_for("bulk-1") == from_before
+    assert opens(Webhook("https://host/", lambda: [OTHER_KEY]).url_for("bulk-1"))
+    ssm.value = f"{new}\n{old}\n"
+    from_after = webhook().url_for("bulk-1")
+    assert from_after != from_before
+    assert opens(from_before)
+    assert opens(from_after)
+    ssm.value = new
+    assert opens(from_after)
+    assert not opens(from_before)
+
+
 @pytest.mark.parametrize(
-    "error",
+    "text",
     [
-        ClientError({"Error": {"Code": "ParameterNotFound", "Message": "no"}}, "GetParameter"),
-        ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetParameter"),
-        EndpointConnectionError(endpoint_url="https://ssm"),
+        KEY.decode(),
+        KEY.decode() + "\n",
+        " " + KEY.decode(),
+        "correct horse battery staple, and some more words",
+        "\u0161" * 16,
     ],
 )
-def test_missing_key_is_named(ssm: Ssm, error: Exception) -> None:
-    """The error tells which parameter is meant, and that nothing was sent."""
+def test_single_key_is_taken_as_it_is(text: str) -> None:
+    """Also one that was chosen when white space had no meaning."""
+    assert parse_keys(text) == (text.encode(),)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("", "at least 32 characters"),
+        (" " * 40, "at least 32 characters"),
+        ("canary", "at least 32 characters"),
+        ("canary canary", "at least 32 characters"),
+        (f"{KEY.decode()} canary", "at least 32 characters for each"),
+        (f"canary {KEY.decode()}", "at least 32 characters for each"),
+        (" ".join([KEY.decode()] * (MOST_KEYS + 1)), "at most 3 keys"),
+    ],
+)
+def test_keys_that_break_a_rule_are_refused_by_naming_the_rule(text: str, rule: str) -> None:
+    """A slip must not turn two keys into one, nor make one that can be guessed."""
+    with pytest.raises(ValueError, match=rule) as caught:
+        parse_keys(text)
+
+    assert "canary" not in str(caught.value)
+
+
+def test_several_keys_are_read_in_their_order() -> None:
+    """The first one signs."""
+    assert parse_keys(f" {KEY.decode()}\t{OTHER_KEY.decode()} ") == (KEY, OTHER_KEY)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            ClientError({"Error": {"Code": "ParameterNotFound", "Message": "no"}}, "GetParameter"),
+            "ParameterNotFound",
+        ),
+        (
+            ClientError(
+                {"Error": {"Code": "AccessDeniedException", "Message": "canary"}}, "GetParameter"
+            ),
+            "AccessDeniedException",
+        ),
+        (EndpointConnectionError(endpoint_url="https://canary"), "EndpointConnectionError"),
+    ],
+)
+def test_missing_key_is_named(ssm: Ssm, error: Exception, kind: str) -> None:
+    """The error tells which parameter is meant; SSM's own words name accounts and roles."""
     ssm.value = error
 
-    with pytest.raises(NotProcessedError, match=NAME):
+    with pytest.raises(NotProcessedError) as caught:
         ParameterKey(NAME)()
+
+    assert str(caught.value) == f"SSM parameter {NAME} cannot be read: {kind}"
 
 
 def test_short_key_is_refused_until_it_is_put_right(ssm: Ssm) -> None:
@@ -186,4 +278,4 @@ def test_short_key_is_refused_until_it_is_put_right(ssm: Ssm) -> None:
 
     assert NAME in str(caught.value)
     assert "canary" not in str(caught.value)
-    assert key() == KEY
+    assert key() == (KEY,)

@@ -1,0 +1,183 @@
+"""A deployment harms nobody: not the traffic, not a neighbour, and not who has mistyped a value."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local_world.aws_emulator import ROOT
+from tests.local_world.template import ACCOUNT_ID
+from tests.local_world.world import World, wait_until
+
+from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHARED_FILE = "infobip_omni/observability.py"
+RELEASE_B = (ROOT / "shared" / SHARED_FILE).read_bytes() + b'\nprint(\'{"release": "B"}\')\n'
+_RAISED = re.compile(r'"errorType"|Traceback|Task timed out|Unable to import')
+
+
+@pytest.fixture(scope="module")
+def own_world() -> Iterator[World]:
+    """Deploy a world that these tests may change."""
+    with World(parameters={"ReconcileAfterSeconds": 1}) as running:
+        yield running
+
+
+@contextmanager
+def traffic(upstream: Upstream) -> Iterator[list[str]]:
+    """Send a message every 50 ms for as long as the context lasts; the list grows by their ids."""
+    stopped = threading.Event()
+    sent: list[str] = []
+
+    def send() -> None:
+        while not stopped.wait(0.05):
+            sent.append(upstream.send())
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield sent
+    finally:
+        stopped.set()
+        sender.join()
+
+
+def versions_that_ran(world: World, function: str) -> set[str]:
+    """Return the versions of a function that have handled something, as its log names them."""
+    group = f"/aws/lambda/omni-local-{function}"
+    events = world.cloudwatch_logs.get_paginator("filter_log_events")
+    found = (
+        re.match(r"START RequestId: \S+ Version: (\S+)", event["message"])
+        for page in events.paginate(logGroupName=group)
+        for event in page["events"]
+    )
+    return {match[1] for match in found if match}
+
+
+def names_of_everything(world: World) -> set[str]:
+    """Name all that exists in the account and could have been left behind."""
+    dynamodb, sqs = world.dynamodb, world.sqs
+    return {
+        *dynamodb.list_tables()["TableNames"],
+        *sqs.list_queues().get("QueueUrls", []),
+        *(one["FunctionName"] for one in world.functions.list_functions()["Functions"]),
+        *(one["LayerName"] for one in world.functions.list_layers()["Layers"]),
+        *(one["Name"] for one in world.scheduler.list_schedules()["Schedules"]),
+        *(one["logGroupName"] for one in world.cloudwatch_logs.describe_log_groups()["logGroups"]),
+    }
+
+
+def test_a_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
+    own_world: World,
+) -> None:
+    """Version A under traffic, version B with a change in the layer only, then A again."""
+    upstream = Upstream(own_world)
+
+    def handled_by(number: int) -> bool:
+        return len(versions_that_ran(own_world, "send-message")) >= number
+
+    with traffic(upstream) as sent:
+        wait_until(lambda: handled_by(1), 20, "A sends")
+        own_world.update(replaced={SHARED_FILE: RELEASE_B})
+        wait_until(lambda: handled_by(2), 20, "B sends")
+        wait_until(lambda: '{"release": "B"}' in own_world.logs(), 20, "the layer of B is used")
+        own_world.update()
+        wait_until(lambda: handled_by(3), 20, "A sends again")
+
+    for message_id in sent:
+        upstream.wait_for(message_id, "ACCEPTED", "DELIVERED")
+    upstream.pull()
+    assert [one for one in sent if (own_world.message(one) or {}).get("state") != "DELIVERED"] == []
+    assert set(upstream.acceptances(*sent).values()) == {1}
+    assert own_world.dead_letters() == []
+    assert _RAISED.search(own_world.logs()) is None
+
+
+def test_a_parameter_that_is_changed_takes_effect(own_world: World) -> None:
+    """What runs reads the new value, though neither code nor layer has changed."""
+    name = own_world.outputs["SendMessageFunctionName"]
+
+    own_world.update(OnUnknown="must-arrive")
+
+    running: Any = own_world.functions.get_function_configuration(FunctionName=name)
+    assert running["Environment"]["Variables"]["ON_UNKNOWN"] == "must-arrive"
+
+
+def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
+    """Each has names of its own, and deleting one takes nothing from the other."""
+    before = names_of_everything(own_world)
+
+    outputs = own_world.create_stack("omni-other", Stage="other")
+    own_world.cloudformation.delete_stack(StackName="omni-other")
+
+    assert not set(outputs.values()) & set(own_world.outputs.values())
+    left = names_of_everything(own_world)
+    assert left >= before
+    kept = {
+        outputs["MessagesTableName"],
+        outputs["SendQueueUrl"],
+        outputs["SendDeadLetterQueueUrl"],
+    }
+    assert left - before >= kept
+    assert all("Unrecorded" in name for name in left - before - kept)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"InfobipBaseUrl": "https://abc.api.infobip.com/omni/1"}, "InfobipBaseUrl"),
+        (
+            {
+                "AlarmEmail": "ops@example.com",
+                "AlarmTopicArn": f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:alarms",
+            },
+            "AlarmEmail and AlarmTopicArn exclude each other",
+        ),
+        ({"ReportSchedule": "every minute"}, "ReportSchedule"),
+        ({"ReportSchedule": "cron(* * * * *)"}, "ReportSchedule"),
+        ({"SendBatchWindowSeconds": "300"}, "SendBatchWindowSeconds"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_created(
+    own_world: World, parameters: dict[str, str], told: str
+) -> None:
+    """The refusal names the parameter or its rule."""
+    before = names_of_everything(own_world)
+
+    with pytest.raises(ClientError, match=told):
+        own_world.create_stack("omni-wrong", **parameters)
+
+    assert names_of_everything(own_world) == before
+    with pytest.raises(ClientError, match="omni-wrong"):
+        own_world.cloudformation.describe_stacks(StackName="omni-wrong")
+
+
+def test_a_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_behind(
+    own_world: World,
+) -> None:
+    """EventBridge itself would take events for such a bus, and drop them without an error."""
+    before = names_of_everything(own_world)
+
+    with pytest.raises(RuntimeError, match=r"OutcomeEventBusExists: .*no-such-bus"):
+        own_world.create_stack("omni-no-bus", Stage="nobus", OutcomeEventBusName="no-such-bus")
+
+    assert names_of_everything(own_world) == before
+
+
+def test_a_bus_that_exists_is_deployed_to(own_world: World) -> None:
+    """The rule that looks for the bus is there, and does nothing."""
+    own_world.events.create_event_bus(Name="outcomes")
+
+    own_world.update(OutcomeEventBusName="outcomes")
+
+    [rule] = own_world.events.list_rules(EventBusName="outcomes")["Rules"]
+    assert (rule["State"], json.loads(rule["EventPattern"])) == ("DISABLED", {"source": ["omni"]})

@@ -1,0 +1,117 @@
+"""What goes out to DynamoDB keeps within what one call may hold."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infobip_omni.dynamodb import LARGEST_WRITE_BYTES, Statement, Table, in_batches
+
+#: AWS's limits for a call of BatchWriteItem, in bytes, and for an item.
+MOST_BYTES = 16_000_000
+LARGEST_ITEM = 409_600
+
+
+class FakeDynamoDB:
+    """A DynamoDB that takes everything, and remembers its calls."""
+
+    def __init__(self) -> None:
+        self.statements: list[Any] = []
+        self.writes: list[Any] = []
+
+    def batch_execute_statement(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
+        """Execute nothing."""
+        self.statements += arguments["Statements"]
+        return {"Responses": [{} for _ in arguments["Statements"]]}
+
+    def batch_write_item(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
+        """Write nothing."""
+        self.writes.append(arguments["RequestItems"])
+        return {}
+
+
+@pytest.fixture
+def dynamodb() -> Any:  # noqa: ANN401 (it stands for a client of boto3)
+    """Return a DynamoDB that takes everything."""
+    return FakeDynamoDB()
+
+
+def bytes_of(request: object) -> int:
+    """Count the bytes of a request as botocore writes it."""
+    return len(json.dumps(request, default=lambda one: base64.b64encode(bytes(one)).decode()))
+
+
+def test_only_an_update_asks_for_the_item_that_fails_its_condition(dynamodb: Any) -> None:  # noqa: ANN401
+    """An INSERT has no condition, and nobody has promised what DynamoDB makes of the question."""
+    Table("messages", dynamodb).execute(
+        [
+            Statement("INSERT INTO \"messages\" VALUE {'messageId': ?}", ["m-1"]),
+            Statement('UPDATE "messages" SET "state" = ? WHERE "messageId" = ?', ["A", "m-1"]),
+        ]
+    )
+
+    assert [one.get("ReturnValuesOnConditionCheckFailure") for one in dynamodb.statements] == [
+        None,
+        "ALL_OLD",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("x" * 350_000, id="plain"),
+        pytest.param('"' * 350_000, id="quotes"),
+        pytest.param("\x01" * 350_000, id="control-characters"),
+        pytest.param("\u0161" * 175_000, id="two-bytes"),
+        pytest.param("\U0001f600" * 87_500, id="four-bytes"),
+        pytest.param(b"\xff" * 350_000, id="binary"),
+    ],
+)
+def test_writes_of_the_largest_items_keep_within_a_call(value: str | bytes, dynamodb: Any) -> None:  # noqa: ANN401
+    """A page of reports may hold a hundred of them, and JSON makes some six times as large."""
+    items = [{"messageId": "m", "entry": f"{number}", "raw": value} for number in range(60)]
+
+    Table("messages", dynamodb).put_all(items)
+
+    assert sum(len(call["messages"]) for call in dynamodb.writes) == 60
+    assert max(map(bytes_of, dynamodb.writes)) < MOST_BYTES
+
+
+def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
+    """Counting bytes costs no calls."""
+    Table("messages", dynamodb).put_all(
+        {"messageId": "m", "entry": f"{number}", "raw": "x" * 1000} for number in range(60)
+    )
+
+    assert sorted(len(call["messages"]) for call in dynamodb.writes) == [10, 25, 25]
+
+
+def test_an_item_of_the_largest_size_is_less_than_a_call() -> None:
+    """So that no item needs a call that is too large: a character takes six bytes at most."""
+    assert LARGEST_ITEM * 6 < LARGEST_WRITE_BYTES
+
+
+@given(
+    st.lists(st.integers(0, 30)),
+    st.integers(1, 5),
+    st.one_of(st.none(), st.integers(1, 20)),
+)
+def test_batches_hold_everything_in_order_and_keep_within_their_limits(
+    sizes: list[int], count: int, most_bytes: int | None
+) -> None:
+    """What is too large by itself stands alone; no two neighbours could have been one."""
+    batches = list(in_batches(sizes, count, most_bytes, lambda size: size))
+
+    assert [size for batch in batches for size in batch] == sizes
+    most = sum(sizes) if most_bytes is None else most_bytes
+    for batch in batches:
+        assert 0 < len(batch) <= count
+        assert len(batch) == 1 or sum(batch) <= most
+    for batch, following in itertools.pairwise(batches):
+        assert len(batch) == count or sum(batch) + following[0] > most

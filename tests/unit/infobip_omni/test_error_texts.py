@@ -1,0 +1,134 @@
+"""No error of ours quotes a value: the text of one that is not caught is logged and traced."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from infobip_omni.aws_clients import error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+SOURCES = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("functions/**/*.py")])
+CANARY = "385991234567"
+
+#: What the texts of errors are made of besides their own words, and why it may stand there.
+HARMLESS = {
+    "a text or number of the program's own": {
+        "', '.join(QUESTIONS)",
+        "', '.join(_ORDERS)",
+        "LARGEST_EVENT_BYTES",
+        "LONGEST_BULK_ID",
+        "LONGEST_SEND_DELAY.days",
+        "LONGEST_SMS_BYTES",
+        "MOST_KEYS",
+        "SHORTEST_KEY",
+        "_LARGEST_ENTRY",
+        "_LONGEST_SLUG",
+        "channel",
+        "cls.longest_validity.days",
+        "cls.shortest_validity.seconds",
+        "longest",
+        "member",
+        "names",
+        "problem",  # of settings.py: the rule that an address breaks
+        "reason",
+        "rule",
+        "state",
+    },
+    "a count": {"failed", "len(by_key)", "len(changes)", "len(left)"},
+    "the name of a field, with numbers left out where a caller has chosen it": {
+        "_field_name(problem['loc'])",
+        "field",
+    },
+    "a rule in the words of pydantic, which hides what it was given": {"problem['msg']"},
+    "the name of an SSM parameter": {"parameter", "self._name", "self.parameter(entry.name)"},
+    "the class of an error, or a service's code for it": {
+        "' <- '.join(_causes(error))",
+        "_kind(error)",
+        "error_code(error)",
+        "type(error).__name__",
+    },
+    "not part of the text, or Infobip's status and its id for an error": {
+        "', '.join(filter(None, details))",
+        "error_id",
+        "response.status_code",
+        "status",
+        "text",
+        "_retry_after(headers.get('Retry-After'))",
+        "'Infobip limits the rate' if limited else 'Infobip does not let us in'",
+    },
+    "the rule that a key breaks": {"webhook.py: error"},
+}
+
+
+def sources_of(text: ast.expr) -> Iterator[str]:
+    """Tell what a text is made of."""
+    if isinstance(text, ast.JoinedStr):
+        for part in text.values:
+            if isinstance(part, ast.FormattedValue):
+                yield ast.unparse(part.value)
+    elif isinstance(text, ast.Dict):
+        yield from (source for value in text.values for source in sources_of(value))
+    elif not isinstance(text, ast.Constant):
+        yield ast.unparse(text)
+
+
+def made(tree: ast.AST) -> Iterator[ast.Call]:
+    """Find what makes an error: a call of its class, or of what stands for one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+            yield from calls(node, r"cls|super\(\).__init__")
+    yield from calls(tree, r"kind|(\w+\.)*\w+Error")
+
+
+def calls(tree: ast.AST, names: str) -> Iterator[ast.Call]:
+    """Find the calls of what has such a name."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and re.fullmatch(names, ast.unparse(call.func)):
+            yield call
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_error_is_made_of_what_is_known_to_be_harmless(path: Path) -> None:
+    """What is new in the text of an error has to be looked at, and named above."""
+    found = {
+        source
+        for call in made(ast.parse(path.read_text()))
+        for text in [*call.args, *(keyword.value for keyword in call.keywords)]
+        for source in sources_of(text)
+    }
+
+    harmless = {
+        source.removeprefix(f"{path.name}: ") for one in HARMLESS.values() for source in one
+    }
+    assert sorted(found - harmless) == []
+
+
+def wrapped(error: Exception) -> Exception:
+    """Return the error that a library raises in place of another one."""
+    stand_in = RuntimeError(str(error))
+    stand_in.__context__ = error
+    return stand_in
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied", "Message": CANARY}}, "x"), "AccessDenied"),
+        (ClientError({}, CANARY), "unknown"),
+        (ConnectTimeoutError(endpoint_url=f"https://{CANARY}"), "ConnectTimeoutError"),
+        (ValueError(CANARY), "ValueError"),
+    ],
+)
+def test_an_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> None:
+    """Also where a library has put its own error in its place."""
+    assert error_code(error) == code
+    assert error_code(wrapped(error)) == code

@@ -1,0 +1,418 @@
+"""Every text that is stored, forwarded or logged has a limit, also in a field that is new."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+import functions
+import infobip_omni
+from infobip_omni.api import models
+from infobip_omni.api.errors import error_for
+from infobip_omni.api.models import (
+    CONTENT_MEMBERS,
+    LONGEST_BULK_ID,
+    LONGEST_CALLBACK_DATA,
+    LONGEST_DESCRIPTION,
+    LONGEST_EMAIL_ADDRESS,
+    LONGEST_MESSAGE_ID,
+    LONGEST_PUSH_REGISTRATION,
+    LONGEST_SCENARIO_KEY,
+    LONGEST_SCENARIO_NAME,
+    LONGEST_TEXT,
+    LONGEST_URL,
+    Channel,
+    DeliveryReport,
+    LogEntry,
+)
+from infobip_omni.delivery import verdict_of
+from infobip_omni.events import LARGEST_EVENT_BYTES, InvalidEventError, SendEvent
+from infobip_omni.message_ledger import Claim
+from infobip_omni.outcome_events import Change, OutcomeEvents
+from infobip_omni.scenario_registry import RegisteredScenario
+from infobip_omni.settings import Settings
+from infobip_omni.webhook import Webhook
+from tests.fakes import Clock, FakeLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Json = dict[str, Any]
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+RECORD_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
+#: Longer than any record of a queue.
+LONG = 1_000_000
+#: Whatever a field that takes texts may ask of them.
+SHORT_TEXTS = ["a", "12345", "https://a.example/", "2026-01-31T12:00:00.000+0000", "SMS", "NONE"]
+LONG_TEXTS = ["a" * LONG, "1" * LONG, "https://a.example/" + "a" * LONG, "\u0161" * LONG]
+#: Where a text may stand in a field.
+PLACES: list[Callable[[str], object]] = [
+    lambda text: text,
+    lambda text: [text],
+    lambda text: (text,),
+    lambda text: {"a": text},
+    lambda text: {text: "a"},
+]
+#: Models of what nobody but the operator writes, and the service that keeps it limits.
+LIMITED_ELSEWHERE = {
+    Settings: "Lambda's environment takes 4 KB",
+    RegisteredScenario: "SSM's parameters take 8 KB",
+}
+#: What is read of an answer, and neither stored nor forwarded.
+ONLY_COMPARED = {(models.SendResult, "message_id")}
+
+
+def all_models() -> list[type[BaseModel]]:
+    """Find all models of the program."""
+    for package in (infobip_omni, functions):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+    def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+        for one in model.__subclasses__():
+            yield one
+            yield from below(one)
+
+    ours = ("infobip_omni", "functions")
+    found = {one for one in below(BaseModel) if one.__module__.startswith(ours)}
+    return sorted(found, key=lambda model: (model.__module__, model.__name__))
+
+
+MODELS = all_models()
+ANSWERS = [model for model in MODELS if issubclass(model, models._AnswerBody)]  # noqa: SLF001
+INPUTS = [
+    model
+    for model in MODELS
+    if model not in ANSWERS and not issubclass(model, tuple(LIMITED_ELSEWHERE))
+]
+
+
+def fields(found: Iterable[type[BaseModel]]) -> list[Any]:
+    """Name all fields of models."""
+    return [
+        pytest.param(model, name, id=f"{model.__name__}.{name}")
+        for model in found
+        for name in model.model_fields
+    ]
+
+
+def reader(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """Return what reads a field by itself."""
+    field = model.model_fields[name]
+    annotation: Any = field.annotation
+    for one in field.metadata:
+        annotation = Annotated[annotation, one]
+    return TypeAdapter(annotation)
+
+
+def is_taken(read: TypeAdapter[Any], value: object) -> bool:
+    """Tell whether a field takes a value."""
+    try:
+        read.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_free_form(model: type[BaseModel], name: str) -> bool:
+    """Tell whether a field takes what nobody has described; only the size of the record bounds it.
+
+    The fields that it does know are looked at with their own model.
+    """
+    if (model, name) == (models.PushContent, "custom_payload"):
+        return True
+    kinds = get_args(model.model_fields[name].annotation)
+    return any(
+        isinstance(kind, type) and issubclass(kind, models._RichContent)  # noqa: SLF001
+        for kind in kinds
+    )
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Find the texts in what was read."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from texts_in(key)
+            yield from texts_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts_in(one)
+
+
+def size(item: Json) -> int:
+    """Count the bytes of an item, somewhat higher than DynamoDB does."""
+    return len(json.dumps(item, default=float, ensure_ascii=False).encode())
+
+
+# --- What comes in -------------------------------------------------------------------------
+
+
+def test_the_models_are_found() -> None:
+    """A sweep over nothing would find nothing."""
+    names = {model.__name__ for model in INPUTS}
+
+    assert {"SendEventBody", "Recipient", "ReleaseOrder", "FindMessagesEvent"} <= names
+    assert {"Status", "DeliveryReport", "LogEntry"} <= {model.__name__ for model in ANSWERS}
+
+
+@pytest.mark.parametrize(("model", "name"), fields(INPUTS))
+def test_every_field_that_takes_a_text_has_a_limit(model: type[BaseModel], name: str) -> None:
+    """Whatever else it asks of the text, and wherever in the field the text stands."""
+    if is_free_form(model, name):
+        return
+    read = reader(model, name)
+    for place in PLACES:
+        if any(is_taken(read, place(text)) for text in SHORT_TEXTS):
+            for text in LONG_TEXTS:
+                assert not is_taken(read, place(text))
+
+
+@pytest.mark.parametrize(("model", "name"), fields(INPUTS))
+def test_a_text_that_is_too_long_is_not_quoted(model: type[BaseModel], name: str) -> None:
+    """The error may be logged."""
+    read = reader(model, name)
+    for text in LONG_TEXTS:
+        try:
+            read.validate_python(text)
+        except ValidationError as error:
+            refusal = InvalidEventError.from_validation(error)
+            assert text[-20:] not in str(refusal)
+            assert len(str(refusal)) < 1000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"push": {"text": "a", "customPayload": {"a": "x" * LONG}}},
+        {"push": {"text": "a", "customPayload": {"x" * LONG: 1}}},
+        {"push": {"text": "a", "customPayload": {"a": [1] * LONG}}},
+        *(
+            {member: {"text": "a", "aNewField": "x" * LONG}}
+            for member in CONTENT_MEMBERS.values()
+            if member not in {"sms", "push"}
+        ),
+    ],
+)
+def test_what_has_no_limit_of_its_own_is_bounded_by_the_record(content: Json) -> None:
+    """Members that are passed on as they are."""
+    body = json.dumps(content | {"to": {"phoneNumber": "385995550123"}})
+
+    with pytest.raises(InvalidEventError) as caught:
+        SendEvent.parse(body, RECORD_ID, NOW)
+
+    assert (caught.value.field, caught.value.rule) == (
+        "body",
+        "must not exceed 262144 bytes in UTF-8",
+    )
+
+
+@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
+def test_an_event_may_be_as_large_as_the_queue_takes_and_no_larger(letter: str) -> None:
+    """The size is that of the text in UTF-8, and one byte more is refused."""
+    event = {"to": {"phoneNumber": "385995550123"}, "email": {"text": ""}}
+    room = LARGEST_EVENT_BYTES - len(json.dumps(event))
+    event["email"]["text"] = letter * (room // len(letter.encode()))
+    event["email"]["text"] += "x" * (LARGEST_EVENT_BYTES - size(event))
+    largest = json.dumps(event, ensure_ascii=False)
+
+    SendEvent.parse(largest, RECORD_ID, NOW)
+    with pytest.raises(InvalidEventError, match="must not exceed 262144 bytes"):
+        SendEvent.parse(largest + " ", RECORD_ID, NOW)
+
+
+TEXTS_AND_LIMITS: list[tuple[str, str, int, Callable[[str], Json]]] = [
+    ("scenarioKey", "x", LONGEST_SCENARIO_KEY, lambda text: {"scenarioKey": text}),
+    ("scenario", "x", LONGEST_SCENARIO_NAME, lambda text: {"scenario": text}),
+    ("bulkId", "x", LONGEST_BULK_ID, lambda text: {"bulkId": text}),
+    ("bulkId", "\u0161", LONGEST_BULK_ID // 2, lambda text: {"bulkId": text}),
+    ("messageId", "x", LONGEST_MESSAGE_ID, lambda text: {"messageId": text}),
+    ("callbackData", "x", LONGEST_CALLBACK_DATA, lambda text: {"callbackData": text}),
+    ("to.emailAddress", "x", LONGEST_EMAIL_ADDRESS, lambda text: {"to": {"emailAddress": text}}),
+    (
+        "to.pushRegistrationId",
+        "x",
+        LONGEST_PUSH_REGISTRATION,
+        lambda text: {"to": {"pushRegistrationId": text}},
+    ),
+    ("to.whatsAppUserId", "x", 150, lambda text: {"to": {"whatsAppUserId": text}}),
+    ("notifyUrl", "x", LONGEST_URL - 10, lambda text: {"notifyUrl": "https://a/" + text}),
+    (
+        "sms.regional.indiaDlt.principalEntityId",
+        "x",
+        200,
+        lambda text: {"sms": {"text": "a", "regional": {"indiaDlt": {"principalEntityId": text}}}},
+    ),
+    (
+        "push.notificationOptions.contentUrl",
+        "x",
+        LONGEST_URL,
+        lambda text: {"push": {"text": "a", "notificationOptions": {"contentUrl": text}}},
+    ),
+    (
+        "push.personSubscriptions[0]",
+        "x",
+        200,
+        lambda text: {"push": {"text": "a", "personSubscriptions": [text]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "letter", "longest", "members"),
+    TEXTS_AND_LIMITS,
+    ids=[f"{field}-{letter}" for field, letter, _, _ in TEXTS_AND_LIMITS],
+)
+def test_a_text_may_be_as_long_as_its_limit_and_no_longer(
+    field: str, letter: str, longest: int, members: Callable[[str], Json]
+) -> None:
+    """The refusal names the field and the rule."""
+
+    def parse(length: int) -> SendEvent:
+        whole = {"to": {"phoneNumber": "385995550123"}, "push": {"text": "a"}}
+        return SendEvent.parse(json.dumps(whole | members(letter * length)), RECORD_ID, NOW)
+
+    parse(longest)
+    with pytest.raises(InvalidEventError) as caught:
+        parse(longest + 1)
+
+    assert caught.value.field == field
+    assert "at most" in caught.value.rule or "must not exceed" in caught.value.rule
+
+
+@pytest.mark.parametrize("letter", [".", "\u0161", "\U0001f600", "/"])
+def test_the_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
+    """Else the sender could not write the request that it is in."""
+    bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
+    webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
+
+    assert is_taken(reader(models.MessageContent, "bulk_id"), bulk_id)
+    assert is_taken(reader(models.MessageContent, "notify_url"), webhook.url_for(bulk_id))
+
+
+# --- What Infobip says ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "name"), fields(ANSWERS))
+def test_every_text_of_an_answer_is_cut_or_refused(model: type[BaseModel], name: str) -> None:
+    """It is stored with a message, or with a row of the logs."""
+    if (model, name) in ONLY_COMPARED or model.model_fields[name].annotation is Any:
+        return
+    read = reader(model, name)
+    for place in PLACES:
+        for text in LONG_TEXTS:
+            try:
+                value = read.validate_python(place(text))
+            except ValidationError:
+                continue
+            assert max(map(len, texts_in(value)), default=0) <= LONGEST_TEXT
+
+
+def longest_row(text: str) -> Json:
+    """Write a report that says as much as it can."""
+    words = {"groupName": text, "name": text, "description": text}
+    return {
+        "messageId": "m-1",
+        "channel": "SMS",
+        "bulkId": text,
+        "mccMnc": text,
+        "sentAt": "2026-01-31T12:00:00.000+0000",
+        "doneAt": "2026-01-31T12:00:00.000+0000",
+        "status": {"groupId": 3, "id": 5} | words,
+        "error": {"groupId": 3, "id": 5} | words,
+        "price": {"pricePerMessage": "1" * 38, "currency": text},
+    }
+
+
+@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600", "\x01"])
+def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
+    letter: str,
+) -> None:
+    """With the longest text in every place, and all that may ever be added to it."""
+    clock = Clock()
+    ledger = FakeLedger(clock)
+    bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
+    claim = Claim(
+        message_id=letter * LONGEST_MESSAGE_ID,
+        content_hash="0" * 64,
+        recipient=models.Recipient(
+            phone_number="1" * 20,
+            email_address=letter * LONGEST_EMAIL_ADDRESS,
+            push_registration_id=letter * LONGEST_PUSH_REGISTRATION,
+            whats_app_user_id=letter * 150,
+        ),
+        scenario=letter * LONGEST_SCENARIO_NAME,
+        scenario_key=letter * LONGEST_SCENARIO_KEY,
+        steps=tuple(Channel) * 10,
+        bulk_id=bulk_id,
+        send_at=clock(),
+        validity=timedelta(hours=1),
+        on_unknown="never-duplicate",
+        callback_data=letter * LONGEST_CALLBACK_DATA,
+    )
+    ledger.claim([claim], timedelta(seconds=1))
+    clock.pass_by(seconds=2)
+    ledger.lose_lease([ledger.item(claim.message_id)])
+    ledger.quarantine(ledger.item(claim.message_id))
+    ledger.close(ledger.item(claim.message_id), letter * 200, letter * 1000)
+    ledger.release(ledger.item(claim.message_id), letter * 200, letter * 1000)
+    report = DeliveryReport.model_validate(longest_row(letter * LONG))
+    verdict = verdict_of(report, "SMS")
+    assert verdict
+    ledger.settle({claim.message_id: verdict})
+    item = ledger.item(claim.message_id)
+
+    assert size(item) < 100_000  # of 409,600
+
+    class Bus:
+        def put_events(self, **request: Any) -> Json:  # noqa: ANN401 (as boto3's)
+            return {"Entries": [{} for _ in request["Entries"]]}
+
+    events = OutcomeEvents("outcomes", with_recipients=True, client=Bus())
+    publication = events.publish([Change("1", NOW, {}, item)])
+    assert (publication.published, publication.unpublishable) == (1, [])
+
+
+def test_a_row_of_the_logs_keeps_its_text() -> None:
+    """Only names are cut; a text is longer."""
+    row = LogEntry.model_validate(longest_row("x" * LONG) | {"text": "x" * 100_000})
+
+    assert row.text == "x" * 100_000
+    assert row.status.name == "x" * 200
+    assert row.status.description == "x" * LONGEST_DESCRIPTION
+
+
+@pytest.mark.parametrize("text", ["x" * LONG, "\ud83d" * LONG], ids=["plain", "surrogates"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda text: {"requestError": {"serviceException": {"messageId": "A", "text": text}}},
+        lambda text: {"errorCode": "E1", "description": text},
+    ],
+    ids=["older", "newer"],
+)
+def test_what_infobip_says_of_an_error_is_cut(body: Callable[[str], Json], text: str) -> None:
+    """It is stored with each message of the request, and DynamoDB takes no half of a character."""
+    error = error_for(400, body(text), {})
+
+    assert error.text
+    assert len(error.text) == LONGEST_DESCRIPTION
+    assert error.text.encode()
+
+
+def test_a_key_that_is_too_long_is_no_key() -> None:
+    """A part of it would be the key of nothing, or of something else."""
+    longest = "k" * LONGEST_SCENARIO_KEY
+
+    assert models.Scenario.model_validate({"key": longest}).key == longest
+    assert models.Scenario.model_validate({"key": longest + "k", "name": "otp"}).key is None
