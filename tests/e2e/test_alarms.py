@@ -55,7 +55,7 @@ ALARMS = [
 PARAMETERS = {
     "ReconcileAfterSeconds": 1,
     "DeliveryReportWebhook": "enabled",
-    "OutcomeEventBusName": "default",
+    "OutcomeEventBusName": "outcomes",
     "ReportSchedule": "rate(1 day)",
     "ReconcileSchedule": "rate(1 day)",
 }

@@ -359,7 +359,7 @@ class World:
 
     def resources(self) -> dict[str, str]:
         """Return what the template's resources are called here, by their names in the template."""
-        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(
             StackName=STACK_NAME
         )
         found = [each for page in pages for each in page["StackResourceSummaries"]]
