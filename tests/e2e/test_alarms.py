@@ -239,6 +239,7 @@ def a_message_cannot_be_sent_for_an_hour(scene: Scene) -> Iterator[None]:
     )
     scene.world.put_message(event)
     wait_until(lambda: len(scene.upstream.attempts(message_id)) > 2, 60, "it was tried thrice")
+    scene.see_queues()
     scene.skip(HOUR + MINUTE)
     yield
     scene.world.simulator.end_fault(fault)

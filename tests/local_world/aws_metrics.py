@@ -99,6 +99,9 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
     def moved(at: float) -> float:
         return at + sum(length for moment, length in skips if moment <= at)
 
+    sampled = sorted(
+        {(m.dimensions, at) for m, values in found.items() if _is_of_queue(m) for at, _ in values}
+    )
     later: Series = {}
     for metric, values in found.items():
         scale = _AGES.get(metric.name)
@@ -106,9 +109,13 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
             (moved(at), value if scale is None else (moved(at) - moved(at - value / scale)) * scale)
             for at, value in values
         ]
-        if metric.namespace == "AWS/SQS":
+        if _is_of_queue(metric):
+            times = [at for queue, at in sampled if queue == metric.dimensions]
             for moment, length in skips:
-                points += _meanwhile(points, moved(moment) - length, length, scale)
+                # What the last sample before it did not tell was no longer so.
+                last = max((at for at in times if at < moment), default=0.0)
+                if any(at == last for at, _ in values):
+                    points += _meanwhile(points, moved(moment) - length, length, scale)
         later[metric] = sorted(points)
     return later
 
@@ -298,6 +305,10 @@ def _meanwhile(
     for minute in range(first, int(length) // _MINUTE):
         at = begin + minute * _MINUTE
         yield at, before[1] + (0 if scale is None else (at - before[0]) * scale)
+
+
+def _is_of_queue(metric: Metric) -> bool:
+    return metric.namespace == "AWS/SQS"
 
 
 def _last_written(event: object) -> float | None:

@@ -211,3 +211,11 @@ def test_a_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> Non
     metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
 
     assert skipped({metric: [(5.0, 7.0)]}, [(15, 240)]) == {metric: [(5, 7)]}
+
+
+def test_what_a_queue_no_longer_tells_before_a_skip_it_does_not_tell_through_it() -> None:
+    """Its last message was received for the third time, and has no age any more."""
+    count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
+    found = {count: [(13.0, 1.0), (14.0, 1.0)], age: [(13.0, 7.0)]}
+
+    assert skipped(found, [(15, 240)])[age] == [(13, 7)]
