@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from . import aws_metrics
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -264,12 +266,17 @@ def _keep_alarms_with_metric_math() -> None:
 
     record_of = provisioners._cw_metric_alarm_record  # noqa: SLF001 (there is no other way in)
 
-    def record(name: str, properties: dict[str, Any]) -> dict[str, Any]:
-        rest = {key: value for key, value in properties.items() if key != "Metrics"}
-        math = "Metrics" in properties
-        nothing = {"Namespace": "metric math", "MetricName": name} if math else {}
-        found: dict[str, Any] = record_of(name, nothing | rest)
-        return found | {"Metrics": properties["Metrics"]} if math else found
+    def record(alarm: str, properties: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any]
+        if "Metrics" not in properties:
+            found = record_of(alarm, properties)
+            return found
+        needed = {"Metrics": None, "Namespace": "-", "MetricName": "-"}
+        found = record_of(alarm, properties | needed) | {"Metrics": properties["Metrics"]}
+        # An alarm on a single metric alone has these.
+        for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "Unit"):
+            del found[name]
+        return found
 
     provisioners._cw_metric_alarm_record = record  # noqa: SLF001
 
@@ -290,6 +297,7 @@ def main() -> None:
     _show_statements_to_streams()
     _refuse_rules_on_missing_buses()
     _keep_alarms_with_metric_math()
+    aws_metrics.watch(Path(os.environ["STATE_DIR"]))
     from ministack.app import main as serve  # noqa: PLC0415
 
     from tests.local_world import lambda_environment  # noqa: PLC0415 (imports ministack, too)

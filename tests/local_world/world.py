@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
@@ -249,6 +250,11 @@ class World:
         return self._session.client("ssm", **self._client_options)
 
     @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """CloudWatch of the emulator."""
+        return self._session.client("cloudwatch", **self._client_options)
+
+    @cached_property
     def cloudwatch_logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs of the emulator."""
         return self._session.client("logs", **self._client_options)
@@ -350,6 +356,22 @@ class World:
             for found in events.paginate(logGroupName=group["logGroupName"])
             for event in found["events"]
         )
+
+    def resources(self) -> dict[str, str]:
+        """Return what the template's resources are called here, by their names in the template."""
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(
+            StackName=STACK_NAME
+        )
+        found = [each for page in pages for each in page["StackResourceSummaries"]]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
+
+    def alarms(self) -> dict[str, Json]:
+        """Return the alarms as CloudWatch describes them, by their names in the template."""
+        pages = self.cloudwatch.get_paginator("describe_alarms").paginate()
+        found: dict[str, Json] = {
+            alarm["AlarmName"]: dict(alarm) for page in pages for alarm in page["MetricAlarms"]
+        }
+        return {name: found[own] for name, own in self.resources().items() if own in found}
 
     @property
     def environment(self) -> dict[str, str]:

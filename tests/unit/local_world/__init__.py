@@ -1,0 +1,1 @@
+"""Tests of what the local world measures and judges by itself."""

@@ -1,0 +1,221 @@
+"""What happens in the local world is measured as AWS's services measure it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.local_world.aws_metrics import (
+    Metric,
+    Point,
+    Queue,
+    embedded,
+    invocation,
+    series,
+    skipped,
+    url_call,
+)
+
+Json = dict[str, Any]
+
+NOW = 1_000_000.0
+VISIBLE, IN_FLIGHT, AGE = (
+    "ApproximateNumberOfMessagesVisible",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateAgeOfOldestMessage",
+)
+
+
+def values(points: list[Point]) -> dict[str, float]:
+    """Keep the names and values of data points."""
+    return {point.metric.name: point.value for point in points}
+
+
+def message(number: int = 1, *, age: float = 10, hidden: float = 0, receives: int = 0) -> Json:
+    """Make a message as ministack keeps one; times are in seconds before and after now."""
+    return {
+        "id": str(number),
+        "sent_at": NOW - age,
+        "visible_at": NOW + hidden,
+        "receive_count": receives,
+        "sys": {},
+    }
+
+
+def sampled(*messages: Json) -> dict[str, float]:
+    """Measure a queue that has been seen for the first time."""
+    return values(Queue("queue").sample(list(messages), NOW))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"body": {}}, {"Invocations": 1, "Errors": 0, "Throttles": 0, "Duration": 250}),
+        ({"error": True}, {"Invocations": 1, "Errors": 1, "Throttles": 0, "Duration": 250}),
+        ({"throttle": True, "error": True}, {"Throttles": 1}),
+    ],
+)
+def test_an_invocation_succeeds_fails_or_is_throttled(
+    answer: Json, expected: dict[str, float]
+) -> None:
+    """What is throttled did not run, so it is no invocation and no error."""
+    points = invocation("function", {}, answer, NOW, NOW + 0.25)
+
+    assert values(points) == expected
+    assert {(p.metric.namespace, p.metric.dimensions, p.at) for p in points} == {
+        ("AWS/Lambda", (("FunctionName", "function"),), NOW)
+    }
+
+
+def test_a_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
+    """The age is in milliseconds, and counts up to the hand-over; other events have none."""
+    records = [
+        {"eventSource": "aws:dynamodb", "dynamodb": {"ApproximateCreationDateTime": NOW - age}}
+        for age in (90, 60)
+    ]
+
+    of_stream = values(invocation("f", {"Records": records}, {}, NOW, NOW))
+    of_queue = values(invocation("f", {"Records": [{"eventSource": "aws:sqs"}]}, {}, NOW, NOW))
+
+    assert of_stream["IteratorAge"] == 60_000
+    assert "IteratorAge" not in of_queue
+
+
+@pytest.mark.parametrize(
+    ("status", "client", "server"), [(200, 0, 0), (404, 1, 0), (503, 0, 1), (302, 0, 0)]
+)
+def test_a_call_of_a_function_url_counts_by_its_status(
+    status: int, client: int, server: int
+) -> None:
+    """Every call is a request."""
+    assert values(url_call("function", status, NOW)) == {
+        "UrlRequestCount": 1,
+        "Url4xxCount": client,
+        "Url5xxCount": server,
+    }
+
+
+def test_messages_are_visible_or_in_flight() -> None:
+    """One that is delayed is neither, since nobody has received it."""
+    found = sampled(
+        message(1), message(2, receives=1), message(3, hidden=5, receives=1), message(4, hidden=5)
+    )
+
+    assert (found[VISIBLE], found[IN_FLIGHT]) == (2, 1)
+
+
+def test_the_oldest_message_is_one_that_was_received_less_than_three_times() -> None:
+    """What comes round again and again has no age for SQS, however long it has waited."""
+    waiting = message(1, age=86_400, hidden=60, receives=3)
+
+    assert sampled(waiting, message(2, age=20, receives=2))[AGE] == 20
+    assert AGE not in sampled(waiting)
+
+
+def test_what_a_redrive_policy_has_moved_counts_from_the_move() -> None:
+    """Its age and its receives begin anew in the dead-letter queue."""
+    queue = Queue("dead-letters")
+    moved = message(age=86_400, receives=1000)
+    moved["sys"]["DeadLetterQueueSourceArn"] = "arn"
+
+    first = values(queue.sample([moved], NOW))
+    later = values(queue.sample([moved | {"receive_count": 1002}], NOW + 30))
+    poison = values(queue.sample([moved | {"receive_count": 1003}], NOW + 60))
+
+    assert (first[AGE], later[AGE]) == (0, 30)
+    assert AGE not in poison
+
+
+def test_a_queue_writes_nothing_until_it_is_used() -> None:
+    """Then it writes zeros too; one that a mapping polls is in use."""
+    unused, used = Queue("unused"), Queue("used")
+    used.sample([message()], NOW)
+
+    assert unused.sample([], NOW) == []
+    assert values(used.sample([], NOW)) == {VISIBLE: 0, IN_FLIGHT: 0}
+    assert values(Queue("polled").sample([], NOW, polled=True)) == {VISIBLE: 0, IN_FLIGHT: 0}
+
+
+def test_metrics_are_read_out_of_log_lines() -> None:
+    """Each dimension set and each value makes a data point; the moment is the line's own."""
+    definition = {
+        "Namespace": "N",
+        "Dimensions": [["service"], ["service", "channel"]],
+        "Metrics": [{"Name": "Sent", "Unit": "Count"}, {"Name": "Age"}],
+    }
+    about = {"Timestamp": NOW * 1000, "CloudWatchMetrics": [definition]}
+    line = {"_aws": about, "service": "s", "channel": "c", "Sent": [1.0, 2.0], "Age": 7}
+
+    points = list(embedded(json.dumps(line)))
+
+    one = (("service", "s"),)
+    two = (("channel", "c"), ("service", "s"))
+    assert points == [
+        Point(Metric("N", name, dimensions), NOW, value)
+        for dimensions in (one, two)
+        for name, value in (("Sent", 1.0), ("Sent", 2.0), ("Age", 7))
+    ]
+
+
+@pytest.mark.parametrize("line", ["START RequestId: 1", "{broken", '{"level": "INFO"}'])
+def test_other_log_lines_hold_no_metrics(line: str) -> None:
+    """They are passed over."""
+    assert list(embedded(line)) == []
+
+
+def test_a_series_is_in_the_order_of_time() -> None:
+    """Whatever the order of the notes."""
+    metric = Metric("N", "a", ())
+
+    assert series([Point(metric, 2, 20), Point(metric, 1, 10)]) == {metric: [(1, 10), (2, 20)]}
+
+
+def test_what_comes_after_a_skip_comes_later_by_it() -> None:
+    """Two skips add up; what came before stays where it was."""
+    metric = Metric("N", "Count", ())
+    found = {metric: [(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)]}
+
+    assert skipped(found, [(25, 1000), (15, 100)]) == {
+        metric: [(10, 1), (120, 2), (1130, 3)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [("OldestRecordSeconds", 1), ("IteratorAge", 1000), ("Count", None)]
+)
+def test_what_has_waited_since_before_a_skip_is_older_by_it(name: str, scale: int | None) -> None:
+    """An age that began after it is not, and a count is none."""
+    metric = Metric("N", name, ())
+    found = {metric: [(20.0, 10.0 * (scale or 1)), (20.0, 4.0 * (scale or 1))]}
+
+    ages = sorted(value for _, value in skipped(found, [(15, 100)])[metric])
+
+    assert ages == [4 * (scale or 1), (10 + (100 if scale else 0)) * (scale or 1)]
+
+
+def test_a_queue_holds_through_a_skip_what_it_held_before() -> None:
+    """It writes that once a minute, and the age of it grows."""
+    count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
+    found = {count: [(10.0, 2.0), (20.0, 0.0)], age: [(10.0, 7.0)]}
+
+    later = skipped(found, [(15, 240)])
+
+    assert later[count] == [(10, 2), (75, 2), (135, 2), (195, 2), (260, 0)]
+    assert later[age] == [(10, 7), (75, 72), (135, 132), (195, 192)]
+
+
+def test_a_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
+    """Its last value is no longer true."""
+    metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
+
+    assert skipped({metric: [(5.0, 7.0)]}, [(15, 240)]) == {metric: [(5, 7)]}
+
+
+def test_what_a_queue_no_longer_tells_before_a_skip_it_does_not_tell_through_it() -> None:
+    """Its last message was received for the third time, and has no age any more."""
+    count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
+    found = {count: [(13.0, 1.0), (14.0, 1.0)], age: [(13.0, 7.0)]}
+
+    assert skipped(found, [(15, 240)])[age] == [(13, 7)]
