@@ -200,7 +200,6 @@ def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
         for metric in (
             "ApproximateNumberOfMessagesVisible",
             "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateAgeOfOldestMessage",
         ):
             assert dead_letters in queues_watched_for(metric)
 

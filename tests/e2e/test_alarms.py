@@ -221,11 +221,13 @@ def a_record_is_set_aside(scene: Scene) -> Iterator[None]:
 
 
 def a_letter_is_forgotten(scene: Scene) -> Iterator[None]:
-    """Let a record lie in the dead-letter queue until it is nearly deleted."""
+    """Let a record lie in the dead-letter queue for more than a week, looked at three times."""
     scene.world.put_message(scene.upstream.event(wrong=True))
     wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 20, "a record is set aside")
+    for _ in range(3):
+        scene.world.dead_letters()
     scene.see_queues()
-    scene.skip(10 * DAY + 2 * HOUR)
+    scene.skip_out_of_sight("DeadLetterAgeAlarm")
     yield
     scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendDeadLetterQueue"))
 
