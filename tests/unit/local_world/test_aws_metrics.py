@@ -206,6 +206,18 @@ def test_a_queue_holds_through_a_skip_what_it_held_before() -> None:
     assert later[age] == [(10, 7), (75, 72), (135, 132), (195, 192)]
 
 
+def test_a_queue_writes_once_an_hour_before_the_last_day_of_a_skip() -> None:
+    """No hour is without a point, however long the skip is."""
+    count = Metric("AWS/SQS", VISIBLE, (("QueueName", "q"),))
+    days = 8
+
+    later = skipped({count: [(10.0, 2.0), (20.0, 0.0)]}, [(15, days * 86_400)])
+
+    hours = {int((at - 15) // 3600) for at, value in later[count] if value == 2.0 and at > 15}
+    assert hours == set(range(1, days * 24))
+    assert len(later[count]) < 24 * days + 24 * 60
+
+
 def test_a_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
     """Its last value is no longer true."""
     metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
