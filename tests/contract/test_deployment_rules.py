@@ -82,7 +82,7 @@ def statements() -> list[tuple[str, Json]]:
 # --- Names and values --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "us-east-1", "us-gov-west-1", "cn-north-1"])
+@pytest.mark.parametrize("region", ["eu-central-1", "us-east-1", "us-gov-west-1"])
 def test_no_name_or_value_is_longer_than_its_resource_takes(region: str) -> None:
     """With the longest name of a stack and the longest parameters, each value keeps its limits.
 
@@ -244,6 +244,9 @@ def test_cloudwatch_may_publish_to_the_topic_of_alarms_over_tls() -> None:
         {"Service": "cloudwatch.amazonaws.com"},
     )
     assert allow["Action"] == "sns:Publish"
+    assert allow["Condition"] == {"StringEquals": {"aws:SourceAccount": "000000000000"}}
+    assert allow["Resource"] == deny["Resource"] == {"Ref": "AlarmTopic"}
+    assert policy["Properties"]["Topics"] == [{"Ref": "AlarmTopic"}]
     assert (deny["Effect"], deny["Condition"]) == (
         "Deny",
         {"Bool": {"aws:SecureTransport": "false"}},
@@ -388,6 +391,19 @@ def test_a_changed_property_goes_live(
     after = deployed(source=transformed(EVERYTHING))
 
     assert changed(versions_of(deployed()), versions_of(after)) == {"SendMessageFunction"}
+
+
+def test_no_version_outlives_its_release() -> None:
+    """One that a rollback left behind would keep the same release from being made again.
+
+    Lambda publishes nothing when code and configuration are those of the last version, and
+    CloudFormation then fails: "A version for this Lambda function exists".
+    """
+    versions = of_type("AWS::Lambda::Version")
+
+    assert len(versions) == 9
+    assert {each.get("DeletionPolicy") for each in versions.values()} == {"Delete"}
+    assert {each.get("UpdateReplacePolicy") for each in versions.values()} == {"Delete"}
 
 
 def test_everything_that_invokes_goes_through_the_alias() -> None:

@@ -1,4 +1,4 @@
-"""What the template makes exists in every region that cfn-lint knows, in each partition."""
+"""The types of what the template makes exist in every region that cfn-lint knows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def missing(region: str, webhook: str) -> set[str]:
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_every_region_has_all_but_the_webhook(region: str) -> None:
-    """A deployment without the webhook is possible wherever there is AWS."""
+    """Without the webhook, no resource is of a type that a region lacks."""
     assert missing(region, "disabled") == set()
 
 

@@ -269,10 +269,10 @@ def the_logs_are_not_asked(scene: Scene) -> Iterator[None]:
 
 
 def parked_reports_stay_parked(scene: Scene) -> Iterator[None]:
-    """Let the table refuse what was parked, for a quarter of an hour."""
+    """Let the table refuse what was parked, for twenty-five minutes."""
     with a_parked_page(scene, {"VisibilityTimeout": "1"}):
         scene.see_queues()
-        scene.skip(15 * MINUTE)
+        scene.skip(25 * MINUTE)
         yield
     wait_until(lambda: waits_in(scene, "UnrecordedReportsQueue") == 0, 20, "reports are recorded")
 
@@ -413,15 +413,6 @@ def outcomes_are_told_late(scene: Scene) -> Iterator[None]:
     yield
 
 
-def outcomes_are_given_up(scene: Scene) -> Iterator[None]:
-    """Put into the queue what Lambda puts there after 23 hours, as the emulator does not."""
-    record = {"requestContext": {"condition": "RetryAttemptsExhausted"}, "version": "1.0"}
-    queue = scene.queue_url("OutcomesNotToldQueue")
-    scene.world.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
-    yield
-    scene.world.sqs.purge_queue(QueueUrl=queue)
-
-
 def an_outcome_is_too_large(scene: Scene) -> Iterator[None]:
     """Settle a message anew with more than fits an event."""
     message_id = scene.upstream.send()
@@ -514,11 +505,10 @@ CAUSES: dict[str, Callable[[Scene], Iterator[None]]] = {
     "WebhookRefusesAlarm": the_webhook_cannot_record,
     "WebhookAbuseAlarm": the_webhook_is_guessed_at,
     "OutcomesLateAlarm": outcomes_are_told_late,
-    "OutcomesNotToldAlarm": outcomes_are_given_up,
     "OutcomesUnpublishableAlarm": an_outcome_is_too_large,
 }
 #: What cannot be made here, as SQS or Lambda would write it: a value each minute.
-WRITTEN: dict[str, float] = {"SendQueueInFlightAlarm": 100_001}
+WRITTEN: dict[str, float] = {"SendQueueInFlightAlarm": 100_001, "OutcomesNotToldAlarm": 1}
 
 
 def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
@@ -594,6 +584,23 @@ def test_an_alarm_rings_from_a_written_series(scene: Scene, name: str) -> None:
 
     assert rings(WRITTEN[name])
     assert not rings(WRITTEN[name] - 1)
+
+
+@pytest.mark.parametrize("minute", range(5))
+def test_reports_that_one_attempt_failed_for_ring_nothing_from_a_written_series(
+    scene: Scene, minute: int
+) -> None:
+    """A page that is refused once is hidden for six minutes, whichever periods these touch."""
+    alarm = scene.alarms["ReportsStillParkedAlarm"]
+    parked = range(minute, minute + 7)
+    data = {
+        metric: [(float(at * MINUTE), float(at in parked)) for at in range(60)]
+        for metric in metrics_of(alarm)
+    }
+
+    found = states(alarm, data, each_minute(0, HOUR))
+
+    assert "ALARM" not in {state for _, state in found}
 
 
 def test_no_alarm_is_without_a_test(scene: Scene) -> None:

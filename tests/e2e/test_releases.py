@@ -187,7 +187,9 @@ def test_a_bus_that_exists_is_deployed_to(own_world: World) -> None:
 def test_a_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world: World) -> None:
     """As the README says: import it, then deploy over it; ids sent before are known again."""
     cloudformation, stack = own_world.cloudformation, "omni-again"
-    first = own_world.create_stack(stack, Stage="again")
+    own_world.events.create_event_bus(Name="outcomes-again")
+    with_bus: Any = {"Stage": "again", "OutcomeEventBusName": "outcomes-again"}
+    first = own_world.create_stack(stack, **with_bus)
     table = first["MessagesTableName"]
     item: Any = {"messageId": {"S": "sent-before"}, "entry": {"S": "MESSAGE"}}
     own_world.dynamodb.put_item(TableName=table, Item=item)
@@ -198,7 +200,7 @@ def test_a_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_worl
         "the stack is deleted",
     )
     written = subprocess.run(
-        ["make", "--silent", "table-template"],  # noqa: S607 (what the README says)
+        ["make", "--silent", "table-template", "BUS=outcomes-again"],  # noqa: S607 (what the README says)
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -225,7 +227,7 @@ def test_a_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_worl
         return found["StackStatus"] == "IMPORT_COMPLETE"
 
     wait_until(imported, 20, "the table is imported")
-    second = own_world.update(name=stack, Stage="again")
+    second = own_world.update(name=stack, **with_bus)
 
     assert second["MessagesTableName"] == table
     key: Any = {name: item[name] for name in ("messageId", "entry")}

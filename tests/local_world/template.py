@@ -102,7 +102,6 @@ class _Resolver:
 
     def __init__(self, template: Json, values: Mapping[str, str]) -> None:
         self._conditions: Json = template["Conditions"]
-        self._mappings: Json = template["Mappings"]
         self._values = values
 
     def holds(self, condition: str | None) -> bool:
@@ -143,10 +142,6 @@ class _Resolver:
     def _or(self, argument: list[Any]) -> bool:
         return any(self.resolve(argument))
 
-    def _findinmap(self, argument: list[Any]) -> Any:  # noqa: ANN401
-        name, first, second = self.resolve(argument)
-        return self._mappings[name][first][second]
-
     def _sub(self, argument: Any) -> Any:  # noqa: ANN401
         text, own = argument if isinstance(argument, list) else (argument, {})
         values = {**self._values, **self.resolve(own)}
@@ -161,12 +156,16 @@ class _Resolver:
         return {"Fn::Sub": done} if _PLACEHOLDER.search(done) else done
 
 
-def _table_alone() -> dict[str, Any]:
-    """Return a template of nothing but the messages table, to import a table that was kept."""
-    parameters = {"InfobipBaseUrl": "https://localhost"}
+def _table_alone(bus_name: str = "") -> dict[str, Any]:
+    """Return a template of nothing but the messages table, to import a table that was kept.
+
+    Args:
+        bus_name: The bus that outcomes were told on, if any: the table then has a stream.
+    """
+    parameters = {"InfobipBaseUrl": "https://localhost", "OutcomeEventBusName": bus_name}
     table = resolved(transformed(parameters), parameters)["Resources"]["MessagesTable"]
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"MessagesTable": table}}
 
 
 if __name__ == "__main__":
-    json.dump(_table_alone(), sys.stdout, indent=2)
+    json.dump(_table_alone(*sys.argv[1:]), sys.stdout, indent=2)
