@@ -41,7 +41,6 @@ def world() -> Iterator[World]:
         "ReportSchedule": "rate(1 day)",
     }
     with World(parameters=parameters) as running:
-        client(running, "events").create_event_bus(Name=BUS)
         yield running
 
 
