@@ -104,7 +104,7 @@ def test_a_missing_permission_fails_here_and_not_in_production(world: World) -> 
     """A function without its policy is told so by name, and works once it has it again."""
     with (
         without_permissions(world, "CreateScenarioFunctionName"),
-        pytest.raises(FunctionFailedError, match=r"credentials cannot be read: AccessDenied"),
+        pytest.raises(FunctionFailedError, match=r"cannot be read: AccessDenied"),
     ):
         world.invoke("CreateScenarioFunctionName", SCENARIO)
 
