@@ -223,7 +223,9 @@ def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
     assert found["unknownAt"] == to_text(clock.now)
 
 
-@pytest.mark.parametrize("state", set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
+@pytest.mark.parametrize(
+    "state", sorted(set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
+)
 def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     ledger: MessageLedger, clock: Clock, state: MessageState
 ) -> None:
@@ -488,7 +490,7 @@ def test_an_outcome_needs_ones_own_token(ledger: MessageLedger, state: MessageSt
 @pytest.mark.parametrize(
     "outcome", [MessageState.ACCEPTED, MessageState.REJECTED, MessageState.WAITING]
 )
-@pytest.mark.parametrize("state", set(MessageState) - {MessageState.CLAIMED})
+@pytest.mark.parametrize("state", sorted(set(MessageState) - {MessageState.CLAIMED}))
 def test_who_has_lost_a_claim_learns_what_became_of_the_message(
     ledger: MessageLedger, state: MessageState, outcome: MessageState
 ) -> None:
@@ -561,7 +563,7 @@ def test_a_verdict_overrides_every_state(
     assert ledger.find(["unknown"]) == {}
 
 
-@pytest.mark.parametrize("state", UNPROVEN)
+@pytest.mark.parametrize("state", sorted(UNPROVEN))
 def test_proof_of_acceptance_overrides_what_was_not_known(
     ledger: MessageLedger, clock: Clock, state: MessageState
 ) -> None:

@@ -561,7 +561,7 @@ class World:
                 _run(["make", "-C", str(ROOT / "shared"), *target], environment)
                 fresh = self.emulator.directory / "layer.zip"
                 fresh.write_bytes(_zip(Path(built)))
-            for stale in kept.glob("*.zip"):
+            for stale in set(kept.glob("*.zip")) - {archive}:
                 stale.unlink(missing_ok=True)
             fresh.rename(archive)
         return archive.read_bytes()

@@ -54,7 +54,7 @@ def claim(message_id: str) -> Claim:
 
 def packed(body: bytes) -> str:
     """Write a page as it is parked."""
-    return base64.b64encode(gzip.compress(body)).decode()
+    return base64.b64encode(gzip.compress(body, mtime=0)).decode()
 
 
 def page(*message_ids: str) -> str:
