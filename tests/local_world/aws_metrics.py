@@ -39,7 +39,7 @@ _RECEIVES_OF_POISON = 3
 _SECONDS_A_SAMPLE_LASTS = 5
 #: Metrics that tell for how long something has waited, and how many of their units a second has.
 _AGES = {"ApproximateAgeOfOldestMessage": 1.0, "IteratorAge": 1000.0, "OldestRecordSeconds": 1.0}
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MINUTE, _HALF_HOUR, _DAY = 60, 1800, 86_400
 _CLIENT_ERROR, _SERVER_ERROR, _AFTER_ERRORS = 400, 500, 600
 
 
@@ -89,7 +89,7 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
 
     What was measured after a skip comes later by it. An age that goes back to before a skip grows
     by it. Through a skip, queues go on writing what they held: each minute of its last day, and
-    each hour before, which spares many points.
+    twice an hour before, which spares many points.
 
     Args:
         found: What was measured.
@@ -303,8 +303,12 @@ def _meanwhile(
     if before is None or before[0] < begin - _SECONDS_A_SAMPLE_LASTS:
         return
     last_day = max(0, int(length) - _DAY)
-    moments = [*range(_HOUR, last_day, _HOUR), *range(last_day + _MINUTE, int(length), _MINUTE)]
-    for at in (begin + seconds for seconds in moments):
+    # Twice an hour, so that no hour is without a point, wherever it begins.
+    rarely, often = (
+        range(_MINUTE, last_day, _HALF_HOUR),
+        range(last_day + _MINUTE, int(length), _MINUTE),
+    )
+    for at in (begin + seconds for seconds in (*rarely, *often)):
         yield at, before[1] + (0 if scale is None else (at - before[0]) * scale)
 
 
