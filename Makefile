@@ -26,7 +26,7 @@ EVENT ?= $(firstword $(wildcard events/$(FUNCTION).json events/$(FUNCTION)_sqs.j
 # How many messages `make chaos` queues, and what decides about chance.
 N ?= 2000
 SEED ?= 1
-INVOKE := $(BIN)/python -m tests.local_world.world invoke
+INVOKE := $(BIN)/python -m tests.local_world invoke $(WORLD:%=--world %)
 # For `make redrive`: anything but nothing keeps it from sending.
 DRY_RUN ?= 1
 
@@ -116,7 +116,7 @@ demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on 
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
 local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this machine
-	@exec $(BIN)/python -m tests.local_world.world up
+	@exec $(BIN)/python -m tests.local_world up
 
 invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
 	@$(INVOKE) $(FUNCTION) $(EVENT)

@@ -25,7 +25,8 @@ from tests.local_world.aws_emulator import (
     SECRET_ACCESS_KEY,
     AwsEmulator,
 )
-from tests.local_world.world import SimulatorControl, forget_aws_account
+from tests.local_world.simulator_control import SimulatorControl
+from tests.local_world.world import forget_aws_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -29,7 +29,7 @@ from .harm import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from tests.local_world.world import SimulatorControl
+    from tests.local_world.simulator_control import SimulatorControl
 
     from .times import Deployment
 

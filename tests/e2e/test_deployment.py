@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.local_world.__main__ import LOCAL_PORTS
 from tests.local_world.aws_emulator import ROOT
-from tests.local_world.world import LOCAL_PORTS, World
+from tests.local_world.world import World
 
 from .upstream import PUSH_FAILS, Upstream
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WORLD = [sys.executable, "-m", "tests.local_world.world"]
+WORLD = [sys.executable, "-m", "tests.local_world"]
 #: What the examples of other names than a function's are for.
 FUNCTIONS = {
     "schedule": ["pull_delivery_reports", "reconcile_messages"],

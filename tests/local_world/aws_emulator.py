@@ -65,9 +65,14 @@ class AwsEmulator:
     ) -> None:
         self.functions_python = functions_python
         self._preferred_port = preferred_port
-        self.url = ""
+        self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path()
+
+    @property
+    def url(self) -> str:
+        """Where the emulator answers, once it was started."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def process_group(self) -> int:
@@ -91,13 +96,12 @@ class AwsEmulator:
         """
         (ROOT / ".local").mkdir(exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
-        port = free_port(self._preferred_port)
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port(self._preferred_port)
         with (self._directory / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.local_world.aws_emulator"],
                 cwd=ROOT,
-                env=self._environment(port),
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -124,7 +128,7 @@ class AwsEmulator:
             raise RuntimeError("the emulator was not started")
         return self._process
 
-    def _environment(self, port: int) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Make an environment that holds nothing of the caller's, above all no AWS account."""
         directory = str(self._directory)
         return {
@@ -133,7 +137,7 @@ class AwsEmulator:
             "TMPDIR": directory,
             "STATE_DIR": directory,
             "S3_DATA_DIR": directory,
-            "GATEWAY_PORT": str(port),
+            "GATEWAY_PORT": str(self.port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
             "MINISTACK_REGION": REGION,

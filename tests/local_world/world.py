@@ -1,33 +1,24 @@
 """A whole deployment on this machine: the AWS emulator, the Infobip simulator, and template.yaml.
 
-`World` is what the end-to-end tests and the demo use; `python -m tests.local_world.world up`
-keeps one running for somebody who works on an app upstream.
+`World` is what the end-to-end tests, the demo and `make local` use.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import io
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import zipfile
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
-from urllib.parse import quote
 
 import boto3
-import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
@@ -40,6 +31,8 @@ from .aws_emulator import (
     AwsEmulator,
     free_port,
 )
+from .packaging import layer, layer_environment, run, with_replaced, zipped
+from .simulator_control import SimulatorControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,8 +54,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 API_KEY = "local-key"
-#: Of emulator and simulator in `make local`; events/env.json names them.
-LOCAL_PORTS = (4566, 8070)
 STAGE = "local"
 #: As an operator would make one, but known to everybody.
 WEBHOOK_KEY = "a local key that is no secret at all"
@@ -70,9 +61,6 @@ STACK_NAME = "omni-local"
 #: Ten senders that start at once would keep two cores busy for seconds.
 _PARAMETERS = {"Stage": STAGE, "SendMaximumConcurrency": "2"}
 _CODE_BUCKET = "omni-local-code"
-_TIMEOUT_SECONDS = 10
-#: Where `up` leaves word for `invoke`, in the emulator's directory, which goes away with it.
-_RUNNING = "running.json"
 
 
 class FunctionFailedError(Exception):
@@ -81,87 +69,6 @@ class FunctionFailedError(Exception):
     def __init__(self, function_name: str, answer: Json) -> None:
         super().__init__(f"{function_name}: {answer.get('errorMessage', answer)}")
         self.answer = answer
-
-
-class SimulatorControl:
-    """The control interface of the Infobip simulator; its `--help` tells what each part does."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy would not reach this machine
-
-    def reset(self) -> None:
-        """Set everything back to the start."""
-        self._call("POST", "reset")
-
-    def change_settings(self, **members: object) -> Json:
-        """Change settings, such as `stepSeconds`, and return all."""
-        return self._call("PUT", "settings", members)
-
-    def change_credentials(self, **members: object) -> Json:
-        """Change which credentials are let in, and return all."""
-        return self._call("PUT", "credentials", members)
-
-    def rule_recipient(self, address: str, **outcomes: str) -> None:
-        """Rule how messages to a recipient fare: by channel, or `refuse`."""
-        self._call("PUT", f"recipients/{quote(address, safe='')}", outcomes)
-
-    def rule_channel(self, channel: str, outcome: str) -> None:
-        """Rule how messages fare on a channel."""
-        self._call("PUT", f"channels/{channel}", {"outcome": outcome})
-
-    def let_see(self, message_id: str) -> None:
-        """Let the recipient of a message with a notifyUrl see it now."""
-        self._call("POST", "seen", {"messageId": message_id})
-
-    def pushes(self) -> list[Json]:
-        """Return the last calls to notifyUrls, oldest first."""
-        found: list[Json] = self._call("GET", "pushes")["pushes"]
-        return found
-
-    def forget_channel_rule(self, channel: str) -> None:
-        """Let messages fare on a channel as they do by default."""
-        self._call("DELETE", f"channels/{channel}")
-
-    def add_fault(self, operation: str, kind: str, **members: object) -> str:
-        """Order a fault and return its id."""
-        fault = {"operation": operation, "kind": kind} | members
-        return str(self._call("POST", "faults", fault)["id"])
-
-    def end_fault(self, fault_id: str) -> None:
-        """Take back one fault."""
-        self._call("DELETE", f"faults/{fault_id}")
-
-    def clear_faults(self) -> None:
-        """Take back all faults."""
-        self._call("DELETE", "faults")
-
-    def advance_clock(self, seconds: float) -> None:
-        """Let time pass at Infobip, and nowhere else."""
-        self._call("POST", "clock", {"advanceSeconds": seconds})
-
-    def messages(self, *message_ids: str) -> list[Json]:
-        """Tell what truly became of these messages, or of all."""
-        query = "&".join(f"messageId={quote(each, safe='')}" for each in message_ids)
-        messages: list[Json] = self._call("GET", f"messages?{query}")["messages"]
-        return messages
-
-    def totals(self) -> Json:
-        """Count messages and requests."""
-        return self._call("GET", "totals")
-
-    def requests(self, operation: str) -> list[Json]:
-        """Return the last requests of an operation, oldest first."""
-        found: list[Json] = self._call("GET", f"requests?operation={operation}")["requests"]
-        return found
-
-    def _call(self, method: str, path: str, body: object = None) -> Json:
-        url = f"{self.url}/_control/{path}"
-        response = self._session.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
-        response.raise_for_status()
-        answer: Json = response.json()
-        return answer
 
 
 class World:
@@ -437,13 +344,13 @@ class World:
                 "__SAM_CLI_APP_DIR": str(self.emulator.directory),
             }
         )
-        environment |= self._layer_environment
+        environment |= layer_environment(self.emulator.functions_python)
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
         for command in (
             ["sam", "build", "--config-env", "local"],
             ["sam", "deploy", "--config-env", "local", "--parameter-overrides", *overrides],
         ):
-            _run(command, environment)
+            run(command, environment)
 
     def _deploy_fast(self) -> None:
         self._s3.create_bucket(Bucket=_CODE_BUCKET)
@@ -505,9 +412,10 @@ class World:
 
         def code_of(name: str) -> Json:
             if name == "InfobipOmniLayer":
-                return self._upload(name, _with_replaced(self._layer(), replaced))
+                built = layer(self.emulator.functions_python, self.emulator.directory)
+                return self._upload(name, with_replaced(built, replaced))
             folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Function")).lower()
-            return self._upload(name, _zip(ROOT / "functions" / folder))
+            return self._upload(name, zipped(ROOT / "functions" / folder))
 
         translated = json.dumps(transformed(parameters, code_of))
         key = self._upload("template", translated.encode())["Key"]
@@ -542,38 +450,6 @@ class World:
         self._s3.put_object(Bucket=_CODE_BUCKET, Key=key, Body=content)
         return {"Bucket": _CODE_BUCKET, "Key": key}
 
-    @property
-    def _layer_environment(self) -> dict[str, str]:
-        """Have the layer built for the interpreter that functions run on here."""
-        python = str(self.emulator.functions_python)
-        return {"LAYER_PYTHON": python, "LAYER_WHEELS": f"--python {python}"}
-
-    def _layer(self) -> bytes:
-        """Return the layer's zip, from the last time when nothing has changed since."""
-        kept = ROOT / ".aws-sam/local-layer"
-        kept.mkdir(parents=True, exist_ok=True)
-        archive = kept / f"{self._layer_fingerprint()}.zip"
-        if not archive.exists():
-            with tempfile.TemporaryDirectory(dir=self.emulator.directory) as built:
-                environment = os.environ | self._layer_environment
-                uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-                target = ["build-InfobipOmniLayer", f"ARTIFACTS_DIR={built}", f"UV={uv}"]
-                _run(["make", "-C", str(ROOT / "shared"), *target], environment)
-                fresh = self.emulator.directory / "layer.zip"
-                fresh.write_bytes(_zip(Path(built)))
-            for stale in set(kept.glob("*.zip")) - {archive}:
-                stale.unlink(missing_ok=True)
-            fresh.rename(archive)
-        return archive.read_bytes()
-
-    def _layer_fingerprint(self) -> str:
-        python = self.emulator.functions_python
-        digest = hashlib.sha256(f"{python.resolve()} {python.stat().st_mtime_ns}".encode())
-        for path in _sources(ROOT / "shared"):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
-
 
 def forget_aws_account() -> None:
     """Take everything out of this process's environment that could lead to a real AWS account."""
@@ -605,141 +481,8 @@ def wait_until(
     return result
 
 
-def _sources(directory: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in directory.rglob("*")
-        if path.is_file() and "__pycache__" not in path.relative_to(directory).parts
-    )
-
-
-def _zip(directory: Path) -> bytes:
-    """Zip a directory as it stands: bytecode, where there is any, was put there on purpose."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(directory.rglob("*")):
-            archive.write(path, path.relative_to(directory))
-    return content.getvalue()
-
-
-def _with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
-    """Return a layer with other content of some files, given by their path in `shared/`."""
-    if not replaced:
-        return archive
-    content = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(archive)) as old,
-        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
-    ):
-        for name in old.namelist():
-            path = Path(name)
-            source = path.parent.parent / f"{path.name.partition('.')[0]}.py"
-            stale = path.suffix == ".pyc" and str(source.relative_to("python")) in replaced
-            if not stale and name.removeprefix("python/") not in replaced:
-                new.writestr(name, old.read(name))
-        for name, data in replaced.items():
-            new.writestr(f"python/{name}", data)
-    return content.getvalue()
-
-
-def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(  # noqa: S603 (all of the command is ours)
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
-        raise RuntimeError(text)
-
-
 def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
     """Keep the simulator from blocking on a full pipe, and collect it when it ends."""
     with output:
         output.read()
     process.wait()
-
-
-def _up() -> None:
-    stopped = threading.Event()
-    with World(preferred_ports=LOCAL_PORTS) as world:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
-        running = {"url": world.emulator.url, "outputs": world.outputs}
-        (world.emulator.directory / _RUNNING).write_text(json.dumps(running))
-        exports = [f"  export {name}={value}" for name, value in world.environment.items()]
-        outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
-        lines = [
-            *("Running on this machine until you press Ctrl-C.", ""),
-            *(f"Infobip's simulator: {world.simulator.url}", ""),
-            *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
-            *("To try it in another terminal:", "", *_commands(world), ""),
-            *("Outputs of the stack:", "", *outputs, ""),
-        ]
-        sys.stdout.write("\n".join(lines))
-        sys.stdout.flush()
-        stopped.wait()
-
-
-def _commands(world: World) -> list[str]:
-    """Write commands to copy: make a scenario, send by it, look at what became of that."""
-    body = json.dumps(
-        {
-            "scenario": "order-updates",
-            "messageId": "try-1",
-            "to": {"phoneNumber": "385915550002"},
-            "push": {"text": "Your parcel is on its way."},
-            "sms": {"text": "Acme: your parcel is on its way."},
-        }
-    )
-    queue, table = world.outputs["SendQueueUrl"], world.outputs["MessagesTableName"]
-    return [
-        "  make invoke FUNCTION=create_scenario EVENT=events/create_scenario.json",
-        f"  aws sqs send-message --queue-url {queue} --message-body '{body}'",
-        "  make invoke FUNCTION=pull_delivery_reports EVENT=events/schedule.json",
-        "  make find MESSAGE=try-1",
-        f"  aws dynamodb scan --table-name {table}",
-        f"  curl {world.simulator.url}/_control/messages",
-        "  make dead-letters",
-    ]
-
-
-def _invoke(function: str, event: Path) -> None:
-    found = next(ROOT.glob(f".local/world-*/{_RUNNING}"), None)
-    if found is None:
-        sys.exit("nothing is running: start `make local` in another terminal first")
-    forget_aws_account()
-    running = json.loads(found.read_text())
-    client = boto3.client("lambda", endpoint_url=running["url"], config=Config(proxies={}))
-    logical_id = "".join(word.capitalize() for word in function.split("_")) + "Function"
-    names = (each["FunctionName"] for each in client.list_functions()["Functions"])
-    name = next((name for name in names if name.startswith(f"{STACK_NAME}-{logical_id}-")), None)
-    if name is None:
-        sys.exit(f"{function} is not part of what is running: a parameter leaves it out by default")
-    response = client.invoke(FunctionName=f"{name}:live", Payload=event.read_bytes())
-    answer = json.loads(response["Payload"].read() or "null")
-    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
-    sys.exit("FunctionError" in response)
-
-
-def main() -> None:
-    """Run one of the commands `up` and `invoke`."""
-    parser = argparse.ArgumentParser(prog="python -m tests.local_world.world", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    commands.add_parser("up", help="keep a world running until Ctrl-C")
-    invoke = commands.add_parser("invoke", help="invoke a function of the world that is running")
-    invoke.add_argument("function", help="a folder of functions/")
-    invoke.add_argument("event", type=Path, help="a JSON file")
-    arguments = parser.parse_args()
-    if arguments.command == "up":
-        _up()
-    else:
-        _invoke(arguments.function, arguments.event)
-
-
-if __name__ == "__main__":
-    main()

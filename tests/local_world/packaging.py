@@ -1,0 +1,113 @@
+"""Builds what a deployment uploads: the layer, and zips of the functions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .aws_emulator import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def layer_environment(python: Path) -> dict[str, str]:
+    """Return the variables by which `shared/Makefile` builds the layer for an interpreter."""
+    return {"LAYER_PYTHON": str(python), "LAYER_WHEELS": f"--python {python}"}
+
+
+def layer(python: Path, scratch: Path) -> bytes:
+    """Return the layer's zip, from the last time when nothing has changed since.
+
+    Args:
+        python: The interpreter that functions run on.
+        scratch: A directory for what is needed meanwhile, on the file system of the project.
+    """
+    kept = ROOT / ".aws-sam/local-layer"
+    kept.mkdir(parents=True, exist_ok=True)
+    archive = kept / f"{_layer_fingerprint(python)}.zip"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(dir=scratch) as built:
+            environment = os.environ | layer_environment(python)
+            uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
+            target = ["build-InfobipOmniLayer", f"ARTIFACTS_DIR={built}", f"UV={uv}"]
+            run(["make", "-C", str(ROOT / "shared"), *target], environment)
+            fresh = scratch / "layer.zip"
+            fresh.write_bytes(zipped(Path(built)))
+        for stale in set(kept.glob("*.zip")) - {archive}:
+            stale.unlink(missing_ok=True)
+        fresh.rename(archive)
+    return archive.read_bytes()
+
+
+def _layer_fingerprint(python: Path) -> str:
+    digest = hashlib.sha256(f"{python.resolve()} {python.stat().st_mtime_ns}".encode())
+    for path in _sources(ROOT / "shared"):
+        digest.update(str(path.relative_to(ROOT)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(directory: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and "__pycache__" not in path.relative_to(directory).parts
+    )
+
+
+def zipped(directory: Path) -> bytes:
+    """Zip a directory as it stands: bytecode, where there is any, was put there on purpose."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(directory.rglob("*")):
+            archive.write(path, path.relative_to(directory))
+    return content.getvalue()
+
+
+def with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
+    """Return a layer with other content of some files, given by their path in `shared/`."""
+    if not replaced:
+        return archive
+    content = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as old,
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+    ):
+        for name in old.namelist():
+            path = Path(name)
+            source = path.parent.parent / f"{path.name.partition('.')[0]}.py"
+            stale = path.suffix == ".pyc" and str(source.relative_to("python")) in replaced
+            if not stale and name.removeprefix("python/") not in replaced:
+                new.writestr(name, old.read(name))
+        for name, data in replaced.items():
+            new.writestr(f"python/{name}", data)
+    return content.getvalue()
+
+
+def run(command: list[str], environment: Mapping[str, str]) -> None:
+    """Run a command in the project's folder.
+
+    Raises:
+        RuntimeError: It failed; the text holds what it printed.
+    """
+    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
+        raise RuntimeError(text)

@@ -1,0 +1,93 @@
+"""Drives the Infobip simulator over its control interface."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+Json = dict[str, Any]
+
+_TIMEOUT_SECONDS = 10
+
+
+class SimulatorControl:
+    """The control interface of the Infobip simulator; its `--help` tells what each part does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy would not reach this machine
+
+    def reset(self) -> None:
+        """Set everything back to the start."""
+        self._call("POST", "reset")
+
+    def change_settings(self, **members: object) -> Json:
+        """Change settings, such as `stepSeconds`, and return all."""
+        return self._call("PUT", "settings", members)
+
+    def change_credentials(self, **members: object) -> Json:
+        """Change which credentials are let in, and return all."""
+        return self._call("PUT", "credentials", members)
+
+    def rule_recipient(self, address: str, **outcomes: str) -> None:
+        """Rule how messages to a recipient fare: by channel, or `refuse`."""
+        self._call("PUT", f"recipients/{quote(address, safe='')}", outcomes)
+
+    def rule_channel(self, channel: str, outcome: str) -> None:
+        """Rule how messages fare on a channel."""
+        self._call("PUT", f"channels/{channel}", {"outcome": outcome})
+
+    def let_see(self, message_id: str) -> None:
+        """Let the recipient of a message with a notifyUrl see it now."""
+        self._call("POST", "seen", {"messageId": message_id})
+
+    def pushes(self) -> list[Json]:
+        """Return the last calls to notifyUrls, oldest first."""
+        found: list[Json] = self._call("GET", "pushes")["pushes"]
+        return found
+
+    def forget_channel_rule(self, channel: str) -> None:
+        """Let messages fare on a channel as they do by default."""
+        self._call("DELETE", f"channels/{channel}")
+
+    def add_fault(self, operation: str, kind: str, **members: object) -> str:
+        """Order a fault and return its id."""
+        fault = {"operation": operation, "kind": kind} | members
+        return str(self._call("POST", "faults", fault)["id"])
+
+    def end_fault(self, fault_id: str) -> None:
+        """Take back one fault."""
+        self._call("DELETE", f"faults/{fault_id}")
+
+    def clear_faults(self) -> None:
+        """Take back all faults."""
+        self._call("DELETE", "faults")
+
+    def advance_clock(self, seconds: float) -> None:
+        """Let time pass at Infobip, and nowhere else."""
+        self._call("POST", "clock", {"advanceSeconds": seconds})
+
+    def messages(self, *message_ids: str) -> list[Json]:
+        """Tell what truly became of these messages, or of all."""
+        query = "&".join(f"messageId={quote(each, safe='')}" for each in message_ids)
+        messages: list[Json] = self._call("GET", f"messages?{query}")["messages"]
+        return messages
+
+    def totals(self) -> Json:
+        """Count messages and requests."""
+        return self._call("GET", "totals")
+
+    def requests(self, operation: str) -> list[Json]:
+        """Return the last requests of an operation, oldest first."""
+        found: list[Json] = self._call("GET", f"requests?operation={operation}")["requests"]
+        return found
+
+    def _call(self, method: str, path: str, body: object = None) -> Json:
+        url = f"{self.url}/_control/{path}"
+        response = self._session.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
+        response.raise_for_status()
+        answer: Json = response.json()
+        return answer
