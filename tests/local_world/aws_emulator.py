@@ -11,6 +11,8 @@ corrects what ministack sees otherwise than AWS before it serves:
 - What a PartiQL statement updates in a table is shown by the table's stream.
 - A stack's rule on a bus that does not exist fails, as PutRule does.
 - An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
+- It also listens on the bridge of a container engine, if asked to, and answers containers alone
+  there.
 - Functions run on an interpreter of their own, that sees no package of the tests, and under AWS's
   runtime client: see `lambda_environment`.
 """
@@ -28,11 +30,14 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from http import HTTPStatus
+from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import hypercorn.asyncio
 import requests
 
 from . import aws_metrics
@@ -58,13 +63,23 @@ class AwsEmulator:
     """A running emulator; leaving the context ends it and all that it started.
 
     It also ends when this process dies, however it dies, because that closes its standard input.
+
+    Args:
+        functions_python: The interpreter that functions run on.
+        preferred_port: The port to listen on, if it is free.
+        also_on: An address beside loopback to listen on, with the network that may call there.
     """
 
     def __init__(
-        self, *, functions_python: Path = FUNCTIONS_PYTHON, preferred_port: int = 0
+        self,
+        *,
+        functions_python: Path = FUNCTIONS_PYTHON,
+        preferred_port: int = 0,
+        also_on: IPv4Interface | None = None,
     ) -> None:
         self.functions_python = functions_python
         self._preferred_port = preferred_port
+        self._also_on = also_on
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path()
@@ -96,7 +111,7 @@ class AwsEmulator:
         """
         (ROOT / ".local").mkdir(exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
-        self.port = free_port(self._preferred_port)
+        self.port = free_port(self._preferred_port, self._also_on)
         with (self._directory / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.local_world.aws_emulator"],
@@ -139,6 +154,7 @@ class AwsEmulator:
             "S3_DATA_DIR": directory,
             "GATEWAY_PORT": str(self.port),
             "BIND_HOST": "127.0.0.1",
+            "ALSO_ON": str(self._also_on or ""),
             "MINISTACK_HOST": "127.0.0.1",
             "MINISTACK_REGION": REGION,
             "AUTH": "true",
@@ -171,16 +187,32 @@ class AwsEmulator:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def free_port(preferred: int = 0) -> int:
-    """Find a port that nobody listens on: the preferred one, if that is possible."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(preferred: int = 0, also_on: IPv4Interface | None = None) -> int:
+    """Find a port that nobody listens on, on loopback and on another address.
+
+    Args:
+        preferred: The port to take, if it is free.
+        also_on: The other address, if any.
+    """
+    addresses = ["127.0.0.1", *([str(also_on.ip)] if also_on else [])]
+    port = _bound(addresses, preferred)
+    while port is None:
+        port = _bound(addresses, 0)
+    return port
+
+
+def _bound(addresses: list[str], port: int) -> int | None:
+    """Return a port that all addresses have free, by default one that the first has free."""
+    with ExitStack() as probes:
+        for address in addresses:
+            probe = probes.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return None
+            port = probe.getsockname()[1]
+    return port
 
 
 def statement_check(statement: str, region: str, account_id: str) -> tuple[str, str]:
@@ -285,6 +317,41 @@ def _keep_alarms_with_metric_math() -> None:
     provisioners._cw_metric_alarm_record = record  # noqa: SLF001
 
 
+def _answer_containers() -> None:
+    """Also listen on the address that `ALSO_ON` names, and answer nobody else there."""
+    if not (named := os.environ.pop("ALSO_ON")):
+        return
+    also_on = IPv4Interface(named)
+    serve = hypercorn.asyncio.serve
+
+    async def serve_both(app: Any, config: hypercorn.Config) -> None:  # noqa: ANN401
+        config.bind.append(f"{also_on.ip}:{os.environ['GATEWAY_PORT']}")
+        await serve(partial(_answer_known, app, also_on), config)
+
+    hypercorn.asyncio.serve = serve_both  # type: ignore[assignment]
+
+
+async def _answer_known(
+    app: Any,  # noqa: ANN401 (an ASGI application)
+    also_on: IPv4Interface,
+    scope: Any,  # noqa: ANN401
+    receive: Any,  # noqa: ANN401
+    send: Any,  # noqa: ANN401
+) -> None:
+    """Refuse callers that are neither on this machine nor in the network of the address.
+
+    Linux takes packets for any of its addresses from any interface, so that another machine with a
+    route to this one could call as well.
+    """
+    if scope["type"] == "http":
+        caller = ip_address(scope["client"][0])
+        if not caller.is_loopback and caller not in also_on.network:
+            await send({"type": "http.response.start", "status": HTTPStatus.FORBIDDEN})
+            await send({"type": "http.response.body"})
+            return
+    await app(scope, receive, send)
+
+
 def _end_with_parent() -> None:
     """Wait for the parent to close our standard input, then leave nothing behind."""
     sys.stdin.read()
@@ -301,6 +368,7 @@ def main() -> None:
     _show_statements_to_streams()
     _refuse_rules_on_missing_buses()
     _keep_alarms_with_metric_math()
+    _answer_containers()
     aws_metrics.watch(Path(os.environ["STATE_DIR"]))
     from ministack.app import main as serve  # noqa: PLC0415
 

@@ -34,12 +34,14 @@ class RunningWorld:
         simulator_url: Of Infobip's simulator.
         outputs: The stack's.
         resources: What the template's resources are called here, by their names in the template.
+        address_for_containers: The address beside loopback that it listens on, if any.
     """
 
     port: int
     simulator_url: str
     outputs: dict[str, str]
     resources: dict[str, str]
+    address_for_containers: str | None
 
     @property
     def url(self) -> str:
@@ -50,7 +52,11 @@ class RunningWorld:
 def announce(world: World) -> None:
     """Leave word of a world, for as long as it runs."""
     running = RunningWorld(
-        world.emulator.port, world.simulator.url, world.outputs, world.resources()
+        world.emulator.port,
+        world.simulator.url,
+        world.outputs,
+        world.resources(),
+        str(world.also_on.ip) if world.also_on else None,
     )
     draft = world.emulator.directory / f"{_FILE_NAME}.draft"
     draft.write_text(json.dumps(asdict(running)))

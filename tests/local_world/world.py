@@ -24,7 +24,6 @@ from botocore.config import Config
 
 from .aws_emulator import (
     ACCESS_KEY_ID,
-    FUNCTIONS_PYTHON,
     REGION,
     ROOT,
     SECRET_ACCESS_KEY,
@@ -36,6 +35,7 @@ from .simulator_control import SimulatorControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from ipaddress import IPv4Interface
     from types import TracebackType
 
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -79,8 +79,8 @@ class World:
             operator goes: `sam build` and `sam deploy`.
         parameters: Template parameters that differ from their defaults.
         simulator_options: Command line options of the simulator.
-        functions_python: The interpreter that functions run on.
         preferred_ports: Of emulator and simulator; where one is taken, a free one is used.
+        also_on: An address beside loopback that both listen on, with the network that may call.
     """
 
     def __init__(
@@ -89,14 +89,15 @@ class World:
         deploy: Literal["fast", "sam"] = "fast",
         parameters: Mapping[str, object] | None = None,
         simulator_options: tuple[str, ...] = (),
-        functions_python: Path = FUNCTIONS_PYTHON,
         preferred_ports: tuple[int, int] = (0, 0),
+        also_on: IPv4Interface | None = None,
     ) -> None:
         self._deploy = {"fast": self._deploy_fast, "sam": self._deploy_by_sam}[deploy]
         self._parameters = _PARAMETERS | {k: str(v) for k, v in (parameters or {}).items()}
         self._simulator_options = simulator_options
         emulator_port, self._simulator_port = preferred_ports
-        self.emulator = AwsEmulator(functions_python=functions_python, preferred_port=emulator_port)
+        self.also_on = also_on
+        self.emulator = AwsEmulator(preferred_port=emulator_port, also_on=also_on)
         self.outputs: dict[str, str] = {}
         self._exits = ExitStack()
 
@@ -313,7 +314,9 @@ class World:
         process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
             [
                 *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
-                *("--port", str(free_port(self._simulator_port)), "--api-key", API_KEY),
+                *("--port", str(free_port(self._simulator_port, self.also_on))),
+                *("--api-key", API_KEY),
+                *(("--also-on", str(self.also_on)) if self.also_on else ()),
                 # Function URLs have hosts of AWS's, which are here.
                 *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
                 *self._simulator_options,
