@@ -545,8 +545,7 @@ class World:
     @property
     def _layer_environment(self) -> dict[str, str]:
         """Have the layer built for the interpreter that functions run on here."""
-        python = str(self.emulator.functions_python)
-        return {"LAYER_PYTHON": python, "LAYER_WHEELS": f"--python {python}"}
+        return {"LAYER_PYTHON": str(self.emulator.functions_python)}
 
     def _layer(self) -> bytes:
         """Return the layer's zip, from the last time when nothing has changed since."""
@@ -555,10 +554,10 @@ class World:
         archive = kept / f"{self._layer_fingerprint()}.zip"
         if not archive.exists():
             with tempfile.TemporaryDirectory(dir=self.emulator.directory) as built:
-                environment = os.environ | self._layer_environment
                 uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-                target = ["build-InfobipOmniLayer", f"ARTIFACTS_DIR={built}", f"UV={uv}"]
-                _run(["make", "-C", str(ROOT / "shared"), *target], environment)
+                environment = self._layer_environment | {"ARTIFACTS_DIR": built, "UV": uv}
+                command = ["make", "-C", str(ROOT / "shared"), "build-InfobipOmniLayer"]
+                _run(command, os.environ | environment)
                 fresh = self.emulator.directory / "layer.zip"
                 fresh.write_bytes(_zip(Path(built)))
             for stale in set(kept.glob("*.zip")) - {archive}:
