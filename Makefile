@@ -139,9 +139,7 @@ build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build
 
 build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
-	LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
-		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
-		$(LOCAL_SAM) build --config-env local
+	LAYER_PYTHON="$$PWD/$(FUNCTIONS_VENV)/bin/python" $(LOCAL_SAM) build --config-env local
 
 table-template: $(READY) ## Print a template of the table alone, to import one that a stack has left
 	@$(WITHOUT_AWS) $(BIN)/python -m tests.local_world.template $(BUS)

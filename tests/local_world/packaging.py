@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def layer_environment(python: Path) -> dict[str, str]:
     """Return the variables by which `shared/Makefile` builds the layer for an interpreter."""
-    return {"LAYER_PYTHON": str(python), "LAYER_WHEELS": f"--python {python}"}
+    return {"LAYER_PYTHON": str(python)}
 
 
 def layer(python: Path, scratch: Path) -> bytes:
@@ -36,10 +36,10 @@ def layer(python: Path, scratch: Path) -> bytes:
     archive = kept / f"{_layer_fingerprint(python)}.zip"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=scratch) as built:
-            environment = os.environ | layer_environment(python)
             uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-            target = ["build-InfobipOmniLayer", f"ARTIFACTS_DIR={built}", f"UV={uv}"]
-            run(["make", "-C", str(ROOT / "shared"), *target], environment)
+            environment = layer_environment(python) | {"ARTIFACTS_DIR": built, "UV": uv}
+            command = ["make", "-C", str(ROOT / "shared"), "build-InfobipOmniLayer"]
+            run(command, os.environ | environment)
             fresh = scratch / "layer.zip"
             fresh.write_bytes(zipped(Path(built)))
         for stale in set(kept.glob("*.zip")) - {archive}:
