@@ -31,7 +31,7 @@ INVOKE := $(BIN)/python -m tests.local_world invoke $(WORLD:%=--world %)
 DRY_RUN ?= 1
 
 .PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
-	find dead-letters redrive bench build build-local table-template deploy lock clean \
+	sam-local sam-start-lambda sam-test find dead-letters redrive bench build build-local table-template deploy lock clean \
 	runtime-elsewhere
 
 help: ## Show this
@@ -100,7 +100,7 @@ unit: $(READY) ## Run the tests that need nothing but Python
 # Chaos divides times, so it runs alone. The files of the others run two at a time.
 test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest tests/chaos
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos --ignore tests/sam_local
 
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
 chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend
@@ -115,11 +115,21 @@ scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages f
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
-local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this machine
-	@exec $(BIN)/python -m tests.local_world up
+local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running here; DOCKER=1 for containers
+	@exec $(BIN)/python -m tests.local_world up $(if $(DOCKER),--docker)
 
 invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
 	@$(INVOKE) $(FUNCTION) $(EVENT)
+
+sam-local: build ## Invoke a function in a container, as `make invoke` does without one
+	@$(BIN)/python -m tests.local_world sam-invoke $(WORLD:%=--world %) $(FUNCTION) $(EVENT)
+
+sam-start-lambda: build ## Offer Lambda's API on PORT=3001, each function in a container
+	@exec $(BIN)/python -m tests.local_world sam-start-lambda $(WORLD:%=--world %) $(PORT:%=--port %)
+
+sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container
+	@$(BIN)/python -m tests.sam_local.stand_in_image
+	$(BIN)/pytest tests/sam_local
 
 find: $(READY) ## Look a message of `make local` up: MESSAGE=its-id; without it, what is open
 	@echo '{$(if $(MESSAGE),"messageId": "$(MESSAGE)","unsettled": true)}' \

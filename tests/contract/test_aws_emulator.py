@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from ipaddress import IPv4Interface
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,7 @@ from tests.local_world.aws_emulator import (
     ROOT,
     SECRET_ACCESS_KEY,
     AwsEmulator,
+    answer_known,
     statement_check,
 )
 from tests.local_world.world import wait_until
@@ -178,6 +182,37 @@ def test_a_batch_of_messages_is_authorized_as_its_messages_are(
         reader.send_message_batch(**batch)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="others have one loopback address")
+def test_it_also_listens_on_the_address_that_it_is_given_and_on_no_other() -> None:
+    """All of 127.0.0.0/8 is this machine, so a socket that listens anywhere would answer there."""
+    with AwsEmulator(also_on=IPv4Interface("127.0.0.2/32")) as emulator:
+        here = {f"127.0.0.{n}": is_open(f"127.0.0.{n}", emulator.port) for n in (1, 2, 3)}
+
+    assert here == {"127.0.0.1": True, "127.0.0.2": True, "127.0.0.3": False}
+
+
+@pytest.mark.parametrize(
+    ("caller", "status"),
+    [("127.0.0.1", 200), ("172.17.0.2", 200), ("192.0.2.7", 403), ("172.18.0.2", 403)],
+)
+def test_on_a_bridge_it_answers_containers_alone(caller: str, status: int) -> None:
+    """Another machine with a route to this one could reach the bridge's address, too."""
+    statuses = []
+
+    async def application(_scope: object, _receive: object, send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.extend(value for name, value in message.items() if name == "status")
+
+    scope = {"type": "http", "client": (caller, 40000)}
+    asyncio.run(
+        answer_known(application, IPv4Interface("172.17.0.1/16"), scope, send=send, receive=None)
+    )
+
+    assert statuses == [status]
+
+
 def test_stopping_leaves_no_process_and_no_file() -> None:
     """After a run the machine is as it was."""
     with AwsEmulator() as emulator:
@@ -210,6 +245,12 @@ def test_a_parent_that_is_killed_takes_the_emulator_with_it() -> None:
 
     wait_until(lambda: _is_gone(int(group)), 10, "the emulator ends")
     wait_until(lambda: not Path(directory).exists(), 10, "its files are removed")
+
+
+def is_open(address: str, port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as asked:
+        return asked.connect_ex((address, port)) == 0
 
 
 def _is_gone(group: int) -> bool:

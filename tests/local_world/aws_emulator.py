@@ -326,12 +326,12 @@ def _answer_containers() -> None:
 
     async def serve_both(app: Any, config: hypercorn.Config) -> None:  # noqa: ANN401
         config.bind.append(f"{also_on.ip}:{os.environ['GATEWAY_PORT']}")
-        await serve(partial(_answer_known, app, also_on), config)
+        await serve(partial(answer_known, app, also_on), config)
 
     hypercorn.asyncio.serve = serve_both  # type: ignore[assignment]
 
 
-async def _answer_known(
+async def answer_known(
     app: Any,  # noqa: ANN401 (an ASGI application)
     also_on: IPv4Interface,
     scope: Any,  # noqa: ANN401

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -138,3 +139,10 @@ def _address(interface: str) -> IPv4Address | None:
         except OSError:
             return None
     return IPv4Address(answer[20:24])
+
+
+if __name__ == "__main__":
+    try:
+        engine()
+    except NoEngineError as error:
+        sys.exit(str(error))

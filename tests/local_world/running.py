@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import requests
 
@@ -43,6 +43,17 @@ class RunningWorld:
     resources: dict[str, str]
     address_for_containers: str | None
 
+    @classmethod
+    def of(cls, world: World) -> Self:
+        """Describe a world of this process."""
+        return cls(
+            world.emulator.port,
+            world.simulator.url,
+            world.outputs,
+            world.resources(),
+            str(world.also_on.ip) if world.also_on else None,
+        )
+
     @property
     def url(self) -> str:
         """Of the emulator."""
@@ -51,15 +62,8 @@ class RunningWorld:
 
 def announce(world: World) -> None:
     """Leave word of a world, for as long as it runs."""
-    running = RunningWorld(
-        world.emulator.port,
-        world.simulator.url,
-        world.outputs,
-        world.resources(),
-        str(world.also_on.ip) if world.also_on else None,
-    )
     draft = world.emulator.directory / f"{_FILE_NAME}.draft"
-    draft.write_text(json.dumps(asdict(running)))
+    draft.write_text(json.dumps(asdict(RunningWorld.of(world))))
     draft.rename(world.emulator.directory / _FILE_NAME)
 
 

@@ -1,0 +1,1 @@
+"""The functions in containers, by SAM's own runner, against the local world."""

@@ -1,0 +1,311 @@
+"""`make sam-test`: each function in a container of SAM's, with each of its events.
+
+It takes Lambda's own image where that is here or can be pulled, or the stand-in for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.local_world import sam_local
+from tests.local_world.aws_emulator import (
+    ACCESS_KEY_ID,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    free_port,
+)
+from tests.local_world.container_engine import NoEngineError, address_for_containers, engine
+from tests.local_world.running import announce
+from tests.local_world.world import API_KEY, WEBHOOK_KEY, World, wait_until
+
+from .stand_in_image import lambda_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import docker
+    from mypy_boto3_lambda import LambdaClient
+
+    Json = dict[str, Any]
+
+EVENTS = ROOT / "events"
+COMMAND = [sys.executable, "-m", "tests.local_world"]
+PARAMETERS = {
+    "DeliveryReportWebhook": "enabled",
+    "OutcomeEventBusName": "outcomes",
+    "ReconcileAfterSeconds": 1,
+    # Nothing happens but what a test does.
+    "ReportSchedule": "rate(1 day)",
+    "ReconcileSchedule": "rate(1 day)",
+}
+#: The message of `events/send_message_sqs.json` that needs no default scenario.
+MESSAGE_ID = "code-for-ivo-0001"
+#: What must not be logged: numbers, texts and an address of the events, and the keys.
+PERSONAL = re.compile(
+    "|".join(
+        [
+            *(r"385\d{9}", "Your code is ready", "Welcome, Mia", "example-registration"),
+            *(re.escape(API_KEY), re.escape(WEBHOOK_KEY)),
+        ]
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def client() -> docker.DockerClient:
+    """Return a client of the container engine, with Lambda's image, or what stands in for it."""
+    try:
+        client = engine()
+    except NoEngineError as error:
+        pytest.skip(str(error))
+    lambda_image(client, processor=sam_local.processor(client), stand_in_allowed=True)
+    return client
+
+
+@pytest.fixture(scope="session")
+def world(client: docker.DockerClient) -> Iterator[World]:
+    """Deploy everything that the template can make, where containers reach it."""
+    also_on = address_for_containers(client)
+    with (
+        World(parameters=PARAMETERS, also_on=also_on) as running,
+        sam_local.environment_file(running),
+    ):
+        announce(running)
+        yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built() -> None:
+    """Build for Lambda, as `make build` does."""
+    subprocess.run(["make", "build"], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
+
+
+class Functions:
+    """Runs functions by `sam local invoke`, and keeps what they log."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.logs: list[str] = []
+
+    def run(self, function: str, event: Path) -> Json:
+        """Invoke a function with an event, and return its answer."""
+        done = subprocess.run(  # noqa: S603 (all of the command is ours)
+            [
+                *(*COMMAND, "sam-invoke", function, str(event)),
+                *("--world", str(self.world.emulator.port)),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.logs.append(done.stderr)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: Json = json.loads(done.stdout)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def functions(world: World) -> Functions:
+    """Return what runs functions."""
+    return Functions(world)
+
+
+@pytest.fixture(scope="module")
+def scenario(functions: Functions) -> Json:
+    """Create the scenario of `events/`, and return the answer."""
+    return functions.run("create_scenario", EVENTS / "create_scenario.json")
+
+
+@pytest.fixture(scope="module")
+def sent(functions: Functions, scenario: Json) -> Json:
+    """Send the messages of `events/`, and return the answer."""
+    assert scenario["outcome"] == "CREATED"
+    return functions.run("send_message", EVENTS / "send_message_sqs.json")
+
+
+def test_create_scenario_registers_the_scenario(world: World, scenario: Json) -> None:
+    """SSM holds the key that Infobip gave."""
+    parameter = world.ssm.get_parameter(Name=scenario["parameter"])["Parameter"]
+
+    assert json.loads(parameter["Value"])["key"] == scenario["key"]
+
+
+def test_send_message_sends_once(world: World, sent: Json) -> None:
+    """Infobip has the message, and the table knows."""
+    [truth] = world.simulator.messages(MESSAGE_ID)
+    message = world.message(MESSAGE_ID)
+
+    assert (truth["acceptances"], sent["batchItemFailures"]) == (1, [])
+    assert message is not None
+    assert message["state"] == "ACCEPTED"
+
+
+@pytest.mark.usefixtures("scenario")
+def test_send_message_dead_letters_a_wrong_event(
+    world: World, functions: Functions, tmp_path: Path
+) -> None:
+    """The record is in the dead-letter queue, with reason and field."""
+    event = json.loads((EVENTS / "send_message_sqs.json").read_text())
+    body = {"scenario": "order-updates", "to": {"phoneNumber": "385"}, "sms": {"text": "Welcome"}}
+    event["Records"] = [event["Records"][0] | {"body": json.dumps(body)}]
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(event))
+
+    functions.run("send_message", path)
+
+    [letter] = [each for each in world.dead_letters() if json.loads(each["body"]) == body]
+    attributes = letter["attributes"]
+    assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
+
+
+@pytest.mark.usefixtures("sent")
+def test_pull_delivery_reports_settles_the_message(world: World, functions: Functions) -> None:
+    """The report is in the table, and the message has its outcome."""
+    world.simulator.advance_clock(86400)
+
+    functions.run("pull_delivery_reports", EVENTS / "schedule.json")
+
+    entries = {each["entry"].split("#")[0]: each for each in world.entries(MESSAGE_ID)}
+    assert entries.keys() == {"MESSAGE", "REPORT"}
+    assert entries["MESSAGE"]["state"] == "DELIVERED"
+
+
+@pytest.mark.usefixtures("sent")
+def test_reconcile_messages_asks_the_logs(world: World, functions: Functions) -> None:
+    """A run succeeds, and Infobip's logs were asked where something was due."""
+    answer = functions.run("reconcile_messages", EVENTS / "schedule.json")
+
+    assert world.simulator.totals()["requests"]["search_logs"] or not answer["due"]
+
+
+@pytest.mark.usefixtures("sent")
+def test_find_messages_finds_the_unsettled(functions: Functions) -> None:
+    """The answer is a page of messages."""
+    answer = functions.run("find_messages", EVENTS / "find_messages.json")
+
+    assert isinstance(answer["messages"], list)
+
+
+def test_redrive_messages_tells_what_it_would_do(functions: Functions) -> None:
+    """A dry run counts, and sends nothing."""
+    answer = functions.run("redrive_messages", EVENTS / "redrive_messages.json")
+
+    assert answer["dryRun"] is True
+
+
+def test_record_parked_reports_records_a_page(world: World, functions: Functions) -> None:
+    """The report of the page is in the table."""
+    functions.run("record_parked_reports", EVENTS / "record_parked_reports.json")
+
+    assert [each["entry"] for each in world.entries("parcel-1001")]
+
+
+def test_receive_delivery_report_takes_a_call(world: World, functions: Functions) -> None:
+    """A call with a valid path is answered 200, and its report is in the table."""
+    answer = functions.run("receive_delivery_report", EVENTS / "delivery_reports_webhook.json")
+
+    assert answer["statusCode"] == 200
+    assert [each["entry"] for each in world.entries("parcel-1001")]
+
+
+def test_publish_outcomes_tells_the_bus(functions: Functions) -> None:
+    """Every record of the stream is told."""
+    answer = functions.run("publish_outcomes", EVENTS / "publish_outcomes.json")
+
+    assert answer == {"batchItemFailures": []}
+
+
+def test_sam_local_start_lambda_is_an_endpoint_of_lambda(
+    world: World, client: docker.DockerClient
+) -> None:
+    """boto3 invokes a function there, and Ctrl-C leaves no container behind."""
+    before = containers(client)
+    with started("sam-start-lambda", world, "--port", str(port := free_port())) as process:
+        functions = lambda_api(port)
+        wait_until(lambda: is_open(port), 60, "the API answers")
+
+        answer = functions.invoke(
+            FunctionName="FindMessagesFunction",
+            Payload=(EVENTS / "find_messages.json").read_bytes(),
+        )
+
+        assert "messages" in json.loads(answer["Payload"].read())
+        assert containers(client) - before
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert containers(client) <= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_no_container_outlives_an_invocation_that_is_ended(
+    world: World, client: docker.DockerClient, number: signal.Signals
+) -> None:
+    """Ctrl-C while a function waits for Infobip ends the function as well."""
+    before = containers(client)
+    fault = world.simulator.add_fault("list_scenarios", "hang_before", times=5, seconds=60)
+    event = EVENTS / "create_scenario.json"
+    with started("sam-invoke", world, "create_scenario", str(event)) as process:
+        wait_until(lambda: containers(client) - before, 60, "a container runs")
+
+        process.send_signal(number)
+
+        assert process.wait(60) != 0
+    world.simulator.end_fault(fault)
+    assert containers(client) <= before
+
+
+def test_nothing_personal_is_logged(functions: Functions) -> None:
+    """No number, text, address or key of all that was sent, whatever the platform logs."""
+    logged = "\n".join(functions.logs)
+
+    assert '"service"' in logged
+    assert PERSONAL.findall(logged) == []
+
+
+def started(command: str, world: World, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a command of the local world."""
+    return subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        [*COMMAND, command, *arguments, "--world", str(world.emulator.port)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def containers(client: docker.DockerClient) -> set[str]:
+    """Return the ids of all containers of SAM's."""
+    found = client.containers.list(
+        all=True, filters={"label": "sam.cli.container.type"}, ignore_removed=True
+    )
+    return {each.id for each in found}
+
+
+def lambda_api(port: int) -> LambdaClient:
+    """Return a client of the API that `sam local start-lambda` offers."""
+    return boto3.client(
+        "lambda",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+        config=Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}),
+    )
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
