@@ -23,7 +23,7 @@ import zipfile
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import boto3
@@ -40,9 +40,12 @@ from .aws_emulator import (
     AwsEmulator,
     free_port,
 )
+from .infobip_simulator import process
+from .proxies import reach_this_machine_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -143,9 +146,19 @@ class SimulatorControl:
 
     def messages(self, *message_ids: str) -> list[Json]:
         """Tell what truly became of these messages, or of all."""
-        query = "&".join(f"messageId={quote(each, safe='')}" for each in message_ids)
-        messages: list[Json] = self._call("GET", f"messages?{query}")["messages"]
-        return messages
+        found: list[Json] = []
+        # Some hundred ids fill a request line.
+        for start in range(0, len(message_ids), 100):
+            query = "&".join(
+                f"messageId={quote(each, safe='')}" for each in message_ids[start:][:100]
+            )
+            found += self._call("GET", f"messages?{query}")["messages"]
+        truncated = not message_ids
+        while truncated:
+            page = self._call("GET", f"messages?offset={len(found)}")
+            found += page["messages"]
+            truncated = page["truncated"]
+        return found
 
     def totals(self) -> Json:
         """Count messages and requests."""
@@ -200,9 +213,10 @@ class World:
             RuntimeError: Something did not start or could not be deployed; the text holds why.
         """
         forget_aws_account()
+        reach_this_machine_directly(os.environ)
         with ExitStack() as exits:
             exits.enter_context(self.emulator)
-            self.simulator = SimulatorControl(self._start_simulator())
+            self.simulator = SimulatorControl(exits.enter_context(self._simulator()))
             self._parameters["InfobipBaseUrl"] = self.simulator.url
             for name, value in {
                 "infobip/credentials": json.dumps({"apiKey": API_KEY}),
@@ -401,28 +415,15 @@ class World:
     def _s3(self) -> S3Client:
         return self._session.client("s3", **self._client_options)
 
-    def _start_simulator(self) -> str:
-        """Start the simulator in the emulator's process group and return its URL."""
-        process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
-            [
-                *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
-                *("--port", str(free_port(self._simulator_port)), "--api-key", API_KEY),
-                # Function URLs have hosts of AWS's, which are here.
-                *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
-                *self._simulator_options,
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
+    def _simulator(self) -> AbstractContextManager[str]:
+        """Start the simulator in the emulator's process group."""
+        return process.running(
+            *("--port", str(free_port(self._simulator_port)), "--api-key", API_KEY),
+            # Function URLs have hosts of AWS's, which are here.
+            *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
+            *self._simulator_options,
             process_group=self.emulator.process_group,
         )
-        if process.stdout is None:
-            raise RuntimeError("the simulator has no standard output")
-        line = process.stdout.readline()
-        threading.Thread(target=_collect, args=(process, process.stdout), daemon=True).start()
-        if " ready on " not in line:
-            raise RuntimeError("the Infobip simulator did not start")
-        return line.split()[-1]
 
     def _deploy_by_sam(self) -> None:
         """Deploy with the commands of an operator, and with an environment of our own."""
@@ -431,7 +432,6 @@ class World:
             | self.environment
             | {
                 "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                "NO_PROXY": "127.0.0.1",
                 "SAM_CLI_TELEMETRY": "0",
                 "SAM_CLI_POLL_DELAY": "0.5",  # seconds
                 "__SAM_CLI_APP_DIR": str(self.emulator.directory),
@@ -655,13 +655,6 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
     if done.returncode:
         text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
         raise RuntimeError(text)
-
-
-def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
-    """Keep the simulator from blocking on a full pipe, and collect it when it ends."""
-    with output:
-        output.read()
-    process.wait()
 
 
 def _up() -> None:
