@@ -1,12 +1,18 @@
-"""What holds for all tests: no real AWS account is in reach, and unit tests open no socket."""
+"""What holds for all tests.
+
+No real AWS account is in reach, no proxy comes between what runs on this machine, and unit tests
+open no socket.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_socket
 
+from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.world import forget_aws_account
 
 if TYPE_CHECKING:
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 _UNIT_TESTS = Path(__file__).parent / "unit"
 
 forget_aws_account()
+reach_this_machine_directly(os.environ)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +24,8 @@ from tests.local_world.aws_emulator import (
     SECRET_ACCESS_KEY,
     AwsEmulator,
 )
+from tests.local_world.infobip_simulator import process
+from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.simulator_control import SimulatorControl
 from tests.local_world.world import forget_aws_account
 
@@ -72,6 +73,7 @@ class Cloud:
     def __enter__(self) -> Self:
         """Start and create everything."""
         forget_aws_account()
+        reach_this_machine_directly(os.environ)
         with ExitStack() as exits:
             exits.enter_context(self.emulator)
             session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
@@ -79,7 +81,11 @@ class Cloud:
             self.sqs = session.client("sqs", **options)
             self.dynamodb = session.client("dynamodb", **options)
             self.ssm = session.client("ssm", **options)
-            self.simulator = SimulatorControl(self._start_simulator(exits))
+            simulator = process.running(
+                *("--api-key", API_KEY, *self._simulator_options),
+                process_group=self.emulator.process_group,
+            )
+            self.simulator = SimulatorControl(exits.enter_context(simulator))
             self.client = OmniClient(
                 self.simulator.url, lambda **_: ApiKeyCredentials(api_key=API_KEY)
             )
@@ -218,14 +224,7 @@ class Cloud:
 
     def truth(self) -> dict[str, Json]:
         """Read what truly became of all messages."""
-        found: dict[str, Json] = {}
-        page = 1000
-        while True:
-            path = f"messages?limit={page}&offset={len(found)}"
-            entries = self.simulator._call("GET", path)["messages"]  # noqa: SLF001 (pages)
-            found |= {entry["messageId"]: entry for entry in entries}
-            if len(entries) < page:
-                return found
+        return {entry["messageId"]: entry for entry in self.simulator.messages()}
 
     # --- Creation ----------------------------------------------------------------------------
 
@@ -271,23 +270,3 @@ class Cloud:
         attributes: Any = {each: str(properties[each]) for each in kept if each in properties}
         attributes["VisibilityTimeout"] = str(int(self._deployment.visibility))
         return str(self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
-
-    def _start_simulator(self, exits: ExitStack) -> str:
-        process = exits.enter_context(
-            subprocess.Popen(  # noqa: S603 (all of the command is ours)
-                [
-                    *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
-                    *("--port", "0", "--api-key", API_KEY),
-                    *self._simulator_options,
-                ],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                text=True,
-                process_group=self.emulator.process_group,
-            )
-        )
-        exits.callback(process.terminate)
-        line = process.stdout.readline() if process.stdout else ""
-        if " ready on " not in line:
-            raise RuntimeError("the Infobip simulator did not start")
-        return line.split()[-1]

@@ -10,15 +10,12 @@ import gzip
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -47,11 +44,12 @@ from infobip_omni.api.models import (
     StatusGroup,
     parse_reports_page,
 )
+from tests.local_world.infobip_simulator import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 DEFINITION = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW, "default": True})
 #: Its last digits are not magic.
@@ -109,14 +107,8 @@ class Infobip:
 @pytest.fixture(scope="module")
 def simulator_url() -> Iterator[str]:
     """Start one simulator for this module; it is ready when it says so."""
-    command = [sys.executable, "-m", "tests.local_world.infobip_simulator"]
-    command += ["--port", "0", "--api-key", "key-1"]
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+    with process.running("--api-key", "key-1") as url:
+        yield url
 
 
 @pytest.fixture
@@ -681,6 +673,8 @@ def test_environment_does_not_lead_the_client_astray(
         connection.sendall(ANSWER)
 
     with RawServer(answering(ANSWER)) as proxy, RawServer(deal) as server:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name)
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         OmniClient(f"http://127.0.0.1:{server.port}", key).take_reports()

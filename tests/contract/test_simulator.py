@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -23,21 +22,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.local_world.world import wait_until
+from tests.local_world.infobip_simulator import process
+from tests.local_world.infobip_simulator.errors import DEEPEST_BODY
+from tests.local_world.infobip_simulator.process import COMMAND
+from tests.local_world.infobip_simulator.routes import LONGEST_BODY
+from tests.local_world.world import SimulatorControl, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Json = dict[str, Any]
 
-COMMAND = [sys.executable, "-m", "tests.local_world.infobip_simulator"]
 ROOT = Path(__file__).parents[2]
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 CONTENT = {"push": {"text": "Your code is 1234"}, "sms": {"text": "Code: 1234"}}
 #: Its last digits are not magic.
 PHONE = "385915551234"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (refused)
 #: Long enough for every step to reach its outcome.
 A_WHILE = 10
 
@@ -170,15 +175,9 @@ def listener() -> Iterator[Listener]:
 @pytest.fixture(scope="module")
 def process_url() -> Iterator[str]:
     """Start one simulator for this module; it is ready when it says so."""
-    command = [*COMMAND, "--port", "0", "--api-key", "key-1"]
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        ready = process.stdout.readline()
-        assert ready.startswith("infobip simulator ready on http://127.0.0.1:")
-        yield ready.split()[-1]
-        process.terminate()
+    with process.running("--api-key", "key-1") as url:
+        assert url.startswith("http://127.0.0.1:")
+        yield url
 
 
 @pytest.fixture
@@ -196,10 +195,10 @@ def infobip(empty: Infobip) -> Infobip:
     return empty
 
 
-def exchange(port: int, *requests_to_send: bytes) -> list[bytes]:
+def exchange(port: int, *requests_to_send: bytes, host: str = "127.0.0.1") -> list[bytes]:
     """Send requests over one connection, and return the start of each answer."""
     answers = []
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection((host, port), timeout=10) as connection:
         for request in requests_to_send:
             connection.sendall(request)
             answers.append(connection.recv(65536))
@@ -1307,16 +1306,6 @@ def test_connection_is_kept_and_absolute_addresses_are_understood(infobip: Infob
         assert answer.endswith(b'{"results":[]}')
 
 
-def test_body_without_a_length_is_refused(infobip: Infobip) -> None:
-    """A chunked body answers 411, and the connection ends."""
-    request = b"POST /omni/1/advanced HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-
-    [answer] = exchange(infobip.port, request)
-
-    assert answer.startswith(b"HTTP/1.1 411 ")
-    assert b"Connection: close" in answer
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -1345,6 +1334,87 @@ def test_head_is_answered_without_a_body(infobip: Infobip) -> None:
 
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert answer.endswith(b"\r\n\r\n")
+
+
+def request(line: str, *fields: str, body: bytes = b"") -> bytes:
+    """Write a request."""
+    return "\r\n".join([line, "Host: x", *fields, "", ""]).encode("latin-1") + body
+
+
+SEND = "POST /omni/1/advanced HTTP/1.1"
+ORDER = "PUT /_control/settings HTTP/1.1"
+
+
+@pytest.mark.parametrize("line", [SEND, ORDER])
+@pytest.mark.parametrize(
+    ("fields", "status", "member"),
+    [
+        (("Content-Length: 99999999999999",), 413, "body"),
+        ((f"Content-Length: {LONGEST_BODY + 1}",), 413, "body"),
+        (("Content-Length: " + "9" * 5000,), 400, "Content-Length"),
+        (("Content-Length: -1",), 400, "Content-Length"),
+        (("Content-Length: many",), 400, "Content-Length"),
+        (("Content-Length: 1.5",), 400, "Content-Length"),
+        (("Content-Length:",), 400, "Content-Length"),
+        (("Content-Length: 2", "Content-Length: 3"), 400, "Content-Length"),
+        (("Transfer-Encoding: chunked",), 411, "Transfer-Encoding"),
+        (("Transfer-Encoding: chunked", "Content-Length: 2"), 411, "Transfer-Encoding"),
+    ],
+)
+def test_body_without_a_proper_length_is_refused(
+    infobip: Infobip, line: str, fields: tuple[str, ...], status: int, member: str
+) -> None:
+    """The answer names the field, the connection ends, and later calls work."""
+    [answer] = exchange(infobip.port, request(line, *fields, body=b"{}"))
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"Connection: close" in answer
+    exception = json.loads(answer.partition(b"\r\n\r\n")[2])["requestError"]["serviceException"]
+    assert list(exception["validationErrors"]) == [member]
+    assert infobip.reports() == []
+
+
+def test_body_that_ends_early_is_refused(infobip: Infobip) -> None:
+    """What a caller did not send to the end is not obeyed."""
+    body = b'{"stepSeconds":7}'
+    with socket.create_connection(("127.0.0.1", infobip.port), timeout=10) as connection:
+        connection.sendall(request(ORDER, f"Content-Length: {len(body) + 1}", body=body))
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert infobip.control("GET", "settings")["stepSeconds"] == 0.2
+
+
+def test_whoever_sends_too_long_a_body_gets_the_answer(infobip: Infobip) -> None:
+    """The refusal arrives although the caller is still sending, and the longest body is read."""
+    refused = infobip.call("POST", "advanced", data=b" " * (LONGEST_BODY + 1))
+    read = infobip.call("POST", "advanced", data=b" " * LONGEST_BODY)
+
+    assert (refused.status_code, read.status_code) == (413, 400)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/one\r\n\r\n", 400),
+        (b"GET / HTTP/3.0\r\n\r\n", 431),
+        (b"FLY /omni/1/reports HTTP/1.1\r\n\r\n", 405),
+        (b"GET http://[/omni/1/reports HTTP/1.1\r\n\r\n", 400),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+    ],
+)
+def test_what_is_no_request_is_refused_as_everything_else(
+    infobip: Infobip, sent: bytes, status: int
+) -> None:
+    """The envelope is Infobip's, whatever arrives."""
+    [answer] = exchange(infobip.port, sent)
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert "serviceException" in json.loads(answer.partition(b"\r\n\r\n")[2])["requestError"]
+    assert infobip.reports() == []
 
 
 # --- Control -------------------------------------------------------------------------------
@@ -1555,52 +1625,369 @@ def test_push_that_is_not_answered_holds_up_no_other(infobip: Infobip, listener:
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "member", "rule"),
+    [
+        ("clock", {"advanceSeconds": 1e12}, "advanceSeconds", "from 0 to 3162240000"),
+        ("clock", {"advanceSeconds": 10**400}, "advanceSeconds", "from 0 to 3162240000"),
+        ("clock", {"advanceSeconds": -1}, "advanceSeconds", "from 0 to 3162240000"),
+        ("clock", {"advanceSeconds": True}, "advanceSeconds", "must be a number"),
+        ("clock", {"advanceSeconds": "1"}, "advanceSeconds", "must be a number"),
+        ("clock", {}, "advanceSeconds", "must be a number"),
+        ("settings", {"stepSeconds": 1e300}, "stepSeconds", "from 0 to 31622400"),
+        ("settings", {"stepSeconds": True}, "stepSeconds", "must be a number"),
+        ("settings", {"pushMinuteSeconds": 10**400}, "pushMinuteSeconds", "from 0 to 31622400"),
+        ("settings", {"pushRetries": 1001}, "pushRetries", "a whole number from 0 to 1000"),
+        ("settings", {"pushRetries": 1.5}, "pushRetries", "a whole number from 0 to 1000"),
+        ("settings", {"magicRecipients": 1}, "magicRecipients", "must be true or false"),
+        ("settings", {"pushedReports": []}, "pushedReports", "must be one of push-only, both"),
+        ("settings", {"throttles": []}, "throttles", "must be an object"),
+        ("settings", {"throttles": {"search_logs": -1}}, "throttles.search_logs", "from 0 to"),
+        ("settings", {"throttles": {"search_logs": 2**31}}, "throttles.search_logs", "from 0 to"),
+        ("credentials", {"apiKey": None}, "apiKey", "must be a string"),
+        ("credentials", {"scopes": ["a", 1]}, "scopes", "must be a list of strings"),
+        ("faults", {"kind": "slow", "seconds": 1e300}, "seconds", "from 0 to 31622400"),
+        ("faults", {"kind": "slow", "probability": 2}, "probability", "from 0 to 1"),
+        ("faults", {"kind": "slow", "times": 10**400}, "times", "from 0 to 2147483647"),
+        ("faults", {"kind": "error_after", "status": 100}, "status", "must be one of 200"),
+        ("faults", {"kind": "error_after", "status": 204}, "status", "must be one of 200"),
+        ("faults", {"kind": "slow", "messageIds": "m-1"}, "messageIds", "a list of strings"),
+        ("seen", {"messageId": [[]]}, "messageId", "names no message"),
+        ("channels/SMS", {"outcome": {}}, "outcome", "must be one of silent"),
+        ("recipients/385", {"*": []}, "*", "must be one of silent"),
+    ],
+)
+def test_absurd_order_is_refused_with_its_rule(
+    infobip: Infobip, path: str, body: Json, member: str, rule: str
+) -> None:
+    """The answer names the member and what it must be, and nothing has changed."""
+    method = "POST" if path in {"clock", "faults", "seen"} else "PUT"
+    before = infobip.control("GET", "settings")
+
+    response = requests.request(method, f"{infobip.url}/_control/{path}", json=body, timeout=10)
+
+    assert response.status_code == 400
+    [(named, [text])] = response.json()["requestError"]["serviceException"][
+        "validationErrors"
+    ].items()
+    assert named == member
+    assert rule in text
+    assert infobip.control("GET", "settings") == before
+    assert infobip.send("m-1")["status"]["groupName"] == "PENDING"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 200_000,
+        b'{"stepSeconds":' * 200_000,
+        b'{"flow":' + b"[" * DEEPEST_BODY + b"]" * DEEPEST_BODY + b"}",
+        b'{"stepSeconds":NaN}',
+        b'{"stepSeconds":-Infinity}',
+        b'{"stepSeconds":1e999}',
+        b'{"stepSeconds":' + b"9" * 5000 + b"}",
+        b"\xff\xfe\x00",
+        b"",
+        b"null",
+    ],
+    ids=range(10),
+)
+@pytest.mark.parametrize("path", ["_control/settings", "omni/1/scenarios/0F"])
+def test_what_is_no_json_is_refused(infobip: Infobip, path: str, content: bytes) -> None:
+    """Neither how deep a body is nor what Python alone takes for a number gets through."""
+    key = infobip.create_scenario()
+    url = f"{infobip.url}/{path.replace('0F', key)}"
+    headers = {"Authorization": "App key-1"}
+
+    response = requests.put(url, data=content, headers=headers, timeout=10)
+
+    assert response.status_code == 400
+    assert response.json()["requestError"]["serviceException"]["validationErrors"] == {
+        "body": ["must be a JSON object, nested at most 100 deep"]
+    }
+    assert infobip.send("m-1")["status"]["groupName"] == "PENDING"
+
+
+def test_deepest_body_is_taken(infobip: Infobip) -> None:
+    """A custom payload may be nested, and is remembered as it was sent."""
+    deep: Any = "end"
+    for _ in range(DEEPEST_BODY - 2):
+        deep = [deep]
+
+    infobip.send("m-1", push={"text": "x", "customPayload": deep})
+
+    sent = infobip.control("GET", "requests?operation=send_advanced")["requests"][-1]["body"]
+    assert sent["push"]["customPayload"] == deep
+
+
+def test_clock_cannot_be_led_beyond_its_end_step_by_step(infobip: Infobip) -> None:
+    """What is left of 100 years is the most that the next order may ask for."""
+    infobip.pass_time(3_162_240_000 - 10)
+
+    with pytest.raises(requests.HTTPError, match="400"):
+        infobip.pass_time(11)
+
+    infobip.change(stepSeconds=31_622_400, defaultValiditySeconds=31_622_400)
+    key = infobip.create_scenario(flow=FLOW[:1] * 8000)
+    infobip.send("m-1", scenarioKey=key, phone="385910000003", notifyUrl="http://127.0.0.1:1/")
+    assert infobip.truth("m-1")["steps"][0]["status"] == "PENDING_ENROUTE"
+    assert infobip.logs()[0]["status"]["name"] == "PENDING_ENROUTE"
+
+
+def test_notify_url_that_cannot_be_called_holds_up_no_other(
+    infobip: Infobip, listener: Listener
+) -> None:
+    """An address without a port that exists is refused, and an odd one counts as silent."""
+    with pytest.raises(KeyError):
+        infobip.send("m-0", notifyUrl="http://127.0.0.1:99999/")
+    infobip.send("m-1", notifyUrl="http://127.0.0.1:80/\ud800 \n")
+    infobip.send("m-2", notifyUrl="http://127.0.0.1/", sendAt="2000-01-01T00:00:00Z")
+    infobip.change(pushMinuteSeconds=31_622_400)
+    infobip.pass_time()
+    infobip.send("m-3", notifyUrl=listener.url)
+    infobip.pass_time()
+
+    assert listener.next_call()["body"]["results"][0]["messageId"] == "m-3"
+
+
+def test_message_that_is_sent_later_cannot_be_seen_yet(infobip: Infobip) -> None:
+    """The order is refused, and the message is sent all the same."""
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    infobip.send("m-1", notifyUrl="http://127.0.0.1:1/", sendAt=later)
+
+    with pytest.raises(requests.HTTPError, match="400"):
+        infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    assert infobip.truth("m-1")["finalStatus"] is None
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, -(10**400), 2**31, 1e300, -0.0, "\ud800", "\x00"])
+    | st.floats()
+    | st.text(st.characters(), max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+#: Names that the simulator knows, so that what is under them is looked at.
+NAMES = st.sampled_from(
+    [
+        *("stepSeconds", "defaultValiditySeconds", "reportDelaySeconds", "logLagSeconds"),
+        *("intermediateStepReports", "pushedReports", "pushRetries", "pushMinuteSeconds"),
+        *("duplicateIds", "acceptedStatus", "errorEnvelope", "magicRecipients", "throttles"),
+        *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
+        *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
+        *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),
+    ]
+)
+VALUES = JSON | st.sampled_from(["slow", "error_before", "silent", "both", "E429", "refuse"])
+CONTROLS = st.sampled_from(
+    [
+        *("POST reset", "PUT settings", "PUT credentials", "PUT recipients/385", "PUT recipients"),
+        *("DELETE recipients/385", "PUT channels/SMS", "PUT channels/FAX", "DELETE channels/SMS"),
+        *("POST faults", "DELETE faults/1", "DELETE faults", "POST clock", "POST seen"),
+        *("GET messages", "GET messages?limit=-1", "GET requests?operation=x", "GET weather"),
+    ]
+)
+MEMBERS = st.sampled_from(
+    [
+        *("name", "flow", "default", "destinations", "sms", "push", "viber", "notify", "bulkId"),
+        *("notifyUrl", "notifyContentType", "callbackData", "sendAt", "scenarioKey", "to"),
+    ]
+)
+#: Examples after one another meet the state that those before have left.
+many_examples = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def dumped(body: object) -> bytes:
+    """Write JSON as Python does, NaN and infinities included."""
+    return json.dumps(body).encode()
+
+
+@many_examples
+@given(order=CONTROLS, body=JSON | st.dictionaries(NAMES, VALUES, max_size=3))
+def test_no_order_breaks_the_simulator(empty: Infobip, order: str, body: object) -> None:
+    """Whatever JSON the control interface gets, it answers 2xx or 4xx, and later calls work."""
+    method, path = order.split(" ")
+    url = f"{empty.url}/_control/{path}"
+
+    status = requests.request(method, url, data=dumped(body), timeout=10).status_code
+
+    assert status // 100 in {2, 4}
+    for later in ("settings", "credentials", "totals", "messages", "faults", "requests", "pushes"):
+        empty.control("GET", later)
+    empty.control("DELETE", "faults")
+    empty.control("PUT", "credentials", {"apiKey": "key-1", "scopes": ["omni-failover:manage"]})
+    empty.change(throttles={"create_scenario": 0})
+    empty.create_scenario()
+    destination = {"to": {"phoneNumber": PHONE}}
+    sent = empty.call("POST", "advanced", json={"destinations": [destination]} | CONTENT)
+    assert sent.status_code in {200, 429}
+
+
+@many_examples
+@given(
+    body=JSON | st.dictionaries(MEMBERS, JSON, max_size=3),
+    path=st.sampled_from(["POST scenarios", "POST advanced", "PUT scenarios/{}", "GET logs"]),
+)
+def test_no_call_breaks_the_simulator(empty: Infobip, path: str, body: Any) -> None:  # noqa: ANN401
+    """Whatever JSON the API gets, it answers 2xx or 4xx, and a plain send works afterwards."""
+    empty.change(throttles={"create_scenario": 0, "update_scenario": 0, "search_logs": 0})
+    key = empty.create_scenario()
+    valid: Json = {"destinations": [{"to": {"phoneNumber": PHONE}}], "flow": FLOW} | CONTENT
+    for content in (body, valid | body if isinstance(body, dict) else [body]):
+        method, _, target = path.format(key).partition(" ")
+
+        assert empty.call(method, target, data=dumped(content)).status_code // 100 in {2, 4}
+
+    assert empty.send("m-1", scenarioKey=key)["messageId"] == "m-1"
+    for later in ("messages", "requests", "totals"):
+        empty.control("GET", later)
+
+
+def test_ledger_says_when_there_is_more(infobip: Infobip) -> None:
+    """A page tells how many messages there are; who asks for all of them gets all."""
+    destinations = [
+        {"messageId": f"m-{number}", "to": {"phoneNumber": PHONE}} for number in range(1001)
+    ]
+    infobip.call("POST", "advanced", json={"destinations": destinations} | CONTENT)
+    ids = [str(each["messageId"]) for each in destinations]
+
+    first = infobip.control("GET", "messages")
+    last = infobip.control("GET", "messages?offset=1000")
+    one = infobip.control("GET", "messages?messageId=m-7&messageId=none")
+
+    assert (len(first["messages"]), first["total"], first["truncated"]) == (1000, 1001, True)
+    assert (len(last["messages"]), last["total"], last["truncated"]) == (1, 1001, False)
+    assert (len(one["messages"]), one["total"], one["truncated"]) == (1, 1, False)
+    control = SimulatorControl(infobip.url)
+    assert [each["messageId"] for each in control.messages()] == ids
+    assert [each["messageId"] for each in control.messages(*ids)] == ids
+
+
 # --- The process ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
     """The process ends with 0 even while a call hangs, and prints nothing personal."""
-    command = [*COMMAND, "--port", "0", "--verbose"]
+    command = [*COMMAND, "--port", "0", "--verbose", "--until-stdin-closes"]
+    pipe = subprocess.PIPE
     with subprocess.Popen(  # noqa: S603 (all of the command is ours)
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        infobip = Infobip(process.stdout.readline().split()[-1])
+        command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as simulator:
+        assert simulator.stdout is not None
+        infobip = Infobip(simulator.stdout.readline().split()[-1])
         infobip.control("PUT", f"recipients/{PHONE}", {"*": "silent"})
         infobip.call("GET", f"logs?to={PHONE}")
         infobip.fault("*", "hang_before", seconds=60)
         with socket.create_connection(("127.0.0.1", infobip.port), timeout=10) as hanging:
             hanging.sendall(b"GET /omni/1/reports HTTP/1.1\r\nHost: x\r\n\r\n")
-            process.send_signal(number)
-            _, printed = process.communicate(timeout=10)
+            simulator.send_signal(number)
+            # Its standard input stays open until it has ended.
+            simulator.wait(timeout=10)
+            _, printed = simulator.communicate(timeout=10)
 
-    assert process.returncode == 0
+    assert simulator.returncode == 0
     assert "GET /omni/1/logs 401\n" in printed
     assert PHONE not in printed
 
 
-@pytest.mark.parametrize("rule", ["a.example=192.0.2.1:80", "a.example", "=127.0.0.1:80"])
-def test_hosts_are_found_on_this_machine_only(rule: str) -> None:
-    """A rule that leads elsewhere is refused."""
-    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
-        [*COMMAND, "--port", "0", "--resolve", rule],
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--port", "70000"), "--port: must be a number from 0 to 65535, not '70000'"),
+        (("--port", "http"), "--port: must be a number from 0 to 65535, not 'http'"),
+        (("--host", EVERYWHERE), "--host: must be an IPv4 loopback address"),
+        (("--host", "192.0.2.1"), "--host: must be an IPv4 loopback address"),
+        (("--host", "example.com"), "--host: must be an IPv4 loopback address"),
+        (("--host", "::1"), "--host: must be an IPv4 loopback address"),
+        (("--also-on", EVERYWHERE), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "::"), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "8.8.8.8"), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "169.254.1.1"), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "172.32.0.1"), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "localhost"), "--also-on: an address is named twice"),
+        (("--step-seconds", "-1"), "--step-seconds: must be a number of seconds from 0 to"),
+        (("--step-seconds", "nan"), "--step-seconds: must be a number of seconds from 0 to"),
+        (("--log-lag", "inf"), "--log-lag: must be a number of seconds from 0 to"),
+        (("--report-delay", "soon"), "--report-delay: must be a number of seconds from 0 to"),
+        (("--resolve", "a.example=192.0.2.1:80"), "--resolve: must be HOST=ADDRESS:PORT"),
+        (("--resolve", "a.example"), "--resolve: must be HOST=ADDRESS:PORT"),
+        (("--resolve", "=127.0.0.1:80"), "--resolve: must be HOST=ADDRESS:PORT"),
+        (("--resolve", "a=127.0.0.1:http"), "--resolve: must be HOST=ADDRESS:PORT"),
+        (("--resolve", "a=127.0.0.1:70000"), "--resolve: must be HOST=ADDRESS:PORT"),
+    ],
+)
+def test_wrong_option_is_refused_in_a_sentence(options: tuple[str, ...], sentence: str) -> None:
+    """The last line names the option and its rule, and nothing is served."""
+    ended = run_to_the_end(*options)
+
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert f"error: argument {sentence}" in ended.stderr.replace("error: --", "error: argument --")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--host", "--also-on"])
+def test_port_that_is_taken_is_named_in_a_sentence(option: str) -> None:
+    """So is an address that the machine does not have."""
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run_to_the_end("--port", str(port), option, "127.0.0.2")
+
+    assert ended.returncode == 1
+    sentence = f"The simulator cannot listen on 127.0.0.2:{port}: Address already in use."
+    assert ended.stderr == sentence + "\n"
+    elsewhere = run_to_the_end("--also-on", "10.255.255.254")
+    assert (elsewhere.returncode, elsewhere.stderr.count("\n")) == (1, 1)
+    assert "cannot listen on 10.255.255.254:" in elsewhere.stderr
+
+
+def run_to_the_end(*options: str) -> subprocess.CompletedProcess[str]:
+    """Start a simulator that is to end by itself."""
+    return subprocess.run(  # noqa: S603 (all of the command is ours)
+        [*COMMAND, "--port", "0", *options],
         cwd=ROOT,
         capture_output=True,
+        text=True,
         check=False,
         timeout=10,
     )
 
-    assert ended.returncode == 2
+
+def test_further_address_serves_the_same_account_without_control() -> None:
+    """What containers reach answers as the first address does, and obeys no orders."""
+    head = b"HTTP/1.1\r\nHost: x\r\nAuthorization: App key-1\r\n\r\n"
+    options = ("--api-key", "key-1", "--also-on", "127.0.0.2", "--also-on", "127.0.0.3")
+    with process.running(*options) as url:
+        infobip = Infobip(url)
+        key = infobip.create_scenario()
+        for host in ("127.0.0.2", "127.0.0.3"):
+            calls = (
+                b"GET /omni/1/scenarios/" + key.encode() + b" " + head,
+                b"POST /_control/reset " + head,
+                b"GET http://127.0.0.1/_control/health " + head,
+                b"GET /omni/1/scenarios/" + key.encode() + b" " + head,
+            )
+            before, reset, health, after = exchange(infobip.port, *calls, host=host)
+
+            assert before.partition(b"\r\n\r\n")[2] == after.partition(b"\r\n\r\n")[2]
+            assert key.encode() in after
+            for answer in (reset, health):
+                assert answer.startswith(b"HTTP/1.1 403 ")
+        assert infobip.control("GET", "health") == {"status": "ok"}
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104 (refused)
-def test_only_loopback_is_served(host: str) -> None:
-    """The control interface knows no credentials, so that no other machine may reach it."""
-    command = [*COMMAND, "--port", "0", "--host", host]
-
-    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
-        command, cwd=ROOT, capture_output=True, check=False, timeout=10
-    )
-
-    assert ended.returncode == 2
+def test_only_the_addresses_that_were_named_are_served(infobip: Infobip) -> None:
+    """Without --also-on nobody listens on another loopback address."""
+    with pytest.raises(ConnectionRefusedError):
+        exchange(infobip.port, host="127.0.0.2")

@@ -111,18 +111,18 @@ class AwsEmulator:
         """
         (ROOT / ".local").mkdir(exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
-        self.port = free_port(self._preferred_port, self._also_on)
-        with (self._directory / "output").open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.local_world.aws_emulator"],
-                cwd=ROOT,
-                env=self._environment(),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
         try:
+            self.port = free_port(self._preferred_port, self._also_on)
+            with (self._directory / "output").open("wb") as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.local_world.aws_emulator"],
+                    cwd=ROOT,
+                    env=self._environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,
+                )
             self._wait_until_it_answers()
         except BaseException:
             self._stop()
@@ -178,12 +178,13 @@ class AwsEmulator:
         raise RuntimeError(f"the AWS emulator does not answer:\n{self.output()}")
 
     def _stop(self) -> None:
-        process = self._running()
-        if process.stdin is not None:
-            process.stdin.close()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its state goes away with it
-        process.wait()
+        process = self._process
+        if process is not None:  # an interrupt can come before it is there
+            if process.stdin is not None:
+                process.stdin.close()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its state goes away with it
+            process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

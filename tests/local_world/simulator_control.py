@@ -72,9 +72,19 @@ class SimulatorControl:
 
     def messages(self, *message_ids: str) -> list[Json]:
         """Tell what truly became of these messages, or of all."""
-        query = "&".join(f"messageId={quote(each, safe='')}" for each in message_ids)
-        messages: list[Json] = self._call("GET", f"messages?{query}")["messages"]
-        return messages
+        found: list[Json] = []
+        # Some hundred ids fill a request line.
+        for start in range(0, len(message_ids), 100):
+            query = "&".join(
+                f"messageId={quote(each, safe='')}" for each in message_ids[start:][:100]
+            )
+            found += self._call("GET", f"messages?{query}")["messages"]
+        truncated = not message_ids
+        while truncated:
+            page = self._call("GET", f"messages?offset={len(found)}")
+            found += page["messages"]
+            truncated = page["truncated"]
+        return found
 
     def totals(self) -> Json:
         """Count messages and requests."""

@@ -9,14 +9,12 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
@@ -30,11 +28,14 @@ from .aws_emulator import (
     AwsEmulator,
     free_port,
 )
+from .infobip_simulator import process
 from .packaging import layer, layer_environment, run, with_replaced, zipped
+from .proxies import reach_this_machine_directly
 from .simulator_control import SimulatorControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from ipaddress import IPv4Interface
     from types import TracebackType
 
@@ -108,9 +109,10 @@ class World:
             RuntimeError: Something did not start or could not be deployed; the text holds why.
         """
         forget_aws_account()
+        reach_this_machine_directly(os.environ)
         with ExitStack() as exits:
             exits.enter_context(self.emulator)
-            self.simulator = SimulatorControl(self._start_simulator())
+            self.simulator = SimulatorControl(exits.enter_context(self._simulator()))
             self._parameters["InfobipBaseUrl"] = self.simulator.url
             for name, value in {
                 "infobip/credentials": json.dumps({"apiKey": API_KEY}),
@@ -309,30 +311,17 @@ class World:
     def _s3(self) -> S3Client:
         return self._session.client("s3", **self._client_options)
 
-    def _start_simulator(self) -> str:
-        """Start the simulator in the emulator's process group and return its URL."""
-        process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
-            [
-                *(sys.executable, "-m", "tests.local_world.infobip_simulator"),
-                *("--port", str(free_port(self._simulator_port, self.also_on))),
-                *("--api-key", API_KEY),
-                *(("--also-on", str(self.also_on)) if self.also_on else ()),
-                # Function URLs have hosts of AWS's, which are here.
-                *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
-                *self._simulator_options,
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
+    def _simulator(self) -> AbstractContextManager[str]:
+        """Start the simulator in the emulator's process group."""
+        return process.running(
+            *("--port", str(free_port(self._simulator_port, self.also_on))),
+            *("--api-key", API_KEY),
+            *(("--also-on", str(self.also_on)) if self.also_on else ()),
+            # Function URLs have hosts of AWS's, which are here.
+            *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
+            *self._simulator_options,
             process_group=self.emulator.process_group,
         )
-        if process.stdout is None:
-            raise RuntimeError("the simulator has no standard output")
-        line = process.stdout.readline()
-        threading.Thread(target=_collect, args=(process, process.stdout), daemon=True).start()
-        if " ready on " not in line:
-            raise RuntimeError("the Infobip simulator did not start")
-        return line.split()[-1]
 
     def _deploy_by_sam(self) -> None:
         """Deploy with the commands of an operator, and with an environment of our own."""
@@ -341,7 +330,6 @@ class World:
             | self.environment
             | {
                 "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                "NO_PROXY": "127.0.0.1",
                 "SAM_CLI_TELEMETRY": "0",
                 "SAM_CLI_POLL_DELAY": "0.5",  # seconds
                 "__SAM_CLI_APP_DIR": str(self.emulator.directory),
@@ -482,10 +470,3 @@ def wait_until(
             raise TimeoutError(f"not within {within_seconds:g} s: {what}")
         time.sleep(every)
     return result
-
-
-def _collect(process: subprocess.Popen[str], output: IO[str]) -> None:
-    """Keep the simulator from blocking on a full pipe, and collect it when it ends."""
-    with output:
-        output.read()
-    process.wait()

@@ -24,12 +24,18 @@ Control interface, JSON without credentials:
   PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE forgets either rule
   POST   /_control/faults                 {"operation", "kind", "times", ...}; GET lists them
   DELETE /_control/faults[/{id}]
-  GET    /_control/messages               what truly became of each message
+  GET    /_control/messages               what truly became of each message: {"messages", "total",
+                                          "truncated"}; ?limit= (1000) and ?offset= turn pages,
+                                          ?messageId= names messages, of which all come
   GET    /_control/totals
-  GET    /_control/requests?operation=    the last requests
+  GET    /_control/requests?operation=    the last 1000 requests of each operation
   POST   /_control/clock                  {"advanceSeconds": n}
   POST   /_control/seen                   {"messageId"}: its recipient sees it now
-  GET    /_control/pushes                 the last calls to notifyUrls
+  GET    /_control/pushes                 the last 1000 calls to notifyUrls
+
+What it does not understand it answers with 4xx, and names each wrong member and its rule. A body
+has at most 10 MiB and is nested at most 100 deep; a time is at most 366 days, and the clock gets at
+most 36600 days ahead.
 
 An outcome is the name of a status from group 2 up, or "silent". Magic recipients stand in
 state.py, kinds of fault in faults.py.
@@ -38,32 +44,107 @@ state.py, kinds of fault in faults.py.
 from __future__ import annotations
 
 import argparse
-import ipaddress
+import os
 import signal
 import sys
+import threading
+from contextlib import ExitStack
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
+from typing import TYPE_CHECKING
 
+from .errors import LONGEST_SECONDS
 from .routes import Credentials, Server, Simulator
 from .state import Settings
 from .webhooks import Resolver, resolution
 
+if TYPE_CHECKING:
+    from .webhooks import Place
 
-def _loopback(host: str) -> str:
+#: Addresses that no router of the Internet forwards (RFC 1918).
+_PRIVATE = tuple(map(IPv4Interface, IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+
+
+def _ipv4(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address("127.0.0.1" if text == "localhost" else text)
+    except AddressValueError:
+        return None
+
+
+def _loopback(text: str) -> str:
     """Accept only addresses that no other machine can reach: control needs no credentials."""
-    address = "127.0.0.1" if host == "localhost" else host
-    if not ipaddress.IPv4Address(address).is_loopback:
-        raise ValueError(host)
-    return address
+    address = _ipv4(text)
+    if address is None or not address.is_loopback:
+        raise argparse.ArgumentTypeError(
+            f"must be an IPv4 loopback address, such as 127.0.0.1, not {text!r}: the control"
+            " interface needs no credentials, so that no other machine may reach it"
+        )
+    return str(address)
+
+
+def _bridge(text: str) -> IPv4Interface:
+    """Accept an address of this machine with the network that may call there."""
+    try:
+        interface = IPv4Interface(text)
+    except ValueError:
+        interface = None
+    if interface is None or not (
+        interface.is_loopback or any(interface.network.subnet_of(each) for each in _PRIVATE)
+    ):
+        raise argparse.ArgumentTypeError(
+            "must be a loopback address or a private one of this machine (RFC 1918), with the"
+            f" network that may call there, such as 172.17.0.1/16, not {text!r}"
+        )
+    return interface
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or len(text) > len("65535") or int(text) not in range(65536):
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds from 0 to {LONGEST_SECONDS}, not {text!r}"
+        )
+    return seconds
+
+
+def _resolution(text: str) -> tuple[str, Place]:
+    try:
+        return resolution(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be HOST=ADDRESS:PORT with a loopback address, not {text!r}"
+        ) from None
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.local_world.infobip_simulator",
+        usage="%(prog)s --port PORT [options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     initial = Settings()
-    parser.add_argument("--port", type=int, required=True, help="0 picks a free one")
+    parser.add_argument("--port", type=_port, required=True, help="0 picks a free one")
     parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback only")
+    parser.add_argument(
+        "--also-on",
+        action="append",
+        type=_bridge,
+        default=[],
+        metavar="ADDRESS/BITS",
+        help="serve the API, without the control interface, on this address of the machine as well,"
+        " on the same port, to callers of its network; loopback or private addresses only, such as"
+        " that of a bridge for containers; can be repeated",
+    )
     parser.add_argument("--api-key", default=Credentials().api_key)
     parser.add_argument("--username", default="", help="without it nobody gets in by Basic")
     parser.add_argument("--password", default="")
@@ -72,17 +153,44 @@ def _arguments() -> argparse.Namespace:
         ("--step-seconds", initial.step_seconds, "seconds from a step's start to its outcome"),
         ("--log-lag", initial.log_lag_seconds, "seconds from acceptance to the logs"),
     ):
-        parser.add_argument(option, type=float, default=default, metavar="SECONDS", help=text)
+        parser.add_argument(option, type=_seconds, default=default, metavar="SECONDS", help=text)
     parser.add_argument(
         "--resolve",
         action="append",
-        type=resolution,
+        type=_resolution,
         default=[],
         metavar="HOST=ADDRESS:PORT",
         help="where on this machine the host of a notifyUrl is; .HOST is any host that ends so",
     )
     parser.add_argument("--verbose", action="store_true", help="print a line for each call")
-    return parser.parse_args()
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="end with the process that holds the other end of standard input",
+    )
+    arguments = parser.parse_args()
+    addresses = {arguments.host, *(str(each.ip) for each in arguments.also_on)}
+    if len(addresses) <= len(arguments.also_on):
+        parser.error("--also-on: an address is named twice")
+    return arguments
+
+
+def _end_with_parent() -> None:
+    """Wait until standard input is closed, which a parent does that dies, however it dies."""
+    # Not through sys.stdin, whose lock a thread that still reads would keep at the end.
+    while os.read(0, 1024):
+        pass
+    os._exit(0)
+
+
+def _listen(
+    host: str, port: int, simulator: Simulator, *, verbose: bool, callers: IPv4Network | None = None
+) -> Server:
+    try:
+        return Server((host, port), simulator, verbose=verbose, callers=callers)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        sys.exit(f"The simulator cannot listen on {host}:{port}: {reason}.")
 
 
 def main() -> None:
@@ -98,14 +206,26 @@ def main() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    with Server(
-        (arguments.host, arguments.port),
-        simulator,
-        verbose=arguments.verbose,
-        resolver=Resolver(arguments.resolve),
-    ) as server:
+    if arguments.until_stdin_closes:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    with ExitStack() as exits:
+
+        def listen(host: str, port: int, callers: IPv4Network | None = None) -> Server:
+            return exits.enter_context(
+                _listen(host, port, simulator, verbose=arguments.verbose, callers=callers)
+            )
+
+        server = listen(arguments.host, arguments.port)
         host, port = server.socket.getsockname()
-        sys.stdout.write(f"infobip simulator ready on http://{host}:{port}\n")
+        others = [listen(str(each.ip), port, each.network) for each in arguments.also_on]
+        for other in others:
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+        resolver = Resolver(arguments.resolve)
+        threading.Thread(target=simulator.push_forever, args=(resolver,), daemon=True).start()
+        # Whoever starts a simulator waits for the first line, and for no other.
+        lines = [f"infobip simulator ready on http://{host}:{port}"]
+        lines += [f"also on http://{each.ip}:{port}, without control" for each in arguments.also_on]
+        sys.stdout.write("\n".join([*lines, ""]))
         sys.stdout.flush()
         server.serve_forever()
 

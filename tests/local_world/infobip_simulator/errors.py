@@ -55,6 +55,10 @@ DAY = 24 * HOUR
 LONGEST_DELAY = 180 * DAY
 LONGEST_CALLBACK_DATA = 4000
 LARGEST_INT32 = 2**31 - 1
+#: Levels of lists and objects in one another.
+DEEPEST_BODY = 100
+#: The longest time in seconds that a setting or a fault may name: a leap year.
+LONGEST_SECONDS = 366 * 86_400
 #: The content members whose text may not be empty, and its longest length.
 LONGEST_TEXTS = dict.fromkeys(("sms", "voice", "email"), LARGEST_INT32)
 LONGEST_TEXTS |= {"push": 2000, "kakaoAlim": 1000}
@@ -79,6 +83,7 @@ ERROR_IDS = {
     405: "METHOD_NOT_ALLOWED",
     409: "CONFLICT",
     411: "LENGTH_REQUIRED",
+    413: "PAYLOAD_TOO_LARGE",
 }
 
 
@@ -135,7 +140,7 @@ def parse_moment(value: object, member: str) -> float:
     """Read a timestamp with any offset, with or without its colon, as epoch seconds."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         moment = None
     if moment is None or moment.tzinfo is None:
         raise bad_request((member, "must be a timestamp with an offset"))
@@ -207,21 +212,35 @@ def one_of(query: Mapping[str, list[str]], name: str, choices: Iterable[str]) ->
     return value
 
 
+def json_object(body: object) -> Json:
+    """Return a body that is an object; one that cannot be read is None."""
+    if not isinstance(body, dict):
+        raise bad_request(("body", f"must be a JSON object, nested at most {DEEPEST_BODY} deep"))
+    return body
+
+
 def merge(current: ConfigurationT, changes: object) -> ConfigurationT:
     """Return *current* with the given camelCase members changed; an unknown one is refused."""
-    if not isinstance(changes, dict):
-        raise bad_request(("body", "must be a JSON object"))
     names = {_camel_case(field.name): field for field in fields(current) if field.init}
     values = {}
-    for member, value in changes.items():
+    for member, value in json_object(changes).items():
         field = names.get(member)
         if field is None:
             raise bad_request((str(member), "is unknown; known are " + ", ".join(names)))
         choices = field.metadata.get("choices")
         if choices is not None and value not in choices:
             raise bad_request((member, "must be one of " + ", ".join(map(str, choices))))
-        values[field.name] = _like(getattr(current, field.name), value, member)
+        most = field.metadata.get("most")
+        values[field.name] = _like(getattr(current, field.name), value, member, most)
     return replace(current, **values)
+
+
+def number(value: Any, member: str, most: int, *, whole: bool = False) -> Any:  # noqa: ANN401 (JSON)
+    """Return *value* if it is a number from 0 to *most*; NaN is none."""
+    if type(value) not in ({int} if whole else {int, float}) or not 0 <= value <= most:
+        kind = "whole number" if whole else "number"
+        raise bad_request((member, f"must be a {kind} from 0 to {most}"))
+    return value
 
 
 def as_json(configuration: DataclassInstance) -> Json:
@@ -233,20 +252,39 @@ def as_json(configuration: DataclassInstance) -> Json:
     }
 
 
-def _like(example: object, value: Any, member: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Return *value* if it is of the kind of *example*."""
-    kind = float if isinstance(example, float) else type(example)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if kind is dict and isinstance(example, dict) and isinstance(value, dict):
-        if unknown := value.keys() - example.keys():
-            raise bad_request((f"{member}.{min(unknown)}", "is unknown"))
-        return example | {name: _like(0, item, f"{member}.{name}") for name, item in value.items()}
-    if type(value) is not kind or (isinstance(value, int | float) and value < 0):
-        raise bad_request((member, f"must be like {example!r}, and not negative"))
+def _like(example: object, value: Any, member: str, most: int | None) -> Any:  # noqa: ANN401 (JSON)
+    """Return *value* if it is of the kind of *example* and, as a number, at most *most*."""
+    match example:
+        case bool():
+            fits, rule = isinstance(value, bool), "must be true or false"
+        case int():
+            return number(value, member, most or LARGEST_INT32, whole=True)
+        case float():
+            return float(number(value, member, most or LONGEST_SECONDS))
+        case str():
+            fits, rule = isinstance(value, str), "must be a string"
+        case tuple():
+            strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
+            fits, rule = strings, "must be a list of strings"
+            value = tuple(value) if strings else value
+        case dict():
+            fits, rule = isinstance(value, dict), "must be an object"
+            if fits:
+                return _merged_numbers(example, value, member)
+        case _:
+            raise TypeError(f"{member} is of a kind that is not known here")
+    if not fits:
+        raise bad_request((member, rule))
     return value
+
+
+def _merged_numbers(current: Mapping[str, int], changes: Json, member: str) -> Json:
+    if unknown := changes.keys() - current.keys():
+        raise bad_request((f"{member}.{min(unknown)}", "is unknown"))
+    return {**current} | {
+        name: number(value, f"{member}.{name}", LARGEST_INT32, whole=True)
+        for name, value in changes.items()
+    }
 
 
 def _camel_case(name: str) -> str:
@@ -304,6 +342,7 @@ def _is_web_address(value: object) -> bool:
         return False
     try:
         parts = urlsplit(value)
+        parts.port  # noqa: B018 (raises for what is no port)
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)

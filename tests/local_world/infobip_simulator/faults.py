@@ -38,6 +38,14 @@ KINDS_AFTER = {
     "duplicate_reports": "the next call hands out this page of reports again",
     "shuffle_reports": "the entries come in random order",
 }
+#: Statuses that end a call and come with a body: after another one callers would take what follows
+#: for the next answer, or wait for ever.
+_STATUSES = tuple(
+    status.value
+    for status in HTTPStatus
+    if status >= HTTPStatus.OK
+    and status not in {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
+)
 
 
 @dataclass(slots=True)
@@ -49,10 +57,10 @@ class Fault:
     times: int = 1  #: how often it strikes; 0 is until it is deleted
     after_calls: int = 0  #: how many matching calls pass unharmed first
     seconds: float = 30.0
-    status: int = field(default=500, metadata={"choices": tuple(s.value for s in HTTPStatus)})
+    status: int = field(default=500, metadata={"choices": _STATUSES})
     retry_after: int = 1
     message_ids: tuple[str, ...] = ()  #: only calls that name one of them; empty is any call
-    probability: float = 1.0
+    probability: float = field(default=1.0, metadata={"most": 1})
     seed: int = 0
     id: str = field(default="", init=False)
     fired: int = field(default=0, init=False)

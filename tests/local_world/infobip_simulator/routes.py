@@ -9,6 +9,7 @@ import base64
 import json
 import math
 import os
+import re
 import socket
 import struct
 import sys
@@ -16,15 +17,18 @@ import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from ipaddress import IPv4Address
 from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .errors import (
     CONTENT_MEMBERS,
+    DEEPEST_BODY,
     GENERAL_STATUSES,
     LARGEST_INT32,
     OPERATIONS,
@@ -32,6 +36,7 @@ from .errors import (
     Json,
     as_json,
     bad_request,
+    json_object,
     merge,
     one_of,
     parse_moment,
@@ -39,10 +44,13 @@ from .errors import (
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
 from .state import OUTCOMES, REFUSALS, Account, Clock, LogSearch, Settings, timestamp
-from .webhooks import Resolver, deliver
+from .webhooks import deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Network
+
+    from .webhooks import Resolver
 
 _SCENARIOS = "/omni/1/scenarios"
 _OPERATIONS_BY_PATH = {
@@ -63,6 +71,13 @@ _SCOPES = {
 #: Most requests that are remembered of one operation.
 _JOURNAL_LENGTH = 1000
 _PUSHES_AT_ONCE = 4
+#: Longest wait in seconds before it is looked again whether a call to a notifyUrl is due.
+_LONGEST_NAP = 3600.0
+#: Bytes. What a function is invoked with has at most 6 MB (Lambda's quotas), so that no send of
+#: ours comes near.
+LONGEST_BODY = 10 * 2**20
+#: How long what a refused caller still sends is read.
+_DISCARD_SECONDS = 2.0
 #: With this, closing a socket resets the connection: the peer sees no orderly end.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -78,7 +93,9 @@ class Credentials:
 
     def admit(self, authorization: str, operation: str) -> None:
         """Refuse a caller who is unknown, or who lacks the scope."""
-        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        # JSON can hold halves of surrogate pairs, which UTF-8 by itself cannot.
+        pair = f"{self.username}:{self.password}".encode(errors="surrogatepass")
+        basic = base64.b64encode(pair).decode()
         known = {f"App {self.api_key}"} if self.api_key else set()
         known |= {f"Basic {basic}"} if self.username else set()
         if authorization not in known:
@@ -98,11 +115,12 @@ class Call:
     content: bytes = b""
 
     def json(self) -> object:
-        """Read the body, or None when it is not JSON."""
+        """Read the body, or None when it is not JSON or nested too deep."""
         try:
-            return json.loads(self.content)
-        except ValueError:
+            value = json.loads(self.content, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError):
             return None
+        return None if isinstance(value, dict | list) and _is_deep(value) else value
 
     def one(self, name: str) -> str | None:
         """Return the last value of a query parameter."""
@@ -162,10 +180,14 @@ class Simulator:
         self._reset()
         self._operations: dict[str, Callable[[Call, str], Json]] = {
             "list_scenarios": self._list_scenarios,
-            "create_scenario": lambda call, _: self._account.create_scenario(_object(call)),
+            "create_scenario": lambda call, _: self._account.create_scenario(
+                json_object(call.json())
+            ),
             "get_scenario": lambda _, key: self._account.get_scenario(key),
-            "update_scenario": lambda call, key: self._account.update_scenario(key, _object(call)),
-            "send_advanced": lambda call, _: self._account.send(_object(call)),
+            "update_scenario": lambda call, key: self._account.update_scenario(
+                key, json_object(call.json())
+            ),
+            "send_advanced": lambda call, _: self._account.send(json_object(call.json())),
             "take_reports": self._take_reports,
             "search_logs": self._search_logs,
         }
@@ -191,12 +213,21 @@ class Simulator:
             ("GET", "pushes"): lambda *_: {"pushes": self._account.pushes.journal()},
         }
 
-    def answer(self, call: Call) -> Answer:
-        """Process a call and tell what to send back."""
+    def answer(self, call: Call, *, may_control: bool = True) -> Answer:
+        """Process a call and tell what to send back.
+
+        Args:
+            call: The call.
+            may_control: Whether it comes from where the control interface is served.
+        """
         control = call.path.startswith("/_control/")
         try:
             with self._lock:
-                return self._control(call) if control else self._omni(call)
+                if not control:
+                    return self._omni(call)
+                if not may_control:
+                    return self._refusal(ApiError(HTTPStatus.FORBIDDEN))
+                return self._control(call)
         except ApiError as error:
             return self._refusal(error)
         finally:
@@ -206,7 +237,7 @@ class Simulator:
         """Make the calls to notifyUrls that are due.
 
         Returns:
-            The seconds until the next one is due; None when there is none.
+            The seconds until the next one is due, an hour at most; None when there is none.
         """
         with self._lock:
             # The wait for the next attempt counts from here, however long the answer takes.
@@ -223,7 +254,15 @@ class Simulator:
                 )
         with self._lock:
             next_at = self._account.pushes.next_at()
-            return None if next_at is None else max(0.0, next_at - self._clock.now())
+            if next_at is None:
+                return None
+            return min(max(0.0, next_at - self._clock.now()), _LONGEST_NAP)
+
+    def push_forever(self, resolver: Resolver) -> None:
+        """Call notifyUrls for as long as the process lives."""
+        while True:
+            self.pushes_changed.clear()
+            self.pushes_changed.wait(self.push(resolver))
 
     def _omni(self, call: Call) -> Answer:
         operation, key = _route(call)
@@ -328,7 +367,7 @@ class Simulator:
         return as_json(self._credentials)
 
     def _rule_recipient(self, call: Call, address: str | None) -> Json:
-        rule = _object(call)
+        rule = json_object(call.json())
         for name, outcome in rule.items():
             if name not in ("*", "refuse", *CONTENT_MEMBERS):
                 raise bad_request((name, "is neither a channel nor * nor refuse"))
@@ -343,7 +382,7 @@ class Simulator:
     def _rule_channel(self, call: Call, channel: str | None) -> Json:
         if channel not in CONTENT_MEMBERS:
             raise bad_request(("channel", "must be one of " + ", ".join(CONTENT_MEMBERS)))
-        outcome = _object(call).get("outcome")
+        outcome = json_object(call.json()).get("outcome")
         _check_outcome("outcome", outcome, OUTCOMES)
         self._account.rules.channels[channel] = str(outcome)
         return {"outcome": outcome}
@@ -359,7 +398,7 @@ class Simulator:
     def _messages(self, call: Call, _: str | None) -> Json:
         limit = whole_number(call.query, "limit", 1000, minimum=1, maximum=LARGEST_INT32)
         offset = whole_number(call.query, "offset", 0, minimum=0, maximum=LARGEST_INT32)
-        return {"messages": self._account.ledger(call.many("messageId"), offset, limit)}
+        return self._account.ledger(call.many("messageId"), offset, limit)
 
     def _totals(self, _: Call, __: str | None) -> Json:
         return self._account.totals() | {"requests": self._journal.counts()}
@@ -368,19 +407,24 @@ class Simulator:
         return {"requests": self._journal.requests(one_of(call.query, "operation", OPERATIONS))}
 
     def _advance_clock(self, call: Call, _: str | None) -> Json:
-        seconds = _object(call).get("advanceSeconds")
-        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-            raise bad_request(("advanceSeconds", "must be a number that is not negative"))
-        self._clock.advance(seconds)
+        self._clock.advance(json_object(call.json()).get("advanceSeconds"))
         return {"now": timestamp(self._clock.now())}
 
     def _see(self, call: Call, _: str | None) -> Json:
-        self._account.see(str(_object(call).get("messageId")))
+        self._account.see(str(json_object(call.json()).get("messageId")))
         return {}
 
 
 class Server(ThreadingTCPServer):
-    """Serves each connection on a thread of its own."""
+    """Serves each connection on a thread of its own.
+
+    Args:
+        address: To listen on.
+        simulator: What answers; several servers may share one.
+        verbose: Whether a line is printed for each call.
+        callers: The network that may call here, this machine included, and that gets Infobip's
+            interface alone. Without one, the address is such that this machine alone can call.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
@@ -392,19 +436,18 @@ class Server(ThreadingTCPServer):
         simulator: Simulator,
         *,
         verbose: bool,
-        resolver: Resolver,
+        callers: IPv4Network | None = None,
     ) -> None:
         super().__init__(address, Handler)
         self.simulator = simulator
         self.verbose = verbose
-        threading.Thread(target=self._push, args=(resolver,), daemon=True).start()
+        self.may_control = callers is None
+        self._callers = callers
 
-    def _push(self, resolver: Resolver) -> None:
-        """Call notifyUrls for as long as the process lives."""
-        changed = self.simulator.pushes_changed
-        while True:
-            changed.clear()
-            changed.wait(self.simulator.push(resolver))
+    def verify_request(self, request: Any, client_address: tuple[str, int]) -> bool:  # noqa: ANN401, ARG002 (inherited)
+        """Hang up on other callers: Linux takes packets for any address from any interface."""
+        caller = IPv4Address(client_address[0])
+        return self._callers is None or caller.is_loopback or caller in self._callers
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (inherited)
         """Keep quiet about callers that hang up, which is what tests make them do."""
@@ -424,26 +467,16 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         """Answer one call."""
         server = cast("Server", self.server)
-        target = urlsplit(self.path)  # also splits an absolute URI, as sent to a proxy
-        length = self.headers.get("Content-Length") or "0"
-        if self.headers.get("Transfer-Encoding") or not length.isdecimal():
-            # Where such a body ends is unknown, so that the connection cannot be used again.
-            self.close_connection = True
-            error = ApiError(HTTPStatus.LENGTH_REQUIRED)
-            answer = Answer(error.status, error.envelope("legacy"))
-        else:
-            call = Call(
-                method=self.command,
-                path=target.path,
-                query=parse_qs(target.query),
-                authorization=self.headers.get("Authorization") or "",
-                content=self.rfile.read(int(length)),
-            )
-            answer = server.simulator.answer(call)
+        try:
+            call = self._read()
+        except ApiError as error:
+            self._refuse(error)
+            return
+        answer = server.simulator.answer(call, may_control=server.may_control)
         if server.verbose:
             # The path of a control call may end with a phone number.
-            control = target.path.startswith("/_control/")
-            path = "/".join(target.path.split("/")[:3]) if control else target.path
+            control = call.path.startswith("/_control/")
+            path = "/".join(call.path.split("/")[:3]) if control else call.path
             sys.stderr.write(f"{self.command} {path} {answer.status}\n")
         self._deliver(answer)
 
@@ -452,6 +485,49 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print nothing: request lines hold phone numbers."""
+
+    def send_error(self, code: int, *_: object) -> None:
+        """Refuse what is no request, or has an unknown method, as everything else is refused."""
+        self.request_version = self.protocol_version  # without one the answer has no head
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            code = HTTPStatus.METHOD_NOT_ALLOWED
+        self._refuse(ApiError(min(code, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)))
+
+    def _read(self) -> Call:
+        """Read a call, or refuse one whose body is too long or has no clear end."""
+        try:
+            target = urlsplit(self.path)  # also splits an absolute URI, as sent to a proxy
+        except ValueError:
+            raise bad_request(("path", "must be the path of a URL")) from None
+        if self.headers.get("Transfer-Encoding"):
+            problem = {"Transfer-Encoding": ["must be absent: say the length of the body"]}
+            raise ApiError(HTTPStatus.LENGTH_REQUIRED, validation_errors=problem)
+        length = _body_length(self.headers.get_all("Content-Length") or ["0"])
+        content = self.rfile.read(length)
+        if len(content) < length:
+            raise bad_request(("Content-Length", "must not exceed the length of the body"))
+        return Call(
+            method=self.command,
+            path=target.path,
+            query=parse_qs(target.query),
+            authorization=self.headers.get("Authorization") or "",
+            content=content,
+        )
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer, and end the connection: where the next call on it would begin is unknown."""
+        self.close_connection = True
+        self._write(
+            Answer(error.status),
+            json.dumps(error.envelope("legacy"), separators=(",", ":")).encode(),
+        )
+        # A connection that is closed on bytes that nobody has read is reset, and the answer lost.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(_DISCARD_SECONDS)
+        deadline = time.monotonic() + _DISCARD_SECONDS
+        with suppress(OSError):
+            while time.monotonic() < deadline and self.rfile.read1(65536):
+                pass
 
     def _deliver(self, answer: Answer) -> None:
         kind, seconds = (answer.fault.kind, answer.fault.seconds) if answer.fault else ("", 0.0)
@@ -519,11 +595,37 @@ def _message_ids(call: Call, body: object) -> list[str]:
     return [message_id for message_id in named if isinstance(message_id, str)]
 
 
-def _object(call: Call) -> Json:
-    body = call.json()
-    if not isinstance(body, dict):
-        raise bad_request(("body", "must be a JSON object"))
-    return body
+def _body_length(fields: Iterable[str]) -> int:
+    lengths = set(fields)
+    length = lengths.pop()
+    if lengths or not re.fullmatch("[0-9]{1,4000}", length):
+        raise bad_request(("Content-Length", "must be one whole number that is not negative"))
+    if int(length) > LONGEST_BODY:
+        problem = {"body": [f"must not exceed {LONGEST_BODY} bytes"]}
+        raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, validation_errors=problem)
+    return int(length)
+
+
+def _finite(text: str) -> float:
+    """Read a number; JSON has no NaN and no infinity, though Python's reader takes both."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _is_deep(value: Json | list[Any]) -> bool:
+    level = [value]
+    for _ in range(DEEPEST_BODY):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _required(argument: str | None) -> str:

@@ -33,17 +33,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .errors import (
     ADDRESS_MEMBERS,
     CONTENT_MEMBERS,
     DAY,
     HOUR,
+    LONGEST_SECONDS,
     OPERATIONS,
     ApiError,
     Json,
     bad_request,
+    number,
     parse_moment,
     refuse_problems,
     scenario_problems,
@@ -53,7 +55,7 @@ from .errors import (
 from .webhooks import Push, Pushes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Rule = dict[str, str]
 
@@ -165,6 +167,9 @@ _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
     "PUSH": ("pushRegistrationId", "phoneNumber"),
     "WHATSAPP": ("phoneNumber", "whatsAppUserId"),
 }
+#: Seconds by which the clock can be advanced in all.
+_LONGEST_ADVANCE = 100 * LONGEST_SECONDS
+_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _LONGEST_VALIDITY = 48 * HOUR
 _LOGS_REACH_BACK = 48 * HOUR
 #: Invented: Infobip's prices depend on the account and the country.
@@ -195,7 +200,8 @@ class Settings:
     intermediate_step_reports: bool = True  #: whether failed steps before the last are reported
     #: Whether ``GET /omni/1/reports`` also hands out what is pushed to a notifyUrl.
     pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
-    push_retries: int = 20  #: how often a push is tried again that was not answered with 2xx
+    #: How often a push is tried again that was not answered with 2xx.
+    push_retries: int = field(default=20, metadata={"most": 1000})
     push_minute_seconds: float = 60.0  #: how long each minute of the waits between them lasts
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     accepted_status: str = field(
@@ -217,9 +223,10 @@ class Clock:
         """Tell the virtual time in epoch seconds."""
         return time.time() + self._ahead
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self._ahead += seconds
+    def advance(self, seconds: object) -> None:
+        """Let time pass at once; refuse what is no number, or more than 100 years in all."""
+        number(seconds, "advanceSeconds", int(_LONGEST_ADVANCE - self._ahead))
+        self._ahead += cast("float", seconds)
 
 
 class Rules:
@@ -459,16 +466,20 @@ class Account:
         )
         return {"results": list(islice(rows, search.limit))}
 
-    def ledger(self, message_ids: Iterable[str], offset: int, limit: int) -> list[Json]:
-        """Tell the truth about messages, whatever was reported of them so far."""
+    def ledger(self, message_ids: Sequence[str], offset: int, limit: int) -> Json:
+        """Tell the truth about messages, whatever was reported of them so far.
+
+        Messages that are named all come; of the others, at most *limit* from *offset* on.
+        """
         now = self._clock.now()
         self._collect_reports()
-        wanted = list(message_ids) or islice(self._messages, offset, offset + limit)
-        return [
-            self._ledger_entry(self._messages[message_id], now)
-            for message_id in wanted
-            if message_id in self._messages
-        ]
+        named = [one for one in message_ids if one in self._messages]
+        page = islice(self._messages, offset, offset + limit)
+        wanted = named if message_ids else page
+        entries = [self._ledger_entry(self._messages[one], now) for one in wanted]
+        total = len(named if message_ids else self._messages)
+        truncated = not message_ids and offset + len(entries) < total
+        return {"messages": entries, "total": total, "truncated": truncated}
 
     def totals(self) -> Json:
         """Count what happened, one final status group per message id."""
@@ -494,7 +505,10 @@ class Account:
         if message is None or message.notify_url is None:
             raise bad_request(("messageId", "names no message with a notifyUrl"))
         now = self._clock.now()
-        attempt = next(one for one in reversed(message.attempts) if one.started_at <= now)
+        begun = (one for one in reversed(message.attempts) if one.started_at <= now)
+        attempt = next(begun, None)
+        if attempt is None:
+            raise bad_request(("messageId", "names a message that is sent later"))
         row = _without_none(
             messageId=message_id,
             to=attempt.to,
@@ -696,8 +710,13 @@ class Account:
 
 
 def timestamp(moment: float) -> str:
-    """Write epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``."""
-    written = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    """Write epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``.
+
+    A scenario of very many steps ends later than can be written: that is the last moment.
+    """
+    written = datetime.fromtimestamp(min(moment, _LAST_MOMENT), UTC).isoformat(
+        timespec="milliseconds"
+    )
     return re.sub(r"\+00:00$", "+0000", written)
 
 

@@ -108,7 +108,7 @@ def resolution(text: str) -> tuple[str, Place]:
     """
     host, _, place = text.partition("=")
     address, _, port = place.rpartition(":")
-    if not host or not _is_loopback(address):
+    if not host or not _is_loopback(address) or int(port) not in range(1, 65536):
         raise ValueError(text)
     return host, (address, int(port))
 
@@ -150,7 +150,7 @@ def deliver(push: Push, resolver: Resolver) -> int | None:
             {"Host": parts.netloc, "Content-Type": "application/json"},
         )
         return connection.getresponse().status
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, ValueError):  # the last for what cannot stand in a request
         return None
     finally:
         connection.close()

@@ -1,0 +1,107 @@
+"""What the tests start gets along without the caller's proxies, and ends with whoever started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.local_world.world import wait_until
+
+ROOT = Path(__file__).parents[2]
+#: Starts an emulator and a simulator in its group, as `World` does, and gets a signal at a moment:
+#: between the start of a process and the return of what has started it, or when both are ready.
+SCRIPT = """
+import os, subprocess, sys, tempfile
+from tests.local_world.aws_emulator import AwsEmulator
+from tests.local_world.infobip_simulator import process
+
+moment, number = sys.argv[1], int(sys.argv[2])
+execute = subprocess.Popen._execute_child
+make_directory = tempfile.mkdtemp
+
+def made(*args, **options):
+    directory = make_directory(*args, **options)
+    print(directory, flush=True)
+    return directory
+
+def executed(self, args, *rest):
+    execute(self, args, *rest)
+    print(self.pid, flush=True)
+    if args[2].endswith(moment):
+        os.kill(os.getpid(), number)
+
+subprocess.Popen._execute_child = executed
+tempfile.mkdtemp = made
+with AwsEmulator() as emulator, process.running(process_group=emulator.process_group):
+    if moment == "ready":
+        os.kill(os.getpid(), number)
+    sys.exit("no signal has ended this")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["aws_emulator", "infobip_simulator", "ready"])
+def test_whoever_started_it_takes_everything_along(moment: str, number: signal.Signals) -> None:
+    """A signal to the parent alone, not to its group, leaves no process and no file behind."""
+    parent = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-c", SCRIPT, moment, str(int(number))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        # The simulator shares its parent's standard error: that it ends tells that both have.
+        printed, errors = parent.communicate(timeout=30)
+
+    assert parent.returncode == -number
+    assert "no signal has ended this" not in errors
+    directory, *pids = printed.split("\n")[:-1]
+    assert len(pids) == (1 if moment == "aws_emulator" else 2)
+    for pid in pids:
+        wait_until(partial(has_ended, int(pid)), 10, "the process ends")
+    wait_until(lambda: not Path(directory).exists(), 10, "its files are removed")
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is no more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_simulator.py::test_settings_are_changed_one_by_one",
+        "test_client.py::test_message_is_sent_reported_and_found_in_the_logs",
+        "test_scenario_registry.py",
+    ],
+)
+def test_proxies_of_the_environment_do_not_come_between(test: str) -> None:
+    """Tests pass with proxies that nobody listens at, however their names are written."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    dead = dict.fromkeys((*names, *map(str.lower, names)), "http://127.0.0.1:9")
+    environment = os.environ | dead
+    for name in ("NO_PROXY", "no_proxy"):
+        environment.pop(name, None)
+
+    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/contract/{test}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert ended.returncode == 0, ended.stdout

@@ -1,0 +1,49 @@
+"""Starts a simulator that ends with whoever has started it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).parents[3]
+COMMAND = (sys.executable, "-m", "tests.local_world.infobip_simulator")
+
+
+@contextmanager
+def running(*options: str, process_group: int | None = None) -> Iterator[str]:
+    """Run a simulator on a free port, unless options say otherwise, and return its URL.
+
+    It also ends when this process dies, however it dies and wherever it was interrupted, because
+    that closes the simulator's standard input.
+
+    Args:
+        options: Of its command line.
+        process_group: The group to start it in, that it may end with; by default that of this
+            process.
+
+    Raises:
+        RuntimeError: It did not start; it has printed why.
+    """
+    process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        [*COMMAND, "--port", "0", "--until-stdin-closes", *options],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=process_group,
+    )
+    # Its __exit__ would wait for a process that has not been told to end.
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if " ready on " not in line:
+            raise RuntimeError("the Infobip simulator did not start")
+        yield line.split()[-1]
+    finally:
+        process.kill()  # its state goes away with it
+        process.communicate()
