@@ -1,4 +1,4 @@
-"""What the tests start gets along without the caller's proxies, and ends with whoever started it."""
+"""What the tests start needs no proxy of the caller, and ends with whoever started it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from hypothesis import strategies as st
 from tests.local_world.infobip_simulator import process
 from tests.local_world.infobip_simulator.errors import DEEPEST_BODY
 from tests.local_world.infobip_simulator.process import COMMAND
-from tests.local_world.infobip_simulator.routes import LONGEST_BODY
+from tests.local_world.infobip_simulator.routes import LONGEST_BODY, Credentials, Server, Simulator
+from tests.local_world.infobip_simulator.state import Settings
 from tests.local_world.world import SimulatorControl, wait_until
 
 if TYPE_CHECKING:
@@ -1915,7 +1917,8 @@ def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
         (("--also-on", "8.8.8.8"), "--also-on: must be a loopback address or a private one"),
         (("--also-on", "169.254.1.1"), "--also-on: must be a loopback address or a private one"),
         (("--also-on", "172.32.0.1"), "--also-on: must be a loopback address or a private one"),
-        (("--also-on", "localhost"), "--also-on: an address is named twice"),
+        (("--also-on", "172.17.0.1/8"), "--also-on: must be a loopback address or a private one"),
+        (("--also-on", "127.0.0.1"), "--also-on: an address is named twice"),
         (("--step-seconds", "-1"), "--step-seconds: must be a number of seconds from 0 to"),
         (("--step-seconds", "nan"), "--step-seconds: must be a number of seconds from 0 to"),
         (("--log-lag", "inf"), "--log-lag: must be a number of seconds from 0 to"),
@@ -1985,6 +1988,19 @@ def test_further_address_serves_the_same_account_without_control() -> None:
             for answer in (reset, health):
                 assert answer.startswith(b"HTTP/1.1 403 ")
         assert infobip.control("GET", "health") == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("caller", "is_heard"),
+    [("172.17.0.2", True), ("127.0.0.1", True), ("192.0.2.7", False), ("172.18.0.2", False)],
+)
+def test_a_bridge_s_address_is_for_callers_of_its_network(caller: str, *, is_heard: bool) -> None:
+    """Another machine with a route to this one could reach that address, too."""
+    simulator = Simulator(Credentials(), Settings())
+    with Server(
+        ("127.0.0.2", 0), simulator, verbose=False, callers=IPv4Network("172.17.0.0/16")
+    ) as server:
+        assert server.verify_request(None, (caller, 40000)) is is_heard
 
 
 def test_only_the_addresses_that_were_named_are_served(infobip: Infobip) -> None:

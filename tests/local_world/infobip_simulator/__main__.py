@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from .webhooks import Place
 
 #: Addresses that no router of the Internet forwards (RFC 1918).
-_PRIVATE = tuple(map(IPv4Interface, IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+_PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 def _ipv4(text: str) -> IPv4Address | None:
