@@ -1,0 +1,1 @@
+"""SAM's own runner: the functions in containers, on this machine."""
