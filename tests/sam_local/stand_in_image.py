@@ -283,7 +283,7 @@ def _pull(engine: docker.DockerClient, name: str) -> str | None:
                     return f"it takes more than {_PULL_LIMIT} s"
             return None if response.ok else f"the engine answers {response.status_code}"
     except requests.RequestException:
-        return f"the engine said nothing for {_PULL_SILENCE} s"
+        return f"the engine broke off, or said nothing for {_PULL_SILENCE} s"
 
 
 def _refuse_where_impossible(name: str, processor: str, failure: str) -> None:
@@ -361,7 +361,7 @@ def _install_runtime(root: Path, processor: str) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name in ("python", "python3", f"python{PYTHON}"):
         (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{PYTHON}")
-    # The locale of AWS's image is none of Debian's; of C.UTF-8 and it, Python reads the encoding.
+    # A minimal Debian has no locale of that name; what counts of it is the encoding.
     (root / "usr/lib/locale/en_US.utf8").symlink_to("C.utf8")
     _run(
         *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
@@ -430,7 +430,8 @@ def _started(*command: str, errors: int = subprocess.STDOUT) -> Iterator[subproc
         try:
             yield process
         except BaseException:
-            process.kill()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()  # until the last of its processes has let go of the pipe
             raise
 
