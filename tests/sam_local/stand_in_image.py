@@ -295,8 +295,9 @@ def _refuse_where_impossible(name: str, processor: str, failure: str) -> None:
         tools=[tool for tool in _TOOLS if shutil.which(tool)],
     )
     if why:
-        pulled = f" and could not be pulled ({failure})" if failure else ""
-        raise NoLambdaImageError(f"{name} is not there{pulled}; {why}.")
+        what = "is not there and could not be pulled" if failure else "cannot be made anew"
+        reason = f" ({failure})" if failure else ""
+        raise NoLambdaImageError(f"{name} {what}{reason}; {why}.")
 
 
 def _make_alone(

@@ -240,6 +240,9 @@ def test_where_no_stand_in_can_be_made_one_sentence_says_why(
     assert str(error.value) == (
         f"{NAME} is not there and could not be pulled (no such host); it rains."
     )
+    with pytest.raises(NoLambdaImageError) as error:
+        lambda_image(Engine(OUTDATED), processor="x86_64", stand_in_allowed=True)
+    assert str(error.value) == f"{NAME} cannot be made anew; it rains."
 
 
 def test_a_stand_in_is_made_by_root_on_linux_for_its_own_processor() -> None:
