@@ -1,1 +1,1 @@
-"""The functions in containers, by SAM's own runner, against the local world."""
+"""SAM's own runner: the functions in containers, on this machine."""

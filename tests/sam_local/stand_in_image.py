@@ -1,0 +1,471 @@
+"""Provides the image in which SAM runs the functions; where it cannot be had, a stand-in for it.
+
+SAM runs functions in Lambda's image for Python (https://gallery.ecr.aws/lambda/python). Where no
+registry of images can be reached, Debian's and Python's packages make an image of the same name and
+tag: Debian 13 with its Python 3.13, AWS's runtime client, AWS's emulator of the runtime's interface
+as SAM ships it, and the paths and environment of the original. A label tells the two apart.
+
+`python -m tests.sam_local.stand_in_image` prints the name of the image that is then there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import enum
+import fcntl
+import hashlib
+import importlib.resources
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+import requests
+import uv
+from docker.errors import APIError, DockerException, ImageNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+ROOT = Path(__file__).parents[2]
+PYTHON = "3.13"
+#: Says, with the value `true`, that an image is no image of AWS; SAM's images on top inherit it.
+STAND_IN_LABEL = "infobip-omni.stand-in"
+_MADE_FROM_LABEL = "infobip-omni.stand-in.made-from"
+_REPOSITORY = "public.ecr.aws/lambda/python"
+#: The processors of Lambda, as Linux names them.
+_MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+
+#: The release of Debian whose Python is the functions' one.
+_DEBIAN = "trixie"
+_DEBIAN_PACKAGES = (f"python{PYTHON}", "ca-certificates")
+_TOOLS = ("debootstrap", "unshare", "tar")
+_NOT_NEEDED = (
+    *("./debootstrap", "./dev/*", "./proc/*", "./sys/*", "./run/*", "./tmp/*"),
+    *("./var/cache/*", "./var/lib/apt/lists/*", "./var/log/*"),
+    *(f"./usr/share/{folder}/*" for folder in ("doc", "info", "lintian", "locale", "man")),
+)
+_BOOTSTRAP = ROOT / "tests/local_world/lambda_bootstrap.py"
+_RUNTIME_REQUIREMENTS = ROOT / "tests/runtime-requirements.txt"
+
+#: Seconds without any word from the engine after which a pull is given up, and for all of a pull.
+_PULL_SILENCE, _PULL_LIMIT = 60, 900
+
+_LIBRARIES = (
+    *("/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib"),
+    *("/var/task", "/var/task/lib", "/opt/lib"),
+)
+# Environment, folder and entry point are those of AWS's image.
+_IMAGE_SETTINGS = (
+    "ENV LANG=en_US.UTF-8",
+    "ENV TZ=:/etc/localtime",
+    "ENV PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    f"ENV LD_LIBRARY_PATH={':'.join(_LIBRARIES)}",
+    "ENV LAMBDA_TASK_ROOT=/var/task",
+    "ENV LAMBDA_RUNTIME_DIR=/var/runtime",
+    "WORKDIR /var/task",
+    'ENTRYPOINT ["/lambda-entrypoint.sh"]',
+)
+_ENTRY_POINT = """\
+#!/bin/sh
+if [ $# -ne 1 ]; then
+  echo "the handler's name must be the one argument" >&2
+  exit 142
+fi
+export _HANDLER="$1"
+if [ -z "$AWS_LAMBDA_RUNTIME_API" ]; then
+  exec /usr/local/bin/aws-lambda-rie /var/runtime/bootstrap
+fi
+exec /var/runtime/bootstrap
+"""
+_START = f"""\
+#!/bin/sh
+export AWS_EXECUTION_ENV=AWS_Lambda_python{PYTHON}
+exec /var/lang/bin/python{PYTHON} /var/runtime/bootstrap.py /var/runtime /opt
+"""
+
+
+class NoLambdaImageError(RuntimeError):
+    """There is no image to run functions in; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class LambdaImage:
+    """An image that the engine has."""
+
+    name: str
+    is_stand_in: bool
+
+
+class Kind(enum.Enum):
+    """What an image of the name is."""
+
+    AWS = enum.auto()
+    STAND_IN = enum.auto()
+    OUTDATED_STAND_IN = enum.auto()
+
+
+class Step(enum.Enum):
+    """What comes next on the way to an image."""
+
+    USE = enum.auto()
+    PULL = enum.auto()
+    MAKE = enum.auto()
+    GIVE_UP = enum.auto()
+
+
+def image_name(processor: str) -> str:
+    """Return the name and tag that SAM looks for, for `x86_64` or `arm64`."""
+    return f"{_REPOSITORY}:{PYTHON}-{processor}"
+
+
+def own_processor() -> str:
+    """Return this machine's processor as Lambda names it."""
+    machine = platform.machine().lower()
+    return "arm64" if machine in {"aarch64", "arm64"} else "x86_64"
+
+
+def next_step(
+    there: Kind | None, *, pull_failed: bool, stand_in_allowed: bool, rebuild: bool = False
+) -> Step:
+    """Decide what to do, given the image of the name that the engine has.
+
+    An image of AWS is used as it is, and never replaced.
+    """
+    if there is Kind.AWS:
+        return Step.USE
+    if there:
+        again = rebuild or there is Kind.OUTDATED_STAND_IN
+        return Step.MAKE if stand_in_allowed and again else Step.USE
+    if not pull_failed:
+        return Step.PULL
+    return Step.MAKE if stand_in_allowed else Step.GIVE_UP
+
+
+def obstacle(
+    *, processor: str, system: str, machine: str, is_root: bool, tools: Collection[str]
+) -> str | None:
+    """Return why no stand-in can be made here, in one sentence, or None.
+
+    Args:
+        processor: That of the image.
+        system: This machine's operating system, as `platform.system` names it.
+        machine: Its processor, as `platform.machine` names it.
+        is_root: Whether this process may do everything.
+        tools: Those of the needed commands that are on the path.
+    """
+    if system != "Linux":
+        return f"a stand-in is made on Linux alone, and this is {system}"
+    if machine != _MACHINES[processor]:
+        return f"a stand-in for {processor} cannot be made on {machine}"
+    missing = [tool for tool in _TOOLS if tool not in tools]
+    if missing:
+        return (
+            f"a stand-in needs {' and '.join(missing)}; on Debian and Ubuntu: "
+            "apt-get install debootstrap debian-archive-keyring util-linux tar"
+        )
+    if not is_root:
+        return "a stand-in is made by root alone: run this with sudo"
+    return None
+
+
+def mirror(index_targets: str, codename: str) -> str | None:
+    """Return the address of Debian's packages that this machine uses, or None.
+
+    Args:
+        index_targets: What `apt-get indextargets` lists: release, component and address, a line
+            each.
+        codename: This machine's release of Debian; empty where it runs another system.
+    """
+    for line in index_targets.splitlines():
+        release, component, address = line.split(" ", 2)
+        over_http = address.startswith(("http://", "https://"))
+        if (release, component) == (codename, "main") and over_http:
+            return address.rstrip("/")
+    return None
+
+
+def lambda_image(
+    engine: docker.DockerClient,
+    *,
+    processor: str,
+    stand_in_allowed: bool = False,
+    rebuild: bool = False,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
+) -> LambdaImage:
+    """Return an image that the engine has: the one that is there, one pulled, or a stand-in.
+
+    Args:
+        engine: The engine that will run the functions.
+        processor: `x86_64` or `arm64`.
+        stand_in_allowed: Whether a stand-in may be made, which takes a minute or two.
+        rebuild: Whether to make a stand-in anew that is there.
+        say: Gets one line for each step.
+
+    Raises:
+        NoLambdaImageError: There is none, and none can be had.
+    """
+    name = image_name(processor)
+    failure = ""
+    while True:
+        there = _kind(engine, name)
+        step = next_step(
+            there, pull_failed=bool(failure), stand_in_allowed=stand_in_allowed, rebuild=rebuild
+        )
+        if step is Step.USE:
+            is_stand_in = there is not Kind.AWS
+            say(f"Using {'the stand-in for ' if is_stand_in else ''}{name}, which is there.")
+            return LambdaImage(name, is_stand_in)
+        if step is Step.GIVE_UP:
+            raise NoLambdaImageError(f"{name} is not there and could not be pulled: {failure}")
+        if step is Step.MAKE:
+            _refuse_where_impossible(name, processor, failure)
+            say(f"Making a stand-in for {name} out of Debian's packages: a minute or two.")
+            _make_alone(engine, name, processor, seen=there)
+            return LambdaImage(name, is_stand_in=True)
+        say(f"Pulling {name}.")
+        failure = _pull(engine, name) or ""
+        if not failure:
+            return LambdaImage(name, is_stand_in=False)
+        say(f"{name} could not be pulled: {failure}")
+
+
+def _kind(engine: docker.DockerClient, name: str) -> Kind | None:
+    try:
+        labels = engine.images.get(name).labels
+    except ImageNotFound:
+        return None
+    if labels.get(STAND_IN_LABEL) != "true":
+        return Kind.AWS
+    return Kind.STAND_IN if labels.get(_MADE_FROM_LABEL) == _made_from() else Kind.OUTDATED_STAND_IN
+
+
+def _made_from() -> str:
+    """Return a digest of what decides about the content of a stand-in."""
+    digest = hashlib.sha256()
+    for path in (Path(__file__), _BOOTSTRAP, _RUNTIME_REQUIREMENTS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _pull(engine: docker.DockerClient, name: str) -> str | None:
+    """Pull an image; return why that failed, or None.
+
+    Not by `images.pull`, which waits without end where a network swallows what is sent. AWS gives
+    this image to anybody, without an account.
+    """
+    api = engine.api
+    repository, tag = name.rsplit(":", 1)
+    deadline = time.monotonic() + _PULL_LIMIT
+    try:
+        with api.post(
+            f"{api.base_url}/v{api.api_version}/images/create",
+            params={"fromImage": repository, "tag": tag},
+            stream=True,
+            timeout=_PULL_SILENCE,
+        ) as response:
+            for line in response.iter_lines():
+                said = json.loads(line)
+                # A refusal has a message; a pull that breaks off, an error among its progress.
+                if why := said.get("error") or said.get("message"):
+                    return str(why)
+                if time.monotonic() > deadline:
+                    return f"it takes more than {_PULL_LIMIT} s"
+            return None if response.ok else f"the engine answers {response.status_code}"
+    except requests.RequestException:
+        return f"the engine broke off, or said nothing for {_PULL_SILENCE} s"
+
+
+def _refuse_where_impossible(name: str, processor: str, failure: str) -> None:
+    why = obstacle(
+        processor=processor,
+        system=platform.system(),
+        machine=platform.machine(),
+        is_root=hasattr(os, "geteuid") and os.geteuid() == 0,
+        tools=[tool for tool in _TOOLS if shutil.which(tool)],
+    )
+    if why:
+        what = "is not there and could not be pulled" if failure else "cannot be made anew"
+        reason = f" ({failure})" if failure else ""
+        raise NoLambdaImageError(f"{name} {what}{reason}; {why}.")
+
+
+def _make_alone(
+    engine: docker.DockerClient, name: str, processor: str, *, seen: Kind | None
+) -> None:
+    """Make the image, one process at a time; not again where another one just did."""
+    scratch = ROOT / ".local"
+    scratch.mkdir(exist_ok=True)
+    with (scratch / "stand-in-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _kind(engine, name) is not seen:
+            return
+        # What a run has left that was killed outright.
+        for stale in scratch.glob("stand-in-image-*/"):
+            shutil.rmtree(stale, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix="stand-in-image-", dir=scratch) as folder:
+            root = Path(folder, "root")
+            root.mkdir()
+            root.chmod(0o755)
+            _install_debian(root)
+            _install_runtime(root, processor)
+            _import(engine, root, name)
+
+
+def _install_debian(root: Path) -> None:
+    """Install Debian into a folder.
+
+    In a mount namespace of its own, so that what debootstrap mounts goes with it, however it ends;
+    in a process namespace, so that its processes do. At /mnt there, since debootstrap does not
+    bear every path.
+    """
+    script = Path("/usr/share/debootstrap/scripts")
+    # Releases that debootstrap is too old to know are all installed as the newest one is.
+    scripts = [] if (script / _DEBIAN).exists() else [str(script / "sid")]
+    _run(
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *("sh", "-c", 'mount --bind -- "$1" /mnt && shift && exec "$@"', "sh", str(root)),
+        *("debootstrap", "--variant=minbase", "--force-check-gpg"),
+        f"--include={','.join(_DEBIAN_PACKAGES)}",
+        *(_DEBIAN, "/mnt", _mirror_here() or "", *scripts),
+    )
+
+
+def _mirror_here() -> str | None:
+    if not shutil.which("apt-get"):
+        return None
+    with contextlib.suppress(OSError):  # where os-release is missing
+        release = platform.freedesktop_os_release()
+        codename = release.get("VERSION_CODENAME", "") if release["ID"] == "debian" else ""
+        listing = ("--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
+        return mirror(_run("apt-get", "indextargets", *listing), codename)
+    return None
+
+
+def _install_runtime(root: Path, processor: str) -> None:
+    """Add what AWS's image has besides its system.
+
+    The runtime client is there, but not the SDK: the layer brings its own, and a layer without it
+    is to be noticed.
+    """
+    for folder in ("opt", "var/lang/bin", "var/runtime", "var/task", "usr/local/bin"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("python", "python3", f"python{PYTHON}"):
+        (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{PYTHON}")
+    # A minimal Debian has no locale of that name; what counts of it is the encoding.
+    (root / "usr/lib/locale/en_US.utf8").symlink_to("C.utf8")
+    _run(
+        *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+        *("--only-binary", ":all:", "--python-version", PYTHON),
+        *("--python-platform", f"{_MACHINES[processor]}-manylinux_2_28"),
+        *("--target", str(root / "var/runtime"), "--requirements", str(_RUNTIME_REQUIREMENTS)),
+    )
+    emulator = importlib.resources.files("samcli.local") / f"rapid/aws-lambda-rie-{processor}"
+    for path, content in (
+        ("usr/local/bin/aws-lambda-rie", emulator.read_bytes()),
+        ("lambda-entrypoint.sh", _ENTRY_POINT.encode()),
+        ("var/runtime/bootstrap", _START.encode()),
+        ("var/runtime/bootstrap.py", _BOOTSTRAP.read_bytes()),
+    ):
+        (root / path).write_bytes(content)
+        (root / path).chmod(0o755)
+
+
+def _import(engine: docker.DockerClient, root: Path, name: str) -> None:
+    """Give a folder to the engine as an image; name it once it is whole."""
+    labels = f"LABEL {STAND_IN_LABEL}=true {_MADE_FROM_LABEL}={_made_from()}"
+    excluded = [f"--exclude={pattern}" for pattern in _NOT_NEEDED]
+    packing = ["tar", "--create", "--numeric-owner", "--anchored", *excluded, "-C", str(root), "."]
+    with _started(*packing, errors=subprocess.DEVNULL) as tar:
+        said = engine.api.import_image_from_stream(
+            tar.stdout, changes=[*_IMAGE_SETTINGS, labels]
+        ).splitlines()
+    last = json.loads(said[-1])
+    if tar.returncode or "status" not in last:
+        raise NoLambdaImageError(f"The engine did not take the image: {last.get('error', 'tar')}")
+    image = engine.images.get(last["status"])
+    previous = None
+    with contextlib.suppress(ImageNotFound):
+        previous = engine.images.get(name)
+    image.tag(*name.rsplit(":", 1))
+    if previous is not None:
+        with contextlib.suppress(APIError):  # an image that SAM built on top of it keeps it
+            engine.images.remove(str(previous.id))
+
+
+def _run(*command: str) -> str:
+    """Return what a command prints.
+
+    Raises:
+        NoLambdaImageError: It failed; its last line is told.
+    """
+    with _started(*command) as process:
+        output, _ = process.communicate()
+    text = output.decode(errors="replace")
+    if process.returncode:
+        last = (text.strip().splitlines() or ["it said nothing"])[-1]
+        raise NoLambdaImageError(f"{Path(command[0]).name} failed: {last}")
+    return text
+
+
+@contextlib.contextmanager
+def _started(*command: str, errors: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command meanwhile; when this is broken off, leave no process of it behind."""
+    with subprocess.Popen(  # noqa: S603 (the commands of this module)
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C ends this process, which ends that one
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # until the last of its processes has let go of the pipe
+            raise
+
+
+def main() -> None:
+    """See to it that Lambda's image is there, and print its name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sam_local.stand_in_image",
+        description="Find or pull Lambda's image for Python, or make a stand-in for it.",
+    )
+    parser.add_argument("--processor", choices=sorted(_MACHINES), default=own_processor())
+    parser.add_argument("--rebuild", action="store_true", help="make a stand-in anew")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        engine = docker.from_env()
+        engine.ping()
+    except DockerException:
+        where = os.environ.get("DOCKER_HOST", "its usual address")
+        sys.exit(f"No Docker engine answers at {where}: start it, or name it in DOCKER_HOST.")
+    try:
+        image = lambda_image(
+            engine,
+            processor=arguments.processor,
+            stand_in_allowed=True,
+            rebuild=arguments.rebuild,
+        )
+    except NoLambdaImageError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.stdout.write(f"{image.name}\n")
+
+
+if __name__ == "__main__":
+    main()

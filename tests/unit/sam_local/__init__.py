@@ -1,0 +1,1 @@
+"""Tests of what decides about the image that SAM runs the functions in."""
