@@ -338,6 +338,7 @@ def _install_debian(root: Path) -> None:
         *("debootstrap", "--variant=minbase", "--force-check-gpg"),
         f"--include={','.join(_DEBIAN_PACKAGES)}",
         *(_DEBIAN, "/mnt", _mirror_here() or "", *scripts),
+        what="debootstrap",
     )
 
 
@@ -403,8 +404,12 @@ def _import(engine: docker.DockerClient, root: Path, name: str) -> None:
             engine.images.remove(str(previous.id))
 
 
-def _run(*command: str) -> str:
+def _run(*command: str, what: str = "") -> str:
     """Return what a command prints.
+
+    Args:
+        *command: The command, found on the path.
+        what: Its name in errors, where it is not the first word.
 
     Raises:
         NoLambdaImageError: It failed; its last line is told.
@@ -414,7 +419,7 @@ def _run(*command: str) -> str:
     text = output.decode(errors="replace")
     if process.returncode:
         last = (text.strip().splitlines() or ["it said nothing"])[-1]
-        raise NoLambdaImageError(f"{Path(command[0]).name} failed: {last}")
+        raise NoLambdaImageError(f"{what or Path(command[0]).name} failed: {last}")
     return text
 
 

@@ -297,3 +297,5 @@ def test_a_command_that_fails_is_told_with_its_last_line() -> None:
     """That is where debootstrap and uv say what went wrong."""
     with pytest.raises(NoLambdaImageError, match=r"\Ash failed: no space left\Z"):
         _run("sh", "-c", "echo some; echo no space left >&2; exit 3")
+    with pytest.raises(NoLambdaImageError, match=r"\Adebootstrap failed: it said nothing\Z"):
+        _run("sh", "-c", "exit 3", what="debootstrap")
