@@ -100,7 +100,7 @@ unit: $(READY) ## Run the tests that need nothing but Python
 # Chaos divides times, so it runs alone. The files of the others run two at a time.
 test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest tests/chaos
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos --ignore tests/sam_local
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
 
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
 chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend

@@ -197,7 +197,7 @@ def test_it_also_listens_on_the_address_that_it_is_given_and_on_no_other() -> No
 )
 def test_on_a_bridge_it_answers_containers_alone(caller: str, status: int) -> None:
     """Another machine with a route to this one could reach the bridge's address, too."""
-    statuses = []
+    statuses: list[int] = []
 
     async def application(_scope: object, _receive: object, send: Callable[..., Any]) -> None:
         await send({"type": "http.response.start", "status": 200})

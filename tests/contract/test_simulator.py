@@ -31,7 +31,8 @@ from tests.local_world.infobip_simulator.errors import DEEPEST_BODY
 from tests.local_world.infobip_simulator.process import COMMAND
 from tests.local_world.infobip_simulator.routes import LONGEST_BODY, Credentials, Server, Simulator
 from tests.local_world.infobip_simulator.state import Settings
-from tests.local_world.world import SimulatorControl, wait_until
+from tests.local_world.simulator_control import SimulatorControl
+from tests.local_world.world import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
