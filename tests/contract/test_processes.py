@@ -14,14 +14,16 @@ import pytest
 from tests.local_world.world import wait_until
 
 ROOT = Path(__file__).parents[2]
-#: Starts an emulator and a simulator in its group, as `World` does, and gets a signal at a moment:
-#: between the start of a process and the return of what has started it, or when both are ready.
+#: Starts an emulator and a simulator in its group, as `World` does, or a simulator alone, and gets
+#: a signal at a moment: between the start of a process and the return of what has started it, or
+#: when all is ready.
 SCRIPT = """
 import os, subprocess, sys, tempfile
+from contextlib import ExitStack
 from tests.local_world.aws_emulator import AwsEmulator
 from tests.local_world.infobip_simulator import process
 
-moment, number = sys.argv[1], int(sys.argv[2])
+moment, number, alone = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 execute = subprocess.Popen._execute_child
 make_directory = tempfile.mkdtemp
 
@@ -38,7 +40,11 @@ def executed(self, args, *rest):
 
 subprocess.Popen._execute_child = executed
 tempfile.mkdtemp = made
-with AwsEmulator() as emulator, process.running(process_group=emulator.process_group):
+with ExitStack() as exits:
+    group = None
+    if alone == "False":
+        group = exits.enter_context(AwsEmulator()).process_group
+    exits.enter_context(process.running(process_group=group))
     if moment == "ready":
         os.kill(os.getpid(), number)
     sys.exit("no signal has ended this")
@@ -46,11 +52,24 @@ with AwsEmulator() as emulator, process.running(process_group=emulator.process_g
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["aws_emulator", "infobip_simulator", "ready"])
-def test_whoever_started_it_takes_everything_along(moment: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("moment", "alone"),
+    [
+        ("aws_emulator", False),
+        ("infobip_simulator", False),
+        ("ready", False),
+        ("infobip_simulator", True),
+        ("ready", True),
+    ],
+)
+def test_whoever_started_it_takes_everything_along(
+    moment: str,
+    alone: bool,  # noqa: FBT001 (a parameter of a test)
+    number: signal.Signals,
+) -> None:
     """A signal to the parent alone, not to its group, leaves no process and no file behind."""
     parent = subprocess.Popen(  # noqa: S603 (all of the command is ours)
-        [sys.executable, "-c", SCRIPT, moment, str(int(number))],
+        [sys.executable, "-c", SCRIPT, moment, str(int(number)), str(alone)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -62,11 +81,14 @@ def test_whoever_started_it_takes_everything_along(moment: str, number: signal.S
 
     assert parent.returncode == -number
     assert "no signal has ended this" not in errors
-    directory, *pids = printed.split("\n")[:-1]
-    assert len(pids) == (1 if moment == "aws_emulator" else 2)
+    lines = printed.splitlines()
+    pids = [line for line in lines if line.isdecimal()]
+    assert len(pids) == (1 if alone or moment == "aws_emulator" else 2)
     for pid in pids:
         wait_until(partial(has_ended, int(pid)), 10, "the process ends")
-    wait_until(lambda: not Path(directory).exists(), 10, "its files are removed")
+    directories = [Path(line) for line in lines if line not in pids]
+    assert len(directories) == (0 if alone else 1)
+    wait_until(lambda: not any(map(Path.exists, directories)), 10, "its files are removed")
 
 
 def has_ended(pid: int) -> bool:
@@ -78,15 +100,7 @@ def has_ended(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        "test_simulator.py::test_settings_are_changed_one_by_one",
-        "test_client.py::test_message_is_sent_reported_and_found_in_the_logs",
-        "test_scenario_registry.py",
-    ],
-)
-def test_proxies_of_the_environment_do_not_come_between(test: str) -> None:
+def test_proxies_of_the_environment_do_not_come_between() -> None:
     """Tests pass with proxies that nobody listens at, however their names are written."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     dead = dict.fromkeys((*names, *map(str.lower, names)), "http://127.0.0.1:9")
@@ -94,8 +108,17 @@ def test_proxies_of_the_environment_do_not_come_between(test: str) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         environment.pop(name, None)
 
+    tests = (
+        "test_simulator.py::test_settings_are_changed_one_by_one",
+        "test_simulator.py::test_basic_credentials_are_accepted",
+        "test_client.py::test_message_is_sent_reported_and_found_in_the_logs",
+    )
+
     ended = subprocess.run(  # noqa: S603 (all of the command is ours)
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/contract/{test}"],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(f"tests/contract/{test}" for test in tests),
+        ],
         cwd=ROOT,
         env=environment,
         capture_output=True,
