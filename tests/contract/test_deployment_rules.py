@@ -356,7 +356,10 @@ def test_parameters_are_read_by_functions() -> None:
         if changed(functions_of(deployed()), functions_of(deployed({name: other_value(name)})))
     }
 
-    assert read >= {"Stage", "InfobipBaseUrl", "LogLevel", "OnUnknown", "OutcomeEventRecipients"}
+    assert read >= {
+        *("Stage", "InfobipBaseUrl", "Architecture"),
+        *("LogLevel", "OnUnknown", "OutcomeEventRecipients"),
+    }
 
 
 @pytest.mark.parametrize("name", ["InfobipOmniLayer", *sorted(of_type("AWS::Lambda::Function"))])

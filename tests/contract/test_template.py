@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
@@ -151,6 +153,29 @@ def test_a_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str
 
     assert "def lambda_handler(" in code.read_text()
     assert resources("AWS::Logs::LogGroup")[log_group]["RetentionInDays"] == 30
+
+
+def test_the_layer_serves_every_processor_that_functions_may_run_on() -> None:
+    """One build, whatever `Architecture` says: sam builds for a processor that the layer serves."""
+    layer = TEMPLATE["Resources"]["InfobipOmniLayer"]
+    served = layer["Properties"]["CompatibleArchitectures"]
+
+    assert served == PARAMETERS["Architecture"]["AllowedValues"]
+    assert layer["Metadata"]["BuildArchitecture"] in served
+    assert PARAMETERS["Architecture"]["Default"] == "arm64"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # in what SAM itself uses
+@pytest.mark.parametrize("processor", PARAMETERS["Architecture"]["AllowedValues"])
+def test_sam_runs_every_function_on_the_processor_that_it_is_told(processor: str) -> None:
+    """`sam local invoke --parameter-overrides Architecture=…` takes the image of that processor."""
+    stacks, _ = SamLocalStackProvider.get_stacks(
+        str(ROOT / "template.yaml"), parameter_overrides={"Architecture": processor}
+    )
+
+    found = {each.name: each.architecture for each in SamFunctionProvider(stacks).get_all()}
+
+    assert found == dict.fromkeys(FUNCTIONS, processor)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -113,6 +113,26 @@ def test_a_parameter_that_is_changed_takes_effect(own_world: World) -> None:
     assert running["Environment"]["Variables"]["ON_UNKNOWN"] == "must-arrive"
 
 
+def test_a_change_of_the_processor_goes_live_in_every_function(own_world: World) -> None:
+    """The alias names a new version, which runs on the other processor with the same layer."""
+    names = {
+        name: each for name, each in own_world.outputs.items() if name.endswith("FunctionName")
+    }
+
+    def running() -> dict[str, Any]:
+        configuration = own_world.functions.get_function_configuration
+        return {name: configuration(FunctionName=each) for name, each in names.items()}
+
+    before = running()
+    own_world.update(Architecture="x86_64")
+    after = running()
+
+    assert {each["Architectures"][0] for each in before.values()} == {"arm64"}
+    assert {each["Architectures"][0] for each in after.values()} == {"x86_64"}
+    assert all(before[name]["Version"] != after[name]["Version"] for name in names)
+    assert all(before[name]["Layers"] == after[name]["Layers"] for name in names)
+
+
 def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
     """Each has names of its own, and deleting one takes nothing from the other."""
     before = names_of_everything(own_world)
