@@ -20,19 +20,22 @@ SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
 WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=us-east-1
 LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
-# An event and a function for `make invoke`.
-FUNCTION ?= create_scenario
-EVENT ?= $(firstword $(wildcard events/$(FUNCTION).json events/$(FUNCTION)_sqs.json) events/schedule.json)
+# What is given to the commands of `make local` reaches them as it was typed, whatever quotes and
+# dollars it holds: neither make nor the shell reads it, since it is no part of a recipe's text.
+DRY_RUN ?= 1
+ifneq ($(origin PORT),command line)
+override PORT := # in an environment, it is somebody else's
+endif
+GIVEN := CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON UNTIL WORLD
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
+IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and what decides about chance.
 N ?= 2000
 SEED ?= 1
-INVOKE := $(BIN)/python -m tests.local_world invoke $(WORLD:%=--world %)
-# For `make redrive`: anything but nothing keeps it from sending.
-DRY_RUN ?= 1
 
 .PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
-	find dead-letters redrive bench build build-local table-template deploy lock clean \
-	runtime-elsewhere
+	send find dead-letters redrive outcome-events simulator bench build build-local table-template \
+	deploy lock clean runtime-elsewhere
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,22 +118,31 @@ scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages f
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
-local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running on this machine
-	@exec $(BIN)/python -m tests.local_world up
+local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running: PARAMETERS="Name=value ..." PORT=
+	@exec $(BIN)/python -m tests.local_world up --parameters="$$PARAMETERS" --port="$$PORT"
 
-invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
-	@$(INVOKE) $(FUNCTION) $(EVENT)
+# All of these talk to what `make local` runs; WORLD=its port says which, where there are several.
+invoke: $(READY) ## Invoke a function there: FUNCTION=create_scenario EVENT=file or {"..."}
+	@$(call IN_WORLD,invoke) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
-find: $(READY) ## Look a message of `make local` up: MESSAGE=its-id; without it, what is open
-	@echo '{$(if $(MESSAGE),"messageId": "$(MESSAGE)","unsettled": true)}' \
-		| $(INVOKE) find_messages /dev/stdin
+send: $(READY) ## Put a message on the send queue there: EVENT=events/send_message.json or {"..."}
+	@$(call IN_WORLD,send) --event="$${EVENT:-events/send_message.json}"
 
-dead-letters: $(READY) ## List what was set aside in `make local`
-	@echo '{"action": "list"}' | $(INVOKE) redrive_messages /dev/stdin
+find: $(READY) ## Look a message up: MESSAGE=id; wait for a state: UNTIL=DELIVERED; else what is open
+	@$(call IN_WORLD,find) --message="$$MESSAGE" --until="$$UNTIL"
 
-redrive: $(READY) ## Tell what `make local` would send again; DRY_RUN= sends it; REASON=OUTAGE
-	@echo '{"action": "redrive", $(REASON:%="reason": "%",) "dryRun": $(if $(DRY_RUN),true,false)}' \
-		| $(INVOKE) redrive_messages /dev/stdin
+dead-letters: $(READY) ## List what was set aside there; MESSAGE=id waits for a letter with it
+	@$(call IN_WORLD,dead-letters) --message="$$MESSAGE"
+
+# Anything but nothing in DRY_RUN keeps it from sending.
+redrive: $(READY) ## Tell what would be sent again there; DRY_RUN= sends it; REASON=OUTAGE
+	@$(call IN_WORLD,redrive) --reason="$$REASON" $(if $(DRY_RUN),,--send)
+
+outcome-events: $(READY) ## Take what the event bus was told there; MESSAGE=id waits for an event
+	@$(call IN_WORLD,outcome-events) --message="$$MESSAGE"
+
+simulator: $(READY) ## Make Infobip fail there: CALL='POST faults {...}'; CALL='GET messages'
+	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
 bench: $(READY) $(FUNCTIONS_READY) ## Measure how long it takes until an outcome is recorded
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench
