@@ -18,7 +18,6 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import commands
-from .parameters import read_parameters
 from .running import RefusedError, announced, one_at_a_time, running_world
 from .world import World, forget_aws_account
 
@@ -33,6 +32,9 @@ _INTERRUPTED = 130  # as a shell has it
 
 
 def _up(arguments: argparse.Namespace) -> None:
+    # This takes a second to import, which the other commands do without.
+    from .parameters import read_parameters  # noqa: PLC0415
+
     parameters = read_parameters(arguments.parameters)
     ports = LOCAL_PORTS if arguments.port is None else (arguments.port, LOCAL_PORTS[1])
     if arguments.port is not None and not _is_free(arguments.port):

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from .aws_emulator import ROOT
-from .parameters import parameter_needed
 from .running import RefusedError
 from .world import take_outcome_events
 
@@ -111,9 +110,16 @@ def _deployed(world: RunningWorld, function: str) -> str:
         raise RefusedError(f"{function!r} is no function; there are {', '.join(known)}")
     logical_id = "".join(word.capitalize() for word in function.split("_")) + "Function"
     if logical_id not in world.resources:
-        needed = shlex.quote(f"PARAMETERS={parameter_needed(logical_id)}")
+        needed = shlex.quote(f"PARAMETERS={_parameter_needed(logical_id)}")
         raise RefusedError(f"{function} is not deployed; it is by `make local {needed}`")
     return f"{world.resources[logical_id]}:live"
+
+
+def _parameter_needed(logical_id: str) -> str | None:
+    # This takes a second to import, which all that works does without.
+    from .parameters import parameter_needed  # noqa: PLC0415
+
+    return parameter_needed(logical_id)
 
 
 def _answer(world: RunningWorld, name: str, event: str) -> tuple[Any, bool]:
@@ -147,23 +153,28 @@ def send(world: RunningWorld, event: str) -> None:
         RefusedError: It is no such thing.
     """
     text, content = read_object(event, "EVENT")
-    records = list(_records(content)) if "Records" in content else [(text, {})]
+    queued = list(records(content)) if "Records" in content else [(text, {})]
     queue = world.client("sqs")
-    for body, attributes in records:
+    for body, attributes in queued:
         record_id = queue.send_message(
             QueueUrl=world.outputs["SendQueueUrl"], MessageBody=body, MessageAttributes=attributes
         )["MessageId"]
         _print(f"On the send queue, as SQS message {record_id}. What becomes of it:")
         original = attributes.get("originalMessageId", {}).get("StringValue", record_id)
-        for message_id in _message_ids(body, original):
+        for message_id in message_ids(body, original):
             _print(f"  make find MESSAGE={shlex.quote(message_id)}")
 
 
-def _records(event: Json) -> Iterator[tuple[str, Json]]:
+def records(event: Json) -> Iterator[tuple[str, Json]]:
     """Return body and attributes of each record, as SQS takes what it has given to Lambda.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+
+    Raises:
+        RefusedError: They are no such records.
     """
+    if not isinstance(event["Records"], list):
+        raise RefusedError("Records of EVENT is no list")
     for number, record in enumerate(event["Records"]):
         try:
             body = record["body"]
@@ -184,7 +195,7 @@ def _records(event: Json) -> Iterator[tuple[str, Json]]:
         yield body, attributes
 
 
-def _message_ids(body: str, record_id: str) -> list[str]:
+def message_ids(body: str, record_id: str) -> list[str]:
     """Return the ids that the messages of a body have, or will have; see `SendEvent.parse`."""
     try:
         content = json.loads(body)
@@ -292,7 +303,7 @@ def outcome_events(world: RunningWorld, message_id: str) -> bool:
         RefusedError: The stack tells no bus.
     """
     if world.outcome_queue_url is None:
-        needed = parameter_needed("PublishOutcomesFunction")
+        needed = _parameter_needed("PublishOutcomesFunction")
         raise RefusedError(
             f"outcomes are told on no bus; they are by `make local PARAMETERS={needed}`"
         )
