@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.local_world.__main__ import LOCAL_PORTS
-from tests.local_world.aws_emulator import ROOT
+from tests.local_world.aws_emulator import ROOT, free_port
 from tests.local_world.world import World, wait_until
 
 from .upstream import PUSH_FAILS, Upstream
@@ -308,24 +308,30 @@ def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) 
     assert re.fullmatch(named + "\n", meant.stderr)
 
 
-def test_two_worlds_that_start_at_once_get_ports_of_their_own() -> None:
-    """Neither takes the port that the other is about to listen on."""
+def test_of_two_worlds_that_start_at_once_one_gets_the_port_that_both_want() -> None:
+    """The other is refused, and does not talk to the first one's emulator."""
+    port = str(free_port())
     processes = [
         subprocess.Popen(  # noqa: S603 (all of the command is ours)
-            [*WORLD, "up"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*WORLD, "up", "--port", port],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]
-    ports = set()
-    for process in processes:
-        assert process.stdout is not None
-        ports.add(next(line for line in iter(process.stdout.readline, "") if "ENDPOINT" in line))
-    for process in processes:
-        with process:
-            process.send_signal(signal.SIGINT)
+    wait_until(
+        lambda: any(process.poll() is not None for process in processes), 60, "one is refused"
+    )
+    refused, runs = sorted(processes, key=lambda process: process.poll() is None)
+    said = refused.communicate()
+    runs.send_signal(signal.SIGINT)
+    ran = runs.communicate()
 
-    assert [process.returncode for process in processes] == [0, 0]
-    assert len(ports) == 2
+    assert (refused.returncode, runs.returncode) == (1, 0)
+    assert said == ("", f"port {port} is taken: give another PORT, or none\n")
+    assert f"AWS_ENDPOINT_URL=http://127.0.0.1:{port}\n" in ran[0]
 
 
 @pytest.mark.usefixtures("running")

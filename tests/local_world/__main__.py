@@ -37,12 +37,12 @@ def _up(arguments: argparse.Namespace) -> None:
 
     parameters = read_parameters(arguments.parameters)
     ports = LOCAL_PORTS if arguments.port is None else (arguments.port, LOCAL_PORTS[1])
-    if arguments.port is not None and not _is_free(arguments.port):
-        raise RefusedError(f"port {arguments.port} is taken: give another PORT, or none")
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, _stop)
     with ExitStack() as exits:
         with one_at_a_time():
+            if arguments.port is not None and not _is_free(arguments.port):
+                raise RefusedError(f"port {arguments.port} is taken: give another PORT, or none")
             world = World(preferred_ports=ports, parameters=parameters)
             try:
                 exits.enter_context(world)
