@@ -20,19 +20,22 @@ SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
 WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=us-east-1
 LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
-# An event and a function for `make invoke`.
-FUNCTION ?= create_scenario
-EVENT ?= $(firstword $(wildcard events/$(FUNCTION).json events/$(FUNCTION)_sqs.json) events/schedule.json)
+# What is given to the commands of `make local` reaches them as it was typed, whatever quotes and
+# dollars it holds: neither make nor the shell reads it, since it is no part of a recipe's text.
+DRY_RUN ?= 1
+ifneq ($(origin PORT),command line)
+override PORT := # in an environment, it is somebody else's
+endif
+GIVEN := CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON UNTIL WORLD
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
+IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and what decides about chance.
 N ?= 2000
 SEED ?= 1
-INVOKE := $(BIN)/python -m tests.local_world invoke $(WORLD:%=--world %)
-# For `make redrive`: anything but nothing keeps it from sending.
-DRY_RUN ?= 1
 
 .PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
-	sam-local sam-start-lambda sam-test find dead-letters redrive bench build build-local table-template deploy lock clean \
-	runtime-elsewhere
+	sam-local sam-start-lambda sam-test send find dead-letters redrive outcome-events simulator bench build build-local table-template \
+	deploy lock clean runtime-elsewhere
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +105,10 @@ test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest tests/chaos
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
 
+sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; needs Docker
+	@$(BIN)/python -m tests.sam_local.stand_in_image
+	$(BIN)/pytest tests/sam_local
+
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
 chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
@@ -115,32 +122,40 @@ scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages f
 demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on this machine
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
-local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running here; DOCKER=1 for containers
-	@exec $(BIN)/python -m tests.local_world up $(if $(DOCKER),--docker)
+local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running: PARAMETERS="Name=value ..." PORT= DOCKER=1
+	@exec $(BIN)/python -m tests.local_world up --parameters="$$PARAMETERS" --port="$$PORT" \
+		$(if $(DOCKER),--docker)
 
-invoke: $(READY) ## Invoke a function of `make local`: FUNCTION=create_scenario EVENT=events/...
-	@$(INVOKE) $(FUNCTION) $(EVENT)
+# All of these talk to what `make local` runs; WORLD=its port says which, where there are several.
+invoke: $(READY) ## Invoke a function there: FUNCTION=create_scenario EVENT=file or {"..."}
+	@$(call IN_WORLD,invoke) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
-sam-local: build ## Invoke a function in a container, as `make invoke` does without one
-	@$(BIN)/python -m tests.local_world sam-invoke $(WORLD:%=--world %) $(FUNCTION) $(EVENT)
+sam-local: $(READY) ## The same in a container, by SAM; needs `make local DOCKER=1`
+	@$(LOCAL_SAM) build >/dev/null
+	@$(call IN_WORLD,sam-local) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
-sam-start-lambda: build ## Offer Lambda's API on PORT=3001, each function in a container
-	@exec $(BIN)/python -m tests.local_world sam-start-lambda $(WORLD:%=--world %) $(PORT:%=--port %)
+sam-start-lambda: $(READY) ## Offer Lambda's API on PORT=3001, each function in a container
+	@$(LOCAL_SAM) build >/dev/null
+	@exec $(call IN_WORLD,sam-start-lambda) --port="$$PORT"
 
-sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container
-	@$(BIN)/python -m tests.sam_local.stand_in_image
-	$(BIN)/pytest tests/sam_local
+send: $(READY) ## Put a message on the send queue there: EVENT=events/send_message.json or {"..."}
+	@$(call IN_WORLD,send) --event="$${EVENT:-events/send_message.json}"
 
-find: $(READY) ## Look a message of `make local` up: MESSAGE=its-id; without it, what is open
-	@echo '{$(if $(MESSAGE),"messageId": "$(MESSAGE)","unsettled": true)}' \
-		| $(INVOKE) find_messages /dev/stdin
+find: $(READY) ## Look a message up: MESSAGE=id; wait for a state: UNTIL=DELIVERED; else what is open
+	@$(call IN_WORLD,find) --message="$$MESSAGE" --until="$$UNTIL"
 
-dead-letters: $(READY) ## List what was set aside in `make local`
-	@echo '{"action": "list"}' | $(INVOKE) redrive_messages /dev/stdin
+dead-letters: $(READY) ## List what was set aside there; MESSAGE=id waits for a letter with it
+	@$(call IN_WORLD,dead-letters) --message="$$MESSAGE"
 
-redrive: $(READY) ## Tell what `make local` would send again; DRY_RUN= sends it; REASON=OUTAGE
-	@echo '{"action": "redrive", $(REASON:%="reason": "%",) "dryRun": $(if $(DRY_RUN),true,false)}' \
-		| $(INVOKE) redrive_messages /dev/stdin
+# Anything but nothing in DRY_RUN keeps it from sending.
+redrive: $(READY) ## Tell what would be sent again there; DRY_RUN= sends it; REASON=OUTAGE
+	@$(call IN_WORLD,redrive) --reason="$$REASON" $(if $(DRY_RUN),,--send)
+
+outcome-events: $(READY) ## Take what the event bus was told there; MESSAGE=id waits for an event
+	@$(call IN_WORLD,outcome-events) --message="$$MESSAGE"
+
+simulator: $(READY) ## Make Infobip fail there: CALL='POST faults {...}'; CALL='GET messages'
+	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
 bench: $(READY) $(FUNCTIONS_READY) ## Measure how long it takes until an outcome is recorded
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench
@@ -149,7 +164,9 @@ build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build
 
 build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
-	LAYER_PYTHON="$$PWD/$(FUNCTIONS_VENV)/bin/python" $(LOCAL_SAM) build --config-env local
+	LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+		$(LOCAL_SAM) build --config-env local
 
 table-template: $(READY) ## Print a template of the table alone, to import one that a stack has left
 	@$(WITHOUT_AWS) $(BIN)/python -m tests.local_world.template $(BUS)

@@ -33,6 +33,11 @@ def send_events(event: dict[str, Any]) -> list[SendEvent]:
     return [SendEvent.parse(record.body, record.original_id, utc_now()) for record in records]
 
 
+def queued_event(event: dict[str, Any]) -> SendEvent:
+    """Read the body of a record, as `make send` puts it on the queue."""
+    return SendEvent.parse(json.dumps(event), "a-record", utc_now())
+
+
 def schedule(event: dict[str, Any]) -> str:
     """Look at what EventBridge Scheduler says; the functions that it invokes do not."""
     assert event["source"] == "aws.scheduler"
@@ -68,6 +73,7 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "record_parked_reports": parked_reports,
     "redrive_messages": redrive_messages.parse,
     "schedule": schedule,
+    "send_message": queued_event,
     "send_message_sqs": send_events,
 }
 
@@ -125,3 +131,16 @@ def test_the_send_event_names_the_scenario_that_the_other_event_makes() -> None:
 
     assert convenient.body.scenario == slug(scenario.name)
     convenient.check_flow(step.channel for step in scenario.flow)
+
+
+def test_the_message_to_send_by_hand_names_that_scenario_too() -> None:
+    """And it has an id of its own, so that both examples can be sent."""
+    scenario = create_scenario.parse(read("create_scenario"))
+    event = queued_event(read("send_message"))
+    others = [
+        one.message_id for each in send_events(read("send_message_sqs")) for one in each.messages
+    ]
+
+    assert event.body.scenario == slug(scenario.name)
+    event.check_flow(step.channel for step in scenario.flow)
+    assert event.messages[0].message_id not in others

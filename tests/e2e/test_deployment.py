@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, NamedTuple
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from tests.local_world.aws_emulator import ROOT
+from tests.local_world.__main__ import LOCAL_PORTS
+from tests.local_world.aws_emulator import ROOT, free_port
 from tests.local_world.running import running_world
 from tests.local_world.sam_local import environment_path
-from tests.local_world.world import World
+from tests.local_world.world import World, wait_until
 
 from .upstream import PUSH_FAILS, Upstream
 
@@ -28,6 +32,7 @@ WORLD = [sys.executable, "-m", "tests.local_world"]
 FUNCTIONS = {
     "schedule": ["pull_delivery_reports", "reconcile_messages"],
     "send_message_sqs": ["send_message"],
+    "send_message": [],  # for `make send`
     # Functions that are not deployed by default.
     "delivery_reports_webhook": [],
     "publish_outcomes": [],
@@ -39,18 +44,72 @@ EXAMPLES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[subprocess.Popen[str]]:
-    """Run what `make local` runs, until it says how to reach it; then end it as Ctrl-C does."""
+class Local(NamedTuple):
+    """What `make local` runs, and the port by which it is named."""
+
+    process: subprocess.Popen[str]
+    said: str
+
+    @property
+    def port(self) -> int:
+        """Of the emulator."""
+        found = re.search(r"AWS_ENDPOINT_URL=http://127.0.0.1:(\d+)", self.said)
+        assert found is not None
+        return int(found[1])
+
+
+@contextmanager
+def local(
+    *options: str, clone: Path = ROOT, end: signal.Signals = signal.SIGINT
+) -> Iterator[Local]:
+    """Run what `make local` runs, until it says how to reach it; then end it, as Ctrl-C does."""
     with subprocess.Popen(  # noqa: S603 (all of the command is ours)
-        [*WORLD, "up"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*WORLD, "up", *options], cwd=clone, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        told = iter(process.stdout.readline, "")
-        assert "Outputs of the stack:\n" in told
-        yield process
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
+        said = ""
+        while "Outputs of the stack:\n" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield Local(process, said)
+        process.send_signal(end)
+    assert process.returncode == (0 if end == signal.SIGINT else -end)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Local]:
+    """Keep one world running."""
+    with local() as world:
+        yield world
+
+
+def command(*arguments: str, clone: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command that talks to a world."""
+    return subprocess.run(  # noqa: S603 (all of the command is ours)
+        [*WORLD, *arguments], cwd=clone, capture_output=True, text=True, check=False
+    )
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make, which no other make knows of."""
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    return subprocess.run(  # noqa: S603 (all of the command is ours)
+        ["make", *arguments],  # noqa: S607 (found on the path, as anybody's is)
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command that failed has said: nothing else, and no traceback."""
+    assert done.returncode == 1, done.stdout
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr.rstrip("\n")
 
 
 def test_a_deployment_by_sam_sends() -> None:
@@ -66,30 +125,231 @@ def test_a_deployment_by_sam_sends() -> None:
 @pytest.mark.usefixtures("running")
 def test_functions_in_containers_get_the_environment_of_the_local_world() -> None:
     """What `make local` writes for SAM is what is deployed, by this machine's name in there."""
-    world = running_world()
-    functions = boto3.client("lambda", endpoint_url=world.url, config=Config(proxies={}))
+    world, _ = running_world()
+    functions = world.client("lambda")
     written = json.loads(environment_path(world.port).read_text())
 
     for name, variables in written.items():
-        text = json.dumps(variables).replace("host.docker.internal", "127.0.0.1")
         configuration = functions.get_function_configuration(FunctionName=world.resources[name])
-        own = configuration["Environment"]["Variables"]
-        assert json.loads(text).items() >= own.items()
-        assert "127.0.0.1" not in json.dumps(variables)
-    assert written.keys() == {name for name in world.resources if name.endswith("Function")}
+        deployed = json.dumps(configuration["Environment"]["Variables"])
+        expected = json.loads(deployed.replace("127.0.0.1", "host.docker.internal"))
+        assert variables.items() >= expected.items()
+    assert written.keys() == {
+        name for name in world.resources if re.fullmatch("[A-Z][A-Za-z]+Function", name)
+    }
 
 
 @pytest.mark.parametrize(("function", "path"), EXAMPLES)
 @pytest.mark.usefixtures("running")
 def test_an_example_can_be_invoked(function: str, path: Path) -> None:
     """Each file of `events/` is an event that its function accepts."""
-    done = subprocess.run(  # noqa: S603 (all of the command is ours)
-        [*WORLD, "invoke", function, str(path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command("invoke", "--function", function, "--event", str(path))
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert isinstance(json.loads(done.stdout), dict)
+
+
+@pytest.mark.usefixtures("running")
+def test_a_function_error_is_shown_and_fails_the_command() -> None:
+    """Its answer is printed as Lambda gives it."""
+    done = command("invoke", "--function", "find_messages", "--event", '{"limit": 0}')
+
+    assert done.returncode == 1
+    assert "errorMessage" in json.loads(done.stdout)
+
+
+@pytest.mark.usefixtures("running")
+def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
+    """Byte by byte, also what the sender will set aside."""
+    file = tmp_path / "an event.json"
+    text = '{ "messageId":"byte-by-byte",\r\n\t"sms": {"text": "é\\u00e9 $(x) \'"}}\n'
+    file.write_bytes(text.encode())
+
+    sent = command("send", "--event", str(file))
+    listed = command("dead-letters", "--message", "")
+    order = '{"action": "list", "limit": 1000, "showContent": true}'
+    wait_until(
+        lambda: (
+            text
+            in [
+                letter["body"]
+                for letter in json.loads(
+                    command("invoke", "--function", "redrive_messages", "--event", order).stdout
+                )["letters"]
+            ]
+        ),
+        30,
+        "the record is set aside as it was sent",
+    )
+
+    assert (sent.returncode, listed.returncode) == (0, 0), sent.stderr
+    assert "make find MESSAGE=byte-by-byte" in sent.stdout
+
+
+@pytest.mark.usefixtures("running")
+def test_the_records_of_an_event_are_sent_with_their_attributes() -> None:
+    """Ids that derive from a record's are those of its attribute, where it has one."""
+    sent = command("send", "--event", str(ROOT / "events/send_message_sqs.json"))
+    records = json.loads((ROOT / "events/send_message_sqs.json").read_text())["Records"]
+    attributes = records[2]["messageAttributes"]["originalMessageId"]
+
+    assert sent.stdout.count("On the send queue") == 3, sent.stderr
+    assert f"make find MESSAGE={attributes['stringValue']}-0" in sent.stdout
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize(
+    "message_id",
+    ["it's", '"', "$HOME $$ $(x)", "`x`; $(shell x)", "two  words", "\\ # %s", "ünï-☃"],
+)
+def test_an_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> None:
+    """It reaches the function as it was typed."""
+    event = json.dumps({"messageId": message_id, "scenario": "nosuch", "sms": {"text": "x"}})
+    event = event[:-1] + ', "to": {"phoneNumber": "385915550101"}}'
+
+    sent = make("send", f"EVENT={event}")
+    set_aside = make("dead-letters", f"MESSAGE={message_id}")
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert (set_aside.returncode, set_aside.stderr) == (0, "")
+    assert json.loads(set_aside.stdout)["letters"][0]["messageIds"] == [message_id]
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["invoke", "--function", "nosuch"], "'nosuch' is no function; there are create_scenario,"),
+        (
+            ["invoke", "--function", "receive_delivery_report"],
+            (
+                "receive_delivery_report is not deployed; it is by"
+                " `make local PARAMETERS=DeliveryReportWebhook=enabled`"
+            ),
+        ),
+        (
+            ["invoke", "--function", "publish_outcomes"],
+            (
+                "publish_outcomes is not deployed; it is by"
+                " `make local PARAMETERS=OutcomeEventBusName=outcomes`"
+            ),
+        ),
+        (
+            ["invoke", "--function", "find_messages", "--event", "no such file"],
+            "no such file cannot be read: No such file or directory",
+        ),
+        (["send", "--event", '{"a":\n }'], "EVENT is no JSON: line 2, column 2: Expecting value"),
+        (["find", "--until", "DELIVERED"], "UNTIL needs a MESSAGE to wait for"),
+        (["find", "--message", "x", "--until", "DONE"], "UNTIL must be one of CLAIMED, WAITING,"),
+        (["outcome-events"], "outcomes are told on no bus; they are by `make local PARAMETERS="),
+        (["redrive", "--reason", "WEATHER"], "redrive_messages failed: "),
+        (["simulator", "--call", "faults"], "CALL is written like POST faults"),
+        (["simulator", "--call", "GET nosuch"], "the simulator refuses that: 404 "),
+        (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}; there is"),
+        (["send", "--event", json.dumps({"a": "x" * 300_000})], "SendMessage is refused: "),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: str) -> None:
+    """On standard error, with exit code 1."""
+    if len(arguments[-1]) > 100_000:  # no argument of a command may be so long on Linux
+        with NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(arguments[-1])
+            file.flush()
+            text = refusal(command(*arguments[:-1], file.name))
+    else:
+        text = refusal(command(*arguments))
+
+    assert text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--parameters", "Webhook=on"], "Webhook is no parameter of template.yaml"),
+        (["--parameters", "ClaimSeconds=1"], "ClaimSeconds must be at least 90, not '1'"),
+    ],
+)
+def test_a_wrong_parameter_is_told_before_anything_starts(options: list[str], said: str) -> None:
+    """In a sentence that names it and its rule."""
+    assert refusal(command("up", *options)).startswith(said)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> None:
+    """Where a port was asked for; without, a free one is taken."""
+    said = refusal(command("up", "--port", str(running.port)))
+
+    assert said == f"port {running.port} is taken: give another PORT, or none"
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "x", "4566 "])
+def test_a_port_that_is_none_is_told(port: str) -> None:
+    """With the rule."""
+    done = command("up", f"--port={port}")
+
+    assert done.returncode == 2
+    assert f"must be a port, 1 to 65535, not {port!r}" in done.stderr
+
+
+def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) -> None:
+    """By their ports, start times and parameters."""
+    with local("--parameters", "ReconcileAfterSeconds=5") as other:
+        asked = refusal(command("find"))
+        meant = command("find", "--world", str(other.port))
+
+    assert (
+        f"Port {LOCAL_PORTS[0]} is taken: the AWS emulator listens on {other.port}." in other.said
+    )
+    assert asked.startswith(f"2 worlds are running in {ROOT}; say which:")
+    assert re.search(rf"WORLD={running.port}, started at [\d:]+, without PARAMETERS", asked)
+    named = rf"WORLD={other.port}, started at [\d:]+, with ReconcileAfterSeconds=5"
+    assert re.search(named, asked)
+    assert meant.returncode == 0
+    assert re.fullmatch(named + "\n", meant.stderr)
+
+
+def test_of_two_worlds_that_start_at_once_one_gets_the_port_that_both_want() -> None:
+    """The other is refused, and does not talk to the first one's emulator."""
+    port = str(free_port())
+    processes = [
+        subprocess.Popen(  # noqa: S603 (all of the command is ours)
+            [*WORLD, "up", "--port", port],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    wait_until(
+        lambda: any(process.poll() is not None for process in processes), 60, "one is refused"
+    )
+    refused, runs = sorted(processes, key=lambda process: process.poll() is None)
+    said = refused.communicate()
+    runs.send_signal(signal.SIGINT)
+    ran = runs.communicate()
+
+    assert (refused.returncode, runs.returncode) == (1, 0)
+    assert said == ("", f"port {port} is taken: give another PORT, or none\n")
+    assert f"AWS_ENDPOINT_URL=http://127.0.0.1:{port}\n" in ran[0]
+
+
+@pytest.mark.usefixtures("running")
+def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
+    """And one that was killed there is not taken for running."""
+    for name in ("functions", "shared", "events", "tests/local_world"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("template.yaml", "tests/__init__.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv-functions").symlink_to(ROOT / ".venv-functions")
+
+    nothing = refusal(command("find", clone=tmp_path))
+    with local(clone=tmp_path, end=signal.SIGKILL):
+        found = command("find", clone=tmp_path)
+    left = tmp_path / ".local/world-left"
+    left.mkdir()
+    (left / "running.json").write_text("{}")
+    killed = refusal(command("find", clone=tmp_path))
+
+    assert nothing == f"nothing is running in {tmp_path}: run `make local` in another terminal"
+    assert (found.returncode, found.stderr) == (0, "")
+    assert killed == nothing

@@ -21,32 +21,15 @@ BUS = "outcomes"
 
 
 class Listener:
-    """An app upstream that hears what is told on the bus, by a rule and a queue of its own."""
+    """An app upstream that hears what is told on the bus, by the rule and queue of the world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.heard: list[Json] = []
-        self._url = world.sqs.create_queue(QueueName="heard")["QueueUrl"]
-        answer = world.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        bus = world.events
-        pattern = {"source": ["omni"], "detail-type": ["OMNI Message Settled"]}
-        bus.put_rule(Name="settled", EventBusName=BUS, EventPattern=json.dumps(pattern))
-        bus.put_targets(
-            Rule="settled",
-            EventBusName=BUS,
-            Targets=[{"Id": "heard", "Arn": answer["Attributes"]["QueueArn"]}],
-        )
 
     def details(self, message_id: str) -> list[Json]:
         """Return what was told about a message so far."""
-        while records := self.world.sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10
-        ).get("Messages"):
-            for record in records:
-                self.heard.append(json.loads(record["Body"])["detail"])
-                self.world.sqs.delete_message(
-                    QueueUrl=self._url, ReceiptHandle=record["ReceiptHandle"]
-                )
+        self.heard += [event["detail"] for event in self.world.take_outcome_events()]
         return [detail for detail in self.heard if detail["messageId"] == message_id]
 
 

@@ -1,131 +1,220 @@
-"""`make local` and the commands that talk to it from another terminal."""
+"""`make local` and the commands that talk to it from another terminal.
+
+`make help` lists them by the names of their targets. What cannot be done ends with a sentence on
+standard error and exit code 1.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import threading
-from pathlib import Path
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
+import requests
+from botocore.exceptions import BotoCoreError, ClientError
 
-from . import sam_local
-from .aws_emulator import ROOT
-from .container_engine import NoBridgeError, NoEngineError, address_for_containers, engine
-from .running import NoSuchWorldError, announce, running_world
-from .sam_local import START_LAMBDA_PORT, environment_file
+from . import commands, sam_local
+from .aws_emulator import ROOT, is_free
+from .container_engine import address_for_containers, engine
+from .running import RefusedError, announced, one_at_a_time, running_world
 from .world import World, forget_aws_account
 
-#: Of emulator and simulator in `make local`; the README names the first.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .running import RunningWorld
+
+#: Of emulator and simulator in `make local`; samconfig.toml names the first.
 LOCAL_PORTS = (4566, 8070)
+_INTERRUPTED = 130  # as a shell has it
 
 
-def _up(*, for_containers: bool) -> None:
+def _up(arguments: argparse.Namespace) -> None:
+    # This takes a second to import, which the other commands do without.
+    from .parameters import read_parameters  # noqa: PLC0415
+
+    parameters = read_parameters(arguments.parameters)
+    ports = LOCAL_PORTS if arguments.port is None else (arguments.port, LOCAL_PORTS[1])
+    also_on = address_for_containers(engine()) if arguments.docker else None
     stopped = threading.Event()
-    also_on = address_for_containers(engine()) if for_containers else None
-    with (
-        World(preferred_ports=LOCAL_PORTS, also_on=also_on) as world,
-        environment_file(world) as environment,
-    ):
+    signal.signal(signal.SIGTERM, _stop)
+    with ExitStack() as exits:
+        with one_at_a_time():
+            if arguments.port is not None and not is_free(arguments.port, also_on):
+                raise RefusedError(f"port {arguments.port} is taken: give another PORT, or none")
+            world = World(preferred_ports=ports, parameters=parameters, also_on=also_on)
+            try:
+                exits.enter_context(world)
+            except RuntimeError as error:
+                raise RefusedError(str(error)) from None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        announce(world)
-        exports = [f"  export {name}={value}" for name, value in world.environment.items()]
-        outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
-        lines = [
-            *("Running on this machine until you press Ctrl-C.", ""),
-            *(f"Infobip's simulator: {world.simulator.url}", ""),
-            *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
-            *("To try it in another terminal:", "", *_commands(world), ""),
-            *(f"The environment of functions, for SAM: {environment.relative_to(ROOT)}", ""),
-            *("Outputs of the stack:", "", *outputs, ""),
-        ]
-        sys.stdout.write("\n".join(lines))
+        exits.enter_context(sam_local.environment_file(world))
+        exits.enter_context(announced(world, parameters))
+        sys.stdout.write("\n".join(_told(world, ports)))
         sys.stdout.flush()
         stopped.wait()
 
 
-def _commands(world: World) -> list[str]:
-    """Write commands to copy: make a scenario, send by it, look at what became of that."""
-    body = json.dumps(
-        {
-            "scenario": "order-updates",
-            "messageId": "try-1",
-            "to": {"phoneNumber": "385915550002"},
-            "push": {"text": "Your parcel is on its way."},
-            "sms": {"text": "Acme: your parcel is on its way."},
-        }
-    )
-    queue, table = world.outputs["SendQueueUrl"], world.outputs["MessagesTableName"]
+def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
+    raise KeyboardInterrupt
+
+
+def _told(world: World, wanted_ports: tuple[int, int]) -> list[str]:
+    """Write how to reach a world, and what to try."""
+    ports = (world.emulator.port, int(world.simulator.url.rpartition(":")[2]))
+    taken = [
+        f"Port {wanted} is taken: {what} listens on {port}."
+        for what, wanted, port in zip(
+            ("the AWS emulator", "Infobip's simulator"), wanted_ports, ports, strict=True
+        )
+        if wanted != port
+    ]
+    environment = sam_local.environment_path(world.emulator.port)
+    exports = [f"  export {name}={value}" for name, value in world.environment.items()]
+    outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
     return [
-        "  make invoke FUNCTION=create_scenario EVENT=events/create_scenario.json",
-        f"  aws sqs send-message --queue-url {queue} --message-body '{body}'",
-        "  make invoke FUNCTION=pull_delivery_reports EVENT=events/schedule.json",
-        "  make find MESSAGE=try-1",
-        f"  aws dynamodb scan --table-name {table}",
-        f"  curl {world.simulator.url}/_control/messages",
-        "  make dead-letters",
+        *("Running on this machine until you press Ctrl-C.", ""),
+        *([*taken, ""] if taken else []),
+        *(f"Infobip's simulator: {world.simulator.url}", ""),
+        *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
+        *("To try it in another terminal:", "", *_tries(world), ""),
+        *(f"For SAM's runner: --env-vars {environment.relative_to(ROOT)}", ""),
+        *("Outputs of the stack:", "", *outputs, ""),
     ]
 
 
-def logical_id(function: str) -> str:
-    """Return the name in the template of the function that a folder holds."""
-    return "".join(word.capitalize() for word in function.split("_")) + "Function"
+def _tries(world: World) -> list[str]:
+    """Write commands to copy: make a scenario, send by it, look at what became of that."""
+    tries = [
+        "make invoke FUNCTION=create_scenario EVENT=events/create_scenario.json",
+        "make send EVENT=events/send_message.json",
+        "make find MESSAGE=parcel-1002 UNTIL=DELIVERED",
+        *(["make outcome-events"] if world.outcome_queue_url else []),
+        "make dead-letters",
+        "make simulator CALL='GET messages'",
+    ]
+    return [f"  {each}" for each in tries]
 
 
-def _invoke(function: str, event: Path, port: int | None) -> None:
-    world = running_world(port)
+def _port(text: str) -> int | None:
+    """Read a port; an empty text is none."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 2**16):
+        raise argparse.ArgumentTypeError(f"must be a port, 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def _invoke(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.invoke(world, arguments.function, arguments.event)
+
+
+def _sam_local(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.sam_local_invoke(world, arguments.function, arguments.event)
+
+
+def _sam_start_lambda(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.sam_local_start_lambda(world, arguments.port)
+
+
+def _send(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    commands.send(world, arguments.event)
+    return True
+
+
+def _find(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.find(world, arguments.message, arguments.until)
+
+
+def _dead_letters(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.dead_letters(world, arguments.message)
+
+
+def _redrive(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    commands.redrive(world, arguments.reason, dry_run=not arguments.send)
+    return True
+
+
+def _outcome_events(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.outcome_events(world, arguments.message)
+
+
+def _simulator(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    commands.simulator(world, arguments.call)
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.local_world", description=__doc__)
+    subparsers = parser.add_subparsers(required=True)
+    up = subparsers.add_parser("up", help="keep a world running until Ctrl-C")
+    up.add_argument("--parameters", default="", help="Name=value of the template, or several")
+    up.add_argument("--port", type=_port, help="of the emulator; a free one is taken by default")
+    up.add_argument("--docker", action="store_true", help="also listen where containers call")
+    up.set_defaults(run=_up)
+
+    def add(name: str, run: Callable[..., bool], text: str) -> argparse.ArgumentParser:
+        command = subparsers.add_parser(name, help=text)
+        command.add_argument("--world", type=_port, help="its port, if several are running")
+        command.set_defaults(run=lambda arguments: _run_in_world(run, arguments))
+        return command
+
+    event = "a file that holds a JSON object, or the object itself"
+    invoke = add("invoke", _invoke, "invoke a function")
+    invoke.add_argument("--function", required=True, help="a folder of functions/")
+    invoke.add_argument("--event", default="", help=event)
+    sam_invoke = add("sam-local", _sam_local, "invoke a function in a container, by SAM")
+    sam_invoke.add_argument("--function", required=True, help="a folder of functions/")
+    sam_invoke.add_argument("--event", default="", help=event)
+    start_lambda = add("sam-start-lambda", _sam_start_lambda, "offer Lambda's API, by containers")
+    start_lambda.add_argument("--port", type=_port, help="where it is called")
+    send = add("send", _send, "put a message on the send queue")
+    send.add_argument("--event", required=True, help=event)
+    find = add("find", _find, "look a message up, or list what is unsettled")
+    find.add_argument("--message", default="", help="its id")
+    find.add_argument("--until", default="", help="a state to wait for")
+    letters = add("dead-letters", _dead_letters, "list what was set aside")
+    letters.add_argument("--message", default="", help="only letters that hold it")
+    redrive = add("redrive", _redrive, "tell what would be sent again")
+    redrive.add_argument("--reason", default="", help="of the dead letters that are meant")
+    redrive.add_argument("--send", action="store_true", help="send it")
+    outcomes = add("outcome-events", _outcome_events, "take what the event bus was told")
+    outcomes.add_argument("--message", default="", help="only what is about it")
+    simulator = add("simulator", _simulator, "make a call to the simulator's control interface")
+    simulator.add_argument("--call", required=True, help="such as GET messages")
+    return parser
+
+
+def _run_in_world(
+    run: Callable[[RunningWorld, argparse.Namespace], bool], arguments: argparse.Namespace
+) -> None:
+    """Run a command in the world that is meant."""
+    world, running = running_world(arguments.world)
+    if running > 1:
+        sys.stderr.write(f"{world}\n")
     forget_aws_account()
-    client = boto3.client("lambda", endpoint_url=world.url, config=Config(proxies={}))
-    name = world.resources.get(logical_id(function))
-    if name is None:
-        sys.exit(f"{function} is not part of what is running: a parameter leaves it out by default")
-    response = client.invoke(FunctionName=f"{name}:live", Payload=event.read_bytes())
-    answer = json.loads(response["Payload"].read() or "null")
-    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
-    sys.exit("FunctionError" in response)
-
-
-def _sam_invoke(function: str, event: Path, port: int | None) -> None:
-    world = running_world(port)
-    code, answer = sam_local.invoke(engine(), world, logical_id(function), event)
-    sys.stdout.write(answer + "\n")
-    sys.exit(code)
+    if not run(world, arguments):
+        sys.exit(1)
 
 
 def main() -> None:
     """Run a command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.local_world", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    up = commands.add_parser("up", help="keep a world running until Ctrl-C")
-    up.add_argument("--docker", action="store_true", help="also listen where containers call")
-    invoke = commands.add_parser("invoke", help="invoke a function of the world that is running")
-    invoke.add_argument("function", help="a folder of functions/")
-    invoke.add_argument("event", type=Path, help="a JSON file")
-    invoke.add_argument("--world", type=int, metavar="PORT", help="which, if there are several")
-    sam_invoke = commands.add_parser("sam-invoke", help="the same, in a container of SAM's")
-    sam_invoke.add_argument("function", help="a folder of functions/")
-    sam_invoke.add_argument("event", type=Path, help="a JSON file")
-    start_lambda = commands.add_parser("sam-start-lambda", help="offer Lambda's API, by containers")
-    start_lambda.add_argument("--port", type=int, default=START_LAMBDA_PORT)
-    for each in (sam_invoke, start_lambda):
-        each.add_argument("--world", type=int, metavar="PORT", help="which, if there are several")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     try:
-        if arguments.command == "up":
-            _up(for_containers=arguments.docker)
-        elif arguments.command == "sam-invoke":
-            _sam_invoke(arguments.function, arguments.event, arguments.world)
-        elif arguments.command == "sam-start-lambda":
-            world = running_world(arguments.world)
-            sys.exit(sam_local.start_lambda(engine(), world, arguments.port))
-        else:
-            _invoke(arguments.function, arguments.event, arguments.world)
-    except (NoBridgeError, NoEngineError, NoSuchWorldError) as error:
+        arguments.run(arguments)
+    except RefusedError as error:
         sys.exit(str(error))
+    except ClientError as error:  # such as a record that is too large for a queue
+        sys.exit(f"{error.operation_name} is refused: {error.response['Error']['Message']}")
+    except (BotoCoreError, requests.RequestException) as error:
+        sys.exit(f"the world does not answer; does `make local` still run? {type(error).__name__}")
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -195,11 +195,20 @@ def free_port(preferred: int = 0, also_on: IPv4Interface | None = None) -> int:
         preferred: The port to take, if it is free.
         also_on: The other address, if any.
     """
-    addresses = ["127.0.0.1", *([str(also_on.ip)] if also_on else [])]
+    addresses = _addresses(also_on)
     port = _bound(addresses, preferred)
     while port is None:
         port = _bound(addresses, 0)
     return port
+
+
+def is_free(port: int, also_on: IPv4Interface | None = None) -> bool:
+    """Whether nobody listens on a port, on loopback and on another address, if one is given."""
+    return _bound(_addresses(also_on), port) is not None
+
+
+def _addresses(also_on: IPv4Interface | None) -> list[str]:
+    return ["127.0.0.1", *([str(also_on.ip)] if also_on else [])]
 
 
 def _bound(addresses: list[str], port: int) -> int | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, NotFound
 
+from .running import RefusedError
+
 #: The engine runs in a virtual machine, which leads calls of this name to loopback here
 #: (https://docs.docker.com/desktop/features/networking/).
 HOST_FOR_CONTAINERS = "host.docker.internal"
@@ -23,11 +25,11 @@ _SIOCGIFADDR = 0x8915
 _SECONDS_TO_ANSWER = 10
 
 
-class NoEngineError(Exception):
+class NoEngineError(RefusedError):
     """No container engine answers."""
 
 
-class NoBridgeError(Exception):
+class NoBridgeError(RefusedError):
     """The engine has no bridge on this machine that we may listen on; the text says why."""
 
 

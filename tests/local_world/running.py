@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from contextlib import suppress
+import shlex
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
-import requests
+import boto3
+from botocore.config import Config
 
 from .aws_emulator import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .world import World
 
 #: Lies in the emulator's directory, and goes away with it.
 _FILE_NAME = "running.json"
-_TIMEOUT_SECONDS = 5
+#: Longer than any function may run; a call that was cut off would be made again.
+_SECONDS_TO_ANSWER = 900
 
 
-class NoSuchWorldError(Exception):
-    """No world is running, or not the one that was asked for, or more than one could be meant."""
+class RefusedError(Exception):
+    """What was asked for cannot be done; the text says why, in a sentence for whoever asked."""
 
 
 @dataclass(frozen=True)
@@ -31,71 +36,110 @@ class RunningWorld:
 
     Args:
         port: Of the emulator; it names the world.
+        started_at: When it could be used, by the clock of this machine.
+        parameters: Template parameters that it was given.
         simulator_url: Of Infobip's simulator.
         outputs: The stack's.
         resources: What the template's resources are called here, by their names in the template.
+        outcome_queue_url: Of the queue that outcome events reach, if the stack tells them.
         address_for_containers: The address beside loopback that it listens on, if any.
     """
 
     port: int
+    started_at: str
+    parameters: dict[str, str]
     simulator_url: str
     outputs: dict[str, str]
     resources: dict[str, str]
+    outcome_queue_url: str | None
     address_for_containers: str | None
-
-    @classmethod
-    def of(cls, world: World) -> Self:
-        """Describe a world of this process."""
-        return cls(
-            world.emulator.port,
-            world.simulator.url,
-            world.outputs,
-            world.resources(),
-            str(world.also_on.ip) if world.also_on else None,
-        )
 
     @property
     def url(self) -> str:
         """Of the emulator."""
         return f"http://127.0.0.1:{self.port}"
 
+    def client(self, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
+        """Make a client of a service of the emulator, which makes every call once."""
+        config = Config(
+            proxies={}, read_timeout=_SECONDS_TO_ANSWER, retries={"total_max_attempts": 1}
+        )
+        return boto3.client(service, endpoint_url=self.url, config=config)
 
-def announce(world: World) -> None:
-    """Leave word of a world, for as long as it runs."""
+    def __str__(self) -> str:
+        """Tell it from others."""
+        given = shlex.join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"WORLD={self.port}, started at {self.started_at}, " + (
+            f"with {given}" if given else "without PARAMETERS"
+        )
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let no other world of this clone start meanwhile: both would take the same free ports."""
+    (ROOT / ".local").mkdir(exist_ok=True)
+    with (ROOT / ".local/starting.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def announced(world: World, parameters: Mapping[str, str]) -> Iterator[None]:
+    """Leave word of a world, for as long as this process runs.
+
+    The file is locked for so long: one that a killed process has left behind is not.
+    """
+    running = RunningWorld(
+        port=world.emulator.port,
+        started_at=time.strftime("%H:%M:%S"),
+        parameters=dict(parameters),
+        simulator_url=world.simulator.url,
+        outputs=world.outputs,
+        resources=world.resources(),
+        outcome_queue_url=world.outcome_queue_url,
+        address_for_containers=str(world.also_on.ip) if world.also_on else None,
+    )
     draft = world.emulator.directory / f"{_FILE_NAME}.draft"
-    draft.write_text(json.dumps(asdict(RunningWorld.of(world))))
-    draft.rename(world.emulator.directory / _FILE_NAME)
+    with draft.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump(asdict(running), file)
+        file.flush()
+        draft.rename(world.emulator.directory / _FILE_NAME)
+        yield
 
 
-def running_world(port: int | None = None) -> RunningWorld:
-    """Return the world that is running, or that of several whose emulator listens on a port.
+def running_world(port: int | None = None) -> tuple[RunningWorld, int]:
+    """Return the world of this clone that is meant, and how many are running.
+
+    Args:
+        port: Of the emulator of the one that is meant; needed where there are several.
 
     Raises:
-        NoSuchWorldError: There is none, or none with that port, or there are several and no port
-            was given; the text says what to do.
+        RefusedError: There is none, or none with that port, or there are several and no port was
+            given; the text says what to do.
     """
-    found = {world.port: world for world in _announced() if _answers(world)}
+    found = {world.port: world for world in _announced()}
     if not found:
-        raise NoSuchWorldError("nothing is running: start `make local` in another terminal first")
-    ports = " or ".join(f"WORLD={each}" for each in sorted(found))
+        raise RefusedError(f"nothing is running in {ROOT}: run `make local` in another terminal")
+    listed = "\n".join(f"  {each}" for _, each in sorted(found.items()))
     if port is None and len(found) > 1:
-        raise NoSuchWorldError(f"{len(found)} worlds are running: say which one by {ports}")
+        raise RefusedError(f"{len(found)} worlds are running in {ROOT}; say which:\n{listed}")
     if port is not None and port not in found:
-        raise NoSuchWorldError(f"no world is running on port {port}; there is {ports}")
-    return found[port] if port is not None else next(iter(found.values()))
+        raise RefusedError(f"no world is running on port {port} in {ROOT}; there is\n{listed}")
+    world = found[port] if port is not None else next(iter(found.values()))
+    return world, len(found)
 
 
 def _announced() -> Iterator[RunningWorld]:
     for path in ROOT.glob(f".local/world-*/{_FILE_NAME}"):
-        with suppress(FileNotFoundError):  # it may end just now
-            yield RunningWorld(**json.loads(path.read_text()))
-
-
-def _answers(world: RunningWorld) -> bool:
-    """Whether a world still runs: one that was killed may have left its file behind."""
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy would not reach this machine
-        try:
-            return session.get(f"{world.url}/_ministack/health", timeout=_TIMEOUT_SECONDS).ok
-        except requests.RequestException:
-            return False
+        with suppress(FileNotFoundError), path.open() as file:  # it may end just now
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                try:
+                    yield RunningWorld(**json.load(file))
+                except TypeError:
+                    raise RefusedError(
+                        "the world that is running is of another state of this project:"
+                        " end it, and run `make local` again"
+                    ) from None

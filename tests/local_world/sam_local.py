@@ -131,7 +131,7 @@ def options(client: docker.DockerClient, world: RunningWorld) -> list[str]:
 
 
 def invoke(
-    client: docker.DockerClient, world: RunningWorld, function: str, event: Path
+    client: docker.DockerClient, world: RunningWorld, function: str, event: str
 ) -> tuple[int, str]:
     """Run `sam local invoke`, and return its exit code and the function's answer as text.
 
@@ -141,14 +141,14 @@ def invoke(
         client: Of the container engine.
         world: What the function is to reach.
         function: Its name in the template.
-        event: A file that holds JSON.
+        event: As JSON.
 
     Raises:
         NoBridgeError: Containers do not reach the world.
     """
-    arguments = ["invoke", function, "--event", str(event), *options(client, world)]
-    with _runner(client, arguments, stdout=subprocess.PIPE) as process:
-        answer, _ = process.communicate()
+    arguments = ["invoke", function, "--event", "-", *options(client, world)]
+    with _runner(client, arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        answer, _ = process.communicate(event.encode())
     text = answer.decode(errors="replace").strip()
     return process.returncode or _is_error(text), text
 
@@ -165,7 +165,8 @@ def start_lambda(client: docker.DockerClient, world: RunningWorld, port: int) ->
         NoBridgeError: Containers do not reach the world.
     """
     arguments = ["start-lambda", "--port", str(port), "--warm-containers", "LAZY"]
-    with _runner(client, [*arguments, *options(client, world)]) as process:
+    arguments += options(client, world)
+    with _runner(client, arguments, stdin=subprocess.DEVNULL, stdout=None) as process:
         process.wait()
     return process.returncode
 
@@ -181,7 +182,7 @@ def _is_error(answer: str) -> bool:
 
 @contextmanager
 def _runner(
-    client: docker.DockerClient, arguments: list[str], stdout: int | None = None
+    client: docker.DockerClient, arguments: list[str], *, stdin: int, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `sam local` on a copy of what was built, and leave no container of it behind.
 

@@ -100,6 +100,8 @@ class World:
         self.also_on = also_on
         self.emulator = AwsEmulator(preferred_port=emulator_port, also_on=also_on)
         self.outputs: dict[str, str] = {}
+        #: Of the queue that gets what is told on the bus of outcomes; None without a bus.
+        self.outcome_queue_url: str | None = None
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -124,7 +126,7 @@ class World:
                     Type="SecureString",
                 )
             if bus := self._parameters.get("OutcomeEventBusName"):
-                self.events.create_event_bus(Name=bus)
+                self.outcome_queue_url = self._listen_to(bus)
             self._deploy()
             self.outputs = self._stack_outputs(STACK_NAME)
             self._exits = exits.pop_all()
@@ -243,6 +245,12 @@ class World:
                 }
         return list(found.values())
 
+    def take_outcome_events(self) -> list[Json]:
+        """Take the outcome events that have been told on the bus since the last time."""
+        if self.outcome_queue_url is None:
+            raise RuntimeError("the world has no bus of outcomes")
+        return take_outcome_events(self.sqs, self.outcome_queue_url)
+
     def waiting(self) -> int:
         """Count the records on the send queue, those being worked on or put off included."""
         names: Any = [
@@ -343,6 +351,19 @@ class World:
         ):
             run(command, environment)
 
+    def _listen_to(self, bus: str) -> str:
+        """Create a bus, and a queue that gets the outcome events on it; return the queue's URL."""
+        if bus != "default":  # each account has that one
+            self.events.create_event_bus(Name=bus)
+        url = self.sqs.create_queue(QueueName="outcome-events")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        pattern = {"source": ["omni"], "detail-type": ["OMNI Message Settled"]}
+        rule = "outcome-events"
+        self.events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps(pattern))
+        target: Any = {"Id": rule, "Arn": arn["Attributes"]["QueueArn"]}
+        self.events.put_targets(Rule=rule, EventBusName=bus, Targets=[target])
+        return url
+
     def _deploy_fast(self) -> None:
         self._s3.create_bucket(Bucket=_CODE_BUCKET)
         self.create_stack(STACK_NAME)
@@ -440,6 +461,29 @@ class World:
         key = f"{name}-{hashlib.sha256(content).hexdigest()[:32]}"
         self._s3.put_object(Bucket=_CODE_BUCKET, Key=key, Body=content)
         return {"Bucket": _CODE_BUCKET, "Key": key}
+
+
+def take_outcome_events(queue: SQSClient, url: str, message_id: str = "") -> list[Json]:
+    """Take the outcome events that wait on a queue, in the order in which they come.
+
+    Args:
+        queue: A client of SQS.
+        url: Of the queue.
+        message_id: Takes only the events about this message; empty takes all.
+    """
+    taken: list[Json] = []
+    others = []
+    while records := queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for record in records:
+            event = json.loads(record["Body"])
+            if message_id in ("", event["detail"]["messageId"]):
+                queue.delete_message(QueueUrl=url, ReceiptHandle=record["ReceiptHandle"])
+                taken.append(event)
+            else:  # it stays hidden until all have been looked at
+                others.append(record["ReceiptHandle"])
+    for handle in others:
+        queue.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    return taken
 
 
 def forget_aws_account() -> None:

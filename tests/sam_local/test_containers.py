@@ -26,7 +26,7 @@ from tests.local_world.aws_emulator import (
     free_port,
 )
 from tests.local_world.container_engine import address_for_containers, engine
-from tests.local_world.running import announce
+from tests.local_world.running import announced
 from tests.local_world.world import API_KEY, WEBHOOK_KEY, World, wait_until
 
 from .stand_in_image import lambda_image
@@ -78,8 +78,8 @@ def world(client: docker.DockerClient) -> Iterator[World]:
     with (
         World(parameters=PARAMETERS, also_on=also_on) as running,
         sam_local.environment_file(running),
+        announced(running, {}),
     ):
-        announce(running)
         yield running
 
 
@@ -100,7 +100,7 @@ class Functions:
         """Invoke a function with an event, and return its answer."""
         done = subprocess.run(  # noqa: S603 (all of the command is ours)
             [
-                *(*COMMAND, "sam-invoke", function, str(event)),
+                *(*COMMAND, "sam-local", "--function", function, "--event", str(event)),
                 *("--world", str(self.world.emulator.port)),
             ],
             cwd=ROOT,
@@ -263,8 +263,7 @@ def test_no_container_outlives_an_invocation_that_is_ended(
     """Ctrl-C while a function waits for Infobip ends the function as well."""
     before = containers(client)
     fault = world.simulator.add_fault("list_scenarios", "hang_before", times=5, seconds=60)
-    event = EVENTS / "create_scenario.json"
-    with started("sam-invoke", world, "create_scenario", str(event)) as process:
+    with started("sam-local", world, "--function", "create_scenario") as process:
         wait_until(lambda: containers(client) - before, 60, "a container runs")
 
         process.send_signal(number)

@@ -1,0 +1,118 @@
+"""What one types for the commands of `make local` is read, before they talk to anything."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infobip_omni.delivery import MessageState
+from infobip_omni.outcome_events import SETTLED as SETTLED_STATES
+from tests.local_world import commands
+from tests.local_world.running import RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
+    """The text is what was given, character by character."""
+    text = ' {"a": 1.0,\r\n "é": "$x"}\n'
+    file = tmp_path / "an event.json"
+    file.write_bytes(text.encode())
+
+    assert commands.read_object(text, "EVENT") == (text, {"a": 1.0, "é": "$x"})
+    assert commands.read_object(str(file), "EVENT") == (text, {"a": 1.0, "é": "$x"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no JSON: line 1, column 1: Expecting value"),
+        (b'{\n  "a" 1}', "is no JSON: line 2, column 7: Expecting ':' delimiter"),
+        (b"[1]", "is no JSON object"),
+        (b"\xef\xbb\xbf{}", "is no JSON: line 1, column 1: Unexpected UTF-8 BOM"),
+        (b'{"a": "\xff"}', "is no UTF-8, from byte 8 on"),
+        (b'{"a": ' + b"[" * 100_000, "is no JSON that can be read: too deep or too long"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "is no JSON that can be read: too deep or too long"),
+    ],
+)
+def test_a_file_that_is_no_json_object_is_refused_with_the_place(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    """In one sentence, that names the file."""
+    file = tmp_path / "wrong.json"
+    file.write_bytes(content)
+
+    with pytest.raises(RefusedError) as refused:
+        commands.read_object(str(file), "EVENT")
+
+    assert str(refused.value).startswith(f"{file} {said}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A folder is none either."""
+    for path, why in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(RefusedError, match=f"cannot be read: {why}"):
+            commands.read_object(str(path), "EVENT")
+
+
+def test_states_to_wait_for_are_those_of_messages() -> None:
+    """No more and no fewer, and those are settled that are told to apps upstream."""
+    assert set(commands.STATES) == set(MessageState)
+    assert set(commands.SETTLED) == SETTLED_STATES
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ({"messageId": "a"}, ["a"]),
+        ({"to": {}}, ["record-0"]),
+        ({"destinations": [{"messageId": "a"}, {"to": {}}]}, ["a", "record-1"]),
+        ({"destinations": [{"messageId": 1}, "x"]}, []),
+        ({"destinations": None}, []),
+    ],
+)
+def test_ids_to_look_up_are_those_that_the_sender_uses(body: object, ids: list[str]) -> None:
+    """What the sender will refuse may have none."""
+    assert commands.message_ids(json.dumps(body), "record") == ids
+
+
+def test_records_are_sent_with_the_attributes_that_lambda_got() -> None:
+    """In the words of SQS, which differ."""
+    record = {
+        "body": "any text",
+        "messageAttributes": {
+            "originalMessageId": {"stringValue": "x", "dataType": "String"},
+            "raw": {"binaryValue": "AP8=", "dataType": "Binary"},
+        },
+    }
+
+    assert list(commands.records({"Records": [record]})) == [
+        (
+            "any text",
+            {
+                "originalMessageId": {"DataType": "String", "StringValue": "x"},
+                "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([{"body": "{}"}, {"dynamodb": {}}], r"Records\[1\] of EVENT is no record of SQS"),
+        ([{"body": 1}], r"Records\[0\].body of EVENT is no text"),
+        (["x"], r"Records\[0\] of EVENT is no record of SQS"),
+        ([{"body": "{}", "messageAttributes": {"a": 1}}], r"Records\[0\] of EVENT"),
+        ("x", "Records of EVENT is no list"),
+        (None, "Records of EVENT is no list"),
+    ],
+)
+def test_records_that_are_none_are_refused(records: object, said: str) -> None:
+    """Each by its number."""
+    with pytest.raises(RefusedError, match=said):
+        list(commands.records({"Records": records}))

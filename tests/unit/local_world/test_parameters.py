@@ -1,0 +1,94 @@
+"""Template parameters of `make local` are read, and held to the rules of template.yaml."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.local_world.parameters import parameter_needed, read_parameters
+from tests.local_world.running import RefusedError
+
+
+def test_parameters_are_read_as_a_shell_reads_words() -> None:
+    """A value with spaces stands in quotes."""
+    read = read_parameters("DeliveryReportWebhook=enabled  ReportSchedule='rate(5 minutes)'")
+
+    assert read == {"DeliveryReportWebhook": "enabled", "ReportSchedule": "rate(5 minutes)"}
+
+
+def test_nothing_is_no_parameter() -> None:
+    """All have their defaults then."""
+    assert read_parameters("") == {}
+
+
+def test_an_empty_value_is_one() -> None:
+    """Where the template takes it."""
+    assert read_parameters("OutcomeEventBusName=") == {"OutcomeEventBusName": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "ReconcileAfterSecond=5",
+            (
+                "ReconcileAfterSecond is no parameter of template.yaml;"
+                " did you mean ReconcileAfterSeconds?"
+            ),
+        ),
+        ("X=1", "X is no parameter of template.yaml; there are Stage, SendBatchSize, "),
+        (
+            "DeliveryReportWebhook=yes",
+            "DeliveryReportWebhook must be one of disabled, enabled, not 'yes'",
+        ),
+        ("ReconcileAfterSeconds=0", "ReconcileAfterSeconds must be at least 1, not '0'"),
+        ("ReconcileAfterSeconds=43201", "ReconcileAfterSeconds must be at most 43200, not '43201'"),
+        ("ReconcileAfterSeconds=5s", "ReconcileAfterSeconds must be a whole number, not '5s'"),
+        ("ReconcileAfterSeconds=1.5", "ReconcileAfterSeconds must be a whole number, not '1.5'"),
+        (
+            "ReportSchedule='rate(1 minutes)'",
+            (
+                "ReportSchedule must be rate(5 minutes), rate(1 hour)"
+                " and so on, or cron() with six fields, not 'rate(1 minutes)'"
+            ),
+        ),
+        (
+            "Stage=A",
+            (
+                "Stage must be at most 16 lower-case letters, digits and hyphens,"
+                " a letter first, not 'A'"
+            ),
+        ),
+        ("'Stage=a\n'", "Stage must be at most 16 lower-case letters"),
+        ("InfobipBaseUrl=https://x", "InfobipBaseUrl is the simulator's in `make local`,"),
+        ("Stage=a Stage=b", "Stage is given twice in PARAMETERS"),
+        ("ReportSchedule=rate(5 minutes)", "ReportSchedule must be "),
+        ("enabled", "PARAMETERS are written Name=value, with one space between: enabled"),
+        ("Stage='a", "PARAMETERS has a quote that is not closed: Stage='a"),
+        (
+            "AlarmEmail=a@b.example AlarmTopicArn=arn:aws:sns:us-east-1:000000000000:a",
+            "AlarmEmail and AlarmTopicArn exclude each other.",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_its_rule(text: str, said: str) -> None:
+    """In one sentence."""
+    with pytest.raises(RefusedError) as refused:
+        read_parameters(text)
+
+    assert str(refused.value).startswith(said)
+
+
+def test_what_a_function_needs_to_be_deployed_is_a_parameter_that_is_taken() -> None:
+    """Of those that the defaults leave out."""
+    needed = {
+        name: parameter_needed(f"{name}Function")
+        for name in ("SendMessage", "ReceiveDeliveryReport", "PublishOutcomes")
+    }
+
+    assert needed == {
+        "SendMessage": None,
+        "ReceiveDeliveryReport": "DeliveryReportWebhook=enabled",
+        "PublishOutcomes": "OutcomeEventBusName=outcomes",
+    }
+    for each in filter(None, needed.values()):
+        assert read_parameters(each)
