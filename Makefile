@@ -38,7 +38,7 @@ SEED ?= 1
 	deploy lock clean runtime-elsewhere
 
 help: ## Show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-functions
 

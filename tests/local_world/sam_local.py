@@ -199,7 +199,7 @@ def _runner(
                 [*command, "--template", str(built / "template.yaml")],
                 cwd=ROOT,
                 env=_environment(folder),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 start_new_session=True,  # a signal reaches it from us alone, and once
             ) as process,
