@@ -46,8 +46,8 @@ INVOKE := $(BIN)/python -m tests.local_world invoke $(WORLD:%=--world %)
 # For `make redrive`: anything but nothing keeps it from sending.
 DRY_RUN ?= 1
 
-.PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
-	find dead-letters redrive bench build build-local table-template deploy lock clean \
+.PHONY: help setup format lint types imports template unit test any-machine chaos check scan demo \
+	local invoke find dead-letters redrive bench build build-local table-template deploy lock clean \
 	runtime-elsewhere
 
 help: ## Show this
@@ -131,7 +131,10 @@ unit: $(READY) ## Run the tests that need nothing but Python
 # Chaos divides times, so it runs alone. The files of the others run two at a time.
 test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest tests/chaos
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos --ignore tests/any_machine
+
+any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
+	$(BIN)/pytest tests/any_machine
 
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
 chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend

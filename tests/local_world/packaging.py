@@ -39,7 +39,7 @@ def layer(python: Path, scratch: Path) -> bytes:
     """
     kept = ROOT / ".aws-sam/local-layer"
     archive = kept / f"{_layer_fingerprint(python)}.zip"
-    # Another world of this clone may have taken it for stale, which tests for another interpreter do.
+    # A world of another interpreter may take it for stale at any moment.
     with suppress(FileNotFoundError):
         return archive.read_bytes()
     with tempfile.TemporaryDirectory(dir=scratch) as built:
