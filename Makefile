@@ -58,9 +58,9 @@ setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-fun
 # The tools are for one interpreter and one place, which $(READY) holds. They are made anew when
 # PYTHON names another interpreter, when theirs is gone, and when this folder has moved.
 DESCRIBE = -c 'import os, sys; print(sys.version, sys.base_prefix, os.getcwd(), sep="\n")'
-GIVEN := $(filter-out file,$(origin PYTHON))
+PYTHON_GIVEN := $(filter-out file,$(origin PYTHON))
 REMAKE := $(shell test ! -e $(READY) || \
-	$(if $(GIVEN),"$(PYTHON)",$(BIN)/python) $(DESCRIBE) 2>/dev/null | cmp -s - $(READY) || echo remake)
+	$(if $(PYTHON_GIVEN),"$(PYTHON)",$(BIN)/python) $(DESCRIBE) 2>/dev/null | cmp -s - $(READY) || echo remake)
 .PHONY: remake
 
 is_new_enough = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
