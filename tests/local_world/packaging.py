@@ -119,5 +119,5 @@ def run(command: list[str], environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode:
-        text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
+        text = f"{' '.join(command[:4])} failed:\n{done.stdout}{done.stderr}"
         raise RuntimeError(text)
