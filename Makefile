@@ -5,6 +5,14 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# A path may hold all but this: recipes name files relative to here, or by the shell's $PWD.
+define NEWLINE
+
+
+endef
+$(if $(findstring :,$(CURDIR))$(findstring $(NEWLINE),$(CURDIR)),$(error The path of this folder has \
+	a colon or a line break, which lists of folders cannot hold: move it elsewhere))
+
 PYTHON ?= python3
 VENV := .venv
 FUNCTIONS_VENV := .venv-functions
@@ -14,8 +22,16 @@ READY := $(VENV)/.ready
 FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
 SCAN_READY := $(SCAN_VENV)/.ready
 SOURCES := functions shared tests
+# What is downloaded is kept here as well: a home folder is not needed, and sharing one file system,
+# the tools are links to it. Set UV_CACHE_DIR to share it with other clones.
+CACHE := .cache
+UV_CACHE_DIR ?= $(CURDIR)/$(CACHE)/uv
+PIP_CACHE_DIR ?= $(CURDIR)/$(CACHE)/pip
+XDG_CACHE_HOME := $(CURDIR)/$(CACHE)
+export UV_CACHE_DIR PIP_CACHE_DIR XDG_CACHE_HOME
 # sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
-SAM := PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(BIN)/sam
+SAM := PATH="$$PWD/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$$PWD/$(CACHE)/sam" \
+	$(BIN)/sam
 # All but `deploy` does without the AWS account that the environment may name.
 WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=us-east-1
@@ -33,27 +49,42 @@ IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 N ?= 2000
 SEED ?= 1
 
-.PHONY: help setup format lint types imports template unit test chaos check scan demo local invoke \
-	sam-local sam-start-lambda sam-test send find dead-letters redrive outcome-events simulator bench build build-local table-template \
-	deploy lock clean runtime-elsewhere
+.PHONY: help setup format lint types imports template unit test sam-test any-machine chaos check \
+	scan demo local invoke sam-local sam-start-lambda send find dead-letters redrive outcome-events \
+	simulator bench build build-local table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-functions
 
-$(READY): tests/requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or later is needed; $(PYTHON) is older or absent." \
-			"Name another one: make PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { \
+# The tools are for one interpreter and one place, which $(READY) holds. They are made anew when
+# PYTHON names another interpreter, when theirs is gone, and when this folder has moved.
+DESCRIBE = -c 'import os, sys; print(sys.version, sys.base_prefix, os.getcwd(), sep="\n")'
+PYTHON_GIVEN := $(filter-out file,$(origin PYTHON))
+REMAKE := $(shell test ! -e $(READY) || \
+	$(if $(PYTHON_GIVEN),"$(PYTHON)",$(BIN)/python) $(DESCRIBE) 2>/dev/null | cmp -s - $(READY) || echo remake)
+.PHONY: remake
+
+is_new_enough = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+$(READY): tests/requirements.txt $(REMAKE)
+	@$(call is_new_enough,"$(PYTHON)") || { \
+		echo "Python 3.11 or later is needed, and $(PYTHON)" \
+			"$$(command -v "$(PYTHON)" >/dev/null && echo is older, or does not run || echo is not there)." >&2; \
+		for found in python3 python3.14 python3.13 python3.12 python3.11; do \
+			if $(call is_new_enough,$$found); then \
+				echo "There is $$found: make $(MAKECMDGOALS) PYTHON=$$found" >&2; exit 1; fi; done; \
+		echo "Install one, and name it: make $(MAKECMDGOALS) PYTHON=/path/to/it" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' || { \
 		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; \
 		exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	"$(PYTHON)" -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' tests/requirements.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python tests/requirements.txt
-	@touch $@
+	@# The version of sam is pinned, so it need not ask for a newer one until 2286.
+	@mkdir -p $(CACHE)/sam && echo '{"lastVersionCheck": 9999999999}' > $(CACHE)/sam/metadata.json
+	@$(BIN)/python $(DESCRIBE) > $@
 
 # What Lambda's own runtime brings along, so that a package missing in the layer is missed here. Its
 # client is compiled for Linux alone; elsewhere its Python files will do, since a module of ours
@@ -76,7 +107,7 @@ $(SCAN_READY): $(READY) tests/scan-requirements.txt
 # For a test of what is installed where there is no wheel.
 runtime-elsewhere: $(READY)
 	$(NEW_FUNCTIONS_VENV)
-	$(INSTALL_RUNTIME) $(ELSEWHERE)
+	@$(INSTALL_RUNTIME) --offline $(ELSEWHERE) 2>/dev/null || $(INSTALL_RUNTIME) $(ELSEWHERE)
 
 format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)
@@ -104,6 +135,9 @@ unit: $(READY) ## Run the tests that need nothing but Python
 test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
 	$(BIN)/pytest tests/chaos
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
+
+any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
+	$(BIN)/pytest tests/any_machine
 
 sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; needs Docker
 	@$(BIN)/python -m tests.sam_local.stand_in_image
@@ -164,8 +198,8 @@ build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build
 
 build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
-	LAYER_PYTHON="$(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
-		LAYER_WHEELS="--python $(CURDIR)/$(FUNCTIONS_VENV)/bin/python" \
+	LAYER_PYTHON="$$PWD/$(FUNCTIONS_VENV)/bin/python" \
+		LAYER_WHEELS="--python $$PWD/$(FUNCTIONS_VENV)/bin/python" \
 		$(LOCAL_SAM) build --config-env local
 
 table-template: $(READY) ## Print a template of the table alone, to import one that a stack has left
@@ -182,5 +216,5 @@ lock: $(READY) ## Write the requirements.txt files anew; UPGRADE=--upgrade takes
 	$(COMPILE) tests/runtime-requirements.in -o tests/runtime-requirements.txt
 	$(COMPILE) tests/scan-requirements.in -o tests/scan-requirements.txt
 
-clean: ## Remove all that these targets have made
-	rm -rf $(VENV) $(FUNCTIONS_VENV) $(SCAN_VENV) .aws-sam .local .hypothesis .*_cache
+clean: ## Remove all that these targets have made and downloaded
+	rm -rf $(VENV) $(FUNCTIONS_VENV) $(SCAN_VENV) .aws-sam .local .hypothesis .*_cache $(CACHE)

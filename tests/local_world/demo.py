@@ -189,7 +189,10 @@ def main() -> None:
     try:
         with ExitStack() as exits:
             with _step("start the AWS emulator and Infobip's simulator, build and deploy"):
-                world = exits.enter_context(World(deploy="sam", parameters=parameters))
+                try:
+                    world = exits.enter_context(World(deploy="sam", parameters=parameters))
+                except RuntimeError as error:  # something was not started, built or deployed
+                    sys.exit(f"\n{error}")
             right = run(world)
     except KeyboardInterrupt:
         sys.exit("\nstopped")

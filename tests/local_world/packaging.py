@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 def layer_environment(python: Path) -> dict[str, str]:
     """Return the variables by which `shared/Makefile` builds the layer for an interpreter."""
-    return {"LAYER_PYTHON": str(python)}
+    return {
+        "LAYER_PYTHON": str(python),
+        # As in the Makefile, for tests that run without make.
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache/uv")),
+    }
 
 
 def layer(python: Path, scratch: Path) -> bytes:
@@ -32,20 +37,24 @@ def layer(python: Path, scratch: Path) -> bytes:
         scratch: A directory for what is needed meanwhile, on the file system of the project.
     """
     kept = ROOT / ".aws-sam/local-layer"
-    kept.mkdir(parents=True, exist_ok=True)
     archive = kept / f"{_layer_fingerprint(python)}.zip"
-    if not archive.exists():
-        with tempfile.TemporaryDirectory(dir=scratch) as built:
-            uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-            environment = layer_environment(python) | {"ARTIFACTS_DIR": built, "UV": uv}
-            command = ["make", "-C", str(ROOT / "shared"), "build-InfobipOmniLayer"]
-            run(command, os.environ | environment)
-            fresh = scratch / "layer.zip"
-            fresh.write_bytes(zipped(Path(built)))
-        for stale in set(kept.glob("*.zip")) - {archive}:
-            stale.unlink(missing_ok=True)
-        fresh.rename(archive)
-    return archive.read_bytes()
+    # A world of another interpreter may take it for stale at any moment.
+    with suppress(FileNotFoundError):
+        return archive.read_bytes()
+    with tempfile.TemporaryDirectory(dir=scratch) as built:
+        uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
+        # Make expands what stands on its command line, but not what stands in the environment.
+        environment = layer_environment(python) | {"ARTIFACTS_DIR": built, "UV": uv}
+        command = ["make", "-C", str(ROOT / "shared"), "build-InfobipOmniLayer"]
+        run(command, os.environ | environment)
+        content = zipped(Path(built))
+    kept.mkdir(parents=True, exist_ok=True)
+    fresh = scratch / "layer.zip"
+    fresh.write_bytes(content)
+    for stale in set(kept.glob("*.zip")) - {archive}:
+        stale.unlink(missing_ok=True)
+    fresh.rename(archive)
+    return content
 
 
 def _layer_fingerprint(python: Path) -> str:
@@ -109,5 +118,5 @@ def run(command: list[str], environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode:
-        text = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
+        text = f"{' '.join(command[:4])} failed:\n{done.stdout}{done.stderr}"
         raise RuntimeError(text)

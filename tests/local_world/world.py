@@ -332,24 +332,36 @@ class World:
         )
 
     def _deploy_by_sam(self) -> None:
-        """Deploy with the commands of an operator, and with an environment of our own."""
+        """Deploy with the commands of an operator, in a build folder and environment of our own."""
+        directory = self.emulator.directory
+        # Within a week of this, sam does not ask the network whether there is a newer one.
+        checked = {"lastVersionCheck": time.time()}
+        (directory / "metadata.json").write_text(json.dumps(checked))
         environment = (
             os.environ
             | self.environment
+            | layer_environment(self.emulator.functions_python)
             | {
                 "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
                 "SAM_CLI_TELEMETRY": "0",
                 "SAM_CLI_POLL_DELAY": "0.5",  # seconds
-                "__SAM_CLI_APP_DIR": str(self.emulator.directory),
+                "__SAM_CLI_APP_DIR": str(directory),
             }
         )
-        environment |= layer_environment(self.emulator.functions_python)
+        # sam looks for its configuration beside the template unless told where it is.
+        sam = [sys.executable, "-m", "samcli"]
+        options = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
-        for command in (
-            ["sam", "build", "--config-env", "local"],
-            ["sam", "deploy", "--config-env", "local", "--parameter-overrides", *overrides],
-        ):
-            run(command, environment)
+        built = directory / "build"
+        run([*sam, "build", *options, "--build-dir", str(built)], environment)
+        run(
+            [
+                *(*sam, "deploy", *options, "--template-file", str(built / "template.yaml")),
+                *("--parameter-overrides", *overrides),
+            ],
+            # The emulator is on this machine, where no proxy leads.
+            {k: v for k, v in environment.items() if not k.lower().endswith("_proxy")},
+        )
 
     def _listen_to(self, bus: str) -> str:
         """Create a bus, and a queue that gets the outcome events on it; return the queue's URL."""
