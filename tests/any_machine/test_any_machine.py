@@ -172,7 +172,7 @@ def test_a_local_world_answers_in_a_folder_of_any_name(outcome: Outcome) -> None
 def test_runs_leave_nothing_behind(outcome: Outcome) -> None:
     """A run builds in a folder of its own, which is gone afterwards: none adds to the last."""
     before, after = outcome.left
-    assert after - before == {Path(".aws-sam/local-layer")}
+    assert after - before == {Path(".aws-sam/local-layer"), Path(".local/starting.lock")}
 
 
 def test_single_tests_run_in_a_folder_of_any_name(clone: Clone) -> None:

@@ -35,7 +35,7 @@ def test_an_empty_value_is_one() -> None:
                 " did you mean ReconcileAfterSeconds?"
             ),
         ),
-        ("X=1", "X is no parameter of template.yaml; there are Stage, SendBatchSize, "),
+        ("X=1", "X is no parameter of template.yaml; there are Stage, Architecture, "),
         (
             "DeliveryReportWebhook=yes",
             "DeliveryReportWebhook must be one of disabled, enabled, not 'yes'",
