@@ -83,7 +83,7 @@ $(READY): tests/requirements.txt $(REMAKE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python tests/requirements.txt
 	@# The version of sam is pinned, so it need not ask for a newer one until 2286.
-	@mkdir -p $(CACHE)/sam && echo '{"lastVersionCheck": 9999999999}' > $(CACHE)/sam/metadata.json
+	@mkdir -p $(CACHE)/sam && echo '{"lastVersionCheck": 9999999999.0}' > $(CACHE)/sam/metadata.json
 	@$(BIN)/python $(DESCRIBE) > $@
 
 # What Lambda's own runtime brings along, so that a package missing in the layer is missed here. Its
