@@ -165,11 +165,9 @@ invoke: $(READY) ## Invoke a function there: FUNCTION=create_scenario EVENT=file
 	@$(call IN_WORLD,invoke) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
 sam-local: $(READY) ## The same in a container, by SAM; needs `make local DOCKER=1`
-	@$(LOCAL_SAM) build >/dev/null
 	@$(call IN_WORLD,sam-local) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
 sam-start-lambda: $(READY) ## Offer Lambda's API on PORT=3001, each function in a container
-	@$(LOCAL_SAM) build >/dev/null
 	@exec $(call IN_WORLD,sam-start-lambda) --port="$$PORT"
 
 send: $(READY) ## Put a message on the send queue there: EVENT=events/send_message.json or {"..."}

@@ -68,12 +68,14 @@ def local(
     ) as process:
         assert process.stdout is not None
         said = ""
-        while "Outputs of the stack:\n" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        yield Local(process, said)
-        process.send_signal(end)
+        try:
+            while "Outputs of the stack:\n" not in said:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            yield Local(process, said)
+        finally:  # or it would outlive tests that were interrupted
+            process.send_signal(end)
     assert process.returncode == (0 if end == signal.SIGINT else -end)
 
 

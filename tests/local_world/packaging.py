@@ -2,31 +2,84 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .aws_emulator import ROOT
+from .aws_emulator import REGION, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+
+#: sam, whose own script would not start in every folder.
+SAM = (sys.executable, "-m", "samcli")
+#: Where `sam build` puts what `sam local` runs here; what `make build` made stays as it is.
+_BUILT_FOR_LAMBDA = ROOT / ".aws-sam/sam-local"
 
 
 def layer_environment(python: Path) -> dict[str, str]:
     """Return the variables by which `shared/Makefile` builds the layer for an interpreter."""
+    return {"LAYER_PYTHON": str(python), **_uv_environment()}
+
+
+def sam_environment(directory: Path) -> dict[str, str]:
+    """Return the variables by which sam finds our uv, and asks nobody whether there is a newer sam.
+
+    Args:
+        directory: Where sam may keep its files.
+    """
+    # Within a week of this, sam does not ask.
+    checked = {"lastVersionCheck": time.time()}
+    (directory / "metadata.json").write_text(json.dumps(checked))
     return {
-        "LAYER_PYTHON": str(python),
-        # As in the Makefile, for tests that run without make.
-        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache/uv")),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SAM_CLI_TELEMETRY": "0",
+        "__SAM_CLI_APP_DIR": str(directory),
+        **_uv_environment(),
     }
+
+
+def _uv_environment() -> dict[str, str]:
+    """As in the Makefile, for tests that run without make."""
+    return {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache/uv"))}
+
+
+def build_for_lambda(directory: Path) -> Path:
+    """Build as `sam build` does, unless nothing has changed since, and return a copy.
+
+    Args:
+        directory: Where the copy goes, which is made of links, and where sam may keep its files.
+
+    Raises:
+        RuntimeError: It could not be built; the text holds why.
+    """
+    sources = [ROOT / "template.yaml", *_sources(ROOT / "functions"), *_sources(ROOT / "shared")]
+    fingerprint = _fingerprint(sources)
+    stamp = _BUILT_FOR_LAMBDA / "made-from"
+    _BUILT_FOR_LAMBDA.mkdir(parents=True, exist_ok=True)
+    with (_BUILT_FOR_LAMBDA / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != fingerprint:
+            stamp.unlink(missing_ok=True)
+            command = [*SAM, "build", "--build-dir", str(_BUILT_FOR_LAMBDA / "build")]
+            region = {"AWS_DEFAULT_REGION": REGION}
+            run(command, os.environ | sam_environment(directory) | region)
+            stamp.write_text(fingerprint)
+        built = directory / "build"
+        shutil.copytree(_BUILT_FOR_LAMBDA / "build", built, copy_function=os.link)
+    return built
 
 
 def layer(python: Path, scratch: Path) -> bytes:
@@ -37,7 +90,8 @@ def layer(python: Path, scratch: Path) -> bytes:
         scratch: A directory for what is needed meanwhile, on the file system of the project.
     """
     kept = ROOT / ".aws-sam/local-layer"
-    archive = kept / f"{_layer_fingerprint(python)}.zip"
+    interpreter = f"{python.resolve()} {python.stat().st_mtime_ns}"
+    archive = kept / f"{_fingerprint(_sources(ROOT / 'shared'), interpreter)}.zip"
     # A world of another interpreter may take it for stale at any moment.
     with suppress(FileNotFoundError):
         return archive.read_bytes()
@@ -57,9 +111,9 @@ def layer(python: Path, scratch: Path) -> bytes:
     return content
 
 
-def _layer_fingerprint(python: Path) -> str:
-    digest = hashlib.sha256(f"{python.resolve()} {python.stat().st_mtime_ns}".encode())
-    for path in _sources(ROOT / "shared"):
+def _fingerprint(sources: Iterable[Path], also: str = "") -> str:
+    digest = hashlib.sha256(also.encode())
+    for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
 from .container_engine import HOST_FOR_CONTAINERS, NoBridgeError, address_for_containers
+from .packaging import SAM, build_for_lambda, sam_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .running import RunningWorld
     from .world import World
 
-#: What `sam build` made for Lambda.
-BUILT = ROOT / ".aws-sam/build"
 #: Where SAM's runner listens for calls of Lambda's API, unless told otherwise.
 START_LAMBDA_PORT = 3001
 _IMAGE = "public.ecr.aws/lambda/python"
@@ -192,11 +190,10 @@ def _runner(
     (ROOT / ".local").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="sam-", dir=ROOT / ".local"))
     try:
-        built = shutil.copytree(BUILT, folder / "build", copy_function=os.link)
-        command = [sys.executable, "-m", "samcli", "local", *arguments]
+        built = build_for_lambda(folder)
         with (
             subprocess.Popen(  # noqa: S603 (all of the command is ours)
-                [*command, "--template", str(built / "template.yaml")],
+                [*SAM, "local", *arguments, "--template", str(built / "template.yaml")],
                 cwd=ROOT,
                 env=_environment(folder),
                 stdin=stdin,
@@ -219,9 +216,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "SAM_CLI_TELEMETRY": "0",
-        "__SAM_CLI_APP_DIR": str(folder),
         "TMPDIR": str(folder),
+        **sam_environment(folder),
     }
 
 

@@ -9,11 +9,9 @@ import hashlib
 import json
 import os
 import re
-import sys
 import time
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import boto3
@@ -29,7 +27,7 @@ from .aws_emulator import (
     free_port,
 )
 from .infobip_simulator import process
-from .packaging import layer, layer_environment, run, with_replaced, zipped
+from .packaging import SAM, layer, layer_environment, run, sam_environment, with_replaced, zipped
 from .proxies import reach_this_machine_directly
 from .simulator_control import SimulatorControl
 
@@ -334,29 +332,21 @@ class World:
     def _deploy_by_sam(self) -> None:
         """Deploy with the commands of an operator, in a build folder and environment of our own."""
         directory = self.emulator.directory
-        # Within a week of this, sam does not ask the network whether there is a newer one.
-        checked = {"lastVersionCheck": time.time()}
-        (directory / "metadata.json").write_text(json.dumps(checked))
         environment = (
             os.environ
             | self.environment
+            | sam_environment(directory)
             | layer_environment(self.emulator.functions_python)
-            | {
-                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                "SAM_CLI_TELEMETRY": "0",
-                "SAM_CLI_POLL_DELAY": "0.5",  # seconds
-                "__SAM_CLI_APP_DIR": str(directory),
-            }
+            | {"SAM_CLI_POLL_DELAY": "0.5"}  # seconds
         )
         # sam looks for its configuration beside the template unless told where it is.
-        sam = [sys.executable, "-m", "samcli"]
         options = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
         built = directory / "build"
-        run([*sam, "build", *options, "--build-dir", str(built)], environment)
+        run([*SAM, "build", *options, "--build-dir", str(built)], environment)
         run(
             [
-                *(*sam, "deploy", *options, "--template-file", str(built / "template.yaml")),
+                *(*SAM, "deploy", *options, "--template-file", str(built / "template.yaml")),
                 *("--parameter-overrides", *overrides),
             ],
             # The emulator is on this machine, where no proxy leads.

@@ -83,12 +83,6 @@ def world(client: docker.DockerClient) -> Iterator[World]:
         yield running
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _built() -> None:
-    """Build for Lambda, as `make build` does."""
-    subprocess.run(["make", "build"], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
-
-
 class Functions:
     """Runs functions by `sam local invoke`, and keeps what they log."""
 
@@ -171,8 +165,6 @@ def test_send_message_dead_letters_a_wrong_event(
 @pytest.mark.usefixtures("sent")
 def test_pull_delivery_reports_settles_the_message(world: World, functions: Functions) -> None:
     """The report is in the table, and the message has its outcome."""
-    world.simulator.advance_clock(86400)
-
     functions.run("pull_delivery_reports", EVENTS / "schedule.json")
 
     entries = {each["entry"].split("#")[0]: each for each in world.entries(MESSAGE_ID)}
@@ -189,8 +181,6 @@ def test_reconcile_messages_takes_a_verdict_from_the_logs(
     texts = {"push": {"text": "Welcome, Mia!"}, "sms": {"text": "Welcome, Mia!"}}
     world.put_message(body | texts | {"messageId": "overdue", "notify": False})
     wait_until(lambda: state(world, "overdue") == "ACCEPTED", 30, "the message is accepted")
-    world.simulator.advance_clock(86400)
-
     functions.run("reconcile_messages", EVENTS / "schedule.json")
 
     message = world.message("overdue")
