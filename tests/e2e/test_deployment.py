@@ -285,11 +285,13 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1", "x", "4566 "])
 def test_a_port_that_is_none_is_told(port: str) -> None:
-    """With the rule."""
-    done = command("up", f"--port={port}")
+    """With the rule, whether it is to listen on or names a world."""
+    for name in ("up", "find"):
+        option = {"up": "--port", "find": "--world"}[name]
 
-    assert done.returncode == 2
-    assert f"must be a port, 1 to 65535, not {port!r}" in done.stderr
+        said = refusal(command(name, f"{option}={port}"))
+
+        assert said == f"a port must be 1 to 65535, not {port!r}"
 
 
 def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) -> None:

@@ -105,7 +105,7 @@ def _port(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 2**16):
-        raise argparse.ArgumentTypeError(f"must be a port, 1 to 65535, not {text!r}")
+        raise RefusedError(f"a port must be 1 to 65535, not {text!r}")
     return int(text)
 
 
@@ -203,8 +203,8 @@ def _run_in_world(
 
 def main() -> None:
     """Run a command."""
-    arguments = _parser().parse_args()
     try:
+        arguments = _parser().parse_args()
         arguments.run(arguments)
     except RefusedError as error:
         sys.exit(str(error))

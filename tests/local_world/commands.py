@@ -164,7 +164,7 @@ def _parameter_needed(logical_id: str) -> str | None:
 
 
 def _answer(world: RunningWorld, name: str, event: str) -> tuple[Any, bool]:
-    response = world.client("lambda").invoke(FunctionName=name, Payload=event.encode())
+    response = world.functions.invoke(FunctionName=name, Payload=event.encode())
     return json.loads(response["Payload"].read() or "null"), "FunctionError" in response
 
 
@@ -195,7 +195,7 @@ def send(world: RunningWorld, event: str) -> None:
     """
     text, content = read_object(event, "EVENT")
     queued = list(records(content)) if "Records" in content else [(text, {})]
-    queue = world.client("sqs")
+    queue = world.sqs
     for body, attributes in queued:
         record_id = queue.send_message(
             QueueUrl=world.outputs["SendQueueUrl"], MessageBody=body, MessageAttributes=attributes
@@ -348,7 +348,7 @@ def outcome_events(world: RunningWorld, message_id: str) -> bool:
         raise RefusedError(
             f"outcomes are told on no bus; they are by `make local PARAMETERS={needed}`"
         )
-    queue, url = world.client("sqs"), world.outcome_queue_url
+    queue, url = world.sqs, world.outcome_queue_url
 
     def taken() -> list[Json]:
         return take_outcome_events(queue, url, message_id)

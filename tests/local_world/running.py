@@ -8,21 +8,25 @@ import shlex
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
-from .aws_emulator import ROOT
+from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
 
     from .world import World
 
 #: Lies in the emulator's directory, and goes away with it.
 _FILE_NAME = "running.json"
-#: Longer than any function may run; a call that was cut off would be made again.
+#: As long as any function may run.
 _SECONDS_TO_ANSWER = 900
 
 
@@ -59,12 +63,25 @@ class RunningWorld:
         """Of the emulator."""
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
-        """Make a client of a service of the emulator, which makes every call once."""
-        config = Config(
-            proxies={}, read_timeout=_SECONDS_TO_ANSWER, retries={"total_max_attempts": 1}
-        )
-        return boto3.client(service, endpoint_url=self.url, config=config)
+    @cached_property
+    def functions(self) -> LambdaClient:
+        """Lambda of the emulator."""
+        return self._session.client("lambda", **self._client_options)
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """SQS of the emulator."""
+        return self._session.client("sqs", **self._client_options)
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+
+    @cached_property
+    def _client_options(self) -> Any:  # noqa: ANN401 (options of a client of any service)
+        # A call that was cut off would be made again.
+        options: Any = {"read_timeout": _SECONDS_TO_ANSWER, "retries": {"total_max_attempts": 1}}
+        return {"endpoint_url": self.url, "config": Config(proxies={}, **options)}
 
     def __str__(self) -> str:
         """Tell it from others."""
