@@ -63,7 +63,7 @@ PERSONAL = re.compile(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client() -> docker.DockerClient:
     """Return a client of the container engine, with Lambda's image, or what stands in for it."""
     client = engine()
@@ -71,7 +71,7 @@ def client() -> docker.DockerClient:
     return client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(client: docker.DockerClient) -> Iterator[World]:
     """Deploy everything that the template can make, where containers reach it."""
     also_on = address_for_containers(client)
@@ -176,14 +176,16 @@ def test_pull_delivery_reports_settles_the_message(world: World, functions: Func
 def test_reconcile_messages_takes_a_verdict_from_the_logs(
     world: World, functions: Functions
 ) -> None:
-    """A message whose report nobody has taken is settled all the same."""
+    """A message whose answer was lost is settled all the same."""
     body = {"scenario": "order-updates", "to": {"phoneNumber": "385995550155"}}
     texts = {"push": {"text": "Welcome, Mia!"}, "sms": {"text": "Welcome, Mia!"}}
-    world.put_message(body | texts | {"messageId": "overdue", "notify": False})
-    wait_until(lambda: state(world, "overdue") == "ACCEPTED", 30, "the message is accepted")
+    world.simulator.add_fault("send_advanced", "reset_after", messageIds=["lost"])
+    world.put_message(body | texts | {"messageId": "lost", "notify": False})
+    wait_until(lambda: state(world, "lost") == "UNKNOWN", 30, "the answer is lost")
+
     functions.run("reconcile_messages", EVENTS / "schedule.json")
 
-    message = world.message("overdue")
+    message = world.message("lost")
     assert message is not None
     assert (message["state"], message["evidence"]) == ("DELIVERED", "logs")
 
