@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -128,7 +129,7 @@ def test_a_deployment_by_sam_sends() -> None:
 def test_functions_in_containers_get_the_environment_of_the_local_world() -> None:
     """What `make local` writes for SAM is what is deployed, by this machine's name in there."""
     world, _ = running_world()
-    functions = world.client("lambda")
+    functions = world.functions
     written = json.loads(environment_path(world.port).read_text())
 
     for name, variables in written.items():
@@ -357,3 +358,37 @@ def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
     assert nothing == f"nothing is running in {tmp_path}: run `make local` in another terminal"
     assert (found.returncode, found.stderr) == (0, "")
     assert killed == nothing
+
+
+def test_without_a_container_engine_one_sentence_says_so(
+    running: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names what was tried and what does without; no world starts, and none ends."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    said = (
+        "no container engine answers at unix:///nowhere/docker.sock: start Docker, or name another"
+        " in DOCKER_HOST; `make invoke` runs functions without one"
+    )
+
+    assert refusal(command("sam-local", "--function", "find_messages")) == said
+    assert refusal(command("sam-start-lambda", "--port", str(free_port()))) == said
+    assert refusal(command("up", "--docker")) == said
+    assert running.process.poll() is None
+
+
+@pytest.mark.usefixtures("running")
+def test_sam_refuses_what_invoke_refuses() -> None:
+    """An unknown function, and an event that is no JSON, are named before an engine is asked."""
+    assert "'nosuch' is no function" in refusal(command("sam-local", "--function", "nosuch"))
+    event = ("--function", "find_messages", "--event", "{")
+    assert "EVENT is no JSON: line 1, column 2" in refusal(command("sam-local", *event))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_port_that_is_taken_is_named_before_lambda_s_api_is_offered() -> None:
+    """Nothing is built or started for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("sam-start-lambda", "--port", str(port))
+
+    assert refusal(done) == f"port {port} is taken: give another PORT"

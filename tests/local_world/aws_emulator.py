@@ -171,10 +171,13 @@ class AwsEmulator:
             session.trust_env = False  # a proxy would not reach this machine
             while time.monotonic() < deadline and self._running().poll() is None:
                 try:
-                    if session.get(f"{self.url}/_ministack/health", timeout=5).ok:
-                        return
+                    answers = session.get(f"{self.url}/_ministack/health", timeout=5).ok
                 except requests.ConnectionError:
-                    time.sleep(0.02)
+                    answers = False
+                # Another emulator may have taken the port meanwhile, and answer in its place.
+                if answers and "Running on" in self.output():
+                    return
+                time.sleep(0.02)
         raise RuntimeError(f"the AWS emulator does not answer:\n{self.output()}")
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -25,8 +26,12 @@ from tests.local_world.aws_emulator import (
     SECRET_ACCESS_KEY,
     free_port,
 )
-from tests.local_world.container_engine import address_for_containers, engine
-from tests.local_world.running import announced
+from tests.local_world.container_engine import (
+    NoBridgeError,
+    address_for_containers,
+    engine,
+)
+from tests.local_world.running import announced, running_world
 from tests.local_world.world import API_KEY, WEBHOOK_KEY, World, wait_until
 
 from .stand_in_image import lambda_image
@@ -263,6 +268,18 @@ def test_no_container_outlives_an_invocation_that_is_ended(
         assert process.wait(60) != 0
     world.simulator.end_fault(fault)
     assert containers(client) <= before
+
+
+def test_a_world_that_containers_do_not_reach_is_refused(
+    client: docker.DockerClient, world: World
+) -> None:
+    """The sentence says how to start one that they do reach; Docker Desktop's reach any."""
+    if address_for_containers(client) is None:
+        pytest.skip("containers of Docker Desktop reach loopback")
+    running, _ = running_world(world.emulator.port)
+
+    with pytest.raises(NoBridgeError, match="start it by `make local DOCKER=1`"):
+        sam_local.options(client, replace(running, address_for_containers=None))
 
 
 def test_nothing_personal_is_logged(functions: Functions) -> None:
