@@ -39,8 +39,12 @@ LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
 # What is given to the commands of `make local` reaches them as it was typed, whatever quotes and
 # dollars it holds: neither make nor the shell reads it, since it is no part of a recipe's text.
 DRY_RUN ?= 1
+# In an environment, these are somebody else's.
 ifneq ($(origin PORT),command line)
-override PORT := # in an environment, it is somebody else's
+override PORT :=
+endif
+ifneq ($(origin DOCKER),command line)
+override DOCKER :=
 endif
 GIVEN := CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON UNTIL WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
@@ -132,7 +136,7 @@ unit: $(READY) ## Run the tests that need nothing but Python
 	$(BIN)/pytest tests/unit
 
 # Chaos divides times, so it runs alone. The files of the others run two at a time.
-test: $(READY) $(FUNCTIONS_READY) ## Run all tests: unit, contract, end to end
+test: $(READY) $(FUNCTIONS_READY) ## Run the tests: unit, contract, end to end, chaos
 	$(BIN)/pytest tests/chaos
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
 
@@ -148,7 +152,7 @@ chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=bl
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(CONTROL),--control $(CONTROL))
 
-check: lint types imports template test ## Every check but `make scan`; changes no file
+check: lint types imports template test ## What must pass before a commit: all but scan, any-machine, sam-test
 
 scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages for advisories
 	@$(BIN)/python -m tests.scan
@@ -165,7 +169,7 @@ invoke: $(READY) ## Invoke a function there: FUNCTION=create_scenario EVENT=file
 	@$(call IN_WORLD,invoke) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
 sam-local: $(READY) ## The same in a container, by SAM; needs `make local DOCKER=1`
-	@$(call IN_WORLD,sam-local) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
+	@exec $(call IN_WORLD,sam-local) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
 sam-start-lambda: $(READY) ## Offer Lambda's API on PORT=3001, each function in a container
 	@exec $(call IN_WORLD,sam-start-lambda) --port="$$PORT"
@@ -197,7 +201,6 @@ build: $(READY) ## Build for Lambda
 
 build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machine
 	LAYER_PYTHON="$$PWD/$(FUNCTIONS_VENV)/bin/python" \
-		LAYER_WHEELS="--python $$PWD/$(FUNCTIONS_VENV)/bin/python" \
 		$(LOCAL_SAM) build --config-env local
 
 table-template: $(READY) ## Print a template of the table alone, to import one that a stack has left

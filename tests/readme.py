@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
@@ -52,6 +53,15 @@ def is_whole(command: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@contextmanager
+def alone_with_its_worlds() -> Iterator[None]:
+    """Wait until no other tests start worlds that commands of this clone could mean."""
+    (ROOT / ".local").mkdir(exist_ok=True)
+    with (ROOT / ".local/tests.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

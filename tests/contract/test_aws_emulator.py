@@ -213,6 +213,19 @@ def test_on_a_bridge_it_answers_containers_alone(caller: str, status: int) -> No
     assert statuses == [status]
 
 
+def test_on_a_bridge_no_other_caller_opens_a_web_socket() -> None:
+    """The connection is refused before anything is read from it."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "client": ("192.0.2.7", 40000)}
+    asyncio.run(answer_known(None, IPv4Interface("172.17.0.1/16"), scope, send=send, receive=None))
+
+    assert sent == [{"type": "websocket.close"}]
+
+
 def test_stopping_leaves_no_process_and_no_file() -> None:
     """After a run the machine is as it was."""
     with AwsEmulator() as emulator:

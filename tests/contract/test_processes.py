@@ -92,7 +92,7 @@ def test_whoever_started_it_takes_everything_along(
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process is no more."""
+    """Whether a process is no more."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

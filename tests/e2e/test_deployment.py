@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.local_world.__main__ import LOCAL_PORTS
-from tests.local_world.aws_emulator import ROOT, free_port
+from tests.local_world.aws_emulator import ROOT, environment_path, free_port
 from tests.local_world.running import running_world
-from tests.local_world.sam_local import environment_path
 from tests.local_world.world import World, wait_until
+from tests.readme import alone_with_its_worlds
 
 from .upstream import PUSH_FAILS, Upstream
 
@@ -78,6 +78,13 @@ def local(
         finally:  # or it would outlive tests that were interrupted
             process.send_signal(end)
     assert process.returncode == (0 if end == signal.SIGINT else -end)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alone() -> Iterator[None]:
+    """Let no other tests start worlds meanwhile."""
+    with alone_with_its_worlds():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +357,8 @@ def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
     nothing = refusal(command("find", clone=tmp_path))
     with local(clone=tmp_path, end=signal.SIGKILL):
         found = command("find", clone=tmp_path)
+        environments = list((tmp_path / ".local").glob("env-*.json"))
+    wait_until(lambda: not any(path.exists() for path in environments), 10, "its files are gone")
     left = tmp_path / ".local/world-left"
     left.mkdir()
     (left / "running.json").write_text("{}")
@@ -358,6 +367,7 @@ def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
     assert nothing == f"nothing is running in {tmp_path}: run `make local` in another terminal"
     assert (found.returncode, found.stderr) == (0, "")
     assert killed == nothing
+    assert len(environments) == 1
 
 
 def test_without_a_container_engine_one_sentence_says_so(
@@ -367,7 +377,8 @@ def test_without_a_container_engine_one_sentence_says_so(
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     said = (
         "no container engine answers at unix:///nowhere/docker.sock: start Docker, or name another"
-        " in DOCKER_HOST; `make invoke` runs functions without one"
+        " in DOCKER_HOST (`docker context inspect` shows the address of yours);"
+        " `make invoke` runs functions without one"
     )
 
     assert refusal(command("sam-local", "--function", "find_messages")) == said

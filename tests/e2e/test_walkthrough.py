@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.readme import run, running, typed
+from tests.readme import alone_with_its_worlds, run, running, typed
 
 LOCAL, *COMMANDS = typed("Try it by hand")
 
@@ -26,7 +26,7 @@ def test_the_chapter_shows_what_it_is_about() -> None:
 
 def test_each_command_does_what_it_shows() -> None:
     """Typed one after the other, without a pause, as they stand."""
-    with running(LOCAL) as said:
+    with alone_with_its_worlds(), running(LOCAL) as said:
         assert LOCAL.matches(said)
         for each in COMMANDS:
             done = run(each.command)

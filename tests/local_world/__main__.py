@@ -7,6 +7,7 @@ standard error and exit code 1.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
+from docker.errors import DockerException
 
 from . import commands, sam_local
-from .aws_emulator import ROOT, is_free
+from .aws_emulator import ROOT, environment_path, is_free
 from .container_engine import address_for_containers, engine
+from .proxies import reach_this_machine_directly
 from .running import RefusedError, announced, one_at_a_time, running_world
 from .world import World, forget_aws_account
 
@@ -40,7 +43,6 @@ def _up(arguments: argparse.Namespace) -> None:
     ports = LOCAL_PORTS if arguments.port is None else (arguments.port, LOCAL_PORTS[1])
     also_on = address_for_containers(engine()) if arguments.docker else None
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, _stop)
     with ExitStack() as exits:
         with one_at_a_time():
             if arguments.port is not None and not is_free(arguments.port, also_on):
@@ -48,9 +50,9 @@ def _up(arguments: argparse.Namespace) -> None:
             world = World(preferred_ports=ports, parameters=parameters, also_on=also_on)
             try:
                 exits.enter_context(world)
-            except RuntimeError as error:
+            except (RuntimeError, TimeoutError) as error:
                 raise RefusedError(str(error)) from None
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stopped.set())
         exits.enter_context(sam_local.environment_file(world))
         exits.enter_context(announced(world, parameters))
@@ -73,7 +75,7 @@ def _told(world: World, wanted_ports: tuple[int, int]) -> list[str]:
         )
         if wanted != port
     ]
-    environment = sam_local.environment_path(world.emulator.port)
+    environment = environment_path(world.emulator.port)
     exports = [f"  export {name}={value}" for name, value in world.environment.items()]
     outputs = [f"  {name} = {value}" for name, value in sorted(world.outputs.items())]
     return [
@@ -197,12 +199,15 @@ def _run_in_world(
     if running > 1:
         sys.stderr.write(f"{world}\n")
     forget_aws_account()
+    reach_this_machine_directly(os.environ)
     if not run(world, arguments):
         sys.exit(1)
 
 
 def main() -> None:
     """Run a command."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         arguments = _parser().parse_args()
         arguments.run(arguments)
@@ -210,6 +215,8 @@ def main() -> None:
         sys.exit(str(error))
     except ClientError as error:  # such as a record that is too large for a queue
         sys.exit(f"{error.operation_name} is refused: {error.response['Error']['Message']}")
+    except DockerException as error:  # before the next, since some are of both kinds
+        sys.exit(f"the container engine does not do it: {type(error).__name__}")
     except (BotoCoreError, requests.RequestException) as error:
         sys.exit(f"the world does not answer; does `make local` still run? {type(error).__name__}")
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ corrects what ministack sees otherwise than AWS before it serves:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -185,7 +186,8 @@ class AwsEmulator:
         if process is not None:  # an interrupt can come before it is there
             if process.stdin is not None:
                 process.stdin.close()
-            with suppress(ProcessLookupError):
+            # macOS refuses to signal a group of processes that have ended.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # its state goes away with it
             process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -205,6 +207,11 @@ def free_port(preferred: int = 0, also_on: IPv4Interface | None = None) -> int:
     return port
 
 
+def environment_path(port: int) -> Path:
+    """Return where SAM finds the environment for the functions of the emulator with a port."""
+    return ROOT / f".local/env-{port}.json"
+
+
 def is_free(port: int, also_on: IPv4Interface | None = None) -> bool:
     """Whether nobody listens on a port, on loopback and on another address, if one is given."""
     return _bound(_addresses(also_on), port) is not None
@@ -222,7 +229,9 @@ def _bound(addresses: list[str], port: int) -> int | None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise  # no other port will do
                 return None
             port = probe.getsockname()[1]
     return port
@@ -356,19 +365,21 @@ async def answer_known(
     Linux takes packets for any of its addresses from any interface, so that another machine with a
     route to this one could call as well.
     """
-    if scope["type"] == "http":
-        caller = ip_address(scope["client"][0])
-        if not caller.is_loopback and caller not in also_on.network:
-            await send({"type": "http.response.start", "status": HTTPStatus.FORBIDDEN})
-            await send({"type": "http.response.body"})
-            return
-    await app(scope, receive, send)
+    caller = scope["type"] != "lifespan" and ip_address(scope["client"][0])
+    if not caller or caller.is_loopback or caller in also_on.network:
+        await app(scope, receive, send)
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": HTTPStatus.FORBIDDEN})
+        await send({"type": "http.response.body"})
+    else:
+        await send({"type": "websocket.close"})
 
 
 def _end_with_parent() -> None:
     """Wait for the parent to close our standard input, then leave nothing behind."""
     sys.stdin.read()
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    environment_path(int(os.environ["GATEWAY_PORT"])).unlink(missing_ok=True)
     os.killpg(0, signal.SIGKILL)
 
 

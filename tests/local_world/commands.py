@@ -88,7 +88,7 @@ def _example(function: str) -> str:
 
 
 def invoke(world: RunningWorld, function: str, event: str) -> bool:
-    """Invoke a function, print what it answers, and tell whether it has not failed.
+    """Invoke a function, print what it answers, and return whether it has succeeded.
 
     Args:
         world: Where it runs.
@@ -106,7 +106,7 @@ def invoke(world: RunningWorld, function: str, event: str) -> bool:
 
 
 def sam_local_invoke(world: RunningWorld, function: str, event: str) -> bool:
-    """Invoke a function in a container, print what it answers, and tell whether it has not failed.
+    """Invoke a function in a container, print its answer, and return whether it has succeeded.
 
     Args:
         world: What it reaches from there.
@@ -124,7 +124,7 @@ def sam_local_invoke(world: RunningWorld, function: str, event: str) -> bool:
 
 
 def sam_local_start_lambda(world: RunningWorld, port: int | None) -> bool:
-    """Offer Lambda's API until a signal comes, and tell whether it could be offered.
+    """Offer Lambda's API until a signal comes, and return whether it could be offered.
 
     Args:
         world: What functions reach.

@@ -16,8 +16,8 @@ from docker.errors import DockerException, NotFound
 
 from .running import RefusedError
 
-#: The engine runs in a virtual machine, which leads calls of this name to loopback here
-#: (https://docs.docker.com/desktop/features/networking/).
+#: Docker Desktop leads calls of this name to loopback here
+#: (https://docs.docker.com/desktop/features/networking/); other engines have to be told it.
 HOST_FOR_CONTAINERS = "host.docker.internal"
 _INTERFACES = Path("/sys/class/net")
 #: Linux's request for an interface's IPv4 address, see netdevice(7).
@@ -39,12 +39,13 @@ class Interface:
 
     Args:
         is_bridge: Whether it is a bridge.
-        leads_to_hardware: Whether the bridge has a member that is a network card.
+        leads_elsewhere: Whether the bridge has a member that is not an end of a pair within
+            this machine, such as a network card or a tunnel.
         address: Its IPv4 address, if it has one.
     """
 
     is_bridge: bool
-    leads_to_hardware: bool
+    leads_elsewhere: bool
     address: IPv4Address | None
 
 
@@ -61,7 +62,8 @@ def engine() -> docker.DockerClient:
         where = os.environ.get("DOCKER_HOST") or "the usual socket"
         raise NoEngineError(
             f"no container engine answers at {where}: start Docker, or name another in "
-            "DOCKER_HOST; `make invoke` runs functions without one"
+            "DOCKER_HOST (`docker context inspect` shows the address of yours); "
+            "`make invoke` runs functions without one"
         ) from error
     return client
 
@@ -103,7 +105,7 @@ def bridge_address(
             f"the container engine's bridge {name} is not on this machine, or has no address: "
             "containers of a rootless or remote engine do not reach this machine"
         )
-    if not interface.is_bridge or interface.leads_to_hardware:
+    if not interface.is_bridge or interface.leads_elsewhere:
         raise NoBridgeError(
             f"the container engine's bridge {name} leads off this machine, so nothing may listen "
             "there that asks for no password"
@@ -125,12 +127,21 @@ def _interface(name: str) -> Interface | None:
     members = [_INTERFACES / member.name for member in (folder / "brif").glob("*")]
     return Interface(
         is_bridge=(folder / "bridge").exists(),
-        # A VLAN or bond has no device of its own, and lies upon an interface that has one.
-        leads_to_hardware=any(
-            (member / "device").exists() or any(member.glob("lower_*")) for member in members
-        ),
+        leads_elsewhere=not all(map(_is_pair, members)),
         address=_address(name),
     )
+
+
+def _is_pair(interface: Path) -> bool:
+    """Whether an interface is an end of a veth pair, as an engine makes for each container.
+
+    Linux gives such an end no device, no type in its `uevent`, and no interface below; a card, a
+    tunnel, a VLAN or a bond has one of these.
+    """
+    kind = "DEVTYPE=" in (interface / "uevent").read_text()
+    special = any((interface / name).exists() for name in ("device", "tun_flags", "wireless"))
+    below = any(interface.glob("lower_*"))
+    return not (kind or special or below)
 
 
 def _address(interface: str) -> IPv4Address | None:
@@ -143,8 +154,9 @@ def _address(interface: str) -> IPv4Address | None:
     return IPv4Address(answer[20:24])
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # tells .ci/run whether an engine answers
     try:
         engine()
-    except NoEngineError as error:
-        sys.exit(str(error))
+        sys.stdout.write("yes\n")
+    except NoEngineError:
+        sys.stdout.write("no\n")

@@ -191,7 +191,10 @@ def main() -> None:
             with _step("start the AWS emulator and Infobip's simulator, build and deploy"):
                 try:
                     world = exits.enter_context(World(deploy="sam", parameters=parameters))
-                except RuntimeError as error:  # something was not started, built or deployed
+                except (
+                    RuntimeError,
+                    TimeoutError,
+                ) as error:  # something was not started, built or deployed
                     sys.exit(f"\n{error}")
             right = run(world)
     except KeyboardInterrupt:

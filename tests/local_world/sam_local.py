@@ -6,6 +6,7 @@ made it. What they need to know of the world is in the file that `environment_fi
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,18 +14,20 @@ import signal
 import subprocess
 import tempfile
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
 
-from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
+from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY, environment_path
 from .container_engine import HOST_FOR_CONTAINERS, NoBridgeError, address_for_containers
 from .packaging import SAM, build_for_lambda, sam_environment
+from .running import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import docker
 
@@ -33,14 +36,11 @@ if TYPE_CHECKING:
 
 #: Where SAM's runner listens for calls of Lambda's API, unless told otherwise.
 START_LAMBDA_PORT = 3001
-_IMAGE = "public.ecr.aws/lambda/python"
-_PYTHON_VERSION = "3.13"
+#: Where AWS publishes the images of Lambda for Python.
+REPOSITORY = "public.ecr.aws/lambda/python"
+#: Of the functions.
+PYTHON_VERSION = "3.13"
 _SECONDS_TO_END = 20
-
-
-def environment_path(port: int) -> Path:
-    """Return where SAM finds the environment for the world whose emulator has a port."""
-    return ROOT / f".local/env-{port}.json"
 
 
 @contextmanager
@@ -74,34 +74,30 @@ def environment_text(
 ) -> str:
     """Write the environments of functions, in the form of SAM's `--env-vars`.
 
+    Access key and region are not among them: SAM takes those from its own environment.
+
     Args:
         variables: Of each function, by its name in the template.
         hosts: What URLs begin with in a container, by what they begin with here.
         endpoint_url: The emulator's, in a container.
     """
-    access = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_REGION": REGION,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-    }
+    endpoint = {"AWS_ENDPOINT_URL": endpoint_url}
     text = json.dumps(
-        {name: dict(own) | access for name, own in variables.items()}, indent=2, sort_keys=True
+        {name: dict(own) | endpoint for name, own in variables.items()}, indent=2, sort_keys=True
     )
     for here, there in hosts.items():
         text = text.replace(here, there)
     return text + "\n"
 
 
-def processor(client: docker.DockerClient) -> str:
+def architecture_of(client: docker.DockerClient) -> str:
     """Return the value of the template's `Architecture` that the engine runs without emulation."""
-    return "x86_64" if client.info()["Architecture"] == "x86_64" else "arm64"
+    return "x86_64" if client.info()["Architecture"] in {"x86_64", "amd64"} else "arm64"
 
 
 def image_name(architecture: str) -> str:
     """Return the name of Lambda's image, which SAM asks for."""
-    return f"{_IMAGE}:{_PYTHON_VERSION}-{architecture}"
+    return f"{REPOSITORY}:{PYTHON_VERSION}-{architecture}"
 
 
 def options(client: docker.DockerClient, world: RunningWorld) -> list[str]:
@@ -115,7 +111,7 @@ def options(client: docker.DockerClient, world: RunningWorld) -> list[str]:
         raise NoBridgeError(
             "containers do not reach the world that is running: start it by `make local DOCKER=1`"
         )
-    architecture = processor(client)
+    architecture = architecture_of(client)
     found = [
         *("--parameter-overrides", f"Architecture={architecture}"),
         *("--env-vars", str(environment_path(world.port))),
@@ -142,7 +138,7 @@ def invoke(
         event: As JSON.
 
     Raises:
-        NoBridgeError: Containers do not reach the world.
+        RefusedError: Containers do not reach the world, or the build has failed.
     """
     arguments = ["invoke", function, "--event", "-", *options(client, world)]
     with _runner(client, arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -160,7 +156,7 @@ def start_lambda(client: docker.DockerClient, world: RunningWorld, port: int) ->
         port: Where Lambda's API is to be called.
 
     Raises:
-        NoBridgeError: Containers do not reach the world.
+        RefusedError: Containers do not reach the world, or the build has failed.
     """
     arguments = ["start-lambda", "--port", str(port), "--warm-containers", "LAZY"]
     arguments += options(client, world)
@@ -187,25 +183,45 @@ def _runner(
     A container says which folders it has mounted, so the copy tells its containers from those of
     other runs. Besides, a build meanwhile takes nothing away from it.
     """
-    (ROOT / ".local").mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="sam-", dir=ROOT / ".local"))
-    try:
-        built = build_for_lambda(folder)
-        with (
-            subprocess.Popen(  # noqa: S603 (all of the command is ours)
-                [*SAM, "local", *arguments, "--template", str(built / "template.yaml")],
-                cwd=ROOT,
-                env=_environment(folder),
-                stdin=stdin,
-                stdout=stdout,
-                start_new_session=True,  # a signal reaches it from us alone, and once
-            ) as process,
-            _signals_to(process),
-        ):
-            yield process
-    finally:
-        _remove_containers(client, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder() as folder:
+        try:
+            built = build_for_lambda(folder)
+        except RuntimeError as error:
+            raise RefusedError(str(error)) from None
+        try:
+            with _ended_by_signals() as ended:
+                process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+                    [*SAM, "local", *arguments, "--template", str(built / "template.yaml")],
+                    cwd=ROOT,
+                    env=_environment(folder),
+                    stdin=stdin,
+                    stdout=stdout,
+                    start_new_session=True,  # a signal reaches it from us alone, and once
+                )
+                ended(process)
+                with process:
+                    yield process
+        finally:
+            _remove_containers(client, folder)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder for one run, and remove those that killed runs have left behind."""
+    scratch = ROOT / ".local"
+    scratch.mkdir(exist_ok=True)
+    with ExitStack() as exits:
+        with (scratch / "sam.lock").open("w") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            for left in scratch.glob("sam-*/"):
+                with suppress(OSError), (left / "lock").open("w") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix="sam-", dir=scratch))
+            exits.callback(shutil.rmtree, folder, ignore_errors=True)
+            lock = exits.enter_context((folder / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -216,30 +232,44 @@ def _environment(folder: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        # Or the proxies of the user's engine would get what containers send to this machine.
+        "DOCKER_CONFIG": str(folder),
         "TMPDIR": str(folder),
         **sam_environment(folder),
     }
 
 
 @contextmanager
-def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end the process as Ctrl-C does, or kill it if that takes too long."""
+def _ended_by_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Yield what takes the process that a signal ends, as Ctrl-C does, or by force if need be."""
+    processes: list[subprocess.Popen[bytes]] = []
+    received = threading.Event()
 
     def send(number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        for process in processes:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
 
     killer = threading.Timer(_SECONDS_TO_END, send, (signal.SIGKILL,))
     killer.daemon = True
 
     def end(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
+        received.set()
         send(signal.SIGINT)
         if not killer.is_alive():
             killer.start()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    def take(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        if received.is_set():  # it came before the process could be ended
+            send(signal.SIGINT)
+
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
-        yield
+        yield take
     finally:
         killer.cancel()
         for number, handler in before.items():
@@ -247,9 +277,14 @@ def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _remove_containers(client: docker.DockerClient, folder: Path) -> None:
-    """Remove the containers that have something of a folder mounted."""
-    for container in client.containers.list(all=True, ignore_removed=True):
-        sources = (Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"])
-        if any(source.is_relative_to(folder) for source in sources):
-            with suppress(NotFound, APIError):  # it may end by itself meanwhile
-                container.remove(force=True)
+    """Remove the containers that have something of a folder mounted.
+
+    Docker Desktop shows folders under a path of its virtual machine, so the folder's name counts.
+    """
+    # An engine that has ended meanwhile, or a container that ends by itself, is no failure here.
+    with suppress(DockerException, requests.RequestException):
+        for container in client.containers.list(all=True, ignore_removed=True):
+            sources = (Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"])
+            if any(folder.name in source.parts for source in sources):
+                with suppress(APIError):
+                    container.remove(force=True)

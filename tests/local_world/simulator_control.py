@@ -32,14 +32,6 @@ class SimulatorControl:
         """Change which credentials are let in, and return all."""
         return self._call("PUT", "credentials", members)
 
-    def rule_recipient(self, address: str, **outcomes: str) -> None:
-        """Rule how messages to a recipient fare: by channel, or `refuse`."""
-        self._call("PUT", f"recipients/{quote(address, safe='')}", outcomes)
-
-    def rule_channel(self, channel: str, outcome: str) -> None:
-        """Rule how messages fare on a channel."""
-        self._call("PUT", f"channels/{channel}", {"outcome": outcome})
-
     def let_see(self, message_id: str) -> None:
         """Let the recipient of a message with a notifyUrl see it now."""
         self._call("POST", "seen", {"messageId": message_id})
@@ -48,10 +40,6 @@ class SimulatorControl:
         """Return the last calls to notifyUrls, oldest first."""
         found: list[Json] = self._call("GET", "pushes")["pushes"]
         return found
-
-    def forget_channel_rule(self, channel: str) -> None:
-        """Let messages fare on a channel as they do by default."""
-        self._call("DELETE", f"channels/{channel}")
 
     def add_fault(self, operation: str, kind: str, **members: object) -> str:
         """Order a fault and return its id."""
@@ -65,10 +53,6 @@ class SimulatorControl:
     def clear_faults(self) -> None:
         """Take back all faults."""
         self._call("DELETE", "faults")
-
-    def advance_clock(self, seconds: float) -> None:
-        """Let time pass at Infobip, and nowhere else."""
-        self._call("POST", "clock", {"advanceSeconds": seconds})
 
     def messages(self, *message_ids: str) -> list[Json]:
         """Tell what truly became of these messages, or of all."""

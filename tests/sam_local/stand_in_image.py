@@ -29,26 +29,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import docker
 import requests
 import uv
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
+
+from tests.local_world import container_engine
+from tests.local_world.sam_local import PYTHON_VERSION, architecture_of, image_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    import docker
+
 ROOT = Path(__file__).parents[2]
-PYTHON = "3.13"
 #: Says, with the value `true`, that an image is no image of AWS; SAM's images on top inherit it.
 STAND_IN_LABEL = "infobip-omni.stand-in"
 _MADE_FROM_LABEL = "infobip-omni.stand-in.made-from"
-_REPOSITORY = "public.ecr.aws/lambda/python"
 #: The processors of Lambda, as Linux names them.
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
 #: The release of Debian whose Python is the functions' one.
 _DEBIAN = "trixie"
-_DEBIAN_PACKAGES = (f"python{PYTHON}", "ca-certificates")
+_DEBIAN_PACKAGES = (f"python{PYTHON_VERSION}", "ca-certificates")
 _TOOLS = ("debootstrap", "unshare", "tar")
 _NOT_NEEDED = (
     *("./debootstrap", "./dev/*", "./proc/*", "./sys/*", "./run/*", "./tmp/*"),
@@ -90,8 +92,8 @@ exec /var/runtime/bootstrap
 """
 _START = f"""\
 #!/bin/sh
-export AWS_EXECUTION_ENV=AWS_Lambda_python{PYTHON}
-exec /var/lang/bin/python{PYTHON} /var/runtime/bootstrap.py /var/runtime /opt
+export AWS_EXECUTION_ENV=AWS_Lambda_python{PYTHON_VERSION}
+exec /var/lang/bin/python{PYTHON_VERSION} /var/runtime/bootstrap.py /var/runtime /opt
 """
 
 
@@ -122,17 +124,6 @@ class Step(enum.Enum):
     PULL = enum.auto()
     MAKE = enum.auto()
     GIVE_UP = enum.auto()
-
-
-def image_name(processor: str) -> str:
-    """Return the name and tag that SAM looks for, for `x86_64` or `arm64`."""
-    return f"{_REPOSITORY}:{PYTHON}-{processor}"
-
-
-def own_processor() -> str:
-    """Return this machine's processor as Lambda names it."""
-    machine = platform.machine().lower()
-    return "arm64" if machine in {"aarch64", "arm64"} else "x86_64"
 
 
 def next_step(
@@ -361,13 +352,13 @@ def _install_runtime(root: Path, processor: str) -> None:
     """
     for folder in ("opt", "var/lang/bin", "var/runtime", "var/task", "usr/local/bin"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    for name in ("python", "python3", f"python{PYTHON}"):
-        (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{PYTHON}")
+    for name in ("python", "python3", f"python{PYTHON_VERSION}"):
+        (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{PYTHON_VERSION}")
     # A minimal Debian has no locale of that name; what counts of it is the encoding.
     (root / "usr/lib/locale/en_US.utf8").symlink_to("C.utf8")
     _run(
         *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
-        *("--only-binary", ":all:", "--python-version", PYTHON),
+        *("--only-binary", ":all:", "--python-version", PYTHON_VERSION),
         *("--python-platform", f"{_MACHINES[processor]}-manylinux_2_28"),
         *("--target", str(root / "var/runtime"), "--requirements", str(_RUNTIME_REQUIREMENTS)),
     )
@@ -448,20 +439,18 @@ def main() -> None:
         prog="python -m tests.sam_local.stand_in_image",
         description="Find or pull Lambda's image for Python, or make a stand-in for it.",
     )
-    parser.add_argument("--processor", choices=sorted(_MACHINES), default=own_processor())
+    parser.add_argument("--processor", choices=sorted(_MACHINES), help="the engine's by default")
     parser.add_argument("--rebuild", action="store_true", help="make a stand-in anew")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        engine = docker.from_env()
-        engine.ping()
-    except DockerException:
-        where = os.environ.get("DOCKER_HOST", "its usual address")
-        sys.exit(f"No Docker engine answers at {where}: start it, or name it in DOCKER_HOST.")
+        client = container_engine.engine()
+    except container_engine.NoEngineError as error:
+        sys.exit(str(error))
     try:
         image = lambda_image(
-            engine,
-            processor=arguments.processor,
+            client,
+            processor=arguments.processor or architecture_of(client),
             stand_in_allowed=True,
             rebuild=arguments.rebuild,
         )

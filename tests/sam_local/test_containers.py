@@ -72,7 +72,7 @@ PERSONAL = re.compile(
 def client() -> docker.DockerClient:
     """Return a client of the container engine, with Lambda's image, or what stands in for it."""
     client = engine()
-    lambda_image(client, processor=sam_local.processor(client), stand_in_allowed=True)
+    lambda_image(client, processor=sam_local.architecture_of(client), stand_in_allowed=True)
     return client
 
 
@@ -195,41 +195,62 @@ def test_reconcile_messages_takes_a_verdict_from_the_logs(
     assert (message["state"], message["evidence"]) == ("DELIVERED", "logs")
 
 
-@pytest.mark.usefixtures("sent")
-def test_find_messages_finds_the_unsettled(functions: Functions) -> None:
-    """The answer is a page of messages."""
+@pytest.mark.usefixtures("scenario")
+def test_find_messages_finds_the_unsettled(world: World, functions: Functions) -> None:
+    """A message that is on its way is on the page."""
+    world.simulator.change_settings(stepSeconds=3600)
+    body = {"scenario": "order-updates", "to": {"phoneNumber": "385995550156"}, "notify": False}
+    texts = {"push": {"text": "Welcome, Mia!"}, "sms": {"text": "Welcome, Mia!"}}
+    world.put_message(body | texts | {"messageId": "on-its-way"})
+    wait_until(lambda: state(world, "on-its-way") == "ACCEPTED", 30, "the message is accepted")
+    world.simulator.change_settings(stepSeconds=0)
+
     answer = functions.run("find_messages", EVENTS / "find_messages.json")
 
-    assert isinstance(answer["messages"], list)
+    assert "on-its-way" in {each["messageId"] for each in answer["messages"]}
 
 
-def test_redrive_messages_tells_what_it_would_do(functions: Functions) -> None:
-    """A dry run counts, and sends nothing."""
+def test_redrive_messages_tells_what_it_would_do(world: World, functions: Functions) -> None:
+    """A dry run counts the record that waited out an outage, and leaves it where it is."""
+    world.sqs.send_message(
+        QueueUrl=world.outputs["SendDeadLetterQueueUrl"],
+        MessageBody=json.dumps({"scenario": "order-updates"}),
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": "OUTAGE"}},
+    )
+
     answer = functions.run("redrive_messages", EVENTS / "redrive_messages.json")
 
-    assert answer["dryRun"] is True
+    assert (answer["dryRun"], answer["found"], answer["redriven"]) == (True, {"OUTAGE": 1}, 0)
 
 
-def test_record_parked_reports_records_a_page(world: World, functions: Functions) -> None:
-    """The report of the page is in the table."""
-    functions.run("record_parked_reports", EVENTS / "record_parked_reports.json")
+@pytest.mark.parametrize(
+    ("function", "event"),
+    [
+        ("record_parked_reports", "record_parked_reports"),
+        ("receive_delivery_report", "delivery_reports_webhook"),
+    ],
+)
+def test_a_report_is_recorded(
+    world: World, functions: Functions, tmp_path: Path, function: str, event: str
+) -> None:
+    """Parked or pushed, the report stands in the table beside its message."""
+    # Both events are about the same message.
+    message_id = event.replace("_", "-")
+    path = tmp_path / "event.json"
+    path.write_text((EVENTS / f"{event}.json").read_text().replace("parcel-1001", message_id))
 
-    assert [each["entry"] for each in world.entries("parcel-1001")]
+    functions.run(function, path)
+
+    [entry] = world.entries(message_id)
+    assert entry["entry"].startswith("REPORT#PUSH#")
 
 
-def test_receive_delivery_report_takes_a_call(world: World, functions: Functions) -> None:
-    """A call with a valid path is answered 200, and its report is in the table."""
-    answer = functions.run("receive_delivery_report", EVENTS / "delivery_reports_webhook.json")
+def test_publish_outcomes_tells_the_bus(world: World, functions: Functions) -> None:
+    """The change of the stream becomes an event."""
+    functions.run("publish_outcomes", EVENTS / "publish_outcomes.json")
 
-    assert answer["statusCode"] == 200
-    assert [each["entry"] for each in world.entries("parcel-1001")]
-
-
-def test_publish_outcomes_tells_the_bus(functions: Functions) -> None:
-    """Every record of the stream is told."""
-    answer = functions.run("publish_outcomes", EVENTS / "publish_outcomes.json")
-
-    assert answer == {"batchItemFailures": []}
+    events = wait_until(world.take_outcome_events, 30, "an event reaches the bus")
+    assert "parcel-1001" in {event["detail"]["messageId"] for event in events}
 
 
 def test_sam_local_start_lambda_is_an_endpoint_of_lambda(
@@ -253,7 +274,8 @@ def test_sam_local_start_lambda_is_an_endpoint_of_lambda(
     assert containers(client) <= before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("scenario")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_no_container_outlives_an_invocation_that_is_ended(
     world: World, client: docker.DockerClient, number: signal.Signals
 ) -> None:
@@ -270,6 +292,19 @@ def test_no_container_outlives_an_invocation_that_is_ended(
     assert containers(client) <= before
 
 
+@pytest.mark.usefixtures("scenario")
+def test_no_proxy_stands_between_sam_and_its_container(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables are for what comes from the network."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert "messages" in functions.run("find_messages", EVENTS / "find_messages.json")
+
+
 def test_a_world_that_containers_do_not_reach_is_refused(
     client: docker.DockerClient, world: World
 ) -> None:
@@ -282,6 +317,7 @@ def test_a_world_that_containers_do_not_reach_is_refused(
         sam_local.options(client, replace(running, address_for_containers=None))
 
 
+@pytest.mark.usefixtures("sent")
 def test_nothing_personal_is_logged(functions: Functions) -> None:
     """No number, text, address or key of all that was sent, whatever the platform logs."""
     logged = "\n".join(functions.logs)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.local_world import sam_local
 from tests.local_world.container_engine import engine
-from tests.readme import run, running, typed
+from tests.readme import alone_with_its_worlds, run, running, typed
 
 from .stand_in_image import lambda_image
 
@@ -23,17 +23,18 @@ LOCAL, *COMMANDS = typed("In containers, by SAM")
 def _image() -> None:
     """Have Lambda's image, or what stands in for it."""
     client = engine()
-    lambda_image(client, processor=sam_local.processor(client), stand_in_allowed=True)
+    lambda_image(client, processor=sam_local.architecture_of(client), stand_in_allowed=True)
 
 
 def test_each_command_does_what_it_shows() -> None:
     """Typed one after the other as they stand; a stand-in cannot be compared with a registry's."""
-    exports = "; ".join(each.command for each in COMMANDS if each.command.startswith("export "))
-    commands = [each for each in COMMANDS if not each.command.startswith("export ")]
-    with running(LOCAL) as said:
+    setting = [each for each in COMMANDS if each.command.startswith(("export ", "unset "))]
+    prepared = "; ".join(each.command for each in setting)
+    commands = [each for each in COMMANDS if each not in setting]
+    with alone_with_its_worlds(), running(LOCAL) as said:
         assert LOCAL.matches(said)
         for each in commands:
-            done = run(f"{exports}; {each.command}", PATH=PATH, SAM_SKIP_PULL_IMAGE="1")
+            done = run(f"{prepared}; {each.command}", PATH=PATH, SAM_SKIP_PULL_IMAGE="1")
 
             assert done.returncode == 0, f"{each.command}\n{done.stdout}"
             assert each.matches(done.stdout), f"{each.command}\n{done.stdout}"

@@ -17,7 +17,7 @@ from tests.local_world.container_engine import (
 )
 
 NETWORKS = [IPv4Network("172.17.0.0/16")]
-BRIDGE = Interface(is_bridge=True, leads_to_hardware=False, address=IPv4Address("172.17.0.1"))
+BRIDGE = Interface(is_bridge=True, leads_elsewhere=False, address=IPv4Address("172.17.0.1"))
 
 
 def test_the_bridge_s_address_comes_with_the_network_of_containers() -> None:
@@ -31,7 +31,7 @@ def test_the_bridge_s_address_comes_with_the_network_of_containers() -> None:
         pytest.param(None, "not on this machine", id="absent"),
         pytest.param({"address": None}, "has no address", id="no address"),
         pytest.param({"is_bridge": False}, "leads off this machine", id="no bridge"),
-        pytest.param({"leads_to_hardware": True}, "leads off this machine", id="a card's bridge"),
+        pytest.param({"leads_elsewhere": True}, "leads off this machine", id="a card's bridge"),
         pytest.param(
             {"address": IPv4Address("192.0.2.2")}, "not in the engine's network", id="other network"
         ),

@@ -14,8 +14,8 @@ import requests
 from docker.errors import ImageNotFound
 from samcli.local.docker.lambda_image import Runtime
 
+from tests.local_world.sam_local import PYTHON_VERSION, image_name
 from tests.sam_local.stand_in_image import (
-    PYTHON,
     ROOT,
     STAND_IN_LABEL,
     Kind,
@@ -25,7 +25,6 @@ from tests.sam_local.stand_in_image import (
     _made_from,
     _run,
     _started,
-    image_name,
     lambda_image,
     mirror,
     next_step,
@@ -119,14 +118,14 @@ class Engine(docker.DockerClient):
 def test_the_name_is_the_one_that_sam_looks_for() -> None:
     """SAM makes the name up from runtime and processor; ours is the same."""
     for processor in ("x86_64", "arm64"):
-        tag = Runtime.get_image_name_tag(f"python{PYTHON}", processor)
+        tag = Runtime.get_image_name_tag(f"python{PYTHON_VERSION}", processor)
         assert image_name(processor) == f"public.ecr.aws/lambda/{tag}"
 
 
 def test_the_python_is_that_of_the_functions() -> None:
     """The template names the Python of the image as the runtime of every function."""
     template = (ROOT / "template.yaml").read_text()
-    assert f"Runtime: python{PYTHON}" in template
+    assert f"Runtime: python{PYTHON_VERSION}" in template
     assert template.count("Runtime: ") == 1
 
 
