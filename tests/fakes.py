@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
-from infobip_omni.api.models import (
-    Scenario,
-    ScenarioDefinition,
-    SendResponse,
-    SendResult,
-    Status,
-    StatusGroup,
-)
+from infobip_omni.api.reports import Status, StatusGroup
+from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
+from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.dynamodb import (
     Answer,
     Statement,
@@ -38,7 +33,8 @@ from infobip_omni.send_queue import QueueUnavailableError, SendQueue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from infobip_omni.api.models import AdvancedRequest, LogEntry
+    from infobip_omni.api.reports import LogEntry
+    from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.dynamodb import Item
     from infobip_omni.send_queue import DeadLetterReason, Record
 

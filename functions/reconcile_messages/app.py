@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import LogPage
-    from infobip_omni.api.models import LogEntry
+    from infobip_omni.api.reports import LogEntry
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
 

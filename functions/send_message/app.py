@@ -34,12 +34,8 @@ from infobip_omni.api.errors import (
     OutcomeUnknownError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import (
-    AdvancedRequest,
-    Destination,
-    MessageContent,
-    StatusGroup,
-)
+from infobip_omni.api.reports import StatusGroup
+from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
@@ -78,7 +74,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from infobip_omni.api.models import SendResponse, SendResult
+    from infobip_omni.api.sends import SendResponse, SendResult
     from infobip_omni.events import Message, OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
 

@@ -26,14 +26,18 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .errors import NotProcessedError, OutcomeUnknownError, error_for
-from .models import LogEntry, Scenario, SendResponse
+from .reports import LogEntry
+from .scenarios import Scenario
+from .sends import SendResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from urllib3.response import HTTPResponse
 
-    from .models import AdvancedRequest, Credentials, ScenarioDefinition
+    from .authorization import Credentials
+    from .scenarios import ScenarioDefinition
+    from .sends import AdvancedRequest
 
     ModelT = TypeVar("ModelT", bound=BaseModel)
 

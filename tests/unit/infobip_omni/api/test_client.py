@@ -10,6 +10,7 @@ import pytest
 import responses
 
 from infobip_omni.api import client as client_module
+from infobip_omni.api.authorization import ApiKeyCredentials, BasicCredentials, Credentials
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -18,13 +19,8 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import (
-    AdvancedRequest,
-    ApiKeyCredentials,
-    BasicCredentials,
-    Credentials,
-    ScenarioDefinition,
-)
+from infobip_omni.api.scenarios import ScenarioDefinition
+from infobip_omni.api.sends import AdvancedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
