@@ -50,17 +50,6 @@ class Price(AnswerBody):
     currency: Word = None
 
 
-class ReportError(AnswerBody):
-    """Explains a status; it never decides anything, since documents contradict each other."""
-
-    group_id: _Number = None
-    group_name: Word = None
-    id: _Number = None
-    name: Word = None
-    description: Description = None
-    permanent: Annotated[bool | None, TOLERANT] = None
-
-
 _ReportedId = Annotated[str, Field(max_length=LONGEST_KEY_BYTES)]
 
 
@@ -80,11 +69,10 @@ class _Row(AnswerBody):
 
 
 class DeliveryReport(_Row):
-    """One entry of ``GET /omni/1/reports``, or of a call to a notifyUrl."""
+    """One entry of ``GET /omni/1/reports``, or of a call to a notifyUrl.
 
-    error: Annotated[ReportError | None, TOLERANT] = None
-    callback_data: Text = Field(default=None, repr=False)
-    contact: Any = Field(default=None, repr=False)
+    Its ``error`` is not read: it only explains the status, and documents contradict each other.
+    """
 
 
 class SeenReport(AnswerBody):

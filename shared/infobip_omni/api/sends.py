@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -41,7 +41,6 @@ from .scenarios import LONGEST_SCENARIO_KEY
 from .wire import (
     AnswerBody,
     RequestBody,
-    Word,
     infobip_timestamp,
     none_if_unreadable,
     one_or_more,
@@ -194,14 +193,12 @@ class SendResult(AnswerBody):
     """What Infobip says at once about one destination."""
 
     message_id: str | None = None
-    to: Any = Field(default=None, repr=False)
     status: Status | None = None
 
 
 class SendResponse(AnswerBody):
     """The answer to a send; HTTP 200 alone says nothing about a destination."""
 
-    bulk_id: Word = None
     #: In the order of the request; an entry that cannot be read is left out.
     messages: tuple[SendResult, ...]
 
