@@ -54,7 +54,7 @@ class FakeScenarioClient(OmniClient):
         self.list_errors: list[Exception] = []
         self._keys = count(1)
 
-    def list_scenarios(self, *, is_default: bool | None = None) -> Iterator[Scenario]:
+    def list_scenarios(self) -> Iterator[Scenario]:
         """List the scenarios."""
         self.calls.append("list")
         if self.list_errors:
@@ -62,9 +62,7 @@ class FakeScenarioClient(OmniClient):
         if self.blind_lists:
             self.blind_lists -= 1
             return
-        for scenario in list(self.scenarios.values()):
-            if is_default in (None, scenario.default):
-                yield scenario
+        yield from list(self.scenarios.values())
 
     def create_scenario(self, definition: ScenarioDefinition) -> Scenario:
         """Create a scenario under the next key."""

@@ -133,7 +133,8 @@ def test_scenario_is_created_listed_read_and_replaced(
 
     assert omni.get_scenario(created.key) == created
     assert created.flow == DEFINITION.flow
-    assert [scenario.key for scenario in omni.list_scenarios(is_default=True)] == [created.key]
+    defaults = [scenario.key for scenario in omni.list_scenarios() if scenario.default]
+    assert defaults == [created.key]
     assert len(list(omni.list_scenarios())) == 4
     assert omni.update_scenario(created.key, shorter).flow == shorter.flow
     with pytest.raises(RequestRejectedError) as caught:

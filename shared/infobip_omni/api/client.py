@@ -108,17 +108,12 @@ class OmniClient:
         adapter = _Adapter(_tls_context() if parts.scheme == "https" else None)
         self._session.mount(f"{parts.scheme}://", adapter)
 
-    def list_scenarios(self, *, is_default: bool | None = None) -> Iterator[Scenario]:
-        """List the account's scenarios, a page at a time; one that cannot be read is left out.
-
-        Args:
-            is_default: Only the default scenario, or only the others.
-        """
-        query = [] if is_default is None else [("isDefault", "true" if is_default else "false")]
+    def list_scenarios(self) -> Iterator[Scenario]:
+        """List the account's scenarios, a page at a time; one that cannot be read is left out."""
         page, entries = 0, [None] * SCENARIOS_PER_PAGE
         while len(entries) >= SCENARIOS_PER_PAGE:
-            paging = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
-            content = self._call("GET", "/omni/1/scenarios", query=query + paging)
+            query = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
+            content = self._call("GET", "/omni/1/scenarios", query=query)
             entries = _entries(content, "scenarios")
             yield from _readable(Scenario, entries)
             page += 1

@@ -267,17 +267,6 @@ def test_scenarios_are_listed_until_a_short_page(
     assert query(wire, 1) == [("limit", "100"), ("page", "1")]
 
 
-@pytest.mark.parametrize(("flag", "text"), [(True, "true"), (False, "false")])
-def test_default_scenario_can_be_asked_for(
-    omni: OmniClient, wire: responses.RequestsMock, *, flag: bool, text: str
-) -> None:
-    """The flag goes out as a JSON word."""
-    wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": []})
-
-    assert list(omni.list_scenarios(is_default=flag)) == []
-    assert query(wire)[0] == ("isDefault", text)
-
-
 @pytest.mark.parametrize(
     ("status", "body", "key"),
     [(200, {"key": "K"}, "K"), (201, {"key": 17}, "17"), (201, {"name": "otp"}, None)],
