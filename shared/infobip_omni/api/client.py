@@ -90,23 +90,19 @@ class OmniClient:
         """Prepare the connections; none is opened yet.
 
         Args:
-            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``.
+            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``; an
+                http or https URL, which `InfobipSettings` makes sure of.
             credentials: Asked before every call.
-
-        Raises:
-            ValueError: *base_url* is not an http or https URL.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the base URL must be an http or https URL")
+        scheme = urlsplit(base_url).scheme
         self._base_url = base_url.rstrip("/")
         self._credentials = credentials
         self._session = _Session()
         # No proxies and no .netrc of the environment: only what is said here.
         self._session.trust_env = False
         self._session.headers["Accept"] = "application/json"
-        adapter = _Adapter(_tls_context() if parts.scheme == "https" else None)
-        self._session.mount(f"{parts.scheme}://", adapter)
+        adapter = _Adapter(_tls_context() if scheme == "https" else None)
+        self._session.mount(f"{scheme}://", adapter)
 
     def list_scenarios(self) -> Iterator[Scenario]:
         """List the account's scenarios, a page at a time; one that cannot be read is left out."""

@@ -229,13 +229,6 @@ def test_answer_of_any_size_is_not_swallowed(
         omni.take_reports()
 
 
-@pytest.mark.parametrize("base_url", ["", "xxxxx.api.infobip.com", "ftp://host", "https://"])
-def test_base_url_must_be_a_web_address(base_url: str) -> None:
-    """A wrong setting is told when the client is made."""
-    with pytest.raises(ValueError, match="base URL"):
-        OmniClient(base_url, Keys())
-
-
 def test_name_and_password_are_sent_as_basic(wire: responses.RequestsMock) -> None:
     """Either kind of credentials will do."""
     wire.get(f"{URL}/omni/1/reports", json={"results": []})
