@@ -153,25 +153,25 @@ class OmniClient:
     def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
         """Look messages up in the logs, which reach back 48 hours.
 
-        Of a row that cannot be read, only the id is told. Ids too long for one URL are asked for
-        in several calls.
+        Of a row that cannot be read, only the id is told.
 
         Args:
-            message_ids: The ids to look for; without any, nothing is asked.
-            limit: Most rows that one call returns, 1 to 1000; each step of a message is a row.
+            message_ids: The ids to look for, of which `log_query_length` makes no more than
+                `LONGEST_LOG_QUERY` together. Without any, nothing is asked: the logs would tell
+                about every message of the account.
+            limit: Most rows to return, 1 to 1000; each step of a message is a row.
         """
-        rows: list[LogEntry] = []
-        named: set[str] = set()
-        is_cut = False
-        for group in _groups(message_ids):
-            query = [("messageId", message_id) for message_id in group]
-            content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
-            entries = _entries(content, "results")
-            is_cut = is_cut or len(entries) >= limit
-            rows += _readable(LogEntry, entries)
-            ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
-            named |= {message_id for message_id in ids if isinstance(message_id, str)}
-        return LogPage(rows, is_cut, frozenset(named - {row.message_id for row in rows}))
+        if not message_ids:
+            return LogPage([])
+        query = [("messageId", message_id) for message_id in message_ids]
+        content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
+        entries = _entries(content, "results")
+        rows = list(_readable(LogEntry, entries))
+        ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
+        named = {message_id for message_id in ids if isinstance(message_id, str)}
+        return LogPage(
+            rows, len(entries) >= limit, frozenset(named - {row.message_id for row in rows})
+        )
 
     def _call(
         self,
@@ -295,21 +295,6 @@ def _scenario_path(key: str) -> str:
 def log_query_length(message_id: str) -> int:
     """Tell what asking about a message adds to the length of a query."""
     return len("messageId=&") + len(quote(message_id, safe=""))
-
-
-def _groups(message_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Divide ids so that the query of each group stays short enough for a URL."""
-    group: list[str] = []
-    length = 0
-    for message_id in message_ids:
-        size = log_query_length(message_id)
-        if group and length + size > LONGEST_LOG_QUERY:
-            yield group
-            group, length = [], 0
-        group.append(message_id)
-        length += size
-    if group:
-        yield group
 
 
 def _kind(error: Exception) -> str:

@@ -11,7 +11,7 @@ import responses
 
 from infobip_omni.api import client as client_module
 from infobip_omni.api.authorization import ApiKeyCredentials, BasicCredentials, Credentials
-from infobip_omni.api.client import OmniClient
+from infobip_omni.api.client import LONGEST_LOG_QUERY, OmniClient, log_query_length
 from infobip_omni.api.errors import (
     AuthenticationError,
     OmniError,
@@ -347,16 +347,15 @@ def test_nothing_is_asked_about_no_message(
     assert len(wire.calls) == 0
 
 
-def test_long_ids_are_asked_for_in_several_calls(
+def test_length_of_a_log_query_is_known_before(
     omni: OmniClient, wire: responses.RequestsMock
 ) -> None:
-    """No URL outgrows what servers take, every id is asked for once, and all rows arrive."""
+    """No more goes out than callers add up, and the longest URL is one that servers take."""
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
-    ids = [f"{number:03d}" + "ü" * 197 for number in range(20)]
+    ids = ["a+b&c=d,e/f", "ü #%~-._", "100", "ü" * 197]
 
-    rows = omni.search_logs(message_ids=ids).rows
+    omni.search_logs(message_ids=ids, limit=1000)
 
-    asked = [pair[1] for index in range(len(wire.calls)) for pair in query(wire, index)[:-1]]
-    assert asked == ids
-    assert len(rows) == len(wire.calls) > 1
-    assert max(len(str(call.request.url)) for call in wire.calls) < 8000
+    url = str(sent(wire).url)
+    assert len(url.partition("?")[2]) <= sum(map(log_query_length, ids)) + len("limit=1000")
+    assert len(url.partition("?")[0] + "?limit=1000") + LONGEST_LOG_QUERY < 8000
