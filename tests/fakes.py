@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
-from infobip_omni.api.models import (
-    Scenario,
-    ScenarioDefinition,
-    SendResponse,
-    SendResult,
-    Status,
-    StatusGroup,
-)
+from infobip_omni.api.reports import Status, StatusGroup
+from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
+from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.dynamodb import (
     Answer,
     Statement,
@@ -38,7 +33,8 @@ from infobip_omni.send_queue import QueueUnavailableError, SendQueue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from infobip_omni.api.models import AdvancedRequest, LogEntry
+    from infobip_omni.api.reports import LogEntry
+    from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.dynamodb import Item
     from infobip_omni.send_queue import DeadLetterReason, Record
 
@@ -58,7 +54,7 @@ class FakeScenarioClient(OmniClient):
         self.list_errors: list[Exception] = []
         self._keys = count(1)
 
-    def list_scenarios(self, *, is_default: bool | None = None) -> Iterator[Scenario]:
+    def list_scenarios(self) -> Iterator[Scenario]:
         """List the scenarios."""
         self.calls.append("list")
         if self.list_errors:
@@ -66,9 +62,7 @@ class FakeScenarioClient(OmniClient):
         if self.blind_lists:
             self.blind_lists -= 1
             return
-        for scenario in list(self.scenarios.values()):
-            if is_default in (None, scenario.default):
-                yield scenario
+        yield from list(self.scenarios.values())
 
     def create_scenario(self, definition: ScenarioDefinition) -> Scenario:
         """Create a scenario under the next key."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import OmniError, OutcomeUnknownError, RequestRejectedError
-from infobip_omni.api.models import Scenario, ScenarioDefinition
+from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.events import InvalidEventError
 from infobip_omni.observability import logger, observed

@@ -27,19 +27,15 @@ from typing import TYPE_CHECKING, Any, Self
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
-from infobip_omni.api.client import OmniClient
+from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
 from infobip_omni.api.errors import (
     AuthenticationError,
     NotProcessedError,
     OutcomeUnknownError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import (
-    AdvancedRequest,
-    Destination,
-    MessageContent,
-    StatusGroup,
-)
+from infobip_omni.api.reports import StatusGroup
+from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
@@ -78,15 +74,13 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from infobip_omni.api.models import SendResponse, SendResult
+    from infobip_omni.api.sends import SendResponse, SendResult
     from infobip_omni.events import Message, OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
 
 #: Infobip names no limit; this is how many messages share the fate of one request.
 DESTINATIONS_PER_REQUEST = 100
 CONCURRENT_REQUESTS = 10
-#: 3 seconds to connect, 10 until the answer begins and 10 until it ends, and a 401 doubles that.
-LONGEST_CALL_SECONDS = 46.0
 #: What a lease must outlive the call by.
 _LEASE_MARGIN_SECONDS = 5.0
 #: What a run needs to post once in the common case, and to write the outcome.

@@ -10,12 +10,12 @@ import boto3
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
+from infobip_omni.api.authorization import parse_credentials
 from infobip_omni.api.errors import NotProcessedError
-from infobip_omni.api.models import parse_credentials
 from infobip_omni.aws_clients import client_config, error_code
 
 if TYPE_CHECKING:
-    from infobip_omni.api.models import Credentials
+    from infobip_omni.api.authorization import Credentials
 
 _CACHED_SECONDS = 300
 #: Threads that are turned away together need one fresh read between them.

@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from infobip_omni.api.models import LogEntry, StatusGroup
+from infobip_omni.api.reports import LogEntry, StatusGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from infobip_omni.api.models import DeliveryReport, Price, Status
+    from infobip_omni.api.reports import DeliveryReport, Price, Status
 
 
 class MessageState(StrEnum):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from infobip_omni.api.models import (
+from infobip_omni.api.reports import (
     LONGEST_KEY_BYTES,
     DeliveryReport,
     SeenReport,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from infobip_omni.api.models import LogEntry
+    from infobip_omni.api.reports import LogEntry
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item, Table
     from infobip_omni.message_ledger import MessageLedger

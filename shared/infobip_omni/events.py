@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field, StrictStr, ValidationError
 
-from infobip_omni.api.models import (
+from infobip_omni.api.scenarios import LONGEST_SCENARIO_NAME
+from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
     LONGEST_MESSAGE_ID,
-    LONGEST_SCENARIO_NAME,
     Destination,
     MessageContent,
     Recipient,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from infobip_omni.api.models import Channel
+    from infobip_omni.api.channels import Channel
 
 OnUnknown = Literal["never-duplicate", "must-arrive"]
 

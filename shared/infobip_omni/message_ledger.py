@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from infobip_omni.api.models import Channel, Recipient, Status
+    from infobip_omni.api.channels import Channel
+    from infobip_omni.api.reports import Status
+    from infobip_omni.api.sends import Recipient
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Answer
     from infobip_omni.events import OnUnknown

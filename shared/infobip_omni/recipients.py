@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infobip_omni.api.models import Recipient
+    from infobip_omni.api.sends import Recipient
 
 
 def recipient_index_key(recipient: Recipient) -> str:

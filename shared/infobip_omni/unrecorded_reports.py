@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infobip_omni.api.models import UnreadablePageError, parse_reports_page
+from infobip_omni.api.reports import UnreadablePageError, parse_reports_page
 from infobip_omni.aws_clients import client_config, error_code
 from infobip_omni.send_queue import QueueUnavailableError
 

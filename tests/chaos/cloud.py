@@ -11,8 +11,9 @@ import boto3
 from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
+from infobip_omni.api.authorization import ApiKeyCredentials
 from infobip_omni.api.client import OmniClient
-from infobip_omni.api.models import ApiKeyCredentials, ScenarioDefinition
+from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
 from infobip_omni.message_ledger import CHECK_INDEX, CHECK_SHARDS

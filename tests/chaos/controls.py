@@ -15,7 +15,7 @@ from functions.reconcile_messages import app as reconcile_app
 from functions.send_message import app as send_app
 from infobip_omni import delivery_reports
 from infobip_omni.api.errors import OmniError
-from infobip_omni.api.models import AdvancedRequest, Destination, MessageContent
+from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
 from infobip_omni.delivery import MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events import InvalidEventError, SendEvent
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from types import ModuleType
 
-    from infobip_omni.api.models import DeliveryReport
+    from infobip_omni.api.reports import DeliveryReport
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
     from infobip_omni.message_ledger import Claim, Outcome

@@ -21,7 +21,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import READ_SECONDS
-from infobip_omni.api.models import AdvancedRequest
+from infobip_omni.api.sends import AdvancedRequest
 from infobip_omni.delivery import MessageState
 
 from .checker import Books, Breach, PageEnd, TakenPage

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infobip_omni.api import client as client_module
+from infobip_omni.api.authorization import ApiKeyCredentials, Credentials
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -35,15 +36,9 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import (
-    AdvancedRequest,
-    ApiKeyCredentials,
-    Credentials,
-    DeliveryReport,
-    ScenarioDefinition,
-    StatusGroup,
-    parse_reports_page,
-)
+from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_reports_page
+from infobip_omni.api.scenarios import ScenarioDefinition
+from infobip_omni.api.sends import AdvancedRequest
 from tests.local_world.infobip_simulator import process
 
 if TYPE_CHECKING:
@@ -138,7 +133,8 @@ def test_scenario_is_created_listed_read_and_replaced(
 
     assert omni.get_scenario(created.key) == created
     assert created.flow == DEFINITION.flow
-    assert [scenario.key for scenario in omni.list_scenarios(is_default=True)] == [created.key]
+    defaults = [scenario.key for scenario in omni.list_scenarios() if scenario.default]
+    assert defaults == [created.key]
     assert len(list(omni.list_scenarios())) == 4
     assert omni.update_scenario(created.key, shorter).flow == shorter.flow
     with pytest.raises(RequestRejectedError) as caught:

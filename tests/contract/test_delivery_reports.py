@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infobip_omni import delivery_reports
-from infobip_omni.api.models import Channel, LogEntry, Recipient, StatusGroup
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.reports import LogEntry, StatusGroup
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import MessageState
 from infobip_omni.delivery_reports import (
     FOREIGN_ID,

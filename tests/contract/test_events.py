@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent,
 from functions.create_scenario import app as create_scenario
 from functions.find_messages import app as find_messages
 from functions.redrive_messages import app as redrive_messages
-from infobip_omni.api.models import DeliveryReport, parse_reports_page
+from infobip_omni.api.reports import DeliveryReport, parse_reports_page
 from infobip_omni.events import SendEvent
 from infobip_omni.moments import utc_now
 from infobip_omni.outcome_events import Change

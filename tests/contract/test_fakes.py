@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infobip_omni.api.models import Channel, LogEntry, Recipient
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.reports import LogEntry
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
 from infobip_omni.message_ledger import Claim, MessageLedger, Outcome, Standing

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from infobip_omni.api.models import Channel, DeliveryReport, LogEntry, Recipient, StatusGroup
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import (
     TAKEN,
     UNPROVEN,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.find_messages.app import LARGEST_PAGE_BYTES, find_messages, parse
-from infobip_omni.api.models import DeliveryReport, LogEntry, Recipient
+from infobip_omni.api.reports import DeliveryReport, LogEntry
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim, MessageLedger, Outcome

@@ -15,7 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infobip_omni.api.models import Channel, ScenarioStep
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.scenarios import ScenarioStep
 from infobip_omni.events import InvalidEventError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,

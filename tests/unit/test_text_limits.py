@@ -13,24 +13,22 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import functions
 import infobip_omni
-from infobip_omni.api import models
+from infobip_omni.api import channels
+from infobip_omni.api.channels import LONGEST_EMAIL_ADDRESS, LONGEST_URL, Channel, PushContent
 from infobip_omni.api.errors import error_for
-from infobip_omni.api.models import (
+from infobip_omni.api.reports import DeliveryReport, LogEntry
+from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, LONGEST_SCENARIO_NAME, Scenario
+from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
     LONGEST_BULK_ID,
     LONGEST_CALLBACK_DATA,
-    LONGEST_DESCRIPTION,
-    LONGEST_EMAIL_ADDRESS,
     LONGEST_MESSAGE_ID,
     LONGEST_PUSH_REGISTRATION,
-    LONGEST_SCENARIO_KEY,
-    LONGEST_SCENARIO_NAME,
-    LONGEST_TEXT,
-    LONGEST_URL,
-    Channel,
-    DeliveryReport,
-    LogEntry,
+    MessageContent,
+    Recipient,
+    SendResult,
 )
+from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
 from infobip_omni.delivery import verdict_of
 from infobip_omni.events import LARGEST_EVENT_BYTES, InvalidEventError, SendEvent
 from infobip_omni.message_ledger import Claim
@@ -66,7 +64,7 @@ LIMITED_ELSEWHERE = {
     RegisteredScenario: "SSM's parameters take 8 KB",
 }
 #: What is read of an answer, and neither stored nor forwarded.
-ONLY_COMPARED = {(models.SendResult, "message_id")}
+ONLY_COMPARED = {(SendResult, "message_id")}
 
 
 def all_models() -> list[type[BaseModel]]:
@@ -86,7 +84,7 @@ def all_models() -> list[type[BaseModel]]:
 
 
 MODELS = all_models()
-ANSWERS = [model for model in MODELS if issubclass(model, models._AnswerBody)]  # noqa: SLF001
+ANSWERS = [model for model in MODELS if issubclass(model, AnswerBody)]
 INPUTS = [
     model
     for model in MODELS
@@ -126,11 +124,11 @@ def is_free_form(model: type[BaseModel], name: str) -> bool:
 
     The fields that it does know are looked at with their own model.
     """
-    if (model, name) == (models.PushContent, "custom_payload"):
+    if (model, name) == (PushContent, "custom_payload"):
         return True
     kinds = get_args(model.model_fields[name].annotation)
     return any(
-        isinstance(kind, type) and issubclass(kind, models._RichContent)  # noqa: SLF001
+        isinstance(kind, type) and issubclass(kind, channels._RichContent)  # noqa: SLF001
         for kind in kinds
     )
 
@@ -296,8 +294,8 @@ def test_the_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
     bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
     webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
 
-    assert is_taken(reader(models.MessageContent, "bulk_id"), bulk_id)
-    assert is_taken(reader(models.MessageContent, "notify_url"), webhook.url_for(bulk_id))
+    assert is_taken(reader(MessageContent, "bulk_id"), bulk_id)
+    assert is_taken(reader(MessageContent, "notify_url"), webhook.url_for(bulk_id))
 
 
 # --- What Infobip says ---------------------------------------------------------------------
@@ -306,7 +304,7 @@ def test_the_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
 @pytest.mark.parametrize(("model", "name"), fields(ANSWERS))
 def test_every_text_of_an_answer_is_cut_or_refused(model: type[BaseModel], name: str) -> None:
     """It is stored with a message, or with a row of the logs."""
-    if (model, name) in ONLY_COMPARED or model.model_fields[name].annotation is Any:
+    if (model, name) in ONLY_COMPARED:
         return
     read = reader(model, name)
     for place in PLACES:
@@ -345,7 +343,7 @@ def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     claim = Claim(
         message_id=letter * LONGEST_MESSAGE_ID,
         content_hash="0" * 64,
-        recipient=models.Recipient(
+        recipient=Recipient(
             phone_number="1" * 20,
             email_address=letter * LONGEST_EMAIL_ADDRESS,
             push_registration_id=letter * LONGEST_PUSH_REGISTRATION,
@@ -414,5 +412,5 @@ def test_a_key_that_is_too_long_is_no_key() -> None:
     """A part of it would be the key of nothing, or of something else."""
     longest = "k" * LONGEST_SCENARIO_KEY
 
-    assert models.Scenario.model_validate({"key": longest}).key == longest
-    assert models.Scenario.model_validate({"key": longest + "k", "name": "otp"}).key is None
+    assert Scenario.model_validate({"key": longest}).key == longest
+    assert Scenario.model_validate({"key": longest + "k", "name": "otp"}).key is None

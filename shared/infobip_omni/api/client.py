@@ -26,20 +26,26 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .errors import NotProcessedError, OutcomeUnknownError, error_for
-from .models import LogEntry, Scenario, SendResponse
+from .reports import LogEntry
+from .scenarios import Scenario
+from .sends import SendResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from urllib3.response import HTTPResponse
 
-    from .models import AdvancedRequest, Credentials, ScenarioDefinition
+    from .authorization import Credentials
+    from .scenarios import ScenarioDefinition
+    from .sends import AdvancedRequest
 
     ModelT = TypeVar("ModelT", bound=BaseModel)
 
 CONNECT_SECONDS = 3.0
 #: Longest silence before an answer begins, and again longest time until its body is complete.
 READ_SECONDS = 10.0
+#: Longest time of one call: to connect, to begin and to end the answer, and all again after a 401.
+LONGEST_CALL_SECONDS = 2 * (CONNECT_SECONDS + 2 * READ_SECONDS)
 #: A frozen and thawed process does not see the other side hang up: the first request over an old
 #: connection is often reset, and a reset leaves the outcome unknown.
 LONGEST_IDLE_SECONDS = 5.0
@@ -86,35 +92,26 @@ class OmniClient:
         """Prepare the connections; none is opened yet.
 
         Args:
-            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``.
+            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``; an
+                http or https URL, which `InfobipSettings` makes sure of.
             credentials: Asked before every call.
-
-        Raises:
-            ValueError: *base_url* is not an http or https URL.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the base URL must be an http or https URL")
+        scheme = urlsplit(base_url).scheme
         self._base_url = base_url.rstrip("/")
         self._credentials = credentials
         self._session = _Session()
         # No proxies and no .netrc of the environment: only what is said here.
         self._session.trust_env = False
         self._session.headers["Accept"] = "application/json"
-        adapter = _Adapter(_tls_context() if parts.scheme == "https" else None)
-        self._session.mount(f"{parts.scheme}://", adapter)
+        adapter = _Adapter(_tls_context() if scheme == "https" else None)
+        self._session.mount(f"{scheme}://", adapter)
 
-    def list_scenarios(self, *, is_default: bool | None = None) -> Iterator[Scenario]:
-        """List the account's scenarios, a page at a time; one that cannot be read is left out.
-
-        Args:
-            is_default: Only the default scenario, or only the others.
-        """
-        query = [] if is_default is None else [("isDefault", "true" if is_default else "false")]
+    def list_scenarios(self) -> Iterator[Scenario]:
+        """List the account's scenarios, a page at a time; one that cannot be read is left out."""
         page, entries = 0, [None] * SCENARIOS_PER_PAGE
         while len(entries) >= SCENARIOS_PER_PAGE:
-            paging = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
-            content = self._call("GET", "/omni/1/scenarios", query=query + paging)
+            query = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
+            content = self._call("GET", "/omni/1/scenarios", query=query)
             entries = _entries(content, "scenarios")
             yield from _readable(Scenario, entries)
             page += 1
@@ -158,25 +155,25 @@ class OmniClient:
     def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
         """Look messages up in the logs, which reach back 48 hours.
 
-        Of a row that cannot be read, only the id is told. Ids too long for one URL are asked for
-        in several calls.
+        Of a row that cannot be read, only the id is told.
 
         Args:
-            message_ids: The ids to look for; without any, nothing is asked.
-            limit: Most rows that one call returns, 1 to 1000; each step of a message is a row.
+            message_ids: The ids to look for, of which `log_query_length` makes no more than
+                `LONGEST_LOG_QUERY` together. Without any, nothing is asked: the logs would tell
+                about every message of the account.
+            limit: Most rows to return, 1 to 1000; each step of a message is a row.
         """
-        rows: list[LogEntry] = []
-        named: set[str] = set()
-        is_cut = False
-        for group in _groups(message_ids):
-            query = [("messageId", message_id) for message_id in group]
-            content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
-            entries = _entries(content, "results")
-            is_cut = is_cut or len(entries) >= limit
-            rows += _readable(LogEntry, entries)
-            ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
-            named |= {message_id for message_id in ids if isinstance(message_id, str)}
-        return LogPage(rows, is_cut, frozenset(named - {row.message_id for row in rows}))
+        if not message_ids:
+            return LogPage([])
+        query = [("messageId", message_id) for message_id in message_ids]
+        content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
+        entries = _entries(content, "results")
+        rows = list(_readable(LogEntry, entries))
+        ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
+        named = {message_id for message_id in ids if isinstance(message_id, str)}
+        return LogPage(
+            rows, len(entries) >= limit, frozenset(named - {row.message_id for row in rows})
+        )
 
     def _call(
         self,
@@ -300,21 +297,6 @@ def _scenario_path(key: str) -> str:
 def log_query_length(message_id: str) -> int:
     """Tell what asking about a message adds to the length of a query."""
     return len("messageId=&") + len(quote(message_id, safe=""))
-
-
-def _groups(message_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Divide ids so that the query of each group stays short enough for a URL."""
-    group: list[str] = []
-    length = 0
-    for message_id in message_ids:
-        size = log_query_length(message_id)
-        if group and length + size > LONGEST_LOG_QUERY:
-            yield group
-            group, length = [], 0
-        group.append(message_id)
-        length += size
-    if group:
-        yield group
 
 
 def _kind(error: Exception) -> str:

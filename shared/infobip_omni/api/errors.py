@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from .models import LONGEST_DESCRIPTION, encodable
+from .wire import LONGEST_DESCRIPTION, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

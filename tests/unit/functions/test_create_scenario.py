@@ -10,6 +10,7 @@ import pytest
 
 from functions.create_scenario import app
 from functions.create_scenario.app import Outcome, create_scenario, parse
+from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
     NotProcessedError,
@@ -17,7 +18,7 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import Channel, Scenario, ScenarioDefinition, ScenarioStep
+from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioStep
 from infobip_omni.events import InvalidEventError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,

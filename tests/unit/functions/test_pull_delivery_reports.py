@@ -12,8 +12,9 @@ import pytest
 
 from functions.pull_delivery_reports import app
 from functions.pull_delivery_reports.app import REPORTS_PER_PAGE, Pull, pull_delivery_reports
+from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
-from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
 from infobip_omni.send_queue import QueueUnavailableError

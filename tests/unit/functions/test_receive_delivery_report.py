@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.receive_delivery_report import app
-from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
 from infobip_omni.message_ledger import Claim
 from infobip_omni.webhook import WebhookKeyUnavailableError, report_path

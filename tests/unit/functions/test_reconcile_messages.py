@@ -13,9 +13,11 @@ import pytest
 
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Reconciliation
+from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
-from infobip_omni.api.models import Channel, LogEntry, Recipient
+from infobip_omni.api.reports import LogEntry
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim, Outcome

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.record_parked_reports import app
-from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
 from tests.fakes import Clock, FakeLedger

@@ -13,7 +13,7 @@ from moto import mock_aws
 from functions.redrive_messages import app
 from functions.redrive_messages.app import Operation, parse
 from infobip_omni import dead_letter_queue
-from infobip_omni.api.models import Recipient
+from infobip_omni.api.sends import Recipient
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError

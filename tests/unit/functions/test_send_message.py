@@ -13,6 +13,7 @@ import pytest
 
 from functions.send_message import app
 from functions.send_message.app import Collaborators, Policy, send_messages
+from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
     NotProcessedError,
@@ -20,16 +21,9 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.models import (
-    LONGEST_BULK_ID,
-    LONGEST_CALLBACK_DATA,
-    LONGEST_SCENARIO_KEY,
-    Channel,
-    ScenarioStep,
-    SendResponse,
-    SendResult,
-    Status,
-)
+from infobip_omni.api.reports import Status
+from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
+from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import Evidence
 from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
@@ -51,7 +45,7 @@ from .conftest import CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infobip_omni.api.models import AdvancedRequest
+    from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.delivery import MessageState
 
     from .conftest import Printed

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infobip_omni.api.models import DeliveryReport, LogEntry, StatusGroup
+from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,

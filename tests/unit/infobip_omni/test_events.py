@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from infobip_omni.api.models import Channel, Recipient
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.sends import Recipient
 from infobip_omni.events import (
     DEEPEST_NESTING,
     LONGEST_SEND_DELAY,

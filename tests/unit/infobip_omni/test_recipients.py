@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from infobip_omni.api.models import Recipient
+from infobip_omni.api.sends import Recipient
 from infobip_omni.recipients import (
     address_key,
     is_recipient,

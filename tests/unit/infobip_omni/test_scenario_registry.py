@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from infobip_omni.api.models import Channel, ScenarioDefinition, ScenarioStep
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
 from infobip_omni.events import InvalidEventError
 from infobip_omni.scenario_registry import RegisteredScenario, slug
 from tests.fakes import FakeScenarioRegistry

@@ -12,6 +12,7 @@ import responses
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
+from infobip_omni.api.authorization import ApiKeyCredentials, Credentials
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import (
     LONGEST_RETRY_AFTER,
@@ -23,7 +24,6 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
     error_for,
 )
-from infobip_omni.api.models import ApiKeyCredentials, Credentials
 
 URL = "https://xxxxx.api.infobip.com"
 PHONE = "41793026731"

@@ -1,0 +1,61 @@
+"""The credentials of an account, and the header that they make."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Annotated
+
+from pydantic import Field, StrictStr
+
+from .wire import RequestBody
+
+#: Characters; SSM's largest value has 8192.
+_LONGEST_CREDENTIAL = 4096
+#: What a header can carry.
+_Secret = Annotated[StrictStr, Field(pattern=r"^[\x21-\x7e]+$", max_length=_LONGEST_CREDENTIAL)]
+
+
+class ApiKeyCredentials(RequestBody):
+    """An API key."""
+
+    api_key: _Secret = Field(repr=False)
+
+    def authorization(self) -> str:
+        """Write the Authorization header."""
+        return f"App {self.api_key}"
+
+
+class BasicCredentials(RequestBody):
+    """A user's name and password."""
+
+    username: Annotated[StrictStr, Field(pattern=r"^[^:]+$", max_length=_LONGEST_CREDENTIAL)] = (
+        Field(repr=False)
+    )
+    password: Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_CREDENTIAL)] = Field(
+        repr=False
+    )
+
+    def authorization(self) -> str:
+        """Write the Authorization header."""
+        pair = f"{self.username}:{self.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+
+Credentials = ApiKeyCredentials | BasicCredentials
+
+
+def parse_credentials(text: str) -> Credentials:
+    """Read ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
+
+    Raises:
+        ValueError: It is neither; the error names field and rule, and quotes nothing.
+    """
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("credentials must be JSON") from None
+    if not isinstance(members, dict):
+        raise ValueError("credentials must be a JSON object")  # noqa: TRY004 (a rule of the text)
+    kind = ApiKeyCredentials if "apiKey" in members else BasicCredentials
+    return kind.model_validate(members)

@@ -1,0 +1,81 @@
+"""Scenarios, after Infobip's OpenAPI document 3.210.0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
+
+from .channels import LONGEST_EMAIL_ADDRESS, Channel
+from .wire import (
+    TOLERANT,
+    AnswerBody,
+    RequestBody,
+    Text,
+    encodable,
+    none_if_unreadable,
+    one_or_more,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Characters; Infobip names no limit, and its own keys have 32.
+LONGEST_SCENARIO_KEY = 200
+#: Characters; Infobip names no limit, and a slug has no more.
+LONGEST_SCENARIO_NAME = 200
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return text
+
+
+class ScenarioStep(RequestBody):
+    """One channel of a scenario, and who the recipient sees as its sender."""
+
+    sender: Annotated[StrictStr, Field(max_length=LONGEST_EMAIL_ADDRESS)] | None = Field(
+        default=None, validation_alias="from", serialization_alias="from"
+    )
+    channel: Channel
+
+
+class ScenarioDefinition(RequestBody):
+    """A scenario as we want it: its steps are tried in their order."""
+
+    name: Annotated[StrictStr, Field(max_length=LONGEST_SCENARIO_NAME), AfterValidator(_not_blank)]
+    flow: Annotated[tuple[ScenarioStep, ...], AfterValidator(one_or_more)]
+    default: StrictBool | None = None
+
+
+def _steps_if_known(
+    value: object, read: Callable[[object], tuple[ScenarioStep, ...]]
+) -> tuple[ScenarioStep, ...]:
+    entries = value if isinstance(value, list | tuple) else ()
+    members = ("from", "channel")
+    steps = [
+        {name: entry.get(name) for name in members} if isinstance(entry, dict) else entry
+        for entry in entries
+    ]
+    return none_if_unreadable(steps, read) or ()
+
+
+class Scenario(AnswerBody):
+    """A scenario as Infobip knows it."""
+
+    #: Opaque; some answers leave it out. One that is too long is none, since a part would be wrong.
+    key: Annotated[
+        Annotated[str, Field(max_length=LONGEST_SCENARIO_KEY), AfterValidator(encodable)] | None,
+        TOLERANT,
+    ] = None
+    name: Text = None
+    #: Empty when it holds a step that we do not know.
+    flow: Annotated[tuple[ScenarioStep, ...], WrapValidator(_steps_if_known)] = ()
+    default: bool = False
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _null_is_false(cls, value: object) -> object:
+        return value is not None and value

@@ -1,0 +1,211 @@
+"""The body of a send and the answer to it, after Infobip's OpenAPI document 3.210.0."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from .channels import (
+    LONGEST_EMAIL_ADDRESS,
+    LONGEST_URL,
+    Channel,
+    Content,
+    EmailContent,
+    KakaoAlimContent,
+    KakaoChinguContent,
+    LineContent,
+    PushContent,
+    SmsContent,
+    ViberContent,
+    VKontakteContent,
+    VoiceContent,
+    WhatsAppContent,
+)
+from .reports import Status
+from .scenarios import LONGEST_SCENARIO_KEY
+from .wire import (
+    AnswerBody,
+    RequestBody,
+    infobip_timestamp,
+    none_if_unreadable,
+    one_or_more,
+    utc_from_strict_timestamp,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CONTENT_ATTRIBUTES = {
+    Channel.SMS: "sms",
+    Channel.EMAIL: "email",
+    Channel.VOICE: "voice",
+    Channel.PUSH: "push",
+    Channel.VIBER: "viber",
+    Channel.LINE: "line",
+    Channel.VKONTAKTE: "v_kontakte",
+    Channel.KAKAO_CHINGU: "kakao_chingu",
+    Channel.KAKAO_ALIM: "kakao_alim",
+    Channel.WHATSAPP: "whats_app",
+}
+#: Each channel, and the member of a send's body that holds its content.
+CONTENT_MEMBERS: Mapping[Channel, str] = {
+    channel: to_camel(attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
+}
+LONGEST_CALLBACK_DATA = 4000
+LONGEST_MESSAGE_ID = 200
+#: Bytes in UTF-8; Infobip names no limit. Percent-encoded, it is part of the URL that Infobip
+#: calls, which must stay short.
+LONGEST_BULK_ID = 200
+#: Infobip names no limit; twenty times what push services give out.
+LONGEST_PUSH_REGISTRATION = 4096
+_PHONE_NUMBER = re.compile(r"[0-9]{5,20}")
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        acceptable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        acceptable = False
+    if not acceptable:
+        raise PydanticCustomError("url", "must be an http or https URL")
+    return text
+
+
+def _phone_number(text: str) -> str:
+    if not _PHONE_NUMBER.fullmatch(text):
+        raise PydanticCustomError("phone_number", "must be 5 to 20 digits")
+    return text
+
+
+def _bulk_id_size(text: str) -> str:
+    if len(text.encode(errors="replace")) > LONGEST_BULK_ID:
+        raise PydanticCustomError(
+            "bulk_id_size", "must not exceed {most} bytes in UTF-8", {"most": LONGEST_BULK_ID}
+        )
+    return text
+
+
+class Recipient(RequestBody):
+    """Who a message goes to; each channel takes the address that it can use."""
+
+    phone_number: Annotated[StrictStr, AfterValidator(_phone_number)] | None = Field(
+        default=None, repr=False
+    )
+    email_address: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_EMAIL_ADDRESS)] | None
+    ) = Field(default=None, repr=False)
+    push_registration_id: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_PUSH_REGISTRATION)] | None
+    ) = Field(default=None, repr=False)
+    whats_app_user_id: Annotated[StrictStr, Field(min_length=1, max_length=150)] | None = Field(
+        default=None, repr=False
+    )
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            names = ", ".join(to_camel(name) for name in type(self).model_fields)
+            raise PydanticCustomError(
+                "no_address", "must hold at least one of {names}", {"names": names}
+            )
+        return self
+
+
+class Destination(RequestBody):
+    """A recipient, and the id under which Infobip reports on the message to them."""
+
+    message_id: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_MESSAGE_ID)] | None = (
+        None
+    )
+    to: Recipient = Field(repr=False)
+
+
+class MessageContent(RequestBody):
+    """Everything of the body of a send but its destinations."""
+
+    #: Without it, the account's default is used.
+    scenario_key: (
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_KEY)] | None
+    ) = None
+    bulk_id: Annotated[StrictStr, Field(min_length=1), AfterValidator(_bulk_id_size)] | None = None
+    notify: StrictBool | None = None
+    notify_url: (
+        Annotated[StrictStr, Field(max_length=LONGEST_URL), AfterValidator(_web_address)] | None
+    ) = Field(default=None, repr=False)
+    notify_content_type: Literal["application/json", "application/xml"] | None = None
+    intermediate_report: StrictBool | None = None
+    callback_data: Annotated[StrictStr, Field(max_length=LONGEST_CALLBACK_DATA)] | None = Field(
+        default=None, repr=False
+    )
+    #: When the first step starts, in UTC.
+    send_at: (
+        Annotated[
+            datetime,
+            BeforeValidator(utc_from_strict_timestamp),
+            PlainSerializer(infobip_timestamp, when_used="json"),
+        ]
+        | None
+    ) = None
+    sms: SmsContent | None = None
+    push: PushContent | None = None
+    viber: ViberContent | None = None
+    whats_app: WhatsAppContent | None = None
+    voice: VoiceContent | None = None
+    email: EmailContent | None = None
+    line: LineContent | None = None
+    kakao_chingu: KakaoChinguContent | None = None
+    kakao_alim: KakaoAlimContent | None = None
+    v_kontakte: VKontakteContent | None = None
+
+    def contents(self) -> dict[Channel, Content]:
+        """Return the contents that are given, by their channel."""
+        by_channel = {
+            channel: getattr(self, attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
+        }
+        return {channel: content for channel, content in by_channel.items() if content is not None}
+
+
+class AdvancedRequest(MessageContent):
+    """The body of ``POST /omni/1/advanced``: one content for all its destinations."""
+
+    destinations: Annotated[tuple[Destination, ...], AfterValidator(one_or_more)] = Field(
+        repr=False
+    )
+
+
+class SendResult(AnswerBody):
+    """What Infobip says at once about one destination."""
+
+    message_id: str | None = None
+    status: Status | None = None
+
+
+class SendResponse(AnswerBody):
+    """The answer to a send; HTTP 200 alone says nothing about a destination."""
+
+    #: In the order of the request; an entry that cannot be read is left out.
+    messages: tuple[SendResult, ...]
+
+    @field_validator("messages", mode="before")
+    @classmethod
+    def _leave_out_the_unreadable(cls, entries: object) -> object:
+        if not isinstance(entries, list):
+            return entries
+        results = (none_if_unreadable(entry, SendResult.model_validate) for entry in entries)
+        return tuple(result for result in results if result is not None)

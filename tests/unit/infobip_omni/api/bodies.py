@@ -1,0 +1,31 @@
+"""Bodies that tests send and read, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+Json = dict[str, Any]
+
+PHONE = "41793026731"
+
+
+def send(**members: object) -> Json:
+    """Return a body to one phone, with the given members."""
+    return {"destinations": [{"to": {"phoneNumber": PHONE}}]} | members
+
+
+def problems(model: type[BaseModel], body: object) -> list[tuple[str, str]]:
+    """Return field and rule of everything that is wrong with *body*."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(body)
+    details = caught.value.errors(include_url=False, include_context=False, include_input=False)
+    return [(".".join(map(str, detail["loc"])), detail["msg"]) for detail in details]
+
+
+def wire(model: BaseModel) -> object:
+    """Return what goes over the wire."""
+    return json.loads(model.model_dump_json(exclude_none=True))

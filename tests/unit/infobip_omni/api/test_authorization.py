@@ -1,0 +1,53 @@
+"""Credentials write their header, and are never shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from infobip_omni.api.authorization import ApiKeyCredentials, BasicCredentials, parse_credentials
+
+
+def test_credentials_write_their_header() -> None:
+    """An API key goes as App, a name with its password as Basic, in UTF-8."""
+    key = parse_credentials('{"apiKey": "key-1"}')
+    pair = parse_credentials('{"username": "ada", "password": "pässword"}')
+
+    assert key.authorization() == "App key-1"
+    assert pair.authorization() == "Basic YWRhOnDDpHNzd29yZA=="
+
+
+def test_credentials_do_not_show_in_repr() -> None:
+    """Neither a key nor a pair shows what it holds."""
+    secret = "canary"  # noqa: S105 (not one)
+    key = ApiKeyCredentials(api_key=secret)
+    pair = BasicCredentials(username=secret, password=secret)
+
+    shown = [key, pair]
+
+    assert not [text for text in map(repr, shown) if secret in text]
+    assert not [text for text in map(str, shown) if secret in text]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("canary", "must be JSON"),
+        ('"canary"', "must be a JSON object"),
+        ("{}", "username"),
+        ('{"username": "canary"}', "password"),
+        ('{"username": "can:ary", "password": "canary"}', "username"),
+        ('{"apiKey": ""}', "apiKey"),
+        ('{"apiKey": "canary\\n"}', "apiKey"),
+        ('{"apiKey": "can ary"}', "apiKey"),
+        ('{"apiKey": 7}', "apiKey"),
+        ('{"apiKey": "canary", "username": "canary"}', "username"),
+        ('{"api_key": "canary"}', "api_key"),
+    ],
+)
+def test_wrong_credentials_are_refused_without_being_shown(text: str, rule: str) -> None:
+    """The error names what is wrong, never what it is."""
+    with pytest.raises(ValueError, match=rule) as caught:
+        parse_credentials(text)
+
+    assert "canary" not in str(caught.value)
+    assert "can:ary" not in str(caught.value)

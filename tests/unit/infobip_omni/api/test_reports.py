@@ -1,0 +1,226 @@
+"""Reports and log rows are read with tolerance."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from infobip_omni.api.reports import (
+    DeliveryReport,
+    LogEntry,
+    SeenReport,
+    UnreadablePageError,
+    parse_reports_page,
+    read_reports,
+)
+
+from .bodies import PHONE
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2015-02-23T16:41:11.833+0000", datetime(2015, 2, 23, 16, 41, 11, 833000, UTC)),
+        ("2015-02-23T17:41:11.833+01:00", datetime(2015, 2, 23, 16, 41, 11, 833000, UTC)),
+        ("2015-02-23T13:41:11-0300", datetime(2015, 2, 23, 16, 41, 11, tzinfo=UTC)),
+        ("2015-02-23T16:41:11Z", datetime(2015, 2, 23, 16, 41, 11, tzinfo=UTC)),
+        ("2015-02-23T16:41:11.833", datetime(2015, 2, 23, 16, 41, 11, 833000, UTC)),
+        ("0001-01-01T00:00:00+1400", None),
+        ("yesterday", None),
+        ("", None),
+        (1424709671833, None),
+        (None, None),
+    ],
+)
+def test_timestamps_of_rows_are_read_in_every_style(text: object, moment: datetime | None) -> None:
+    """Without an offset a moment is taken for UTC; what cannot be read is absent."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "sentAt": text, "doneAt": text}
+
+    report = DeliveryReport.model_validate(row)
+
+    assert (report.sent_at, report.done_at) == (moment, moment)
+
+
+def test_report_is_read_with_all_its_members() -> None:
+    """The documented members of a report arrive, whatever else comes with them."""
+    body = json.dumps(
+        {
+            "results": [
+                {
+                    "bulkId": "b",
+                    "messageId": "m",
+                    "to": PHONE,
+                    "sentAt": "2026-01-31T12:00:00.000+0000",
+                    "doneAt": "2026-01-31T12:00:05.000+0000",
+                    "messageCount": 1,
+                    "mccMnc": "22801",
+                    "price": {"pricePerMessage": 0.0285, "currency": "EUR"},
+                    "status": {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "N"},
+                    "error": {"groupId": 0, "id": 0, "name": "NO_ERROR", "permanent": False},
+                    "channel": "CARRIER_PIGEON",
+                    "callbackData": "order 7",
+                    "new": {"a": 1},
+                }
+            ]
+        }
+    ).encode()
+
+    (row,) = parse_reports_page(body)
+    report = DeliveryReport.model_validate(row)
+
+    assert report.price is not None
+    assert report.price.price_per_message == Decimal("0.0285")
+    assert report.channel == "CARRIER_PIGEON"
+    assert row["new"] == {"a": 1}
+
+
+def test_optional_members_cost_only_themselves() -> None:
+    """Null, or a value of the wrong kind, leaves the rest of a row readable."""
+    optional = [
+        *("bulkId", "to", "sentAt", "doneAt", "messageCount", "mccMnc", "price", "error"),
+        *("channel", "callbackData", "from", "text"),
+    ]
+    needed = {"messageId": 17, "status": {"groupId": 9, "id": 5, "name": None}}
+
+    values: list[object] = [None, {"a": []}, [], "?"]
+    for value in values:
+        row = needed | dict.fromkeys(optional, value)
+        assert DeliveryReport.model_validate(row).status.group_id == 9
+        assert LogEntry.model_validate(row).message_id == "17"
+
+
+@pytest.mark.parametrize("absurd", [7, "?", [], {"groupId": {}}, {"id": 10**400}, "\ud83d", True])
+def test_members_that_nobody_reads_cannot_spoil_a_row(absurd: object) -> None:
+    """Whatever they hold, the row is the same as without them."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "to": PHONE}
+    unread = dict.fromkeys(("error", "callbackData", "contact", "new"), absurd)
+
+    assert DeliveryReport.model_validate(row | unread) == DeliveryReport.model_validate(row)
+    assert LogEntry.model_validate(row | unread) == LogEntry.model_validate(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        "row",
+        {},
+        {"messageId": "m"},
+        {"messageId": None, "status": {"groupId": 3, "id": 5}},
+        {"status": {"groupId": 3, "id": 5}},
+        {"messageId": "m", "status": "malformed"},
+        {"messageId": "m", "status": {"id": 5}},
+        {"messageId": "m", "status": {"groupId": 3}},
+    ],
+)
+def test_row_without_message_id_or_status_is_invalid(row: object) -> None:
+    """Such a row says nothing about any message."""
+    for model in (DeliveryReport, LogEntry):
+        with pytest.raises(ValidationError):
+            model.model_validate(row)
+
+
+def test_log_entry_has_sender_and_text() -> None:
+    """A log row tells what a report does not."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "from": "Acme", "text": "hi"}
+
+    entry = LogEntry.model_validate(row)
+
+    assert (entry.sender, entry.text) == ("Acme", "hi")
+
+
+def test_half_a_character_in_an_answer_becomes_a_question_mark() -> None:
+    """JSON can hold half of an emoji that was cut; nothing that is written later could."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5, "name": "a\ud83d"}, "text": "\ud83d"}
+
+    entry = LogEntry.model_validate(row)
+
+    assert (entry.text, entry.status.name) == ("?", "a?")
+    assert entry.model_dump_json()
+
+
+def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
+    """Entries of any kind are handed on, and one bad byte or number costs no neighbour."""
+    body = b'\xef\xbb\xbf{"results": [{"a": 0.10}, "x", null, {"b": "\xff"}, {"c": NaN}]}'
+
+    assert parse_reports_page(body) == [{"a": Decimal("0.10")}, "x", None, {"b": "�"}, {"c": "NaN"}]
+    assert str(parse_reports_page(body)[0]["a"]) == "0.10"
+    assert parse_reports_page(b'{"results": []}') == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"results": null}',
+        b'{"results": {}}',
+        b'{"results": [',
+        b"[" * 100_000,
+        b'{"results": [' + b"9" * 5000 + b"]}",
+    ],
+    ids=range(10),
+)
+def test_page_without_a_list_of_reports_is_unreadable(body: bytes) -> None:
+    """The error tells so and holds nothing of the page."""
+    with pytest.raises(UnreadablePageError) as caught:
+        parse_reports_page(body)
+
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_entries_of_a_page_hold_what_came_and_what_it_says() -> None:
+    """An entry that is no report holds its JSON all the same, and costs no neighbour."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "error": {"new": ["ü", 1.5]}}
+    seen = {"messageId": "m", "seenAt": "2026-01-31T12:00:00.000+0000"}
+    others = [{"messageId": "m"}, "x", None, [7]]
+
+    entries = read_reports(json.dumps({"results": [row, seen, *others]}).encode())
+
+    assert [json.loads(entry.raw) for entry in entries] == [row, seen, *others]
+    assert [type(entry.parsed) for entry in entries[:2]] == [DeliveryReport, SeenReport]
+    assert [entry.parsed for entry in entries[2:]] == [None] * 4
+
+
+def test_raw_entry_is_the_same_for_every_repeat() -> None:
+    """However spaces and characters were written."""
+    (plain,) = read_reports('{"results": [{"a":"ü😀"}]}'.encode())
+    (escaped,) = read_reports(b'{"results": [ {"a" : "\\u00fc\\uD83D\\ude00"} ]}')
+
+    assert plain.raw == escaped.raw
+    assert plain.raw.isascii()
+
+
+@pytest.mark.parametrize("escaped", [r"\ud83d", r"\uDC00", r"\uDe00\uD83d"])
+def test_report_with_half_a_character_says_nothing(escaped: str) -> None:
+    """Also in a member that nobody reads; a neighbour with a whole one is read."""
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}}
+    body = json.dumps({"results": [row | {"new": "HALF"}, row | {"new": "😀"}]})
+
+    spoiled, whole = read_reports(body.replace("HALF", escaped).encode())
+
+    assert (spoiled.parsed, spoiled.members["new"]) == (None, json.loads(f'"{escaped}"'))
+    assert whole.parsed is not None
+
+
+def test_nothing_personal_shows_in_repr() -> None:
+    """Addresses, texts, contacts and callback data of reports and log rows stay out of it."""
+    secret = "canary"  # noqa: S105 (not one)
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "to": secret}
+    report = DeliveryReport.model_validate(
+        row | {"callbackData": secret, "contact": {"name": secret}}
+    )
+    entry = LogEntry.model_validate(row | {"text": secret})
+    (raw,) = read_reports(json.dumps({"results": [row]}).encode())
+
+    shown = [report, entry, raw]
+
+    assert not [text for text in map(repr, shown) if secret in text]
+    assert not [text for text in map(str, shown) if secret in text]
