@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from cfnlint import ManualArgs, lint
+from samcli import yamlhelper
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.local_world import template as template_module
+from tests.local_world.aws_emulator import ROOT
 from tests.local_world.template import EVERYTHING, resolved, transformed
 
 Json = dict[str, Any]
@@ -77,6 +79,25 @@ def statements() -> list[tuple[str, Json]]:
         for policy in role["Properties"]["Policies"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]
+
+
+# --- The text of the template ------------------------------------------------------------------
+
+
+def test_cloudformation_gets_no_aliases_of_yaml() -> None:
+    """It refuses a template that has any; ours has, and what `sam build` makes of it has none.
+
+    "CloudFormation doesn't support the following features: ... Aliases; Hash merges", AWS
+    CloudFormation User Guide, "CloudFormation template format".
+    """
+    alias = re.compile(r"(?:[:[,-] )\*\w+")
+    source = (ROOT / "template.yaml").read_text()
+
+    built = yamlhelper.yaml_dump(yamlhelper.yaml_parse(source))
+
+    assert alias.search(source)
+    assert not alias.search(built)
+    assert yamlhelper.yaml_parse(built) == yamlhelper.yaml_parse(source)
 
 
 # --- Names and values --------------------------------------------------------------------------

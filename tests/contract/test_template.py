@@ -63,6 +63,31 @@ OUTPUTS = {
     "FindMessagesFunctionName",
     "DashboardUrl",
 }
+#: Logical ids that no release may change. To CloudFormation, a resource under another id is another
+#: resource: the table and the queues would start empty, and what the old ones hold would stay
+#: behind where nothing reads it; a function would get another name, and the webhook another URL,
+#: while whoever invokes or calls it still has the old one.
+LOGICAL_IDS = {
+    "AWS::DynamoDB::Table": {"MessagesTable"},
+    "AWS::SQS::Queue": {
+        "SendQueue",
+        "SendDeadLetterQueue",
+        "UnrecordedReportsQueue",
+        "UnrecordedReportsDeadLetterQueue",
+        "OutcomesNotToldQueue",
+    },
+    "AWS::Serverless::Function": {
+        "CreateScenarioFunction",
+        "SendMessageFunction",
+        "RedriveMessagesFunction",
+        "PullDeliveryReportsFunction",
+        "RecordParkedReportsFunction",
+        "ReceiveDeliveryReportFunction",
+        "ReconcileMessagesFunction",
+        "FindMessagesFunction",
+        "PublishOutcomesFunction",
+    },
+}
 
 
 def resources(kind: str) -> dict[str, Json]:
@@ -128,6 +153,22 @@ def queues_watched_for(metric_name: str) -> list[str]:
 def as_list(value: Any) -> list[Any]:  # noqa: ANN401 (one or several of anything)
     """Return a list as it is, and anything else as the only element of one."""
     return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("kind", LOGICAL_IDS)
+def test_what_holds_content_or_is_called_keeps_its_logical_id(kind: str) -> None:
+    """An update of a stack neither orphans messages nor moves what others call."""
+    assert resources(kind).keys() == LOGICAL_IDS[kind]
+
+
+def test_role_and_logs_of_a_function_stand_beside_it() -> None:
+    """Who reads about a function finds what it may do and where it logs without a search."""
+    names = list(TEMPLATE["Resources"])
+    for name, function in FUNCTIONS.items():
+        role = function["Role"]["Fn::GetAtt"][0]
+        logs = function["LoggingConfig"]["LogGroup"]["Ref"]
+        start = names.index(name)
+        assert names[start : start + 3] == [name, role, logs]
 
 
 def test_every_function_has_settings_and_every_settings_a_function() -> None:
@@ -387,6 +428,14 @@ def test_a_parameter_is_described_and_constrained(name: str) -> None:
 
     assert parameter["Description"].endswith((".", "/"))
     assert parameter.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}
+
+
+def test_parameters_stand_in_the_groups_that_the_console_shows() -> None:
+    """Each is in one group, and is found in this file where it is found in the console."""
+    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert grouped == list(PARAMETERS)
 
 
 def test_all_parameters_have_defaults_but_the_base_url() -> None:
