@@ -46,7 +46,7 @@ endif
 ifneq ($(origin DOCKER),command line)
 override DOCKER :=
 endif
-GIVEN := CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON UNTIL WORLD
+GIVEN := BASE CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON ROUNDS ROW UNTIL WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and what decides about chance.
@@ -193,8 +193,10 @@ outcome-events: $(READY) ## Take what the event bus was told there; MESSAGE=id w
 simulator: $(READY) ## Make Infobip fail there: CALL='POST faults {...}'; CALL='GET messages'
 	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
-bench: $(READY) $(FUNCTIONS_READY) ## Measure how long it takes until an outcome is recorded
-	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench
+# Leave the machine alone meanwhile; ROUNDS=32 tells smaller differences.
+bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, BASE=commit in turn with it; ROW=send|pull|outcome
+	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
+		--rounds="$${ROUNDS:-8}"
 
 build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build

@@ -1,78 +1,107 @@
-"""`make bench`: how long it takes until an outcome is recorded.
-
-Taken from the deployed template on this machine, with the schedules as they are by default: reports
-are pulled once a minute.
-"""
+"""`make bench`: what invocations cost, and how long it takes until an outcome is recorded."""
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import sys
 import time
-from collections import Counter
+from typing import TYPE_CHECKING
 
-from infobip_omni.moments import from_text
-from tests.local_world.world import World, wait_until
+from . import outcome_delay
+from .figures import Spread
+from .invocations import ROWS, BenchError, measure
 
-_MESSAGES = 120
-_SECONDS_BETWEEN = 1.0
-_SECONDS_TO_SETTLE = 150
-_SCENARIO = {
-    "name": "Bench",
-    "flow": [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
-}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from .invocations import Measured, Row
 
-def _send(world: World, number: int) -> str:
-    """Put a message on the queue; every other push fails and becomes a text message."""
-    ending = "0002" if number % 2 else "0100"
-    message_id = f"bench-{number}"
-    world.put_message(
-        {
-            "scenario": "bench",
-            "messageId": message_id,
-            "to": {"phoneNumber": f"38591{number:04d}{ending}"},
-            "push": {"text": "Your parcel is on its way."},
-            "sms": {"text": "Acme: your parcel is on its way."},
-        }
-    )
-    return message_id
-
-
-def _seconds_to_record(world: World, message_id: str) -> float:
-    """Tell how long after its end the deciding step was recorded."""
-    report = next(
-        entry
-        for entry in reversed(world.entries(message_id))
-        if entry["entry"].startswith("REPORT#") and "#5#" in entry["entry"]
-    )
-    done_at = from_text(report["entry"].rpartition("#")[2])
-    return (from_text(report["receivedAt"]) - done_at).total_seconds()
+_OUTCOME = "outcome"
 
 
 def main() -> None:
-    """Send for two minutes, wait for the schedules, and print the figures."""
-    with World() as world:
-        world.invoke("CreateScenarioFunctionName", _SCENARIO)
-        begun = time.monotonic()
-        ids = []
-        for number in range(_MESSAGES):
-            ids.append(_send(world, number))
-            time.sleep(max(0.0, begun + (number + 1) * _SECONDS_BETWEEN - time.monotonic()))
-        wait_until(
-            lambda: all((world.message(each) or {}).get("state") == "DELIVERED" for each in ids),
-            _SECONDS_TO_SETTLE,
-            "all messages are delivered",
-            every=1,
-        )
-        items = [world.message(each) or {} for each in ids]
-        waits = sorted(_seconds_to_record(world, each) for each in ids)
-    channels = Counter(item["channel"] for item in items)
-    sys.stdout.write(
-        f"{len(ids)} messages, one a second, reports pulled once a minute: {dict(channels)}\n"
-        "from the end of the deciding step to its record:"
-        f" median {statistics.median(waits):.1f} s, worst {waits[-1]:.1f} s\n"
+    """Measure, and print the figures; nothing judges them."""
+    arguments = _arguments()
+    if arguments.row == _OUTCOME:
+        outcome_delay.measure()
+        return
+    rows = [ROWS[arguments.row]] if arguments.row else list(ROWS.values())
+    compared = f", in turn with those of {arguments.base}" if arguments.base else ""
+    _print(
+        f"Warm functions of this folder{compared}: {arguments.rounds} rounds of new processes.",
+        "Times are of one invocation: median [quartiles]; CPU is that of the function's process.",
+        *(
+            ["Ratios are those of samples taken in turn: median [95 % confidence]."]
+            if arguments.base
+            else []
+        ),
     )
+    begun = time.monotonic()
+    try:
+        for row, now, base in measure(rows, arguments.base or None, arguments.rounds):
+            _print("", *_described(row, now, base))
+    except BenchError as error:
+        sys.exit(str(error))
+    _print("", f"That took {time.monotonic() - begun:.0f} s.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--row",
+        choices=["", *ROWS, _OUTCOME],
+        default="",
+        help="what is measured; without it, all but the outcome, which takes five minutes",
+    )
+    parser.add_argument(
+        "--base", default="", metavar="COMMIT", help="a commit to measure in turn with this folder"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=_rounds,
+        default=8,
+        help="how often new processes are measured; more make ratios surer",
+    )
+    arguments = parser.parse_args()
+    if arguments.row == _OUTCOME and arguments.base:
+        parser.error("the outcome is not compared with another commit: leave the base out")
+    return arguments
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number from 1, not {text!r}")
+    return int(text)
+
+
+def _described(row: Row, now: Measured, base: Measured | None) -> list[str]:
+    lines = [row.title, f"  calls {_counts(now)}"]
+    if base is not None and base.calls != now.calls:
+        lines.append(f"  base  {_counts(base)}")
+    for kind in ("cpu", "wall"):
+        mine = [getattr(sample, kind) for sample in now.samples]
+        line = f"  {kind:5} {_milliseconds(mine)}"
+        if base is not None:
+            others = [getattr(sample, kind) for sample in base.samples]
+            ratio = Spread.of_ratios(mine, others)
+            line += f", base {_milliseconds(others)}"
+            line += f", now/base {ratio.middle:.3f} [{ratio.low:.3f} .. {ratio.high:.3f}]"
+        lines.append(line)
+    return lines
+
+
+def _counts(measured: Measured) -> str:
+    return ", ".join(f"{count:g} {name}" for name, count in measured.calls.items())
+
+
+def _milliseconds(seconds: Sequence[float]) -> str:
+    spread = Spread.of([1000 * each for each in seconds])
+    return f"{spread.middle:.1f} ms [{spread.low:.1f} .. {spread.high:.1f}]"
+
+
+def _print(*lines: str) -> None:
+    sys.stdout.write("\n".join([*lines, ""]))
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,445 @@
+"""What warm invocations cost in CPU and wall time, also next to those of another commit.
+
+CPU is that of the function's process, which is what Lambda bills for beside the waiting. While it
+is taken, `instant_server` plays DynamoDB and Infobip: it takes every write and answers at once, so
+that wall time is the function's own as well. What it answers reads with comes from the emulator and
+the simulator, filled beforehand by the commit's own functions: how they write an item is theirs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import boto3
+import requests
+from botocore.config import Config
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.local_world.aws_emulator import (
+    ACCESS_KEY_ID,
+    REGION,
+    ROOT,
+    SECRET_ACCESS_KEY,
+    AwsEmulator,
+)
+from tests.local_world.infobip_simulator import process
+from tests.local_world.simulator_control import SimulatorControl
+
+from .instant_server import InstantServer, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+Json = dict[str, Any]
+
+_BATCHES_PER_SAMPLE = 2
+_RECORDS_PER_BATCH = 10
+_REPORTS_PER_PAGE = 1000
+_API_KEY = "bench-key"
+_SCENARIO = {
+    "name": "Bench",
+    "flow": [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
+}
+_SECONDS_UNTIL_REPORTED = 3600
+#: Nothing in these rows goes wrong: a warning says that something else was measured.
+_COMPLAINT = re.compile(r'^.*"level":"(?:WARNING|ERROR|CRITICAL)".*$|^Traceback.*', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A kind of invocation that is measured.
+
+    Args:
+        title: What one invocation does.
+        function: The folder of the function.
+        samples: How many samples each process gives. The shorter a sample is, the more alike is
+            what else the machine does during the two of a pair; the more there are, the surer is
+            the median of their ratios.
+        events: Writes the events of a sample, by a number that it has for itself.
+    """
+
+    title: str
+    function: str
+    samples: int
+    events: Callable[[int], list[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What an invocation took, in seconds: the mean of a few in a row."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was measured of a row with one commit, in the order of time."""
+
+    samples: list[Sample] = field(default_factory=list)
+    #: How often an invocation called each operation of the servers.
+    calls: dict[str, float] = field(default_factory=dict)
+
+
+class BenchError(Exception):
+    """It cannot be measured; the text says why."""
+
+
+def _batches_of_ten(number: int) -> list[Json]:
+    first = number * _BATCHES_PER_SAMPLE
+    return [
+        _batch(
+            {
+                "messageId": f"bench-{first + batch}-{index}",
+                "to": {"phoneNumber": f"38591{index:07d}"},
+                "push": {"text": f"Your parcel {first + batch}-{index} is on its way."},
+                "sms": {"text": f"Acme: your parcel {first + batch}-{index} is on its way."},
+            }
+            for index in range(_RECORDS_PER_BATCH)
+        )
+        for batch in range(_BATCHES_PER_SAMPLE)
+    ]
+
+
+ROWS = {
+    "send": Row(
+        "send: send_message, a batch of ten different messages",
+        "send_message",
+        30,
+        _batches_of_ten,
+    ),
+    "pull": Row(
+        "pull: pull_delivery_reports, a page of 1,000 delivery reports, and then an empty one",
+        "pull_delivery_reports",
+        6,
+        lambda _: [{}],
+    ),
+}
+
+
+# --- Measure ---------------------------------------------------------------------------------
+
+
+def measure(
+    rows: Sequence[Row], base: str | None, rounds: int
+) -> Iterator[tuple[Row, Measured, Measured | None]]:
+    """Measure rows, with the code of this folder and, in turn, with that of a commit.
+
+    Both run on the packages that are installed here.
+
+    Args:
+        rows: The rows.
+        base: The commit, if there is to be one.
+        rounds: How often new processes are started. Where the memory of a process lies makes it
+            slower or faster, for all of its samples.
+
+    Yields:
+        The row, what was measured here, and what was measured of the commit.
+
+    Raises:
+        BenchError: A function fails, or the repository has no such commit.
+    """
+    with ExitStack() as exits:
+        (ROOT / ".local").mkdir(exist_ok=True)
+        directory = Path(
+            exits.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".local"))
+        )
+        folders = {"now": _copy_of_this_folder(directory / "now")}
+        if base is not None:
+            folders["base"] = _copy_of_commit(base, directory / "base")
+        emulator = exits.enter_context(AwsEmulator())
+        server = exits.enter_context(InstantServer())
+        codes = [_prepare(name, folder, emulator, server) for name, folder in folders.items()]
+        for row in rows:
+            results = [Measured() for _ in codes]
+            for round_number in range(rounds):
+                _measure_round(row, round_number, list(zip(codes, results, strict=True)), server)
+            yield row, results[0], None if base is None else results[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """Functions and layer of a commit, and what they find."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    world: World
+    output: Path
+
+
+def _measure_round(
+    row: Row, round_number: int, codes: list[tuple[_Code, Measured]], server: InstantServer
+) -> None:
+    """Take samples from new processes, one of each commit, in turn; who begins changes."""
+    with ExitStack() as exits:
+        workers = [
+            (exits.enter_context(_Worker(code, row.function)), code, measured)
+            for code, measured in codes
+        ]
+        first = round_number * (row.samples + 1)
+        for number in range(first, first + row.samples + 1):
+            events = row.events(number)
+            for worker, code, measured in workers if number % 2 else reversed(workers):
+                server.world = code.world
+                server.calls.clear()
+                sample = worker.take(events)
+                if number > first:  # the first of all warms the process
+                    measured.samples.append(sample)
+                    measured.calls = {
+                        name: count / len(events) for name, count in sorted(server.calls.items())
+                    }
+
+
+class _Worker:
+    """A process that runs one function; leaving the context ends it."""
+
+    def __init__(self, code: _Code, function: str) -> None:
+        self._code = code
+        self._output: IO[str] = code.output.open("a+")
+        self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+            [
+                sys.executable,
+                "-P",  # what lies beside the file is not for the function
+                str(Path(__file__).with_name("worker.py")),
+                str(code.folder / "functions" / function),
+                str(code.folder / "shared"),
+            ],
+            env=code.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._output,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself: it starts while others do."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+        self._output.close()
+
+    def take(self, events: Sequence[object]) -> Sample:
+        """Invoke the function with events, one after the other.
+
+        Raises:
+            BenchError: It has failed, or has complained.
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise BenchError("a worker has no pipes")
+        self._output.seek(0, os.SEEK_END)
+        printed_before = self._output.tell()
+        self._process.stdin.write(json.dumps(events) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        self._output.seek(printed_before)
+        complaint = _COMPLAINT.search(self._output.read())
+        if not line or complaint:
+            printed = self._code.output.read_text()[-3000:]
+            raise BenchError(
+                f"a function of {self._code.folder} has complained, or ended:\n{printed}"
+            )
+        measured = json.loads(line)
+        return Sample(measured["cpu"] / len(events), measured["wall"] / len(events))
+
+
+# --- Prepare ---------------------------------------------------------------------------------
+
+
+def _copy_of_this_folder(target: Path) -> Path:
+    """Copy the code as it is now, so that nobody who goes on working changes what is measured."""
+    for name in ("functions", "shared"):
+        copytree(ROOT / name, target / name, ignore=ignore_patterns("__pycache__"))
+    return target
+
+
+def _copy_of_commit(commit: str, target: Path) -> Path:
+    """Copy the code of a commit. A worktree would stay registered if this process was killed."""
+    archive = subprocess.run(  # noqa: S603 (the commit comes after the end of the options)
+        ["git", "archive", "--end-of-options", commit, "functions", "shared"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        raise BenchError(f"there is no code of {commit}: {archive.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(target, filter="data")
+    return target
+
+
+def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServer) -> _Code:
+    """Let a commit's functions register a scenario and send a thousand messages.
+
+    Their items and reports are what invocations will find from then on.
+    """
+    clients = _Clients(emulator)
+    environment = _environment(name, emulator)
+    clients.create_table(environment["MESSAGES_TABLE_NAME"])
+    clients.put_secret(
+        environment["INFOBIP_CREDENTIALS_PARAMETER"], json.dumps({"apiKey": _API_KEY})
+    )
+    output = folder.with_suffix(".log")
+    with process.running("--api-key", _API_KEY) as simulator_url:
+        code = _Code(
+            folder, environment | {"INFOBIP_BASE_URL": simulator_url}, World({}, b""), output
+        )
+        with _Worker(code, "create_scenario") as worker:
+            worker.take([_SCENARIO])
+        with _Worker(code, "send_message") as worker:
+            worker.take([_thousand_messages()])
+        SimulatorControl(simulator_url).advance_clock(_SECONDS_UNTIL_REPORTED)
+        reports = _take_reports(simulator_url)
+    items = clients.items(environment["MESSAGES_TABLE_NAME"])
+    served = {"INFOBIP_BASE_URL": server.url, "AWS_ENDPOINT_URL_DYNAMODB": server.url}
+    return _Code(folder, environment | served, World(items, reports), output)
+
+
+def _environment(name: str, emulator: AwsEmulator) -> dict[str, str]:
+    """Write the variables that functions have in template.yaml, and nothing of the caller's."""
+    prefix = f"/omni/{name}/"
+    queue = f"{emulator.url}/000000000000/"
+    return {
+        "PATH": os.defpath,
+        "HOME": str(emulator.directory),
+        "PYTHONHASHSEED": "0",
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_SERVICE_NAME": f"omni-{name}",
+        "POWERTOOLS_METRICS_NAMESPACE": "InfobipOmni",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "INFOBIP_CREDENTIALS_PARAMETER": f"{prefix}infobip/credentials",
+        "SCENARIO_PARAMETER_PREFIX": f"{prefix}scenarios/",
+        "WEBHOOK_KEY_PARAMETER": f"{prefix}webhook/key",
+        "MESSAGES_TABLE_NAME": f"messages-{name}",
+        "RETENTION_DAYS": "90",
+        "CLAIM_SECONDS": "120",
+        "RECONCILE_AFTER_SECONDS": "600",
+        "ON_UNKNOWN": "never-duplicate",
+        "DELIVERY_REPORT_URL": "",
+        "SEND_QUEUE_URL": f"{queue}send",
+        "SEND_DEAD_LETTER_QUEUE_URL": f"{queue}dead",
+        "UNRECORDED_REPORTS_QUEUE_URL": f"{queue}parked",
+    }
+
+
+class _Clients:
+    """AWS as the emulator plays it."""
+
+    def __init__(self, emulator: AwsEmulator) -> None:
+        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+        options: Any = {"endpoint_url": emulator.url, "config": Config(proxies={})}
+        self._dynamodb = session.client("dynamodb", **options)
+        self._ssm = session.client("ssm", **options)
+
+    def create_table(self, name: str) -> None:
+        """Create a table like the template's."""
+        template = yaml_parse((ROOT / "template.yaml").read_text())
+        properties = template["Resources"]["MessagesTable"]["Properties"]
+        wanted = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+        table: Any = {part: properties[part] for part in wanted}
+        self._dynamodb.create_table(TableName=name, **table)
+
+    def put_secret(self, parameter: str, value: str) -> None:
+        """Put a parameter."""
+        self._ssm.put_parameter(Name=parameter, Value=value, Type="SecureString")
+
+    def items(self, table: str) -> dict[tuple[str, str], bytes]:
+        """Read a table, each item as DynamoDB sends it, by message id and entry."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=table)
+        return {
+            (item["messageId"]["S"], item["entry"]["S"]): json.dumps(
+                item, default=lambda value: base64.b64encode(value).decode()
+            ).encode()
+            for page in pages
+            for item in page["Items"]
+        }
+
+
+def _take_reports(simulator_url: str) -> bytes:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy would not reach this machine
+        response = session.get(
+            f"{simulator_url}/omni/1/reports",
+            params={"limit": _REPORTS_PER_PAGE},
+            headers={"Authorization": f"App {_API_KEY}"},
+            timeout=10,
+        )
+    response.raise_for_status()
+    found = len(response.json()["results"])
+    if found != _REPORTS_PER_PAGE:
+        raise BenchError(f"the simulator has {found} reports, not {_REPORTS_PER_PAGE}")
+    return response.content
+
+
+def _thousand_messages() -> Json:
+    """Write a batch of ten records, each for a hundred recipients."""
+    each = _REPORTS_PER_PAGE // _RECORDS_PER_BATCH
+    return _batch(
+        {
+            "destinations": [
+                {
+                    "messageId": f"reported-{record}-{index}",
+                    # Not one of the numbers that something goes wrong for.
+                    "to": {"phoneNumber": f"38591{record:03d}1{index:03d}"},
+                }
+                for index in range(each)
+            ],
+            "push": {"text": f"Your parcel {record} is on its way."},
+            "sms": {"text": f"Acme: your parcel {record} is on its way."},
+        }
+        for record in range(_RECORDS_PER_BATCH)
+    )
+
+
+def _batch(bodies: Iterable[Json]) -> Json:
+    """Write the event by which Lambda hands records of the send queue to a function."""
+    texts = [json.dumps({"scenario": _SCENARIO["name"]} | body) for body in bodies]
+    sent_at = str(int(time.time() * 1000))
+    return {
+        "Records": [
+            {
+                "messageId": str(uuid.uuid4()),
+                "receiptHandle": f"receipt-{number}",
+                "body": text,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": sent_at,
+                    "SenderId": "AIDACKCEVSQ6C2EXAMPLE",
+                    "ApproximateFirstReceiveTimestamp": sent_at,
+                },
+                "messageAttributes": {},
+                "md5OfBody": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:{REGION}:000000000000:send",
+                "awsRegion": REGION,
+            }
+            for number, text in enumerate(texts)
+        ]
+    }
