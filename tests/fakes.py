@@ -18,6 +18,7 @@ from infobip_omni.api.models import (
     Status,
     StatusGroup,
 )
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dynamodb import (
     Answer,
     Statement,
@@ -33,7 +34,7 @@ from infobip_omni.scenario_registry import (
     SlugTakenError,
     slug,
 )
-from infobip_omni.send_queue import QueueUnavailableError, SendQueue
+from infobip_omni.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

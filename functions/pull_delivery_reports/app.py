@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import AuthenticationError, OmniError
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
-from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
 from infobip_omni.unrecorded_reports import UnrecordedReports
 

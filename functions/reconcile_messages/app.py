@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LONGEST_LOG_QUERY, OmniClient, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OmniError
+from infobip_omni.aws import in_batches
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
@@ -29,7 +30,7 @@ from infobip_omni.delivery import (
     verdict_of_logs,
 )
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
-from infobip_omni.dynamodb import TableUnavailableError, in_batches
+from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed

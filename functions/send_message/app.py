@@ -40,6 +40,7 @@ from infobip_omni.api.models import (
     MessageContent,
     StatusGroup,
 )
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
@@ -63,7 +64,6 @@ from infobip_omni.observability import count, logger, metrics, observed
 from infobip_omni.scenario_registry import ScenarioRegistry, ScenarioRegistryUnavailableError
 from infobip_omni.send_queue import (
     DeadLetterReason,
-    QueueUnavailableError,
     Record,
     SendQueue,
     backoff,

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 
 from infobip_omni.api.errors import NotProcessedError
 from infobip_omni.api.models import parse_credentials
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import client_config, error_code
 
 if TYPE_CHECKING:
     from infobip_omni.api.models import Credentials

@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import (
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.models import ScenarioDefinition, ScenarioStep
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import client_config, error_code
 from infobip_omni.events import InvalidEventError
 
 _CACHED_SECONDS = 300

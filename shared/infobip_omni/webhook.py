@@ -25,7 +25,7 @@ from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from infobip_omni.api.errors import NotProcessedError
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import client_config, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
