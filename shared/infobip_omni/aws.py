@@ -167,8 +167,8 @@ class CachedParameter(Generic[ValueT]):
         self._provider = SSMProvider(boto3_client=client or ssm_client())
         self._lock = threading.Lock()
         self._refreshed_at = float("-inf")
-        self._failed_at = float("-inf")
-        self._failure = ("", "")
+        #: When the last read failed, the text of its error and the code; by whether it was fresh.
+        self._failures: dict[bool, tuple[float, str, str]] = {}
 
     def __call__(self, *, refresh: bool = False) -> ValueT:
         """Return the value.
@@ -182,17 +182,18 @@ class CachedParameter(Generic[ValueT]):
         """
         asked_at = time.monotonic()
         with self._lock:
-            if asked_at < self._failed_at:
+            stale = refresh and asked_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
+            failed_at, failure, code = self._failures.get(stale, (asked_at, "", ""))
+            if asked_at < failed_at:
                 # Another thread's read failed while this one waited. If every thread waited for
                 # SSM in its turn, a run could end before it has written what became of its sends.
-                failure, code = self._failure
                 raise ParameterUnavailableError(failure, code)
-            stale = refresh and asked_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
             try:
                 value = self._read(fresh=stale)
             except ParameterUnavailableError as error:
-                self._failed_at, self._failure = time.monotonic(), (str(error), error.code)
+                self._failures[stale] = time.monotonic(), str(error), error.code
                 raise
+            self._failures.pop(stale, None)
             if stale:
                 self._refreshed_at = time.monotonic()
         return value

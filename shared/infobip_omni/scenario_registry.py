@@ -180,8 +180,11 @@ class ScenarioRegistry:
 
     def _entry(self, parameter: str) -> CachedParameter[RegisteredScenario]:
         """Return the parameter, the same one to all threads."""
-        new = CachedParameter(parameter, RegisteredScenario.from_json, self._client)
-        return self._entries.setdefault(parameter, new)
+        entry = self._entries.get(parameter)
+        if entry is None:
+            new = CachedParameter(parameter, RegisteredScenario.from_json, self._client)
+            entry = self._entries.setdefault(parameter, new)
+        return entry
 
     def _read(self, parameter: str) -> RegisteredScenario | None:
         try:

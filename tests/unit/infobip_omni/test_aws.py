@@ -6,7 +6,7 @@ import itertools
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,6 +241,31 @@ def test_threads_that_wait_share_one_failure(
         futures = [threads.submit(fail) for _ in range(10)]
 
     assert {future.result() for future in futures} == {"ThrottlingException"}
+    assert len(ssm.requests) == 1
+
+
+def test_known_value_serves_while_a_refresh_fails(
+    ssm: Ssm, parameter: CachedParameter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those whose value was turned away share the failure."""
+    parameter()
+    reading = Event()
+
+    def fail(_client: object, _operation: str, _arguments: dict[str, Any]) -> None:
+        reading.set()
+        time.sleep(0.5)
+        raise refusal("ThrottlingException")
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", fail)
+
+    with ThreadPoolExecutor(2) as threads:
+        refreshed = threads.submit(parameter, refresh=True)
+        reading.wait()
+        known = threads.submit(parameter)
+
+    assert known.result() == "key-1"
+    with pytest.raises(ParameterUnavailableError):
+        refreshed.result()
     assert len(ssm.requests) == 1
 
 
