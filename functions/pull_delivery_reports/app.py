@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import ParameterUnavailableError, QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from infobip_omni.api.client import OmniClient
 
 REPORTS_PER_PAGE = 1000
-#: Longest time that taking a page may last, the second attempt after a 401 included.
-_LONGEST_CALL_SECONDS = 46.0
 #: What storing and recording a page is expected to take, until a run has seen how long it takes.
 _EXPECTED_RECORDING_SECONDS = 10.0
 
@@ -85,7 +84,7 @@ def pull_delivery_reports(
         pull.recorded += reports.record_abandoned_pages()
         longest = _EXPECTED_RECORDING_SECONDS
         while pull.stopped_by is None:
-            if seconds_left() < _LONGEST_CALL_SECONDS + 2 * longest:
+            if seconds_left() < LONGEST_CALL_SECONDS + 2 * longest:
                 pull.stopped_by = "TIME"
                 break
             body = client.take_reports(limit=REPORTS_PER_PAGE)

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
+from infobip_omni.api.client import LONGEST_CALL_SECONDS, LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import ParameterUnavailableError, in_batches
 from infobip_omni.delivery import (
@@ -60,7 +60,7 @@ _MOST_COUNTED = 1000
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
 #: Longest time that one question may last, and what writing down its answer takes.
-_SECONDS_PER_QUESTION = 46.0 + 5.0
+_SECONDS_PER_QUESTION = LONGEST_CALL_SECONDS + 5.0
 
 
 @dataclass(frozen=True, slots=True)

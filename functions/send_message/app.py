@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
+from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import (
     AuthenticationError,
     NotProcessedError,
@@ -85,8 +86,6 @@ if TYPE_CHECKING:
 #: Infobip names no limit; this is how many messages share the fate of one request.
 DESTINATIONS_PER_REQUEST = 100
 CONCURRENT_REQUESTS = 10
-#: 3 seconds to connect, 10 until the answer begins and 10 until it ends, and a 401 doubles that.
-LONGEST_CALL_SECONDS = 46.0
 #: What a lease must outlive the call by.
 _LEASE_MARGIN_SECONDS = 5.0
 #: What a run needs to post once in the common case, and to write the outcome.

@@ -52,7 +52,7 @@ CODE_TIMES = (
     Time("sender: longest call", send, "LONGEST_CALL_SECONDS"),
     Time("sender: margin of the lease", send, "_LEASE_MARGIN_SECONDS"),
     Time("sender: left when it posts", send, "_SECONDS_TO_FINISH"),
-    Time("puller: longest call", pull, "_LONGEST_CALL_SECONDS"),
+    Time("puller: longest call", pull, "LONGEST_CALL_SECONDS"),
     Time("puller: expected recording", pull, "_EXPECTED_RECORDING_SECONDS"),
     Time("reconciler: per question", reconcile, "_SECONDS_PER_QUESTION"),
     Time("breaker: first pause", circuit_breaker, "_FIRST_PAUSE_SECONDS"),
