@@ -13,6 +13,7 @@ from infobip_omni.api.errors import RequestRejectedError
 from infobip_omni.api.reports import Status, StatusGroup
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.api.sends import SendResponse, SendResult
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dynamodb import (
     Answer,
     Statement,
@@ -28,7 +29,7 @@ from infobip_omni.scenario_registry import (
     SlugTakenError,
     slug,
 )
-from infobip_omni.send_queue import QueueUnavailableError, SendQueue
+from infobip_omni.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

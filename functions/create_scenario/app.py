@@ -14,19 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import OmniError, OutcomeUnknownError, RequestRejectedError
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.credentials import ParameterCredentials
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.events import InvalidEventError
+from infobip_omni.infobip_client import open_client
 from infobip_omni.observability import logger, observed
-from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistry
+from infobip_omni.scenario_registry import (
+    RegisteredScenario,
+    ScenarioRegistry,
+    UnregistrableScenarioError,
+)
 from infobip_omni.settings import CreateScenarioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.api.client import OmniClient
 
 #: Pauses before each look for a scenario whose creation was not answered, in seconds.
 _PAUSES_BEFORE_LOOKING = (0.0, 1.0, 3.0)
@@ -50,9 +56,10 @@ def create_scenario(
     """Create, adopt or update a scenario, so that Infobip and the registry have it as *wanted*.
 
     Raises:
-        InvalidEventError: The registry cannot take it, or has another name under its slug.
+        UnregistrableScenarioError: The registry cannot take it, or has another name under its
+            slug.
         OmniError: Infobip did not do it, or did not say so. Invoking again makes no second one.
-        ScenarioRegistryUnavailableError: SSM did not do it. The same holds.
+        ParameterUnavailableError: SSM did not do it. The same holds.
     """
     registry.check(wanted)
     registered = registry.current(wanted.name)
@@ -115,7 +122,7 @@ def _create(
         sleep(pause)
         try:
             adopted = _adopt(wanted, client)
-        except OmniError as error:
+        except (OmniError, ParameterUnavailableError) as error:
             logger.warning("the scenario cannot be looked for", reason=str(error))
             continue
         if adopted is not None:
@@ -182,8 +189,7 @@ def parse(event: object) -> ScenarioDefinition:
 def collaborators() -> tuple[OmniClient, ScenarioRegistry]:
     """Make what lives as long as the environment."""
     settings = CreateScenarioSettings.from_environment()
-    client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
-    return client, ScenarioRegistry(settings.scenario_parameter_prefix)
+    return open_client(settings), ScenarioRegistry(settings.scenario_parameter_prefix)
 
 
 @observed
@@ -191,7 +197,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Answer with the registered scenario, its parameter and what it took."""
     wanted = parse(event)
     client, registry = collaborators()
-    entry, outcome = create_scenario(wanted, client, registry)
+    try:
+        entry, outcome = create_scenario(wanted, client, registry)
+    except UnregistrableScenarioError as error:
+        raise InvalidEventError(error.member, error.rule) from None
     parameter = registry.parameter(entry.name)
     logger.info("scenario registered", key=entry.key, parameter=parameter, outcome=outcome)
     described = entry.model_dump(mode="json", by_alias=True, exclude_none=True)

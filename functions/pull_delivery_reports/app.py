@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
 from infobip_omni.api.errors import AuthenticationError, OmniError
-from infobip_omni.credentials import ParameterCredentials
+from infobip_omni.aws import ParameterUnavailableError, QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
-from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
 from infobip_omni.unrecorded_reports import UnrecordedReports
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from infobip_omni.api.client import OmniClient
 
 REPORTS_PER_PAGE = 1000
 #: What storing and recording a page is expected to take, until a run has seen how long it takes.
@@ -96,7 +98,7 @@ def pull_delivery_reports(
             pull.recorded += recorded
             if recorded.entries < REPORTS_PER_PAGE:
                 break
-    except OmniError as error:
+    except (OmniError, ParameterUnavailableError) as error:
         logger.warning("reports cannot be taken", reason=str(error))
         pull.stopped_by = type(error).__name__.removesuffix("Error")
         pull.account_refused = isinstance(error, AuthenticationError)
@@ -140,10 +142,9 @@ def _park(body: bytes, unrecorded: UnrecordedReports, pull: Pull) -> None:
 def collaborators() -> tuple[OmniClient, DeliveryReports, UnrecordedReports]:
     """Make what lives as long as the environment."""
     settings = PullDeliveryReportsSettings.from_environment()
-    client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
     table, ledger = open_ledger(settings)
     unrecorded = UnrecordedReports(settings.unrecorded_reports_queue_url)
-    return client, DeliveryReports(table, ledger), unrecorded
+    return open_client(settings), DeliveryReports(table, ledger), unrecorded
 
 
 @observed

@@ -13,12 +13,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni.aws import CachedParameter, ParameterUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
 from infobip_omni.settings import ReceiveDeliveryReportSettings
-from infobip_omni.webhook import ParameterKey, WebhookKeyUnavailableError, bulk_id_of
+from infobip_omni.webhook import bulk_id_of, parse_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ def receive_delivery_report(
         return HTTPStatus.NOT_FOUND
     try:
         bulk_id = bulk_id_of(event["rawPath"], keys())
-    except WebhookKeyUnavailableError as error:
+    except ParameterUnavailableError as error:
         logger.error("the caller cannot be recognised", reason=str(error))
         return HTTPStatus.SERVICE_UNAVAILABLE
     if bulk_id is None:
@@ -71,11 +72,12 @@ def _body(event: dict[str, Any]) -> bytes:
 
 
 @functools.cache
-def collaborators() -> tuple[ParameterKey, DeliveryReports]:
+def collaborators() -> tuple[CachedParameter[tuple[bytes, ...]], DeliveryReports]:
     """Make what lives as long as the environment."""
     settings = ReceiveDeliveryReportSettings.from_environment()
     table, ledger = open_ledger(settings)
-    return ParameterKey(settings.webhook_key_parameter), DeliveryReports(table, ledger)
+    keys = CachedParameter(settings.webhook_key_parameter, parse_keys)
+    return keys, DeliveryReports(table, ledger)
 
 
 @observed

@@ -23,7 +23,7 @@ from infobip_omni.api.client import (
     log_query_length,
 )
 from infobip_omni.api.errors import AuthenticationError, OmniError
-from infobip_omni.credentials import ParameterCredentials
+from infobip_omni.aws import ParameterUnavailableError, in_batches
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
@@ -34,7 +34,8 @@ from infobip_omni.delivery import (
     verdict_of_logs,
 )
 from infobip_omni.delivery_reports import DeliveryReports, last_step_of
-from infobip_omni.dynamodb import TableUnavailableError, in_batches
+from infobip_omni.dynamodb import TableUnavailableError
+from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from infobip_omni.api.client import LogPage
+    from infobip_omni.api.client import LogPage, OmniClient
     from infobip_omni.api.reports import LogEntry
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
@@ -120,7 +121,7 @@ class Reconciliation:
                 if not self._may_ask():
                     break
                 self._count_absence(self._look_for(items))
-        except OmniError as error:
+        except (OmniError, ParameterUnavailableError) as error:
             # A question that was not answered counts for nothing; the messages stay due.
             self.counts["ReconciliationsFailed"] += 1
             if isinstance(error, AuthenticationError):
@@ -285,9 +286,8 @@ def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:
 def collaborators() -> tuple[OmniClient, MessageLedger, DeliveryReports]:
     """Make what lives as long as the environment."""
     settings = ReconcileMessagesSettings.from_environment()
-    client = OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter))
     table, ledger = open_ledger(settings)
-    return client, ledger, DeliveryReports(table, ledger)
+    return open_client(settings), ledger, DeliveryReports(table, ledger)
 
 
 @observed

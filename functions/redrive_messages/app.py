@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.delivery import TAKEN, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed
-from infobip_omni.send_queue import DeadLetterReason, QueueUnavailableError
+from infobip_omni.send_queue import DeadLetterReason
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from infobip_omni.api.errors import (
 )
 from infobip_omni.api.reports import StatusGroup
 from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
+from infobip_omni.aws import CachedParameter, ParameterUnavailableError, QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
-from infobip_omni.credentials import ParameterCredentials
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     TAKEN,
@@ -46,6 +46,7 @@ from infobip_omni.delivery import (
     refuses_account,
 )
 from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import (
     Claim,
     MessageLedger,
@@ -56,16 +57,15 @@ from infobip_omni.message_ledger import (
 )
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed
-from infobip_omni.scenario_registry import ScenarioRegistry, ScenarioRegistryUnavailableError
+from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import (
     DeadLetterReason,
-    QueueUnavailableError,
     Record,
     SendQueue,
     backoff,
 )
 from infobip_omni.settings import SendMessageSettings
-from infobip_omni.webhook import ParameterKey, Webhook
+from infobip_omni.webhook import Webhook, parse_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from infobip_omni.api.client import OmniClient
     from infobip_omni.api.sends import SendResponse, SendResult
     from infobip_omni.events import Message, OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
@@ -195,7 +196,7 @@ class Post:
         Where the event says nothing of its own about reports, they go to the webhook.
 
         Raises:
-            WebhookKeyUnavailableError: The webhook's URL cannot be made.
+            ParameterUnavailableError: The webhook's URL cannot be made.
         """
         work = self.parcels[0].work
         body, scenario = work.event.body, work.scenario
@@ -268,7 +269,7 @@ def _resolve_scenarios(works: Iterable[Work], use: Collaborators) -> None:
             work.scenario = _scenario(work.event, use.scenarios)
         except InvalidEventError as error:
             work.refusal = Refusal.of(DeadLetterReason.INVALID, error)
-        except ScenarioRegistryUnavailableError as error:
+        except ParameterUnavailableError as error:
             logger.warning("the scenario cannot be looked up", reason=str(error))
             work.postponed = True
 
@@ -399,11 +400,8 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
         return _waiting(post, None)
     try:
         response = use.client.send_advanced(post.request(use.webhook))
-    except NotProcessedError as error:
-        use.breaker.failed()
-        logger.warning("a request was not processed", reason=str(error))
-        refused = isinstance(error, AuthenticationError)
-        return _waiting(post, error.retry_after_seconds, account_refused=refused)
+    except (NotProcessedError, ParameterUnavailableError) as error:
+        return _not_processed(post, error, use.breaker)
     except RequestRejectedError as error:
         use.breaker.succeeded()
         parts = post.by_record()
@@ -426,6 +424,20 @@ def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> l
         return [parcel.outcome(MessageState.UNKNOWN) for parcel in post.parcels]
     use.breaker.succeeded()
     return [_judge(parcel, _result(response, post, parcel)) for parcel in post.parcels]
+
+
+def _not_processed(
+    post: Post, error: NotProcessedError | ParameterUnavailableError, breaker: CircuitBreaker
+) -> list[Outcome]:
+    """Have the messages wait, since nothing was sent."""
+    logger.warning("a request was not processed", reason=str(error))
+    if isinstance(error, ParameterUnavailableError):
+        # Trouble with SSM says nothing about Infobip.
+        breaker.not_called()
+        return _waiting(post, None)
+    breaker.failed()
+    refused = isinstance(error, AuthenticationError)
+    return _waiting(post, error.retry_after_seconds, account_refused=refused)
 
 
 def _waiting(
@@ -567,15 +579,15 @@ def collaborators() -> Collaborators:
     """Make what lives as long as the environment."""
     settings = SendMessageSettings.from_environment()
     _, ledger = open_ledger(settings)
-    url = settings.delivery_report_url
+    url, keys = settings.delivery_report_url, settings.webhook_key_parameter
     return Collaborators(
-        client=OmniClient(settings.base_url, ParameterCredentials(settings.credentials_parameter)),
+        client=open_client(settings),
         scenarios=ScenarioRegistry(settings.scenario_parameter_prefix),
         ledger=ledger,
         queue=SendQueue(settings.send_queue_url, settings.send_dead_letter_queue_url),
         breaker=CircuitBreaker(),
         policy=Policy(timedelta(seconds=settings.claim_seconds), settings.on_unknown),
-        webhook=Webhook(url, ParameterKey(settings.webhook_key_parameter)) if url else None,
+        webhook=Webhook(url, CachedParameter(keys, parse_keys)) if url else None,
     )
 
 

@@ -53,6 +53,13 @@ class CircuitBreaker:
             self._open_until = 0.0
             self._probing = False
 
+    def not_called(self) -> None:
+        """Note that the call was not made after all; if it was the probe, the next one is."""
+        with self._lock:
+            if self._probing:
+                self._probing = False
+                self._open_until = self._now()
+
     def failed(self) -> None:
         """Note that the API has not answered, or has turned the call away."""
         with self._lock:

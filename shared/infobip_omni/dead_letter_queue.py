@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infobip_omni.aws_clients import error_code
+from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
 from infobip_omni.moments import utc_now
-from infobip_omni.send_queue import (
-    ORIGINAL_ID,
-    DeadLetterReason,
-    QueueUnavailableError,
-    sqs_client,
-)
+from infobip_omni.send_queue import ORIGINAL_ID, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +22,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-    AnswerT = TypeVar("AnswerT")
 
 #: How long a record is out of sight for others; longer than one scan may last.
 HIDDEN_SECONDS = 60
@@ -96,14 +87,16 @@ class DeadLetterQueue:
         Raises:
             QueueUnavailableError: SQS did not say.
         """
-        answer = _attempt(
+        answer = attempt(
             lambda: self._client.get_queue_attributes(
                 QueueUrl=self._url,
                 AttributeNames=[
                     "ApproximateNumberOfMessages",
                     "ApproximateNumberOfMessagesNotVisible",
                 ],
-            )
+            ),
+            QueueUnavailableError,
+            "SQS did not do it",
         )
         return sum(int(count) for count in answer["Attributes"].values())
 
@@ -113,7 +106,7 @@ class DeadLetterQueue:
         Raises:
             QueueUnavailableError: SQS did not hand them out.
         """
-        answer = _attempt(
+        answer = attempt(
             lambda: self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=_ENTRIES_PER_CALL,
@@ -121,7 +114,9 @@ class DeadLetterQueue:
                 WaitTimeSeconds=WAIT_SECONDS,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
-            )
+            ),
+            QueueUnavailableError,
+            "SQS did not do it",
         )
         return [DeadLetter.received(record) for record in answer.get("Messages", [])]
 
@@ -134,7 +129,7 @@ class DeadLetterQueue:
         Raises:
             QueueUnavailableError: It may be in either queue, or in both.
         """
-        _attempt(
+        attempt(
             lambda: self._client.send_message(
                 QueueUrl=self._send_queue_url,
                 MessageBody=letter.body,
@@ -144,7 +139,9 @@ class DeadLetterQueue:
                         "StringValue": letter.original_id,
                     }
                 },
-            )
+            ),
+            QueueUnavailableError,
+            "SQS did not do it",
         )
         self.delete(letter)
 
@@ -154,23 +151,29 @@ class DeadLetterQueue:
         Raises:
             QueueUnavailableError: It may still be there.
         """
-        _attempt(
+        attempt(
             lambda: self._client.delete_message(
                 QueueUrl=self._url, ReceiptHandle=letter.receipt_handle
-            )
+            ),
+            QueueUnavailableError,
+            "SQS did not do it",
         )
 
     def let_go(self, receipt_handles: Iterable[str], has_time: Callable[[], bool]) -> None:
         """Show letters to others again; those that this fails for show up a little later."""
-        iterator = iter(receipt_handles)
-        while has_time() and (batch := list(islice(iterator, _ENTRIES_PER_CALL))):
+        for batch in in_batches(receipt_handles, _ENTRIES_PER_CALL):
+            if not has_time():
+                return
             entries: list[Any] = [
                 {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
                 for number, handle in enumerate(batch)
             ]
+            show = partial(
+                self._client.change_message_visibility_batch, QueueUrl=self._url, Entries=entries
+            )
             try:
-                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-            except (ClientError, BotoCoreError):
+                attempt(show, QueueUnavailableError, "SQS did not show them")
+            except QueueUnavailableError:
                 return
 
 
@@ -248,11 +251,3 @@ class Scan:
         """
         self._queue.delete(letter)
         self._removed.add(letter.record_id)
-
-
-def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
-    try:
-        return call()
-    except (ClientError, BotoCoreError) as error:
-        # The cause may quote the body.
-        raise QueueUnavailableError(f"SQS did not do it: {error_code(error)}") from None

@@ -18,7 +18,7 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import client_config, error_code, in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -269,36 +269,6 @@ def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
         raise TableUnavailableError(f"DynamoDB answered {error_code(error)}") from None
     except BotoCoreError as error:
         raise TableUnavailableError(f"DynamoDB was not reached: {type(error).__name__}") from None
-
-
-def in_batches(
-    items: Iterable[ItemT],
-    size: int,
-    most_bytes: int | None = None,
-    bytes_of: Callable[[ItemT], int] = lambda _: 0,
-) -> Iterator[list[ItemT]]:
-    """Cut into lists of so many items, each read only when it is asked for.
-
-    Args:
-        items: The items.
-        size: Most items of a list.
-        most_bytes: Most bytes of a list; an item that is larger by itself is a list of its own.
-        bytes_of: Tells the bytes of an item.
-    """
-    batch: list[ItemT] = []
-    total = 0
-    for item in items:
-        item_bytes = bytes_of(item)
-        if batch and most_bytes is not None and total + item_bytes > most_bytes:
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += item_bytes
-        if len(batch) == size:
-            yield batch
-            batch, total = [], 0
-    if batch:
-        yield batch
 
 
 def _pauses() -> Iterator[float]:

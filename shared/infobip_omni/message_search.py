@@ -14,7 +14,8 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from infobip_omni.dynamodb import in_batches, to_wire
+from infobip_omni.aws import in_batches
+from infobip_omni.dynamodb import to_wire
 from infobip_omni.message_ledger import (
     CHECK_INDEX,
     CHECK_SHARDS,

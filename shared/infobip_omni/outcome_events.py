@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import AwsError, attempt, client_config, in_batches
 from infobip_omni.delivery import TAKEN, MessageState
-from infobip_omni.dynamodb import from_wire, in_batches
+from infobip_omni.dynamodb import from_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,6 +44,7 @@ _OF_THE_EVENT = frozenset(
         "InvalidArgument",
         "InvalidParameterValue",
         "MalformedDetail",
+        "ParamValidationError",  # botocore's, which has not even asked EventBridge
         "RedactionFailure",
         "RequestEntityTooLarge",
         "SerializationException",
@@ -189,9 +189,13 @@ class OutcomeEvents:
 
     def _put(self, batch: list[_Event], publication: Publication) -> None:
         try:
-            answer = self._client.put_events(Entries=[event.entry for event in batch])
-        except (BotoCoreError, ClientError) as error:
-            self._refused(batch, error, publication)
+            answer = attempt(
+                lambda: self._client.put_events(Entries=[event.entry for event in batch]),
+                AwsError,
+                "EventBridge did not take it",
+            )
+        except AwsError as error:
+            self._refused(batch, error.code, publication)
             return
         for event, result in zip(batch, answer["Entries"], strict=True):
             code = result.get("ErrorCode")
@@ -203,12 +207,9 @@ class OutcomeEvents:
                 publication.waiting = Untold(event.change, code)
                 return
 
-    def _refused(
-        self, batch: list[_Event], error: BotoCoreError | ClientError, publication: Publication
-    ) -> None:
+    def _refused(self, batch: list[_Event], code: str, publication: Publication) -> None:
         """Deal with a call of which nothing was taken, or nobody knows what."""
-        code = error_code(error)
-        if code not in _OF_THE_EVENT and not isinstance(error, ParamValidationError):
+        if code not in _OF_THE_EVENT:
             publication.waiting = Untold(batch[0].change, code)
         elif len(batch) == 1:
             publication.unpublishable.append(Untold(batch[0].change, code))

@@ -7,22 +7,13 @@ both be registered.
 from __future__ import annotations
 
 import re
-import threading
-from typing import Annotated
+from typing import Annotated, Self
 
-import boto3
-from aws_lambda_powertools.utilities.parameters import SSMProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import (
-    GetParameterError,
-    SetParameterError,
-)
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
-from infobip_omni.aws_clients import client_config, error_code
-from infobip_omni.events import InvalidEventError
+from infobip_omni.aws import CachedParameter, ParameterUnavailableError, ssm_client
 
-_CACHED_SECONDS = 300
 _LONGEST_SLUG = 200
 #: What a parameter of SSM's standard tier holds.
 _LARGEST_ENTRY = 4096
@@ -30,11 +21,16 @@ _LARGEST_ENTRY = 4096
 _ANY_KEY = "0" * 64
 
 
-class ScenarioRegistryUnavailableError(Exception):
-    """SSM did not answer, or its parameter is not readable as a scenario: try again later."""
+class UnregistrableScenarioError(Exception):
+    """A scenario breaks a rule of the registry; the text quotes nothing of it."""
+
+    def __init__(self, member: str, rule: str) -> None:
+        super().__init__(f"{member}: {rule}")
+        self.member = member  #: the member of the definition that breaks the rule
+        self.rule = rule
 
 
-class SlugTakenError(InvalidEventError):
+class SlugTakenError(UnregistrableScenarioError):
     """Another name with the same slug is registered already."""
 
     def __init__(self, parameter: str) -> None:
@@ -51,6 +47,19 @@ class RegisteredScenario(BaseModel):
     flow: Annotated[tuple[ScenarioStep, ...], Field(min_length=1)]
     default: StrictBool  #: whether Infobip uses it for sends that name no scenario
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the entry as its parameter holds it.
+
+        Raises:
+            ValueError: It is no such entry; the error names the rule, and quotes nothing.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            # The cause holds the text.
+            raise ValueError("must hold JSON with key, name, flow and default") from None
+
     def definition(self) -> ScenarioDefinition:
         """Return what Infobip is to know of the scenario."""
         return ScenarioDefinition(name=self.name, flow=self.flow, default=self.default)
@@ -66,13 +75,14 @@ def slug(name: str) -> str:
     """Return *name* in lower case, each run of other characters than a-z and 0-9 as one ``-``.
 
     Raises:
-        InvalidEventError: Nothing is left of the name, or too much.
+        UnregistrableScenarioError: Nothing is left of the name, or too much.
     """
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not text:
-        raise InvalidEventError("name", "must hold a letter from a to z or a digit")
+        raise UnregistrableScenarioError("name", "must hold a letter from a to z or a digit")
     if len(text) > _LONGEST_SLUG:
-        raise InvalidEventError("name", f"must not exceed {_LONGEST_SLUG} letters and digits")
+        rule = f"must not exceed {_LONGEST_SLUG} letters and digits"
+        raise UnregistrableScenarioError("name", rule)
     return text
 
 
@@ -81,14 +91,14 @@ class ScenarioRegistry:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._lock = threading.Lock()
-        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=client_config()))
+        self._client = ssm_client()
+        self._entries: dict[str, CachedParameter[RegisteredScenario]] = {}
 
     def parameter(self, name: str) -> str:
         """Name the SSM parameter of a scenario.
 
         Raises:
-            InvalidEventError: The name has no slug.
+            UnregistrableScenarioError: The name has no slug.
         """
         return self._prefix + slug(name)
 
@@ -96,14 +106,15 @@ class ScenarioRegistry:
         """Make sure that the registry will take a scenario, before Infobip creates it.
 
         Raises:
-            InvalidEventError: It has no slug, or is too large for a parameter.
+            UnregistrableScenarioError: It has no slug, or is too large for a parameter.
         """
         self.parameter(definition.name)
         entry = RegisteredScenario(
             key=_ANY_KEY, name=definition.name, flow=definition.flow, default=False
         )
         if len(entry.to_json().encode()) > _LARGEST_ENTRY:
-            raise InvalidEventError("flow", f"must fit {_LARGEST_ENTRY} bytes, with the name")
+            rule = f"must fit {_LARGEST_ENTRY} bytes, with the name"
+            raise UnregistrableScenarioError("flow", rule)
 
     def find(self, name_or_slug: str) -> RegisteredScenario | None:
         """Return the scenario of that name or slug, as it was at most five minutes ago.
@@ -111,13 +122,13 @@ class ScenarioRegistry:
         A name that only shares its slug with a registered one is not found.
 
         Raises:
-            ScenarioRegistryUnavailableError: SSM did not answer, or not with a scenario.
+            ParameterUnavailableError: SSM did not answer, or not with a scenario.
         """
         try:
             parameter = self.parameter(name_or_slug)
-        except InvalidEventError:
+        except UnregistrableScenarioError:
             return None
-        entry = self._read(parameter, fresh=False)
+        entry = self._read(parameter)
         known = entry is not None and name_or_slug in (entry.name, slug(entry.name))
         return entry if known else None
 
@@ -126,10 +137,11 @@ class ScenarioRegistry:
 
         Raises:
             SlugTakenError: The slug of the name belongs to another name.
-            ScenarioRegistryUnavailableError: SSM did not answer, or not with a scenario.
+            ParameterUnavailableError: SSM did not answer, or not with a scenario.
         """
         parameter = self.parameter(name)
-        entry = self._read(parameter, fresh=True)
+        self._entry(parameter).forget()
+        entry = self._read(parameter)
         if entry is not None and entry.name != name:
             raise SlugTakenError(parameter)
         return entry
@@ -142,13 +154,18 @@ class ScenarioRegistry:
 
         Raises:
             SlugTakenError: Whoever came first has another name.
-            ScenarioRegistryUnavailableError: SSM did not answer; it may have been added.
+            ParameterUnavailableError: SSM did not answer; it may have been added.
         """
-        if self._write(entry, overwrite=False):
+        try:
+            self._entry(self.parameter(entry.name)).write(entry.to_json(), overwrite=False)
+        except ParameterUnavailableError as error:
+            if error.code != "ParameterAlreadyExists":
+                raise
+        else:
             return entry
         winner = self.current(entry.name)
         if winner is None:
-            raise ScenarioRegistryUnavailableError(
+            raise ParameterUnavailableError(
                 f"SSM parameter {self.parameter(entry.name)} exists, but cannot be read yet"
             )
         return winner
@@ -157,46 +174,24 @@ class ScenarioRegistry:
         """Write a scenario over what is registered under its name.
 
         Raises:
-            ScenarioRegistryUnavailableError: SSM did not answer; it may have been replaced.
+            ParameterUnavailableError: SSM did not answer; it may have been replaced.
         """
-        self._write(entry, overwrite=True)
+        self._entry(self.parameter(entry.name)).write(entry.to_json(), overwrite=True)
 
-    def _read(self, parameter: str, *, fresh: bool) -> RegisteredScenario | None:
-        # One thread fetches, the others find it cached.
-        with self._lock:
-            try:
-                text = self._provider.get(parameter, max_age=_CACHED_SECONDS, force_fetch=fresh)
-            except GetParameterError as error:
-                if self._is(error.__context__, "ParameterNotFound"):
-                    return None
-                raise ScenarioRegistryUnavailableError(
-                    f"SSM parameter {parameter} cannot be read: {error_code(error)}"
-                ) from None
-            try:
-                return RegisteredScenario.model_validate_json(str(text))
-            except ValidationError:
-                # A value that was put right must not have to wait for the cache.
-                self._provider.store.clear()
-                raise ScenarioRegistryUnavailableError(
-                    f"SSM parameter {parameter} must hold JSON with key, name, flow and default"
-                ) from None
+    def _entry(self, parameter: str) -> CachedParameter[RegisteredScenario]:
+        """Return the parameter, the same one to all threads."""
+        entry = self._entries.get(parameter)
+        if entry is None:
+            new = CachedParameter(parameter, RegisteredScenario.from_json, self._client)
+            entry = self._entries.setdefault(parameter, new)
+        return entry
 
-    def _write(self, entry: RegisteredScenario, *, overwrite: bool) -> bool:
-        """Write the parameter; return False if it exists and must not be overwritten."""
-        parameter = self.parameter(entry.name)
+    def _read(self, parameter: str) -> RegisteredScenario | None:
         try:
-            self._provider.set(parameter, entry.to_json(), overwrite=overwrite)
-        except SetParameterError as error:
-            if self._is(error.__cause__, "ParameterAlreadyExists"):
-                return False
-            raise ScenarioRegistryUnavailableError(
-                f"SSM parameter {parameter} cannot be written: {error_code(error)}"
-            ) from None
-        finally:
-            with self._lock:
-                self._provider.store.clear()
-        return True
-
-    def _is(self, error: BaseException | None, name: str) -> bool:
-        """Tell which of SSM's errors lies behind one of Powertools'."""
-        return isinstance(error, getattr(self._provider.client.exceptions, name))
+            return self._entry(parameter)()
+        except ParameterUnavailableError as error:
+            if error.code != "ParameterNotFound":
+                raise
+            # Senders may name anything; only what there is is worth keeping.
+            self._entries.pop(parameter, None)
+            return None

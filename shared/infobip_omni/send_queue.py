@@ -7,13 +7,9 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infobip_omni.aws_clients import client_config, error_code
+from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,10 +37,6 @@ class DeadLetterReason(StrEnum):
     OUTAGE = "OUTAGE"  #: it could not be sent before the queue would have dropped it
     QUARANTINED = "QUARANTINED"  #: nobody knows whether a message was sent; an operator decides
     OTHER = "OTHER"  #: none was given: SQS has moved it by itself, or somebody has put it there
-
-
-class QueueUnavailableError(Exception):
-    """SQS did not do it, or did not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +88,7 @@ class SendQueue:
         Returns:
             For how many records it has failed.
         """
-        failures = 0
-        iterator = iter(records)
-        while batch := list(islice(iterator, _ENTRIES_PER_CALL)):
-            failures += self._hide(batch)
-        return failures
+        return sum(map(self._hide, in_batches(records, _ENTRIES_PER_CALL)))
 
     def dead_letter(
         self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
@@ -122,15 +110,15 @@ class SendQueue:
             for name, text in words.items()
             if text
         }
-        try:
-            self._client.send_message(
+        attempt(
+            lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
                 MessageBody=record.body,
                 MessageAttributes=attributes,
-            )
-        except (ClientError, BotoCoreError) as error:
-            # The cause may quote the body.
-            raise QueueUnavailableError(f"SQS did not take it: {error_code(error)}") from None
+            ),
+            QueueUnavailableError,
+            "SQS did not take it",
+        )
 
     def _hide(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
         entries: list[Any] = [
@@ -142,17 +130,16 @@ class SendQueue:
             for number, (record, delay) in enumerate(batch)
         ]
         try:
-            answer = self._client.change_message_visibility_batch(
-                QueueUrl=self._url, Entries=entries
+            answer = attempt(
+                lambda: self._client.change_message_visibility_batch(
+                    QueueUrl=self._url, Entries=entries
+                ),
+                QueueUnavailableError,
+                "SQS did not hide them",
             )
-        except (ClientError, BotoCoreError):
+        except QueueUnavailableError:
             return len(batch)
         return len(answer.get("Failed", []))
-
-
-def sqs_client() -> SQSClient:
-    """Make a client that does not wait for long."""
-    return boto3.client("sqs", config=client_config())
 
 
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:

@@ -11,14 +11,11 @@ import binascii
 import gzip
 import json
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from infobip_omni.api.reports import UnreadablePageError, parse_reports_page
-from infobip_omni.aws_clients import client_config, error_code
-from infobip_omni.send_queue import QueueUnavailableError
+from infobip_omni.aws import QueueUnavailableError, attempt, sqs_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +34,7 @@ class UnrecordedReports:
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:
         self._url = url
-        self._client = client or boto3.client("sqs", config=client_config())
+        self._client = client or sqs_client()
 
     def park(self, body: bytes) -> int:
         """Put a page into the queue, in as many messages as it takes.
@@ -50,11 +47,8 @@ class UnrecordedReports:
         """
         parts = list(_parts(body))
         for part in parts:
-            try:
-                self._client.send_message(QueueUrl=self._url, MessageBody=part)
-            except (ClientError, BotoCoreError) as error:
-                # The cause may quote the body.
-                raise QueueUnavailableError(f"SQS did not take it: {error_code(error)}") from None
+            put = partial(self._client.send_message, QueueUrl=self._url, MessageBody=part)
+            attempt(put, QueueUnavailableError, "SQS did not take it")
         return len(parts)
 
 

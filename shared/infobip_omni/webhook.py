@@ -6,8 +6,8 @@ bulk only.
 
 The parameter may hold several keys: the first signs, and all are accepted. So a key is replaced
 without a URL that fails: the new key is added behind the old one; once every environment has read
-both, which takes `CACHED_SECONDS`, it is put in front; and the old one is removed when the messages
-of its time have settled.
+both, which takes `aws.CACHED_SECONDS`, it is put in front; and the old one is removed when the
+messages of its time have settled.
 """
 
 from __future__ import annotations
@@ -15,17 +15,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
-
-import boto3
-from aws_lambda_powertools.utilities.parameters import SSMProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-
-from infobip_omni.api.errors import NotProcessedError
-from infobip_omni.aws_clients import client_config, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,12 +26,6 @@ SHORTEST_KEY = 32
 #: One that signs, one that is being replaced, and one to spare: each makes a guess likelier.
 MOST_KEYS = 3
 _PATH = "reports/"
-#: How long an environment keeps what it has read.
-CACHED_SECONDS = 300
-
-
-class WebhookKeyUnavailableError(NotProcessedError):
-    """The parameter cannot be read or holds no key; nothing was sent without the URL."""
 
 
 def report_path(bulk_id: str, key: bytes) -> str:
@@ -108,39 +94,6 @@ def _token(bulk_id: str, key: bytes) -> str:
     return base64.urlsafe_b64encode(code).decode().rstrip("=")
 
 
-class ParameterKey:
-    """Reads the key from an SSM parameter that the operator creates, and keeps it five minutes.
-
-    While a key is replaced, the parameter holds it behind the new one; see `parse_keys`.
-    Usable from several threads.
-    """
-
-    def __init__(self, parameter_name: str) -> None:
-        self._name = parameter_name
-        self._provider = SSMProvider(boto3_client=boto3.client("ssm", config=client_config()))
-        self._lock = threading.Lock()
-
-    def __call__(self) -> tuple[bytes, ...]:
-        """Return the keys: the first signs, and all are accepted.
-
-        Raises:
-            WebhookKeyUnavailableError: SSM did not answer, or not with keys.
-        """
-        try:
-            with self._lock:
-                text = self._provider.get(self._name, max_age=CACHED_SECONDS, decrypt=True)
-        except GetParameterError as error:
-            raise WebhookKeyUnavailableError(
-                f"SSM parameter {self._name} cannot be read: {error_code(error)}"
-            ) from None
-        try:
-            return parse_keys(str(text))
-        except ValueError as error:
-            # A value that was put right must not have to wait for the cache.
-            self._provider.store.clear()
-            raise WebhookKeyUnavailableError(f"SSM parameter {self._name} {error}") from None
-
-
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Where Infobip may call us.
@@ -157,6 +110,6 @@ class Webhook:
         """Write the URL for the reports of a bulk.
 
         Raises:
-            WebhookKeyUnavailableError: The key cannot be read.
+            ParameterUnavailableError: The key cannot be read.
         """
         return self.url + report_path(bulk_id, self.keys()[0])

@@ -17,12 +17,12 @@ from moto import mock_aws
 
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.scenarios import ScenarioStep
-from infobip_omni.events import InvalidEventError
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,
-    ScenarioRegistryUnavailableError,
     SlugTakenError,
+    UnregistrableScenarioError,
 )
 from tests.fakes import PREFIX, FakeScenarioRegistry
 
@@ -135,7 +135,7 @@ def test_two_names_with_one_slug_are_an_error(registry: ScenarioRegistry) -> Non
 
 def test_name_without_a_slug_is_an_error(registry: ScenarioRegistry) -> None:
     """It cannot be registered, so it is refused wherever it would be."""
-    with pytest.raises(InvalidEventError, match=r"^name: "):
+    with pytest.raises(UnregistrableScenarioError, match=r"^name: "):
         registry.current("Ω")
 
 
@@ -186,7 +186,7 @@ def test_unreadable_entry_is_named_and_not_cached(
     ssm.put_parameter(Name=PARAMETER, Value=value, Type="String")
 
     for look in (real.find, real.current):
-        with pytest.raises(ScenarioRegistryUnavailableError, match=PARAMETER) as caught:
+        with pytest.raises(ParameterUnavailableError, match=PARAMETER) as caught:
             look("Order updates")
         assert "canary" not in str(caught.value).lower()
 
@@ -205,13 +205,13 @@ def test_failing_ssm_means_try_again(
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", fail)
 
-    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+    with pytest.raises(ParameterUnavailableError, match=code):
         real.find("order-updates")
-    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+    with pytest.raises(ParameterUnavailableError, match=code):
         real.current("Order updates")
-    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+    with pytest.raises(ParameterUnavailableError, match=code):
         real.register(entry())
-    with pytest.raises(ScenarioRegistryUnavailableError, match=code):
+    with pytest.raises(ParameterUnavailableError, match=code):
         real.replace(entry())
 
 
@@ -222,7 +222,7 @@ def test_entry_that_exists_and_cannot_be_read_yet_means_try_again(
     real.register(entry())
     monkeypatch.setattr(real, "current", lambda _: None)
 
-    with pytest.raises(ScenarioRegistryUnavailableError, match="exists"):
+    with pytest.raises(ParameterUnavailableError, match="exists"):
         real.register(entry(key="key-2"))
 
 

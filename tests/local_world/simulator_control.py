@@ -54,6 +54,10 @@ class SimulatorControl:
         """Take back all faults."""
         self._call("DELETE", "faults")
 
+    def advance_clock(self, seconds: float) -> None:
+        """Let time pass at Infobip, and nowhere else."""
+        self._call("POST", "clock", {"advanceSeconds": seconds})
+
     def messages(self, *message_ids: str) -> list[Json]:
         """Tell what truly became of these messages, or of all."""
         found: list[Json] = []

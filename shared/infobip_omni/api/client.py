@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3.0
 #: Longest silence before an answer begins, and again longest time until its body is complete.
 READ_SECONDS = 10.0
-#: Longest time of one call: to connect, to begin and to end the answer, and all again after a 401.
+#: Longest time of one call: to connect, to begin and to end the answer, and all again after a 401;
+#: but for the time that the credentials take.
 LONGEST_CALL_SECONDS = 2 * (CONNECT_SECONDS + 2 * READ_SECONDS)
 #: A frozen and thawed process does not see the other side hang up: the first request over an old
 #: connection is often reset, and a reset leaves the outcome unknown.

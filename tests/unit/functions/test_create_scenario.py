@@ -19,11 +19,12 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioStep
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.events import InvalidEventError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
-    ScenarioRegistryUnavailableError,
     SlugTakenError,
+    UnregistrableScenarioError,
 )
 from tests.fakes import FakeScenarioClient, FakeScenarioRegistry
 
@@ -133,8 +134,8 @@ def test_update_that_was_not_registered_is_completed(
 ) -> None:
     """A run that dies between the two updates is made good by the next one."""
     run(OTP)
-    registry.error = ScenarioRegistryUnavailableError()
-    with pytest.raises(ScenarioRegistryUnavailableError):
+    registry.error = ParameterUnavailableError("SSM cannot be written")
+    with pytest.raises(ParameterUnavailableError):
         run(OTHER_FLOW)
     client.calls.clear()
 
@@ -184,8 +185,8 @@ def test_crash_before_registering_leads_to_adoption(
     run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
 ) -> None:
     """What was created and not registered is found by the next invocation."""
-    registry.error = ScenarioRegistryUnavailableError()
-    with pytest.raises(ScenarioRegistryUnavailableError):
+    registry.error = ParameterUnavailableError("SSM cannot be written")
+    with pytest.raises(ParameterUnavailableError):
         run(OTP)
 
     assert run(OTP) is Outcome.ADOPTED
@@ -271,6 +272,7 @@ def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(
     "error",
     [
         NotProcessedError("not reached"),
+        ParameterUnavailableError("SSM cannot be read"),
         RateLimitedError("slow down"),
         AuthenticationError("no"),
         RequestRejectedError("no", status=409),
@@ -352,13 +354,13 @@ def test_two_names_with_one_slug_are_an_error(run: Run, client: FakeScenarioClie
     with pytest.raises(SlugTakenError, match="/otp is that of another") as caught:
         run(OTP.model_copy(update={"name": "OTP!"}))
 
-    assert caught.value.field == "name"
+    assert caught.value.member == "name"
     assert client.calls == []
 
 
 def test_name_without_a_slug_is_refused_first(run: Run, client: FakeScenarioClient) -> None:
     """Infobip does not get what the registry could not take."""
-    with pytest.raises(InvalidEventError, match=r"^name: "):
+    with pytest.raises(UnregistrableScenarioError, match=r"^name: "):
         run(OTP.model_copy(update={"name": "Ωμέγα"}))
 
     assert client.calls == []
@@ -456,4 +458,29 @@ def test_invalid_event_reaches_nobody(
     with pytest.raises(InvalidEventError):
         invoke({"flow": EVENT["flow"]})
 
+    assert client.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("Order updates!", "/order-updates is that of another scenario"),
+        ("\u03a9\u03bc\u03ad\u03b3\u03b1", "must hold a letter from a to z or a digit"),
+    ],
+)
+def test_scenario_that_cannot_be_registered_is_an_invalid_event(
+    invoke: Callable[[dict[str, Any]], dict[str, Any]],
+    client: FakeScenarioClient,
+    name: str,
+    rule: str,
+) -> None:
+    """The caller learns which field to change, as for any other rule."""
+    invoke(EVENT | {"name": "Order updates"})
+    client.calls.clear()
+
+    with pytest.raises(InvalidEventError) as caught:
+        invoke(EVENT | {"name": name})
+
+    assert caught.value.field == "name"
+    assert caught.value.rule.endswith(rule)
     assert client.calls == []

@@ -15,9 +15,9 @@ from functions.pull_delivery_reports.app import REPORTS_PER_PAGE, Pull, pull_del
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.sends import Recipient
+from infobip_omni.aws import ParameterUnavailableError, QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
-from infobip_omni.send_queue import QueueUnavailableError
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
 
@@ -233,9 +233,10 @@ def test_unreadable_page_is_kept_and_ends_the_run(world: World, body: bytes) -> 
         (RateLimitedError("slow down", status=429), "RateLimited"),
         (AuthenticationError("no", status=403), "Authentication"),
         (OutcomeUnknownError("no answer", status=500), "OutcomeUnknown"),
+        (ParameterUnavailableError("SSM cannot be read"), "ParameterUnavailable"),
     ],
 )
-def test_trouble_at_infobip_ends_the_run(world: World, error: Exception, name: str) -> None:
+def test_trouble_ends_the_run(world: World, error: Exception, name: str) -> None:
     """The answer says what has stopped it, and what was recorded until then stays."""
     world.client.pages = [full_page(), error, page(report("m-1"))]
 

@@ -13,9 +13,10 @@ import pytest
 from functions.receive_delivery_report import app
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.sends import Recipient
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
 from infobip_omni.message_ledger import Claim
-from infobip_omni.webhook import WebhookKeyUnavailableError, report_path
+from infobip_omni.webhook import report_path
 from tests.fakes import Clock, FakeLedger
 
 from .conftest import CONTEXT
@@ -302,7 +303,7 @@ def test_infobip_is_told_to_call_again_without_the_key(
     """Whether the caller may call is not known yet; the log names the parameter."""
 
     def fail() -> list[bytes]:
-        raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
+        raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     _, reports = app.collaborators()
     monkeypatch.setattr(app, "collaborators", lambda: (fail, reports))

@@ -18,6 +18,7 @@ from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim, Outcome
@@ -240,7 +241,12 @@ def test_last_question_may_still_find_the_message(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RateLimitedError("slow down", status=429), OutcomeUnknownError("no answer")]
+    "error",
+    [
+        RateLimitedError("slow down", status=429),
+        OutcomeUnknownError("no answer"),
+        ParameterUnavailableError("SSM cannot be read"),
+    ],
 )
 def test_failed_question_does_not_count(world: World, error: Exception) -> None:
     """Only answers say that a message is absent; the run ends and raises nothing."""

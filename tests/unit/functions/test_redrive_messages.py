@@ -14,12 +14,12 @@ from functions.redrive_messages import app
 from functions.redrive_messages.app import Operation, parse
 from infobip_omni import dead_letter_queue
 from infobip_omni.api.sends import Recipient
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
 from infobip_omni.message_ledger import Claim, Outcome
-from infobip_omni.send_queue import QueueUnavailableError
 from tests.fakes import Clock, FakeLedger
 
 from .conftest import CONTEXT

@@ -24,12 +24,13 @@ from infobip_omni.api.errors import (
 from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
+from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import Evidence
 from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
-from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistryUnavailableError
+from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.send_queue import DeadLetterReason, Record
-from infobip_omni.webhook import Webhook, WebhookKeyUnavailableError
+from infobip_omni.webhook import Webhook
 from tests.fakes import (
     Clock,
     FakeClient,
@@ -76,6 +77,7 @@ NOT_PROCESSED = [
     RateLimitedError("slow down", status=429),
     AuthenticationError("no", status=401),
     AuthenticationError("no", status=403),
+    ParameterUnavailableError("SSM parameter /omni/dev/infobip/credentials cannot be read"),
 ]
 
 
@@ -422,7 +424,7 @@ def test_record_that_cannot_be_dead_lettered_stays(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", NOT_PROCESSED, ids=str)
-def test_message_that_was_not_processed_waits(world: World, error: NotProcessedError) -> None:
+def test_message_that_was_not_processed_waits(world: World, error: Exception) -> None:
     """It is certainly not sent, so its record comes back and is sent then; nothing is dead."""
     world.fail(error)
     world.run(world.record())
@@ -735,7 +737,7 @@ def test_nothing_is_sent_without_the_webhooks_key(world: World) -> None:
     """Its reports could go nowhere, so the message waits."""
 
     def no_key() -> list[bytes]:
-        raise WebhookKeyUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
+        raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     world.webhook = Webhook("https://reports.example/", no_key)
     world.run(world.record())
@@ -753,7 +755,7 @@ def test_unavailable_registry_postpones_without_a_claim(
     """Nothing is known of the scenario, so nothing is claimed, refused or posted."""
 
     def find(_: str) -> RegisteredScenario | None:
-        raise ScenarioRegistryUnavailableError("SSM cannot be read")
+        raise ParameterUnavailableError("SSM cannot be read")
 
     monkeypatch.setattr(world.scenarios, "find", find)
     world.run(world.record(1), world.record(2, scenario=None, scenarioKey="key-2"))
@@ -761,6 +763,84 @@ def test_unavailable_registry_postpones_without_a_claim(
     assert world.kept == ["record-1"]
     assert world.ledger.states() == {"m-2": "ACCEPTED"}
     assert world.queue.dead == []
+
+
+@dataclass
+class UnreadableParameters:
+    """SSM while it is down: whatever needs the parameter cannot be done."""
+
+    error: ParameterUnavailableError | None = field(
+        default_factory=lambda: ParameterUnavailableError("SSM parameter cannot be read")
+    )
+
+    def keys(self) -> list[bytes]:
+        """Return the webhook's key."""
+        self.read()
+        return [b"k" * 32]
+
+    def answer(self, request: AdvancedRequest) -> SendResponse:
+        """Take a request, whose credentials are read before it is sent."""
+        self.read()
+        return taken(request)
+
+    def read(self) -> None:
+        """Fail while SSM is down."""
+        if self.error is not None:
+            raise self.error
+
+
+def break_parameter(world: World, parameter: str) -> UnreadableParameters:
+    """Let SSM be down for the webhook's key or for the credentials."""
+    ssm = UnreadableParameters()
+    if parameter == "key":
+        world.client.answer = taken
+        world.webhook = Webhook("https://reports.example/", ssm.keys)
+    else:
+        world.client.answer = ssm.answer
+    return ssm
+
+
+@pytest.mark.parametrize("parameter", ["key", "credentials"])
+def test_trouble_with_ssm_does_not_open_the_circuit(world: World, parameter: str) -> None:
+    """The records wait and lose nothing; Infobip is well, and gets them once SSM is."""
+    ssm = break_parameter(world, parameter)
+    records = [world.record(number, sms={"text": f"text {number}"}) for number in range(12)]
+    for _ in range(3):
+        world.run(*records)
+
+        assert world.kept == [record.sqs_id for record in records]
+        assert set(world.ledger.states().values()) == {"WAITING"}
+        assert world.breaker.seconds_left() == 0
+    assert world.queue.dead == []
+
+    ssm.error = None
+    world.run(*records)
+
+    assert world.kept == []
+    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+
+
+@pytest.mark.parametrize("parameter", ["key", "credentials"])
+def test_trouble_with_ssm_does_not_use_up_the_probe(world: World, parameter: str) -> None:
+    """The next record is the probe, at once and after the shortest pause."""
+    open_circuit(world)
+    world.clock.pass_by(seconds=5)
+    ssm = break_parameter(world, parameter)
+    for _ in range(3):
+        world.run(world.record(2))
+        assert world.kept == ["record-2"]
+        assert world.breaker.seconds_left() == 0
+
+    ssm.error = None
+    world.fail(NotProcessedError("not reached"))
+    world.run(world.record(2))
+    assert world.breaker.seconds_left() == 10
+    world.clock.pass_by(seconds=10)
+    world.client.answer = taken
+    world.run(world.record(2))
+
+    assert world.kept == []
+    assert world.ledger.states()["m-2"] == "ACCEPTED"
 
 
 def open_circuit(world: World) -> None:

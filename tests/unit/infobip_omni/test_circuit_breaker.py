@@ -131,3 +131,34 @@ def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock)
         answers = list(pool.map(lambda _: breaker.lets_through(), range(64)))
 
     assert answers.count(True) == 1
+
+
+def test_a_probe_that_was_not_made_leaves_it_to_the_next(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """What keeps us from calling says nothing about the API."""
+    opened(breaker)
+    clock.pass_by(seconds=5)
+    assert breaker.lets_through()
+    breaker.not_called()
+
+    assert breaker.seconds_left() == 0
+    assert breaker.lets_through()
+    assert not breaker.lets_through()
+    breaker.failed()
+    assert breaker.seconds_left() == 10
+
+
+def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """Nor do they shorten the pause, where they were to be made before the circuit opened."""
+    for _ in range(9):
+        breaker.not_called()
+    assert breaker.lets_through()
+
+    opened(breaker)
+    clock.pass_by(seconds=1)
+    breaker.not_called()
+
+    assert breaker.seconds_left() == 4

@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from infobip_omni import dead_letter_queue
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetter, DeadLetterQueue, Scan
-from infobip_omni.send_queue import DeadLetterReason, QueueUnavailableError, Record, SendQueue
+from infobip_omni.send_queue import DeadLetterReason, Record, SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from infobip_omni.dynamodb import LARGEST_WRITE_BYTES, Statement, Table, in_batches
+from infobip_omni.dynamodb import LARGEST_WRITE_BYTES, Statement, Table
 
 #: AWS's limits for a call of BatchWriteItem, in bytes, and for an item.
 MOST_BYTES = 16_000_000
@@ -95,23 +92,3 @@ def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
 def test_an_item_of_the_largest_size_is_less_than_a_call() -> None:
     """So that no item needs a call that is too large: a character takes six bytes at most."""
     assert LARGEST_ITEM * 6 < LARGEST_WRITE_BYTES
-
-
-@given(
-    st.lists(st.integers(0, 30)),
-    st.integers(1, 5),
-    st.one_of(st.none(), st.integers(1, 20)),
-)
-def test_batches_hold_everything_in_order_and_keep_within_their_limits(
-    sizes: list[int], count: int, most_bytes: int | None
-) -> None:
-    """What is too large by itself stands alone; no two neighbours could have been one."""
-    batches = list(in_batches(sizes, count, most_bytes, lambda size: size))
-
-    assert [size for batch in batches for size in batch] == sizes
-    most = sum(sizes) if most_bytes is None else most_bytes
-    for batch in batches:
-        assert 0 < len(batch) <= count
-        assert len(batch) == 1 or sum(batch) <= most
-    for batch, following in itertools.pairwise(batches):
-        assert len(batch) == count or sum(batch) + following[0] > most

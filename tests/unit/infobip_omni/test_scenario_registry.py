@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
-from infobip_omni.events import InvalidEventError
-from infobip_omni.scenario_registry import RegisteredScenario, slug
+from infobip_omni.scenario_registry import RegisteredScenario, UnregistrableScenarioError, slug
 from tests.fakes import FakeScenarioRegistry
 
 FLOW = (
@@ -44,11 +43,11 @@ def test_slug_keeps_letters_and_digits(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "---", "Ωμέγα", "a" * 201])
 def test_name_without_a_usable_slug_is_refused(name: str) -> None:
-    """The error names the field, so that the caller knows what to change."""
-    with pytest.raises(InvalidEventError) as caught:
+    """The error names the member, so that the caller knows what to change."""
+    with pytest.raises(UnregistrableScenarioError) as caught:
         slug(name)
 
-    assert caught.value.field == "name"
+    assert caught.value.member == "name"
 
 
 @given(st.text())
@@ -92,5 +91,5 @@ def test_scenario_that_fits_no_parameter_is_refused() -> None:
     steps = tuple(ScenarioStep(sender="x" * 50, channel=Channel.SMS) for _ in range(60))
 
     registry.check(ScenarioDefinition(name="otp", flow=FLOW))
-    with pytest.raises(InvalidEventError, match=r"^flow: must fit 4096 bytes"):
+    with pytest.raises(UnregistrableScenarioError, match=r"^flow: must fit 4096 bytes"):
         registry.check(ScenarioDefinition(name="otp", flow=steps))

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.send_queue import (
     FIRST_DELAY,
     LONGEST_DELAY,
     OLDEST_RECORD,
     DeadLetterReason,
-    QueueUnavailableError,
     Record,
     SendQueue,
     backoff,

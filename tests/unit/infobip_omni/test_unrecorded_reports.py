@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infobip_omni.api.reports import parse_reports_page
-from infobip_omni.send_queue import QueueUnavailableError
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.unrecorded_reports import LARGEST_MESSAGE_BYTES, UnrecordedReports, unpacked
 
 if TYPE_CHECKING:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import botocore.client
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infobip_omni.api.errors import NotProcessedError
+from infobip_omni.aws import CachedParameter, ParameterUnavailableError
 from infobip_omni.webhook import (
     MOST_KEYS,
-    ParameterKey,
     Webhook,
-    WebhookKeyUnavailableError,
     bulk_id_of,
     parse_keys,
     report_path,
 )
+
+if TYPE_CHECKING:
+    from .conftest import Ssm
 
 NAME = "/omni/dev/webhook/key"
 KEY = b"canary-key-of-thirty-two-letters"
@@ -115,9 +113,9 @@ def test_url_needs_the_key() -> None:
     """Without it there is no URL, and nothing was sent."""
 
     def fail() -> list[bytes]:
-        raise WebhookKeyUnavailableError("no key")
+        raise ParameterUnavailableError("no key")
 
-    with pytest.raises(NotProcessedError, match="no key"):
+    with pytest.raises(ParameterUnavailableError, match="no key"):
         Webhook("https://host/", fail).url_for("bulk-1")
 
 
@@ -140,52 +138,16 @@ def test_no_key_opens_nothing() -> None:
 # --- The key -------------------------------------------------------------------------------
 
 
-class Ssm:
-    """What SSM would answer, and how often it was asked."""
-
-    def __init__(self) -> None:
-        self.value: str | Exception = KEY.decode()
-        self.requests: list[dict[str, Any]] = []
-
-    def call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Stand in for botocore's call of an operation."""
-        assert operation == "GetParameter"
-        self.requests.append(arguments)
-        if isinstance(self.value, Exception):
-            raise self.value
-        return {"Parameter": {"Value": self.value}}
-
-
-@pytest.fixture
-def ssm(monkeypatch: pytest.MonkeyPatch) -> Ssm:
-    """Put SSM behind botocore."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    ssm = Ssm()
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", ssm.call)
-    return ssm
-
-
-def test_key_is_read_decrypted_and_seldom(ssm: Ssm) -> None:
-    """Threads that need it at once read it once."""
-    key = ParameterKey(NAME)
-    assert ssm.requests == []
-
-    with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: key(), range(50)))
-
-    assert keys == {(KEY,)}
-    assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
-
-
 def test_key_is_replaced_without_a_url_that_fails(ssm: Ssm) -> None:
     """A URL from before works as long as its key is there, and no longer."""
     old, new = KEY.decode(), OTHER_KEY.decode()
+    ssm.value = old
 
     def webhook() -> Webhook:
-        return Webhook("https://host/", ParameterKey(NAME))
+        return Webhook("https://host/", CachedParameter(NAME, parse_keys))
 
     def opens(url: str) -> bool:
-        return bulk_id_of(urlsplit(url).path, ParameterKey(NAME)()) == "bulk-1"
+        return bulk_id_of(urlsplit(url).path, CachedParameter(NAME, parse_keys)()) == "bulk-1"
 
     from_before = webhook().url_for("bulk-1")
     ssm.value = f"{old} {new}"
@@ -241,38 +203,12 @@ def test_several_keys_are_read_in_their_order() -> None:
     assert parse_keys(f" {KEY.decode()}\t{OTHER_KEY.decode()} ") == (KEY, OTHER_KEY)
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (
-            ClientError({"Error": {"Code": "ParameterNotFound", "Message": "no"}}, "GetParameter"),
-            "ParameterNotFound",
-        ),
-        (
-            ClientError(
-                {"Error": {"Code": "AccessDeniedException", "Message": "canary"}}, "GetParameter"
-            ),
-            "AccessDeniedException",
-        ),
-        (EndpointConnectionError(endpoint_url="https://canary"), "EndpointConnectionError"),
-    ],
-)
-def test_missing_key_is_named(ssm: Ssm, error: Exception, kind: str) -> None:
-    """The error tells which parameter is meant; SSM's own words name accounts and roles."""
-    ssm.value = error
-
-    with pytest.raises(NotProcessedError) as caught:
-        ParameterKey(NAME)()
-
-    assert str(caught.value) == f"SSM parameter {NAME} cannot be read: {kind}"
-
-
 def test_short_key_is_refused_until_it_is_put_right(ssm: Ssm) -> None:
     """It could be guessed; the error does not quote it, and the cache does not keep it."""
     ssm.value = KEY[:31].decode()
-    key = ParameterKey(NAME)
+    key = CachedParameter(NAME, parse_keys)
 
-    with pytest.raises(WebhookKeyUnavailableError, match="at least 32 characters") as caught:
+    with pytest.raises(ParameterUnavailableError, match="at least 32 characters") as caught:
         key()
     ssm.value = KEY.decode()
 

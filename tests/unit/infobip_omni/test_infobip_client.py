@@ -1,0 +1,95 @@
+"""Infobip's client gets its credentials from SSM, and they never show."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infobip_omni.aws import CachedParameter, ParameterUnavailableError
+from infobip_omni.infobip_client import open_client, read_credentials
+from infobip_omni.settings import InfobipSettings
+
+if TYPE_CHECKING:
+    from .conftest import Ssm
+
+NAME = "/omni/dev/infobip/credentials"
+CANARY = "canary-9b2e"
+
+
+def test_client_reads_its_credentials_before_its_first_call(ssm: Ssm) -> None:
+    """Without them it calls nobody."""
+    settings = InfobipSettings.model_validate(
+        {
+            "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
+            "INFOBIP_CREDENTIALS_PARAMETER": NAME,
+        }
+    )
+    client = open_client(settings)
+    assert ssm.requests == []
+
+    with pytest.raises(ParameterUnavailableError, match=f"{NAME} must hold JSON"):
+        client.take_reports()
+
+    assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
+
+
+def test_api_key_becomes_infobips_app_scheme() -> None:
+    """An account's API key."""
+    credentials = read_credentials(json.dumps({"apiKey": "key-1"}))
+
+    assert credentials.authorization() == "App key-1"
+
+
+def test_user_and_password_serve_as_well() -> None:
+    """A user's name and password become the Basic scheme."""
+    credentials = read_credentials(json.dumps({"username": "acme", "password": "secret"}))
+
+    assert credentials.authorization() == "Basic YWNtZTpzZWNyZXQ="
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        CANARY,
+        f'{{"apiKey": "{CANARY}"',
+        f'["{CANARY}"]',
+        f'"{CANARY}"',
+        json.dumps({"apiKey": CANARY, "username": CANARY}),
+        json.dumps({"apiKey": [CANARY]}),
+        json.dumps({"apiKey": f"{CANARY}\n"}),
+        json.dumps({"username": CANARY}),
+        json.dumps({"username": f"{CANARY}:", "password": CANARY}),
+        json.dumps({CANARY: CANARY}),
+        "{}",
+        "null",
+    ],
+)
+def test_malformed_value_does_not_show(
+    ssm: Ssm,
+    value: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The error names parameter and rule; the value is in no text, traceback or log."""
+    caplog.set_level(logging.DEBUG)
+    ssm.value = value
+
+    with pytest.raises(ParameterUnavailableError, match="must hold JSON") as caught:
+        CachedParameter(NAME, read_credentials)()
+
+    logging.getLogger("test").error("failed", exc_info=caught.value)
+    output = capsys.readouterr()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert NAME in shown
+    assert CANARY not in shown + repr(caught.value) + caplog.text + output.out + output.err
+
+
+def test_credentials_have_no_readable_form() -> None:
+    """Printing the credentials shows nothing of them."""
+    credentials = read_credentials(json.dumps({"apiKey": CANARY}))
+
+    assert CANARY not in repr(credentials) + str(credentials)
