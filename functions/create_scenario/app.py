@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from infobip_omni.api.errors import OmniError, OutcomeUnknownError, RequestRejectedError
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.events import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.observability import logger, observed
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
 from infobip_omni.api.errors import AuthenticationError, OmniError
-from infobip_omni.aws import ParameterUnavailableError, QueueUnavailableError
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
 from infobip_omni.unrecorded_reports import UnrecordedReports
 

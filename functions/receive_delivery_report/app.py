@@ -13,11 +13,11 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.aws import CachedParameter, ParameterUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import bulk_id_of, parse_keys
 

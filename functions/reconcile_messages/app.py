@@ -23,7 +23,7 @@ from infobip_omni.api.client import (
     log_query_length,
 )
 from infobip_omni.api.errors import AuthenticationError, OmniError
-from infobip_omni.aws import ParameterUnavailableError, in_batches
+from infobip_omni.aws import in_batches
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
@@ -39,6 +39,7 @@ from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
 

@@ -36,7 +36,7 @@ from infobip_omni.api.errors import (
 )
 from infobip_omni.api.reports import StatusGroup
 from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
-from infobip_omni.aws import CachedParameter, ParameterUnavailableError, QueueUnavailableError
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
@@ -57,6 +57,7 @@ from infobip_omni.message_ledger import (
 )
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import (
     DeadLetterReason,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from infobip_omni.api.authorization import parse_credentials
 from infobip_omni.api.client import OmniClient
-from infobip_omni.aws import CachedParameter
+from infobip_omni.parameters import CachedParameter
 
 if TYPE_CHECKING:
     from infobip_omni.api.authorization import Credentials

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
-from infobip_omni.aws import CachedParameter, ParameterUnavailableError, ssm_client
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError, ssm_client
 
 _LONGEST_SLUG = 200
 #: What a parameter of SSM's standard tier holds.

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.scenarios import ScenarioStep
-from infobip_omni.aws import ParameterUnavailableError
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,

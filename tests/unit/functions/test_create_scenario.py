@@ -19,8 +19,8 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioStep
-from infobip_omni.aws import ParameterUnavailableError
 from infobip_omni.events import InvalidEventError
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     SlugTakenError,

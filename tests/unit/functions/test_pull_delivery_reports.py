@@ -15,9 +15,10 @@ from functions.pull_delivery_reports.app import REPORTS_PER_PAGE, Pull, pull_del
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.sends import Recipient
-from infobip_omni.aws import ParameterUnavailableError, QueueUnavailableError
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_ledger import Claim
+from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
 

@@ -30,7 +30,7 @@ HARMLESS = {
         "_LARGEST_ENTRY",
         "_LONGEST_SLUG",
         "channel",
-        "failure",  # of aws.py: what a caller of `attempt` gives, which is checked as well
+        "failure",  # what a caller of `attempt` gives, which is checked as well
         "cls.longest_validity.days",
         "cls.shortest_validity.seconds",
         "longest",
@@ -66,7 +66,7 @@ HARMLESS = {
         "_retry_after(headers.get('Retry-After'))",
         "'Infobip limits the rate' if limited else 'Infobip does not let us in'",
     },
-    "the rule that a parameter breaks, as its parser has to name it": {"aws.py: error"},
+    "the rule that a parameter breaks, as its parser has to name it": {"parameters.py: error"},
 }
 
 

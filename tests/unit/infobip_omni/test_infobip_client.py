@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infobip_omni.aws import CachedParameter, ParameterUnavailableError
 from infobip_omni.infobip_client import open_client, read_credentials
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.settings import InfobipSettings
 
 if TYPE_CHECKING:

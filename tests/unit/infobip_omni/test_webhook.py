@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infobip_omni.aws import CachedParameter, ParameterUnavailableError
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.webhook import (
     MOST_KEYS,
     Webhook,
