@@ -34,6 +34,7 @@ from infobip_omni.delivery import (
     refuses_account,
     verdict_of,
 )
+from infobip_omni.dynamodb import Query
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.recipients import is_somebody_else
 
@@ -162,11 +163,7 @@ class DeliveryReports:
         """
         before = to_text(self._now() - _ABANDONED_AFTER)
         parts: dict[str, list[Item]] = defaultdict(list)
-        found = self._table.query(
-            "messageId = :id AND entry BETWEEN :first AND :last",
-            {":id": PAGES_ID, ":first": "PAGE#", ":last": f"PAGE#{before}"},
-            ConsistentRead=True,
-        )
+        found = self._table.query(Query(PAGES_ID, first="PAGE#", last=f"PAGE#{before}"))
         for item in found:
             name, _, place = item["entry"].rpartition("#")
             parts[name].append(item)

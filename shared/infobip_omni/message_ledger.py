@@ -15,7 +15,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
-from infobip_omni.dynamodb import Item, Statement, Table, TableUnavailableError
+from infobip_omni.dynamodb import (
+    Comparison,
+    Expectation,
+    Index,
+    Insert,
+    Item,
+    Query,
+    Table,
+    TableUnavailableError,
+    Update,
+)
 from infobip_omni.moments import from_text, to_text, utc_now
 from infobip_omni.recipients import recipient_index_key
 
@@ -36,12 +46,10 @@ CHECK_SHARDS = 8
 UNRESOLVED_SHARD = "unresolved"
 #: Where messages are listed that an operator has to decide about.
 QUARANTINED_SHARD = "quarantined"
-CHECK_INDEX = "MessagesToCheck"
+CHECK_INDEX = Index("MessagesToCheck", "checkShard", "nextCheckAt")
 #: Longer than any record of the send queue lives: a message that waits longer has lost its record.
 LONGEST_WAIT = timedelta(days=11)
 
-#: How DynamoDB says that an item is no longer as a statement expects it.
-_CONDITION_FAILED = "ConditionalCheckFailed"
 #: What a message has from its outcome, and a fresh claim has not.
 _OUTCOME_ATTRIBUTES = (
     "absentAnswers",
@@ -169,7 +177,7 @@ class MessageLedger:
         """
         now = self._now()
         items = [self._claimed_item(claim, now, lease) for claim in claims]
-        answers = self._table.execute([self._insert(item) for item in items])
+        answers = self._table.execute([Insert(item) for item in items])
         standings = [
             Standing(MessageState.CLAIMED, token=item["claimToken"])
             if answer.error is None
@@ -179,12 +187,12 @@ class MessageLedger:
         met = [index for index, standing in enumerate(standings) if standing is None]
         found = self._find_for_claim([items[index] for index in met])
         second = [
-            (index, statement)
+            (index, update)
             for index in met
             if (item := found.get(items[index]["messageId"]))
-            and (statement := self._take_over(items[index], item, now))
+            and (update := self._take_over(items[index], item, now))
         ]
-        seconds = self._table.execute([statement for _, statement in second])
+        seconds = self._table.execute([update for _, update in second])
         for (index, _), answer in zip(second, seconds, strict=True):
             standings[index] = self._second_standing(
                 items[index], found[items[index]["messageId"]], answer, now
@@ -202,9 +210,9 @@ class MessageLedger:
             when the claim was lost or a report was faster, and none when the table did not say.
         """
         now = self._now()
-        statements = [self._outcome_statement(outcome, now) for outcome in outcomes]
+        updates = [self._outcome_update(outcome, now) for outcome in outcomes]
         standings = []
-        for outcome, answer in zip(outcomes, self._table.execute(statements), strict=True):
+        for outcome, answer in zip(outcomes, self._table.execute(updates), strict=True):
             if answer.error is not None:
                 state = MessageState(answer.item["state"]) if answer.item else None
                 standings.append(Standing(state))
@@ -224,7 +232,7 @@ class MessageLedger:
         changes = {"deadLetterReason": reason, "nextCheckAt": None, "checkShard": None}
         self._table.execute(
             [
-                self._update(message_id, changes, '"state" = ?', [MessageState.WAITING])
+                self._update(message_id, changes, Expectation("state", MessageState.WAITING))
                 for message_id in message_ids
             ]
         )
@@ -256,7 +264,7 @@ class MessageLedger:
         """
         return self._change(
             [
-                (
+                self._update(
                     message_id,
                     {
                         "state": verdict.state,
@@ -271,8 +279,7 @@ class MessageLedger:
                         "nextCheckAt": None,
                         "checkShard": None,
                     },
-                    '"verdictRank" < ?',
-                    [verdict.rank],
+                    Expectation("verdictRank", verdict.rank, Comparison.BELOW),
                 )
                 for message_id, verdict in verdicts.items()
             ]
@@ -315,12 +322,7 @@ class MessageLedger:
         """
         now = to_text(self._now())
         for shard in range(CHECK_SHARDS):
-            keys = self._table.query(
-                "checkShard = :shard AND nextCheckAt <= :now",
-                {":shard": str(shard), ":now": now},
-                IndexName=CHECK_INDEX,
-                Limit=most,
-            )
+            keys = self._table.query(Query(str(shard), CHECK_INDEX, last=now, page_size=most))
             ids = [key["messageId"] for key in islice(keys, most)]
             found = self.find(ids)
             for item in (found[message_id] for message_id in ids if message_id in found):
@@ -334,12 +336,7 @@ class MessageLedger:
         Raises:
             TableUnavailableError: The index could not be read.
         """
-        keys = self._table.query(
-            "checkShard = :shard",
-            {":shard": QUARANTINED_SHARD},
-            IndexName=CHECK_INDEX,
-            Limit=most,
-        )
+        keys = self._table.query(Query(QUARANTINED_SHARD, CHECK_INDEX, page_size=most))
         return sum(1 for _ in islice(keys, most))
 
     def lose_lease(self, items: Iterable[Item]) -> int:
@@ -471,7 +468,7 @@ class MessageLedger:
             ]
         )
 
-    # --- Statements --------------------------------------------------------------------------
+    # --- Writes ------------------------------------------------------------------------------
 
     def _claimed_item(self, claim: Claim, now: datetime, lease: timedelta) -> Item:
         begins = max(now, claim.send_at or now)
@@ -500,12 +497,6 @@ class MessageLedger:
             **self._check_at(claim.message_id, begins + max(self.check_after, lease)),
         }
 
-    def _insert(self, item: Item) -> Statement:
-        present = {name: value for name, value in item.items() if value is not None}
-        members = ", ".join(f"'{name}': ?" for name in present)
-        text = f'INSERT INTO "{self._table.name}" VALUE {{{members}}}'
-        return Statement(text, list(present.values()))
-
     def _find_for_claim(self, items: Sequence[Item]) -> dict[str, Item]:
         keys = [(item["messageId"], MESSAGE_ENTRY) for item in items]
         try:
@@ -514,8 +505,8 @@ class MessageLedger:
             return {}
         return {message_id: item for (message_id, _), item in found.items()}
 
-    def _take_over(self, wanted: Item, item: Item, now: datetime) -> Statement | None:
-        """Write the statement that the state of a met message calls for, if any."""
+    def _take_over(self, wanted: Item, item: Item, now: datetime) -> Update | None:
+        """Make the update that the state of a met message calls for, if any."""
         expired = item["expiresAt"] <= now.timestamp()
         if item["claimToken"] == wanted["claimToken"]:
             return None
@@ -526,11 +517,13 @@ class MessageLedger:
             else:
                 changes["attempts"] = int(item["attempts"]) + 1
             del changes["messageId"], changes["entry"]
-            condition = '"state" = ? AND "claimToken" = ? AND "expiresAt" = ?'
-            values = [item["state"], item["claimToken"], item["expiresAt"]]
-            return self._update(item["messageId"], changes, condition, values)
+            return self._update(
+                item["messageId"],
+                changes,
+                *(Expectation(name, item[name]) for name in ("state", "claimToken", "expiresAt")),
+            )
         if item["state"] == MessageState.CLAIMED and item["leaseUntil"] <= to_text(now):
-            return self._update(*self._guarded(item, **self._unknown(item, now)))
+            return self._guarded(item, **self._unknown(item, now))
         return None
 
     def _second_standing(
@@ -549,7 +542,7 @@ class MessageLedger:
         until = self._first_check(_send_at(met), now)
         return Standing(MessageState.UNKNOWN, conflict=conflict, until=until)
 
-    def _outcome_statement(self, outcome: Outcome, now: datetime) -> Statement:
+    def _outcome_update(self, outcome: Outcome, now: datetime) -> Update:
         changes: dict[str, Any] = {
             "state": outcome.state,
             "evidence": outcome.evidence,
@@ -569,9 +562,11 @@ class MessageLedger:
             changes |= {"nextCheckAt": None, "checkShard": None}
             if outcome.state is MessageState.REJECTED:
                 changes["doneAt"] = to_text(now)
-        condition = '"state" = ? AND "claimToken" = ?'
         return self._update(
-            outcome.message_id, changes, condition, [MessageState.CLAIMED, outcome.token]
+            outcome.message_id,
+            changes,
+            Expectation("state", MessageState.CLAIMED),
+            Expectation("claimToken", outcome.token),
         )
 
     def _unknown(self, item: Item, now: datetime) -> dict[str, Any]:
@@ -589,37 +584,27 @@ class MessageLedger:
         shard = zlib.crc32(message_id.encode()) % CHECK_SHARDS
         return {"nextCheckAt": to_text(moment), "checkShard": str(shard)}
 
-    def _guarded(
-        self, item: Item, **changes: object
-    ) -> tuple[str, dict[str, object], str, list[object]]:
+    def _guarded(self, item: Item, **changes: object) -> Update:
         """Change a message only if it is still as it was read."""
-        condition = '"state" = ? AND "claimToken" = ?'
-        values = [item["state"], item["claimToken"]]
-        if "nextCheckAt" in item:
-            # Lets only one of two overlapping runs count an answer.
-            condition += ' AND "nextCheckAt" = ?'
-            values.append(item["nextCheckAt"])
-        return item["messageId"], changes, condition, values
+        # The next check lets only one of two overlapping runs count an answer.
+        names = ("state", "claimToken", "nextCheckAt")
+        return self._update(
+            item["messageId"],
+            changes,
+            *(Expectation(name, item[name]) for name in names if name in item),
+        )
 
     def _update(
-        self, message_id: str, changes: Mapping[str, object], condition: str, values: list[object]
-    ) -> Statement:
-        """Write an update; a change to None removes the attribute."""
-        kept = {name: value for name, value in changes.items() if value is not None}
-        clauses = [f'SET "{name}" = ?' for name in kept]
-        clauses += [f'REMOVE "{name}"' for name in changes if name not in kept]
-        text = (
-            f'UPDATE "{self._table.name}" {" ".join(clauses)}'
-            f' WHERE "messageId" = ? AND "entry" = \'{MESSAGE_ENTRY}\' AND {condition}'
-        )
-        return Statement(text, [*kept.values(), message_id, *values])
+        self, message_id: str, changes: Mapping[str, object], *expected: Expectation
+    ) -> Update:
+        return Update(message_id, MESSAGE_ENTRY, changes, expected)
 
-    def _change(self, changes: Sequence[tuple[str, dict[str, object], str, list[object]]]) -> int:
-        answers = self._table.execute([self._update(*change) for change in changes])
-        failed = sum(answer.error not in (None, _CONDITION_FAILED) for answer in answers)
+    def _change(self, updates: Sequence[Update]) -> int:
+        answers = self._table.execute(updates)
+        failed = sum(answer.error is not None and not answer.condition_failed for answer in answers)
         if failed:
             raise TableUnavailableError(
-                f"{failed} of {len(changes)} messages may not have been changed"
+                f"{failed} of {len(updates)} messages may not have been changed"
             )
         return sum(answer.error is None for answer in answers)
 

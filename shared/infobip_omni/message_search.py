@@ -14,7 +14,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from infobip_omni.dynamodb import in_batches, to_wire
+from infobip_omni.dynamodb import ENTRY, MESSAGE_ID, TABLE_ORDER, Index, Query, in_batches
 from infobip_omni.message_ledger import (
     CHECK_INDEX,
     CHECK_SHARDS,
@@ -47,21 +47,7 @@ BytesOf = Callable[["Item"], int]
 Place = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """An index of the table, and the names of its keys."""
-
-    name: str
-    partition_key: str
-    sort_key: str
-
-    def place(self, key: Item) -> Place:
-        """Tell where a key stands in its partition."""
-        return key[self.sort_key], key["messageId"]
-
-
-_TO_CHECK = _Index(CHECK_INDEX, "checkShard", "nextCheckAt")
-_BY_RECIPIENT = _Index("MessagesByRecipient", "recipient", "claimedAt")
+_BY_RECIPIENT = Index("MessagesByRecipient", "recipient", "claimedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +118,7 @@ class MessageSearch:
             TableUnavailableError: It could not be read.
         """
         part = "history"
-        start = {"messageId": message_id, "entry": places[part][0]} if part in places else None
-        entries = self._query("messageId = :part", message_id, limit, start, ConsistentRead=True)
+        entries = self._query(TABLE_ORDER, message_id, limit, places.get(part))
         room = _Room(self._most_bytes, bytes_of)
         read: list[Item] = []
         kept: list[Item] = []
@@ -167,11 +152,11 @@ class MessageSearch:
             TableUnavailableError: The index or the table could not be read.
         """
         part = "recipient"
-        keys = self._keys(
-            _BY_RECIPIENT, address_key(address), limit, places.get(part), ScanIndexForward=False
+        keys = self._query(
+            _BY_RECIPIENT, address_key(address), limit, places.get(part), is_descending=True
         )
         read, items, is_last = self._page(keys, limit, bytes_of)
-        more = {} if is_last else {part: _BY_RECIPIENT.place(read[-1])}
+        more = {} if is_last else {part: _place(_BY_RECIPIENT, read[-1])}
         return Found(items, more)
 
     def listed(
@@ -195,8 +180,8 @@ class MessageSearch:
             TableUnavailableError: The index or the table could not be read.
         """
         keys = heapq.merge(
-            *(self._keys(_TO_CHECK, shard, limit, places.get(shard)) for shard in shards),
-            key=itemgetter(_TO_CHECK.sort_key),
+            *(self._query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards),
+            key=itemgetter(CHECK_INDEX.sort_key),
         )
         read, items, is_last = self._page(
             keys,
@@ -204,7 +189,7 @@ class MessageSearch:
             # The index may lag behind the table.
             lambda item: bytes_of(item) if item.get("checkShard") in shards else 0,
         )
-        last = {key["checkShard"]: _TO_CHECK.place(key) for key in read}
+        last = {key[CHECK_INDEX.partition_key]: _place(CHECK_INDEX, key) for key in read}
         listed = [item for item in items if item.get("checkShard") in shards]
         return Found(
             sorted(listed, key=itemgetter("claimedAt")), {} if is_last else dict(places) | last
@@ -232,27 +217,24 @@ class MessageSearch:
                 taken.append(key)
         return taken, items, len(taken) < limit
 
-    def _keys(
-        self, index: _Index, partition: str, limit: int, place: Place | None, **options: object
-    ) -> Iterator[Item]:
-        """Read the keys of one partition of an index."""
-        start = None
-        if place is not None:
-            start = {
-                index.partition_key: partition,
-                index.sort_key: place[0],
-                "messageId": place[1],
-                "entry": MESSAGE_ENTRY,
-            }
-        condition = f"{index.partition_key} = :part"
-        return self._query(condition, partition, limit, start, IndexName=index.name, **options)
-
     def _query(
-        self, condition: str, value: str, limit: int, start: Item | None, **options: object
+        self,
+        index: Index,
+        partition: str,
+        limit: int,
+        place: Place | None,
+        *,
+        is_descending: bool = False,
     ) -> Iterator[Item]:
-        if start is not None:
-            options["ExclusiveStartKey"] = to_wire(start)
-        return self._table.query(condition, {":part": value}, Limit=limit, **options)
+        """Read what one partition of an index holds, from a place on."""
+        after = None
+        if place is not None:
+            sort_key, message_id = place
+            after = {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY}
+            after |= {index.partition_key: partition, index.sort_key: sort_key}
+        return self._table.query(
+            Query(partition, index, after=after, is_descending=is_descending, page_size=limit)
+        )
 
     def _messages(self, keys: Iterable[Item]) -> list[Item]:
         """Read messages in the order of their keys; absent and expired ones are left out."""
@@ -268,3 +250,8 @@ def _happened_at(entry: Item) -> str:
     """Tell when something happened; where it does not say so, when it became known."""
     written: str = entry["entry"].rpartition("#")[2]
     return written if written.endswith("Z") else entry.get("receivedAt", "")
+
+
+def _place(index: Index, key: Item) -> Place:
+    """Tell where a key stands in its partition of an index."""
+    return key[index.sort_key], key[MESSAGE_ID]

@@ -191,7 +191,7 @@ class Cloud:
         for shard in range(CHECK_SHARDS):
             pages = self.dynamodb.get_paginator("query").paginate(
                 TableName=TABLE,
-                IndexName=CHECK_INDEX,
+                IndexName=str(CHECK_INDEX.name),
                 KeyConditionExpression="checkShard = :shard",
                 ExpressionAttributeValues={":shard": {"S": str(shard)}},
             )

@@ -23,7 +23,7 @@ from infobip_omni.delivery_reports import (
     Recorded,
     last_step_of,
 )
-from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.dynamodb import Query, Table, TableUnavailableError
 from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
 from infobip_omni.moments import to_text
 from tests.fakes import Clock
@@ -31,7 +31,7 @@ from tests.fakes import Clock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infobip_omni.dynamodb import Answer, Item, Statement
+    from infobip_omni.dynamodb import Answer, Insert, Item, Update
 
 RETENTION = timedelta(days=90)
 CHECK_AFTER = timedelta(minutes=10)
@@ -60,10 +60,10 @@ class UnreliableTable(Table):
     #: How many deletes succeed before they are refused.
     deletes = 10**6
 
-    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
+    def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
         """Execute, or refuse."""
         self._refuse("execute")
-        return super().execute(statements)
+        return super().execute(writes)
 
     def put_all(self, items: Any) -> None:  # noqa: ANN401 (passed through)
         """Write, or refuse."""
@@ -148,12 +148,10 @@ def page(*entries: object) -> bytes:
     return json.dumps({"results": entries}).encode()
 
 
-def entries(table: Table, message_id: str, prefix: str | None = None) -> list[Item]:
-    """Read all entries of a message, or those that begin so."""
-    if prefix is None:
-        return list(table.query("messageId = :id", {":id": message_id}))
-    condition = "messageId = :id AND begins_with(entry, :prefix)"
-    return list(table.query(condition, {":id": message_id, ":prefix": prefix}))
+def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
+    """Read the entries of a message that begin so."""
+    found = table.query(Query(message_id))
+    return [item for item in found if item["entry"].startswith(prefix)]
 
 
 def names(table: Table, message_id: str) -> list[str]:
