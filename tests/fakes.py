@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni import transitions
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
 from infobip_omni.api.models import (
@@ -31,7 +32,8 @@ from infobip_omni.dynamodb import (
     from_wire,
     to_wire,
 )
-from infobip_omni.message_ledger import MESSAGE_ENTRY, MessageLedger
+from infobip_omni.message import MESSAGE_ENTRY, Message
+from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from infobip_omni.api.models import AdvancedRequest, LogEntry
+    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Expectation, Item, Query, Update
     from infobip_omni.send_queue import DeadLetterReason, Record
 
@@ -347,17 +350,57 @@ class FakeTable(Table):
         return failing
 
 
-class FakeLedger(MessageLedger):
+class OpenLedger(MessageLedger):
+    """The real ledger, whose messages can be looked at, and changed one by one."""
+
+    def __init__(
+        self,
+        table: Table,
+        clock: Callable[[], datetime],
+        retention: timedelta = timedelta(days=90),
+        check_after: timedelta = timedelta(minutes=10),
+    ) -> None:
+        self.table = table
+        self.clock = clock
+        super().__init__(table, retention, check_after, clock)
+
+    def item(self, message_id: str = "m-1") -> Item:
+        """Return the item of a message."""
+        key = (message_id, MESSAGE_ENTRY)
+        return self.table.get_all([key])[key]
+
+    def message(self, message_id: str = "m-1") -> Message:
+        """Return a message."""
+        return Message.from_item(self.item(message_id))
+
+    def settle(self, verdicts: Mapping[str, Verdict]) -> int:
+        """Give verdicts on messages, and return how many have changed."""
+        return self.apply(transitions.settled(*each) for each in verdicts.items())
+
+    def change(
+        self,
+        transition: Callable[..., Update],
+        met: Message | Item | str,
+        *arguments: object,
+        **named: object,
+    ) -> int:
+        """Change a message as it was read, or as it is, and return how many have changed."""
+        if isinstance(met, str):
+            met = self.item(met)
+        message = met if isinstance(met, Message) else Message.from_item(met)
+        return self.apply([transition(message, *arguments, **named)])
+
+
+class FakeLedger(OpenLedger):
     """The real ledger on a `FakeTable`."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self.table = FakeTable()
-        super().__init__(
-            self.table, retention=timedelta(days=90), check_after=timedelta(minutes=10), now=now
-        )
+    table: FakeTable
 
-    def item(self, message_id: str) -> Item:
-        """Return a message."""
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(FakeTable(), clock)
+
+    def item(self, message_id: str = "m-1") -> Item:
+        """Return the item of a message."""
         return dict(self.table.items[message_id, MESSAGE_ENTRY])
 
     def states(self) -> dict[str, str]:

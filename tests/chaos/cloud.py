@@ -15,7 +15,7 @@ from infobip_omni.api.client import OmniClient
 from infobip_omni.api.models import ApiKeyCredentials, ScenarioDefinition
 from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
-from infobip_omni.message_ledger import CHECK_INDEX, CHECK_SHARDS
+from infobip_omni.message import CHECK_INDEX, CHECK_SHARDS
 from infobip_omni.scenario_registry import RegisteredScenario
 from tests.local_world.aws_emulator import (
     ACCESS_KEY_ID,

@@ -15,8 +15,8 @@ from functions.pull_delivery_reports.app import REPORTS_PER_PAGE, Pull, pull_del
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim
 from infobip_omni.send_queue import QueueUnavailableError
+from infobip_omni.transitions import Claim
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
 

@@ -13,7 +13,7 @@ import pytest
 from functions.receive_delivery_report import app
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
-from infobip_omni.message_ledger import Claim
+from infobip_omni.transitions import Claim
 from infobip_omni.webhook import WebhookKeyUnavailableError, report_path
 from tests.fakes import Clock, FakeLedger
 

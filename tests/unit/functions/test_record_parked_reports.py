@@ -13,7 +13,7 @@ import pytest
 from functions.record_parked_reports import app
 from infobip_omni.api.models import Channel, Recipient
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim
+from infobip_omni.transitions import Claim
 from tests.fakes import Clock, FakeLedger
 
 from .conftest import CONTEXT
