@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni import transitions
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
 from infobip_omni.api.reports import Status, StatusGroup
@@ -15,14 +16,20 @@ from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dynamodb import (
+    CONDITION_FAILED,
+    DUPLICATE_ITEM,
+    ENTRY,
+    MESSAGE_ID,
     Answer,
-    Statement,
+    Comparison,
+    Insert,
     Table,
     TableUnavailableError,
     from_wire,
     to_wire,
 )
-from infobip_omni.message_ledger import CHECK_INDEX, MESSAGE_ENTRY, MessageLedger
+from infobip_omni.message import MESSAGE_ENTRY, Message
+from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
     ScenarioRegistry,
@@ -36,7 +43,8 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import LogEntry
     from infobip_omni.api.sends import AdvancedRequest
-    from infobip_omni.dynamodb import Item
+    from infobip_omni.delivery import Verdict
+    from infobip_omni.dynamodb import Expectation, Item, Query, Update
     from infobip_omni.send_queue import DeadLetterReason, Record
 
 PREFIX = "/omni/test/scenarios/"
@@ -250,10 +258,7 @@ class FakeSendQueue(SendQueue):
 
 
 class FakeTable(Table):
-    """A table in memory, that can fail.
-
-    It executes no PartiQL: `FakeLedger` gives it the conditions of its writes as they are.
-    """
+    """A table in memory, that can fail."""
 
     def __init__(self) -> None:
         self.name = "messages"
@@ -269,15 +274,15 @@ class FakeTable(Table):
         """Return the items whose entry begins like this, in the order of their keys."""
         return [dict(item) for key, item in sorted(self.items.items()) if key[1].startswith(prefix)]
 
-    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
-        """Execute what `FakeLedger` has written."""
+    def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
+        """Make the writes whose conditions hold."""
         happening, self.before_execute = self.before_execute, None
         if happening is not None:
             happening()
-        failed = [Answer("InternalServerError")] * len(statements)
+        failed = [Answer("InternalServerError")] * len(writes)
         if self._fails("execute"):
             return failed
-        answers = [self._write(statement) for statement in statements]
+        answers = [self._write(write) for write in writes]
         if self.lost_answers:
             self.lost_answers -= 1
             return failed
@@ -294,41 +299,41 @@ class FakeTable(Table):
         self._fail("get_all")
         return {key: dict(self.items[key]) for key in keys if key in self.items}
 
-    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:  # noqa: ANN401, ARG002
-        """Read the index of checks, or the entries of one message between two."""
+    def query(self, query: Query) -> Iterator[Item]:
+        """Read a partition from its begin, or from its end."""
         self._fail("query")
-        if options.get("IndexName") == CHECK_INDEX:
-            found = [
-                (item["nextCheckAt"], key)
-                for key, item in self.items.items()
-                if item.get("checkShard") == values[":shard"]
-                and item["nextCheckAt"] <= values.get(":now", item["nextCheckAt"])
-            ]
-            keys = [key for _, key in sorted(found)]
-        else:
-            first, last = ((values[":id"], values[name]) for name in (":first", ":last"))
-            keys = sorted(key for key in self.items if first <= key <= last)
-        yield from [dict(self.items[key]) for key in keys]
+        index = query.index
+        keys = (MESSAGE_ID, ENTRY, index.partition_key, index.sort_key)
+        found = [
+            dict(item) if index.name is None else {name: item[name] for name in keys}
+            for _, item in sorted(self.items.items())
+            if item.get(index.partition_key) == query.partition
+            and index.sort_key in item
+            and (query.first is None or item[index.sort_key] >= query.first)
+            and (query.last is None or item[index.sort_key] <= query.last)
+        ]
+        order = operator.itemgetter(index.sort_key)
+        yield from sorted(found, key=order, reverse=query.is_descending)
 
     def delete(self, message_id: str, entry: str) -> None:
         """Delete one item."""
         self._fail("delete")
         self.items.pop((message_id, entry), None)
 
-    def _write(self, statement: Statement) -> Answer:
-        parameters: Sequence[Any] = statement.parameters
-        message_id, changes, condition, values = parameters
-        key = (message_id, MESSAGE_ENTRY)
-        item = self.items.get(key)
-        if statement.text == "INSERT" and item is not None:
-            return Answer("DuplicateItem")
-        if statement.text == "UPDATE" and not (item and _holds(item, condition, values)):
-            return Answer("ConditionalCheckFailed", dict(item or {}))
-        self._keep({**(item or {}), **changes})
+    def _write(self, write: Insert | Update) -> Answer:
+        if isinstance(write, Insert):
+            if (write.item[MESSAGE_ID], write.item[ENTRY]) in self.items:
+                return Answer(DUPLICATE_ITEM)
+            self._keep(write.item)
+            return Answer()
+        item = self.items.get((write.message_id, write.entry))
+        if item is None or not all(_holds(each, item) for each in write.expected):
+            return Answer(CONDITION_FAILED, dict(item or {}))
+        self._keep({**item, **write.changes})
         return Answer()
 
-    def _keep(self, item: Item) -> None:
-        self.items[item["messageId"], item["entry"]] = from_wire(to_wire(item))
+    def _keep(self, item: Mapping[str, Any]) -> None:
+        self.items[item[MESSAGE_ID], item[ENTRY]] = from_wire(to_wire(item))
 
     def _fail(self, method: str) -> None:
         if self._fails(method):
@@ -340,37 +345,68 @@ class FakeTable(Table):
         return failing
 
 
-class FakeLedger(MessageLedger):
-    """The ledger on a `FakeTable`: its rules are the real ones, its table is not."""
+class OpenLedger(MessageLedger):
+    """The real ledger, whose messages can be looked at, and changed one by one."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self.table = FakeTable()
-        super().__init__(
-            self.table, retention=timedelta(days=90), check_after=timedelta(minutes=10), now=now
-        )
+    def __init__(
+        self,
+        table: Table,
+        clock: Callable[[], datetime],
+        retention: timedelta = timedelta(days=90),
+        check_after: timedelta = timedelta(minutes=10),
+    ) -> None:
+        self.table = table
+        self.clock = clock
+        super().__init__(table, retention, check_after, clock)
 
-    def item(self, message_id: str) -> Item:
+    def item(self, message_id: str = "m-1") -> Item:
+        """Return the item of a message."""
+        key = (message_id, MESSAGE_ENTRY)
+        return self.table.get_all([key])[key]
+
+    def message(self, message_id: str = "m-1") -> Message:
         """Return a message."""
+        return Message.from_item(self.item(message_id))
+
+    def settle(self, verdicts: Mapping[str, Verdict]) -> int:
+        """Give verdicts on messages, and return how many have changed."""
+        return self.apply(transitions.settled(*each) for each in verdicts.items())
+
+    def change(
+        self,
+        transition: Callable[..., Update],
+        met: Message | Item | str,
+        *arguments: object,
+        **named: object,
+    ) -> int:
+        """Change a message as it was read, or as it is, and return how many have changed."""
+        if isinstance(met, str):
+            met = self.item(met)
+        message = met if isinstance(met, Message) else Message.from_item(met)
+        return self.apply([transition(message, *arguments, **named)])
+
+
+class FakeLedger(OpenLedger):
+    """The real ledger on a `FakeTable`."""
+
+    table: FakeTable
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(FakeTable(), clock)
+
+    def item(self, message_id: str = "m-1") -> Item:
+        """Return the item of a message."""
         return dict(self.table.items[message_id, MESSAGE_ENTRY])
 
     def states(self) -> dict[str, str]:
         """Return the state of each message."""
         return {item["messageId"]: str(item["state"]) for item in self.table.entries(MESSAGE_ENTRY)}
 
-    def _insert(self, item: Item) -> Statement:
-        return Statement("INSERT", [item["messageId"], item, "", []])
 
-    def _update(
-        self, message_id: str, changes: Mapping[str, object], condition: str, values: list[object]
-    ) -> Statement:
-        return Statement("UPDATE", [message_id, changes, condition, values])
-
-
-def _holds(item: Item, condition: str, values: Sequence[Any]) -> bool:
-    """Tell whether a condition like ``"a" = ? AND "b" < ?`` is met."""
-    operators = {"=": operator.eq, "<": operator.lt}
-    clauses = [clause.split() for clause in condition.split(" AND ")]
-    return all(
-        name.strip('"') in item and operators[sign](item[name.strip('"')], value)
-        for (name, sign, _), value in zip(clauses, values, strict=True)
-    )
+def _holds(expectation: Expectation, item: Item) -> bool:
+    if expectation.name not in item:
+        return False
+    value: Any = expectation.value
+    if expectation.comparison is Comparison.BELOW:
+        return bool(item[expectation.name] < value)
+    return bool(item[expectation.name] == value)

@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 
 from infobip_omni.dynamodb import Table
 from infobip_omni.events import InvalidEventError
+from infobip_omni.message import shown_entry, shown_message
 from infobip_omni.message_search import (
     QUARANTINED,
     UNRESOLVED,
@@ -58,10 +59,6 @@ QUESTIONS = ("messageId", "recipient", *LISTS)
 LARGEST_PAGE_BYTES = 3_000_000
 #: Characters; a place in each of nine lists takes half of it at most.
 LONGEST_TOKEN = 65_536
-#: How the table works inside, which means nothing to anybody else.
-_INTERNAL = ("entry", "recipient", "claimToken", "contentHash", "verdictRank", "checkShard")
-#: Where the entries of a history keep what Infobip has said, as text.
-_CONTENTS = ("report", "row", "raw")
 #: What Infobip says that is neither an address nor a text of somebody's, at any depth.
 _IMPERSONAL = frozenset(
     {
@@ -193,22 +190,12 @@ def _size(shown: Item) -> int:
 
 
 def _message(item: Item, asked: FindMessagesEvent) -> Item:
-    shown = {name: value for name, value in item.items() if name not in _INTERNAL}
-    if not asked.show_recipients:
-        shown["to"] = {name: masked(address) for name, address in item["to"].items()}
-        shown.pop("callbackData", None)
-        if "status" in shown:
-            shown["status"] = _impersonal(shown["status"])
-    return _plain(shown)
+    return _plain(shown_message(item, None if asked.show_recipients else _impersonal))
 
 
 def _history_entry(item: Item, asked: FindMessagesEvent) -> Item:
     """Show an entry, and what Infobip has said as the object that it was."""
-    shown: Item = {name: item[name] for name in ("entry", "receivedAt") if name in item}
-    for name in _CONTENTS:
-        if name in item:
-            shown[name] = _content(item[name], asked)
-    return shown
+    return shown_entry(item, lambda text: _content(text, asked))
 
 
 def _content(text: str, asked: FindMessagesEvent) -> object:

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni import transitions
 from infobip_omni.api.client import (
     LONGEST_CALL_SECONDS,
     LONGEST_LOG_QUERY,
@@ -33,11 +34,11 @@ from infobip_omni.delivery import (
     refuses_account,
     verdict_of_logs,
 )
-from infobip_omni.delivery_reports import DeliveryReports, last_step_of
+from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
-from infobip_omni.message_ledger import MessageLedger, age_of, open_ledger
-from infobip_omni.moments import to_text, utc_now
+from infobip_omni.message_ledger import MessageLedger, open_ledger
+from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, observed
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
     from infobip_omni.api.client import LogPage, OmniClient
     from infobip_omni.api.reports import LogEntry
     from infobip_omni.delivery import Verdict
-    from infobip_omni.dynamodb import Item
+    from infobip_omni.dynamodb import Update
+    from infobip_omni.message import Message
 
 #: Infobip allows 120 questions a minute, which overlapping runs and people share.
 QUESTIONS_PER_RUN = 100
@@ -70,7 +72,7 @@ _SECONDS_PER_QUESTION = LONGEST_CALL_SECONDS + 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Decisions:
+class Decisions:
     """What an answered question means: each of its messages is in one of these."""
 
     #: By message id.
@@ -78,15 +80,15 @@ class _Decisions:
     #: The rows that the verdicts follow from.
     rows: list[LogEntry] = field(default_factory=list)
     #: Were unknown, and Infobip has them.
-    accepted: list[Item] = field(default_factory=list)
+    accepted: list[Message] = field(default_factory=list)
     #: Refused, since another's message has their id.
-    duplicates: list[Item] = field(default_factory=list)
+    duplicates: list[Message] = field(default_factory=list)
     #: Accepted, and the logs will hold nothing more of them.
-    unresolved: list[Item] = field(default_factory=list)
+    unresolved: list[Message] = field(default_factory=list)
     #: With the moment to ask again, since the answer says nothing of them.
-    undecided: list[tuple[Item, datetime]] = field(default_factory=list)
+    undecided: list[tuple[Message, datetime]] = field(default_factory=list)
     #: Unknown to the logs.
-    absent: list[Item] = field(default_factory=list)
+    absent: list[Message] = field(default_factory=list)
 
 
 class Reconciliation:
@@ -118,10 +120,10 @@ class Reconciliation:
             if quarantined := self._ledger.count_quarantined(_MOST_COUNTED):
                 self.counts["MessagesInQuarantine"] = quarantined
             to_ask = self._without_questions(self._ledger.due(MESSAGES_PER_SHARD))
-            for items in _questions(to_ask):
+            for messages in _questions(to_ask):
                 if not self._may_ask():
                     break
-                self._count_absence(self._look_for(items))
+                self._count_absence(self._look_for(messages))
         except (OmniError, ParameterUnavailableError) as error:
             # A question that was not answered counts for nothing; the messages stay due.
             self.counts["ReconciliationsFailed"] += 1
@@ -133,142 +135,167 @@ class Reconciliation:
             logger.error("the table is unavailable", reason=str(error))
         return dict(self.counts)
 
-    def _without_questions(self, items: Iterable[Item]) -> Iterator[Item]:
+    def _without_questions(self, messages: Iterable[Message]) -> Iterator[Message]:
         """Deal with what needs no logs, and pass on the rest."""
-        for group in in_batches(items, _MESSAGES_AT_ONCE):
-            by_state: dict[MessageState, list[Item]] = defaultdict(list)
-            for item in group:
-                by_state[MessageState(item["state"])].append(item)
-            now = to_text(self._now())
-            expired = [item for item in by_state[MessageState.CLAIMED] if item["leaseUntil"] <= now]
-            if expired:
-                self.counts["LeasesLost"] += self._ledger.lose_lease(expired)
-            if waiting := by_state[MessageState.WAITING]:
-                self.counts["RecordsLost"] += self._ledger.forget_record(waiting)
+        for group in in_batches(messages, _MESSAGES_AT_ONCE):
+            now = self._now()
+            by_state: dict[MessageState, list[Message]] = defaultdict(list)
+            for message in group:
+                by_state[message.state].append(message)
+            self._change(
+                "LeasesLost",
+                [
+                    transitions.lease_expired(message, now, self._ledger.check_after)
+                    for message in by_state[MessageState.CLAIMED]
+                    if message.lease_has_ended(now)
+                ],
+            )
+            waiting = by_state[MessageState.WAITING]
+            self._change("RecordsLost", [transitions.record_lost(message) for message in waiting])
             yield from by_state[MessageState.UNKNOWN]
             yield from by_state[MessageState.ACCEPTED]
+
+    def _change(self, metric: str, updates: Sequence[Update]) -> None:
+        """Make changes, and count those that were made."""
+        if updates:
+            self.counts[metric] += self._ledger.apply(updates)
 
     def _may_ask(self) -> bool:
         within_limit = self.counts["Questions"] < QUESTIONS_PER_RUN
         return within_limit and self._seconds_left() >= _SECONDS_PER_QUESTION
 
-    def _look_for(self, items: Sequence[Item]) -> list[Item]:
+    def _look_for(self, messages: Sequence[Message]) -> list[Message]:
         """Ask about messages, write what the logs show, and return those that they do not know.
 
         Where the answer was cut, an absence means nothing; each half is then asked about by itself.
         """
         self.counts["Questions"] += 1
-        ids = [item["messageId"] for item in items]
+        ids = [message.id for message in messages]
         page = self._client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
-        if page.is_cut and len(items) > 1:
-            middle = len(items) // 2
-            halves = (items[:middle], items[middle:])
-            return [item for half in halves if self._may_ask() for item in self._look_for(half)]
-        decisions = _decide(items, page, self._now(), self._ledger.check_after)
+        if page.is_cut and len(messages) > 1:
+            middle = len(messages) // 2
+            halves = (messages[:middle], messages[middle:])
+            return [one for half in halves if self._may_ask() for one in self._look_for(half)]
+        decisions = decide(messages, page, self._now(), self._ledger.check_after)
         self._deal_with(decisions)
         return decisions.absent
 
-    def _deal_with(self, decisions: _Decisions) -> None:
+    def _deal_with(self, decisions: Decisions) -> None:
         """Write what was decided, all of a kind at once."""
+        now, check_after = self._now(), self._ledger.check_after
         if decisions.verdicts:
             # Rows first: a message that is settled is not asked about again.
             self._reports.record_logs(decisions.rows)
-            self.counts["MessagesSettled"] += self._ledger.settle(decisions.verdicts)
+            verdicts = decisions.verdicts.items()
+            self._change("MessagesSettled", [transitions.settled(*each) for each in verdicts])
             if refusals := sum(refuses_account(row.status) for row in decisions.rows):
                 self.counts["AccountRefusals"] += refusals
-        if decisions.accepted:
-            proven = self._ledger.prove_accepted(decisions.accepted, Evidence.LOGS)
-            self.counts["MessagesAccepted"] += proven
-        if decisions.duplicates:
-            rejected = self._ledger.reject_duplicate(decisions.duplicates)
-            self.counts["MessagesRejected"] += rejected
-        if decisions.unresolved:
-            unresolved = self._ledger.leave_unresolved(decisions.unresolved)
-            self.counts["MessagesUnresolved"] += unresolved
-        self._ledger.postpone(decisions.undecided, absent=False)
+        self._change(
+            "MessagesAccepted",
+            [
+                transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
+                for message in decisions.accepted
+            ],
+        )
+        self._change(
+            "MessagesRejected",
+            [transitions.rejected_as_duplicate(message, now) for message in decisions.duplicates],
+        )
+        self._change(
+            "MessagesUnresolved",
+            [transitions.left_unresolved(message, now) for message in decisions.unresolved],
+        )
+        self._ledger.apply(
+            [
+                transitions.check_postponed(message, until, absent=False)
+                for message, until in decisions.undecided
+            ]
+        )
 
-    def _count_absence(self, items: Sequence[Item]) -> None:
+    def _count_absence(self, messages: Sequence[Message]) -> None:
         """Count an answer without a trace of these messages, and decide after the third."""
-        last = [item for item in items if item.get("absentAnswers", 0) + 1 >= ABSENT_ANSWERS_NEEDED]
+        last = [
+            message for message in messages if message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED
+        ]
         until = self._now() + self._ledger.check_after
-        others = [(item, until) for item in items if item not in last]
-        self._ledger.postpone(others, absent=True)
-        for item in last:
+        self._ledger.apply(
+            [
+                transitions.check_postponed(message, until, absent=True)
+                for message in messages
+                if message not in last
+            ]
+        )
+        for message in last:
             if not self._may_ask():
                 return
-            for absent in self._look_for([item]):
+            for absent in self._look_for([message]):
                 self._give_up(absent)
 
-    def _give_up(self, item: Item) -> None:
+    def _give_up(self, message: Message) -> None:
         """Decide about a message that the logs do not know."""
+        now = self._now()
         # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
         # refused would be refused again, and so on for ever.
-        forgotten = age_of(item, self._now()) >= LOGS_REACH_BACK
-        hopeless = forgotten or _was_refused_as_repeat(item)
-        if item["onUnknown"] == "must-arrive" and not hopeless:
-            self.counts["MessagesSentAgain"] += self._ledger.send_again(item)
+        hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
+        if message.on_unknown == "must-arrive" and not hopeless:
+            self._change("MessagesSentAgain", [transitions.sent_again(message, now)])
         else:
-            self.counts["MessagesQuarantined"] += self._ledger.quarantine(item)
+            self._change("MessagesQuarantined", [transitions.quarantined(message, now)])
 
 
-def _decide(
-    items: Iterable[Item], page: LogPage, now: datetime, check_after: timedelta
-) -> _Decisions:
+def decide(
+    messages: Iterable[Message], page: LogPage, now: datetime, check_after: timedelta
+) -> Decisions:
     """Decide what becomes of the messages that a page of the logs was asked about."""
     rows: dict[str, list[LogEntry]] = defaultdict(list)
     for row in page.rows:
         rows[row.message_id].append(row)
-    decisions = _Decisions()
-    for item in items:
-        message_id = item["messageId"]
-        own, is_duplicate = _judge_rows(item, rows[message_id])
-        verdict = verdict_of_logs(own, last_step_of(item), now - check_after)
+    decisions = Decisions()
+    for message in messages:
+        own, is_duplicate = _judge_rows(message, rows[message.id])
+        verdict = verdict_of_logs(own, message.last_step, now - check_after)
         if verdict is not None:
-            decisions.verdicts[message_id] = verdict
+            decisions.verdicts[message.id] = verdict
             decisions.rows.extend(own)
-        elif item["state"] != MessageState.UNKNOWN:
-            delay = check_delay(age_of(item, now), check_after)
+        elif message.state is not MessageState.UNKNOWN:
+            delay = check_delay(message.age(now), check_after)
             if delay is None:
-                decisions.unresolved.append(item)
+                decisions.unresolved.append(message)
             else:
-                decisions.undecided.append((item, now + delay))
+                decisions.undecided.append((message, now + delay))
         elif own:
-            decisions.accepted.append(item)
+            decisions.accepted.append(message)
         elif is_duplicate:
-            decisions.duplicates.append(item)
-        elif page.is_cut or message_id in page.unread_ids:
-            decisions.undecided.append((item, now + check_after))
+            decisions.duplicates.append(message)
+        elif page.is_cut or message.id in page.unread_ids:
+            decisions.undecided.append((message, now + check_after))
         else:
-            decisions.absent.append(item)
+            decisions.absent.append(message)
     return decisions
 
 
-def _judge_rows(item: Item, rows: Sequence[LogEntry]) -> tuple[list[LogEntry], bool]:
+def _judge_rows(message: Message, rows: Sequence[LogEntry]) -> tuple[list[LogEntry], bool]:
     """Tell which rows prove that Infobip has a message, and whether its id is another's."""
     # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
     # a row for the very recipient is proof then. Else a row is, unless it is of another's.
-    refused = _was_refused_as_repeat(item)
+    refused = message.was_refused_as_repeat
     proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_somebody_else(item["to"], row.to)]
+    foreign = [row for row in proofs if is_somebody_else(message.to, row.to)]
     own = [
         row
         for row in proofs
-        if (is_recipient(item["to"], row.to) if refused else row not in foreign)
+        if (is_recipient(message.to, row.to) if refused else row not in foreign)
     ]
     return own, refused and bool(proofs) and foreign == proofs
 
 
-def _was_refused_as_repeat(item: Item) -> bool:
-    return bool(item.get("evidence") == Evidence.DUPLICATE_ID)
-
-
-def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _questions(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Divide messages so that each group takes one call, and all their steps fit its answer."""
-    group: list[Item] = []
+    group: list[Message] = []
     rows = length = 0
-    for item in items:
-        steps = len(item.get("steps", ())) or _MOST_STEPS
-        size = log_query_length(item["messageId"])
+    for message in messages:
+        steps = len(message.steps or ()) or _MOST_STEPS
+        size = log_query_length(message.id)
         if group and (
             len(group) >= IDS_PER_QUESTION
             or rows + steps >= ROWS_PER_QUESTION
@@ -276,7 +303,7 @@ def _questions(items: Iterable[Item]) -> Iterator[list[Item]]:
         ):
             yield group
             group, rows, length = [], 0, 0
-        group.append(item)
+        group.append(message)
         rows += steps
         length += size
     if group:

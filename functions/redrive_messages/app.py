@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
-from infobip_omni.delivery import TAKEN, MessageState
+from infobip_omni.delivery import RESOLVED, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
@@ -32,18 +33,17 @@ from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dead_letter_queue import DeadLetter
-    from infobip_omni.dynamodb import Item
+    from infobip_omni.message import Message
 
 Json = dict[str, Any]
 
 #: An answer of Lambda ends at 6 MB, to which the largest letter may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
-#: States that leave nothing to be sent.
-_VERDICTS = TAKEN | {MessageState.QUARANTINED}
 #: A release sends these; the others are still wrong, and of their ids only some are theirs.
 _RELEASED_REASONS = frozenset(
     {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
@@ -142,6 +142,7 @@ class Operation:
     queue: DeadLetterQueue
     ledger: MessageLedger
     seconds_left: Callable[[], float]
+    now: Callable[[], datetime] = utc_now
 
     def carry_out(self, order: Order) -> Json:
         """Carry out an order, and tell what was found and done.
@@ -185,10 +186,10 @@ class Operation:
     def _tell_quarantined(self, letters: list[Json]) -> None:
         """Add to quarantined letters which of their messages wait for a decision."""
         quarantined = [each for each in letters if each["reason"] == DeadLetterReason.QUARANTINED]
-        items = self.ledger.find(one for each in quarantined for one in each["messageIds"])
+        messages = self.ledger.find(one for each in quarantined for one in each["messageIds"])
         for letter in quarantined:
             letter["quarantinedMessageIds"] = [
-                one for one in letter["messageIds"] if one in items and _is_open(items[one])
+                one for one in letter["messageIds"] if one in messages and messages[one].is_open
             ]
 
     def _redrive(self, order: RedriveOrder) -> Json:
@@ -229,15 +230,17 @@ class Operation:
         A record that is not found among the dead letters is still in the send queue, to which the
         sender returns it, or was put there before.
         """
-        item = self._item(order.message_id)
-        changed = _is_open(item) and self.ledger.release(item, order.by, order.why)
-        item = self._item(order.message_id)
+        message = self._message(order.message_id)
+        changed = message.is_open and self.ledger.apply(
+            [transitions.released(message, order.by, order.why, self.now())]
+        )
+        message = self._message(order.message_id)
         if changed:
             logger.info("message released", message_id=order.message_id)
             count({"MessagesReleased": 1})
-        elif "releasedAt" not in item or MessageState(item["state"]) in _VERDICTS:
+        elif not message.is_released or message.state in RESOLVED:
             # Else it was released before, and its letter may still be where it was.
-            raise _not_quarantined(item)
+            raise _not_quarantined(message)
         requeued = 0
         with self._scan() as scan:
             for letter in scan:
@@ -246,7 +249,7 @@ class Operation:
                     requeued += 1
         return {
             "messageId": order.message_id,
-            "state": item["state"],
+            "state": message.state,
             "lettersRedriven": requeued,
             "complete": scan.complete,
         }
@@ -256,14 +259,16 @@ class Operation:
 
         Of a message that has a verdict by now, only the letter is dealt with.
         """
-        item = self._item(order.message_id)
-        changed = _is_open(item) and self.ledger.close(item, order.by, order.why)
-        item = self._item(order.message_id)
+        message = self._message(order.message_id)
+        changed = message.is_open and self.ledger.apply(
+            [transitions.closed(message, order.by, order.why, self.now())]
+        )
+        message = self._message(order.message_id)
         if changed:
             logger.info("message closed", message_id=order.message_id)
             count({"MessagesClosed": 1})
-        elif not _is_done(item):
-            raise _not_quarantined(item)
+        elif not message.is_done:
+            raise _not_quarantined(message)
         deleted = kept = 0
         with self._scan() as scan:
             for letter in scan:
@@ -272,46 +277,34 @@ class Operation:
                 ids = _ids(letter)
                 if order.message_id not in ids:
                     continue
-                items = self.ledger.find(ids)
-                if all(one in items and _is_done(items[one]) for one in ids):
+                messages = self.ledger.find(ids)
+                if all(one in messages and messages[one].is_done for one in ids):
                     scan.delete(letter)
                     deleted += 1
                 else:
                     kept += 1
         return {
             "messageId": order.message_id,
-            "state": item["state"],
+            "state": message.state,
             "lettersDeleted": deleted,
             "lettersKept": kept,
             "complete": scan.complete,
         }
 
-    def _item(self, message_id: str) -> Item:
-        item = self.ledger.find([message_id]).get(message_id)
-        if item is None:
+    def _message(self, message_id: str) -> Message:
+        message = self.ledger.find([message_id]).get(message_id)
+        if message is None:
             raise InvalidEventError("messageId", "is of no message that is known")
-        return item
+        return message
 
     def _scan(self) -> Scan:
         return Scan(self.queue, self.seconds_left)
 
 
-def _is_open(item: Item) -> bool:
-    """Tell whether somebody has to decide about a message."""
-    return item["state"] == MessageState.QUARANTINED and "closedAt" not in item
-
-
-def _is_done(item: Item) -> bool:
-    """Tell whether the content of a message is not needed any more."""
-    state = MessageState(item["state"])
-    return state in TAKEN or (state is MessageState.QUARANTINED and "closedAt" in item)
-
-
-def _not_quarantined(item: Item) -> InvalidEventError:
+def _not_quarantined(message: Message) -> InvalidEventError:
     """Say why there is nothing to decide about a message."""
-    state = item["state"]
-    if state == MessageState.QUARANTINED and "closedAt" in item:
-        state = "CLOSED"
+    closed = message.state is MessageState.QUARANTINED and message.is_closed
+    state = "CLOSED" if closed else message.state.value
     return InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
 
 

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
+from infobip_omni import transitions
 from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -40,21 +42,15 @@ from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
-    TAKEN,
+    RESOLVED,
     Evidence,
     MessageState,
     refuses_account,
 )
+from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.infobip_client import open_client
-from infobip_omni.message_ledger import (
-    Claim,
-    MessageLedger,
-    Outcome,
-    Standing,
-    open_ledger,
-    status_attributes,
-)
+from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
@@ -66,6 +62,7 @@ from infobip_omni.send_queue import (
     backoff,
 )
 from infobip_omni.settings import SendMessageSettings
+from infobip_omni.transitions import Claim, Outcome, Standing
 from infobip_omni.webhook import Webhook, parse_keys
 
 if TYPE_CHECKING:
@@ -76,6 +73,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
+    from infobip_omni.api.reports import Status
     from infobip_omni.api.sends import SendResponse, SendResult
     from infobip_omni.events import Message, OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
@@ -87,9 +85,6 @@ CONCURRENT_REQUESTS = 10
 _LEASE_MARGIN_SECONDS = 5.0
 #: What a run needs to post once in the common case, and to write the outcome.
 _SECONDS_TO_FINISH = 15.0
-
-#: Nothing is left to be done for a record whose messages are all in one of these.
-VERDICTS = TAKEN | {MessageState.QUARANTINED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +154,7 @@ class Parcel:
         self,
         state: MessageState,
         evidence: Evidence | None = None,
-        status: Mapping[str, object] | None = None,
+        status: Status | Mapping[str, object] | None = None,
         reason: DeadLetterReason | None = None,
         *,
         account_refused: bool = False,
@@ -360,7 +355,7 @@ def _refuse_conflicts(
         else:
             parcels += claimed
         seen.update(parcel.message.message_id for parcel in own)
-    use.ledger.record(given_back)
+    use.ledger.save(given_back)
     return parcels
 
 
@@ -470,7 +465,7 @@ def _judge(parcel: Parcel, result: SendResult | None) -> Outcome:
     """Read what the answer says of one message; what it does not say is unknown."""
     if result is None or result.status is None:
         return parcel.outcome(MessageState.UNKNOWN)
-    status = status_attributes(result.status)
+    status = result.status
     if result.status.id == DUPLICATE_MESSAGE_ID and result.status.group_id == StatusGroup.REJECTED:
         # Infobip knows the id: from an earlier attempt, or from somebody else's message. Only the
         # logs tell which, since they name the recipient.
@@ -493,7 +488,7 @@ def _judge(parcel: Parcel, result: SendResult | None) -> Outcome:
 def _record(outcomes: Sequence[Outcome], ledger: MessageLedger) -> dict[str, Standing]:
     """Write the outcomes, and tell where the messages stand now."""
     ids = [outcome.message_id for outcome in outcomes]
-    standings = dict(zip(ids, ledger.record(outcomes), strict=True))
+    standings = dict(zip(ids, ledger.save(outcomes), strict=True))
     for message_id, standing in standings.items():
         state = standing.state or "UNRECORDED"
         logger.info("message handled", message_id=message_id, state=state)
@@ -519,7 +514,7 @@ def _dispose(
     for work in works:
         states = {standings[message.message_id].state for message in work.messages}
         refusal = work.refusal
-        if refusal is None and not work.postponed and states <= VERDICTS:
+        if refusal is None and not work.postponed and states <= RESOLVED:
             if MessageState.QUARANTINED not in states:
                 continue
             refusal = Refusal(DeadLetterReason.QUARANTINED)
@@ -528,8 +523,7 @@ def _dispose(
         if refusal is None or not _dead_letter(work.record, refusal, use.queue):
             kept.append((work.record, _delay(work, standings, now)))
         elif refusal.reason is DeadLetterReason.OUTAGE:
-            ids = [message.message_id for message in work.event.messages]
-            use.ledger.stop_waiting(ids, refusal.reason)
+            _stop_waiting(work, refusal.reason, use.ledger)
     failures = use.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
@@ -538,6 +532,19 @@ def _dispose(
         oldest = max((now - record.sent_at).total_seconds() for record, _ in kept)
         metrics.add_metric(name="OldestRecordSeconds", unit=MetricUnit.Seconds, value=oldest)
     return [record for record, _ in kept]
+
+
+def _stop_waiting(work: Work, reason: DeadLetterReason, ledger: MessageLedger) -> None:
+    """Mark the messages of a dead-lettered record that are waiting.
+
+    A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the record
+    and marks the message then.
+    """
+    with suppress(TableUnavailableError):
+        ledger.apply(
+            transitions.waiting_stopped(message.message_id, reason)
+            for message in work.event.messages
+        )
 
 
 def _dead_letter(record: Record, refusal: Refusal, queue: SendQueue) -> bool:
@@ -563,7 +570,7 @@ def _delay(work: Work, standings: Mapping[str, Standing], now: datetime) -> time
     delays = []
     for message in work.messages:
         standing = standings[message.message_id]
-        if standing.state in VERDICTS:
+        if standing.state in RESOLVED:
             continue
         wait = standing.until - now if standing.until and standing.until > now else pause
         # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.

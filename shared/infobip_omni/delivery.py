@@ -59,6 +59,10 @@ TAKEN = frozenset(
         MessageState.REJECTED,
     }
 )
+#: Infobip has ruled: it says no more of the message, or only what outranks this.
+SETTLED = TAKEN - {MessageState.ACCEPTED}
+#: Nothing is left for the sender to do.
+RESOLVED = TAKEN | {MessageState.QUARANTINED}
 #: States that a proof of acceptance turns into ACCEPTED.
 UNPROVEN = frozenset(
     {

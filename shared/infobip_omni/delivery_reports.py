@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from infobip_omni import transitions
 from infobip_omni.api.reports import (
     LONGEST_KEY_BYTES,
     DeliveryReport,
@@ -29,11 +30,12 @@ from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     UNPROVEN,
     Evidence,
-    MessageState,
     highest,
     refuses_account,
     verdict_of,
 )
+from infobip_omni.dynamodb import Query
+from infobip_omni.message import Chunk, Contents, Entry
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.recipients import is_somebody_else
 
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infobip_omni.api.reports import LogEntry
-    from infobip_omni.delivery import Verdict
-    from infobip_omni.dynamodb import Item, Table
+    from infobip_omni.dynamodb import Item, Table, Update
+    from infobip_omni.message import Message
     from infobip_omni.message_ledger import MessageLedger
 
     RowT = TypeVar("RowT", DeliveryReport, SeenReport)
@@ -130,21 +132,16 @@ class DeliveryReports:
             TableUnavailableError: The page, or a part of it, was not stored.
         """
         packed = gzip.compress(body, compresslevel=1)
-        chunks = [
+        parts = [
             packed[start : start + _CHUNK_BYTES] for start in range(0, len(packed), _CHUNK_BYTES)
         ]
         name = f"PAGE#{to_text(self._now())}#{uuid.uuid4().hex}"
-        items: list[Item] = [
-            {
-                "messageId": PAGES_ID,
-                "entry": f"{name}#{number:03d}-{len(chunks):03d}",
-                "chunk": chunk,
-                "expiresAt": self._expiry(),
-            }
-            for number, chunk in enumerate(chunks, start=1)
+        chunks = [
+            Chunk(f"{name}#{number:03d}-{len(parts):03d}", part)
+            for number, part in enumerate(parts, start=1)
         ]
-        self._table.put_all(items)
-        return Page(body, tuple(item["entry"] for item in items))
+        self._table.put_all(chunk.to_item(PAGES_ID, self._expiry()) for chunk in chunks)
+        return Page(body, tuple(chunk.name for chunk in chunks))
 
     def record_abandoned_pages(self) -> Recorded:
         """Record the pages that a run has stored but not lived to record.
@@ -161,19 +158,15 @@ class DeliveryReports:
         left where it is.
         """
         before = to_text(self._now() - _ABANDONED_AFTER)
-        parts: dict[str, list[Item]] = defaultdict(list)
-        found = self._table.query(
-            "messageId = :id AND entry BETWEEN :first AND :last",
-            {":id": PAGES_ID, ":first": "PAGE#", ":last": f"PAGE#{before}"},
-            ConsistentRead=True,
-        )
-        for item in found:
-            name, _, place = item["entry"].rpartition("#")
-            parts[name].append(item)
+        parts: dict[str, list[Chunk]] = defaultdict(list)
+        found = self._table.query(Query(PAGES_ID, first="PAGE#", last=f"PAGE#{before}"))
+        for chunk in map(Chunk.from_item, found):
+            name, _, place = chunk.name.rpartition("#")
+            parts[name].append(chunk)
             if len(parts[name]) == int(place.partition("-")[2]):
                 chunks = parts.pop(name)
-                packed = b"".join(bytes(chunk["chunk"]) for chunk in chunks)
-                yield Page(gzip.decompress(packed), tuple(chunk["entry"] for chunk in chunks))
+                packed = b"".join(part.data for part in chunks)
+                yield Page(gzip.decompress(packed), tuple(part.name for part in chunks))
 
     def record_page(self, page: Page) -> Recorded:
         """Record all reports of a stored page, then delete the page.
@@ -235,8 +228,8 @@ class DeliveryReports:
         self._table.put_all(
             [
                 *unreadable,
-                *(self._raw_item(FOREIGN_ID, "FOREIGN", raw) for raw in foreign),
-                *(self._row_item(row, raw, messages) for row, raw in own),
+                *(self._kept_raw(FOREIGN_ID, "FOREIGN", raw) for raw in foreign),
+                *(self._kept_report(row, raw, messages) for row, raw in own),
             ]
         )
         reports = [row for row, _ in own if isinstance(row, DeliveryReport)]
@@ -257,80 +250,81 @@ class DeliveryReports:
         Raises:
             TableUnavailableError: Some were not kept.
         """
-        self._table.put_all(map(self._log_item, rows))
+        self._table.put_all(map(self._kept_log, rows))
 
-    def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Item]) -> int:
+    def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Message]) -> int:
         """Give the messages the states that their reports say.
 
         A report on another recipient is of somebody else's message with the same id.
         """
         by_message: dict[str, list[DeliveryReport]] = defaultdict(list)
         for report in reports:
-            item = messages.get(report.message_id)
-            if item and not is_somebody_else(item["to"], report.to):
-                by_message[report.message_id].append(report)
-        verdicts: dict[str, Verdict] = {}
-        accepted = []
+            message = messages.get(report.message_id)
+            if message and not is_somebody_else(message.to, report.to):
+                by_message[message.id].append(report)
+        settled: list[Update] = []
+        accepted: list[Message] = []
         for message_id, its_reports in by_message.items():
-            item = messages[message_id]
-            last_step = last_step_of(item)
-            judged = (verdict_of(report, last_step) for report in its_reports)
+            message = messages[message_id]
+            judged = (verdict_of(report, message.last_step) for report in its_reports)
             verdict = highest(verdict for verdict in judged if verdict)
             if verdict is not None:
-                if verdict.rank > item["verdictRank"]:
-                    verdicts[message_id] = verdict
-            elif MessageState(item["state"]) in UNPROVEN and any(
+                if verdict.rank > message.verdict_rank:
+                    settled.append(transitions.settled(message_id, verdict))
+            elif message.state in UNPROVEN and any(
                 report.status.id != DUPLICATE_MESSAGE_ID for report in its_reports
             ):
-                accepted.append(item)
-        settled = self._ledger.settle(verdicts)
+                accepted.append(message)
+        changed = self._ledger.apply(settled)
         self._prove_accepted(accepted)
-        return settled
+        return changed
 
-    def _prove_accepted(self, items: list[Item]) -> None:
+    def _prove_accepted(self, messages: list[Message]) -> None:
         """Write the proof, also over a state that changes at the same time."""
-        while items:
-            self._ledger.prove_accepted(items, Evidence.REPORT)
-            seen = self._ledger.find([item["messageId"] for item in items])
-            items = [item for item in seen.values() if MessageState(item["state"]) in UNPROVEN]
+        while messages:
+            now, check_after = self._now(), self._ledger.check_after
+            self._ledger.apply(
+                transitions.proven_accepted(message, Evidence.REPORT, now, check_after)
+                for message in messages
+            )
+            seen = self._ledger.find([message.id for message in messages])
+            messages = [message for message in seen.values() if message.state in UNPROVEN]
 
-    def _row_item(
-        self, row: DeliveryReport | SeenReport, raw: str, messages: dict[str, Item]
+    def _kept_report(
+        self, row: DeliveryReport | SeenReport, raw: str, messages: dict[str, Message]
     ) -> Item:
         message = messages.get(row.message_id)
-        return {
-            "messageId": row.message_id,
-            "entry": _seen_entry(row) if isinstance(row, SeenReport) else _entry("REPORT", row),
-            "report": raw,
-            "receivedAt": to_text(self._now()),
-            "expiresAt": message["expiresAt"] if message else self._expiry(),
-        }
+        name = _seen_entry(row) if isinstance(row, SeenReport) else _entry("REPORT", row)
+        expires_at = message.expires_at if message else None
+        return self._kept(row.message_id, name, Contents.REPORT, raw, expires_at)
 
-    def _log_item(self, row: LogEntry) -> Item:
+    def _kept_log(self, row: LogEntry) -> Item:
         raw = row.model_dump_json(by_alias=True, exclude_none=True)
         if len(raw.encode()) > _CHUNK_BYTES:
             return self._unreadable(row.message_id, raw)
-        return {
-            "messageId": row.message_id,
-            "entry": _entry("LOG", row),
-            "row": raw,
-            "receivedAt": to_text(self._now()),
-            "expiresAt": self._expiry(),
-        }
+        return self._kept(row.message_id, _entry("LOG", row), Contents.ROW, raw)
 
     def _unreadable(self, message_id: str, raw: str) -> Item:
-        return self._raw_item(message_id, "UNREADABLE", raw)
+        return self._kept_raw(message_id, "UNREADABLE", raw)
 
-    def _raw_item(self, message_id: str, kind: str, raw: str) -> Item:
+    def _kept_raw(self, message_id: str, kind: str, raw: str) -> Item:
         written = raw.encode()
-        return {
-            "messageId": message_id,
-            "entry": f"{kind}#{hashlib.sha256(written).hexdigest()}",
-            # Cut by bytes, which DynamoDB counts; a character that the cut halves is left out.
-            "raw": written[:_CHUNK_BYTES].decode(errors="ignore"),
-            "receivedAt": to_text(self._now()),
-            "expiresAt": self._expiry(),
-        }
+        name = f"{kind}#{hashlib.sha256(written).hexdigest()}"
+        # Cut by bytes, which DynamoDB counts; a character that the cut halves is left out.
+        cut = written[:_CHUNK_BYTES].decode(errors="ignore")
+        return self._kept(message_id, name, Contents.RAW, cut)
+
+    def _kept(
+        self,
+        message_id: str,
+        name: str,
+        contents: Contents,
+        text: str,
+        expires_at: int | None = None,
+    ) -> Item:
+        """Make the item of an entry, which lives as long as its message, if that is known."""
+        expiry = self._expiry() if expires_at is None else expires_at
+        return Entry(message_id, name, contents, text, self._now(), expiry).to_item()
 
     def _expiry(self) -> int:
         return int((self._now() + self._ledger.retention).timestamp())
@@ -343,21 +337,15 @@ def _entry(kind: str, row: DeliveryReport | LogEntry) -> str:
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 
-def _ids_outside(bulk_id: str | None, messages: dict[str, Item]) -> set[str]:
+def _ids_outside(bulk_id: str | None, messages: dict[str, Message]) -> set[str]:
     """Tell which messages are of another bulk; one that is unknown is of none."""
     if bulk_id is None:
         return set()
-    return {message_id for message_id, item in messages.items() if item["bulkId"] != bulk_id}
+    return {message.id for message in messages.values() if message.bulk_id != bulk_id}
 
 
 def _seen_entry(row: SeenReport) -> str:
     return f"SEEN#{(row.channel or '-')[:_LONGEST_ENTRY_PART]}#{to_text(row.seen_at)}"
-
-
-def last_step_of(item: Item) -> str | None:
-    """Tell the channel of the last step of a message's flow; None when the flow is unknown."""
-    steps = item.get("steps")
-    return str(steps[-1]) if steps else None
 
 
 def _read(entry: object) -> DeliveryReport | SeenReport | None:

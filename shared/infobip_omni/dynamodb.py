@@ -1,7 +1,8 @@
 """One DynamoDB table, spoken to in batches.
 
-Statements that DynamoDB throttles one by one inside an answer of 200 are repeated here; whole
-requests are repeated by botocore.
+What is to be written, or read, is a value: only this module puts it into DynamoDB's languages.
+Writes that DynamoDB throttles one by one inside an answer of 200 are repeated here; whole requests
+are repeated by botocore.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 #: An item as the wire has it: each value under its type.
 WireItem = dict[str, dict[str, Any]]
+
+#: The table's keys.
+MESSAGE_ID = "messageId"
+ENTRY = "entry"
+
+#: DynamoDB's codes for a write whose condition does not hold: an insert's, and an update's.
+DUPLICATE_ITEM = "DuplicateItem"
+CONDITION_FAILED = "ConditionalCheckFailed"
 
 #: DynamoDB's limits for one call.
 _STATEMENTS_PER_CALL = 25
@@ -62,26 +72,89 @@ class TableUnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One PartiQL statement and its parameters."""
+class Insert:
+    """Writes an item, unless there is one with its key."""
 
-    text: str
-    parameters: Sequence[object]
+    #: With its keys; members without a value are left out.
+    item: Mapping[str, object]
+
+
+class Comparison(StrEnum):
+    """How an attribute compares to a value."""
+
+    EQUALS = "="
+    BELOW = "<"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What an attribute must be for an update to be made; an absent one is as nothing expects."""
+
+    name: str
+    value: object
+    comparison: Comparison = Comparison.EQUALS
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Changes an item that is there, as long as it is as expected."""
+
+    message_id: str
+    entry: str
+    #: By attribute; None removes it.
+    changes: Mapping[str, object]
+    expected: tuple[Expectation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one statement."""
+    """What became of one write."""
 
-    #: None when it was executed, else DynamoDB's code, like ``DuplicateItem``.
+    #: None when it was made, else DynamoDB's code.
     error: str | None = None
-    #: The item as it is, where a condition has failed.
+    #: The item as it is, where an update's expectation has failed.
     item: Item = field(default_factory=dict)
 
     @property
+    def condition_failed(self) -> bool:
+        """Whether the write was not made, since the item is not as it expects."""
+        return self.error in (DUPLICATE_ITEM, CONDITION_FAILED)
+
+    @property
     def transient(self) -> bool:
-        """Whether the statement failed for now, and perhaps only seemingly."""
+        """Whether the write failed for now, and perhaps only seemingly."""
         return self.error in _TRANSIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An order in which items can be read, by its keys; its name is None for the table's own."""
+
+    name: str | None
+    partition_key: str
+    sort_key: str
+
+
+TABLE_ORDER = Index(None, MESSAGE_ID, ENTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The items of one partition, in the order of their sort key.
+
+    The table itself is read consistently; of an index, which lags behind, only keys are read.
+    """
+
+    partition: str
+    index: Index = TABLE_ORDER
+    #: The least and the greatest sort key that are wanted, both included; None is no bound.
+    first: str | None = None
+    last: str | None = None
+    #: The key after which to begin, with all its attributes.
+    after: Mapping[str, str] | None = None
+    is_descending: bool = False
+    #: How many items DynamoDB reads for one answer at most; None is as many as a megabyte holds.
+    page_size: int | None = None
 
 
 class Table:
@@ -99,19 +172,19 @@ class Table:
         )
         self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="dynamodb")
 
-    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
-        """Execute independent statements, none of which names the item of another.
+    def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
+        """Make independent writes, none of which names the item of another.
 
         Returns:
             An answer for each, in order. A transient error has outlasted all repeats.
         """
-        answers = [Answer("ThrottlingError")] * len(statements)
-        left = list(range(len(statements)))
+        answers = [Answer("ThrottlingError")] * len(writes)
+        left = list(range(len(writes)))
         deadline = time.monotonic() + _SECONDS_TO_REPEAT
         for pause in _pauses():
             time.sleep(pause)
             batches = list(in_batches(left, _STATEMENTS_PER_CALL))
-            calls = ([statements[index] for index in batch] for batch in batches)
+            calls = ([writes[index] for index in batch] for batch in batches)
             for batch, results in zip(batches, self._each(self._execute_batch, calls), strict=True):
                 for index, answer in zip(batch, results, strict=True):
                     answers[index] = answer
@@ -126,7 +199,7 @@ class Table:
         Raises:
             TableUnavailableError: Some of the items were not written.
         """
-        by_key = {(item["messageId"], item["entry"]): item for item in items}
+        by_key = {(item[MESSAGE_ID], item[ENTRY]): item for item in items}
         left = [{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()]
         for pause in _pauses():
             if not left:
@@ -144,7 +217,7 @@ class Table:
             TableUnavailableError: Some of the items could not be read.
         """
         left = [
-            {"messageId": {"S": message_id}, "entry": {"S": entry}}
+            to_wire({MESSAGE_ID: message_id, ENTRY: entry})
             for message_id, entry in dict.fromkeys(keys)
         ]
         found: dict[tuple[str, str], Item] = {}
@@ -155,28 +228,19 @@ class Table:
             batches = list(in_batches(left, _READS_PER_CALL))
             left = []
             for items, rest in self._each(self._read_batch, batches):
-                found |= {(item["messageId"], item["entry"]): item for item in items}
+                found |= {(item[MESSAGE_ID], item[ENTRY]): item for item in items}
                 left += rest
         if left:
             raise TableUnavailableError(f"{len(left)} items were not read")
         return found
 
-    def query(self, condition: str, values: Item, **options: Any) -> Iterator[Item]:  # noqa: ANN401
-        """Read the items that a key condition names, page after page, in the order of the key.
-
-        Args:
-            condition: A KeyConditionExpression.
-            values: Its values, by name with colon.
-            options: Further parameters of DynamoDB's Query.
+    def query(self, query: Query) -> Iterator[Item]:
+        """Read the items of a query, page after page.
 
         Raises:
             TableUnavailableError: A page could not be read.
         """
-        arguments = {
-            "TableName": self.name,
-            "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": to_wire(values),
-        } | options
+        arguments = _query_arguments(query) | {"TableName": self.name}
         while True:
             answer = _attempt(lambda: self._client.query(**arguments))
             yield from map(from_wire, answer["Items"])
@@ -190,7 +254,7 @@ class Table:
         Raises:
             TableUnavailableError: It may still be there.
         """
-        key = {"messageId": {"S": message_id}, "entry": {"S": entry}}
+        key = to_wire({MESSAGE_ID: message_id, ENTRY: entry})
         _attempt(lambda: self._client.delete_item(TableName=self.name, Key=key))
 
     def _each(
@@ -200,13 +264,13 @@ class Table:
         # A thread for a single call would only cost.
         return [call(batches[0])] if len(batches) == 1 else self._pool.map(call, batches)
 
-    def _execute_batch(self, statements: Sequence[Statement]) -> list[Answer]:
-        request = [_statement(statement) for statement in statements]
+    def _execute_batch(self, writes: Sequence[Insert | Update]) -> list[Answer]:
+        request = [_statement(self.name, write) for write in writes]
         try:
             answer = _attempt(lambda: self._client.batch_execute_statement(Statements=request))
         except TableUnavailableError:
             # Perhaps executed all the same: callers recognise their own writes.
-            return [Answer("InternalServerError")] * len(statements)
+            return [Answer("InternalServerError")] * len(writes)
         return [_answer(response) for response in answer["Responses"]]
 
     def _write_batch(self, requests: Sequence[Any]) -> Sequence[Any]:
@@ -238,15 +302,59 @@ def from_wire(item: Mapping[str, Any]) -> Item:
     return {name: _deserialize(value) for name, value in item.items()}
 
 
-def _statement(statement: Statement) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
-    written = {
-        "Statement": statement.text,
-        "Parameters": [_serialize(value) for value in statement.parameters],
-    }
-    if statement.text.startswith("UPDATE"):
+def _statement(table_name: str, write: Insert | Update) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
+    """Write a statement in PartiQL, DynamoDB's SQL."""
+    if isinstance(write, Insert):
+        members = {name: value for name, value in write.item.items() if value is not None}
+        names = ", ".join(f"'{name}': ?" for name in members)
+        return {
+            "Statement": f'INSERT INTO "{table_name}" VALUE {{{names}}}',
+            "Parameters": [_serialize(value) for value in members.values()],
+        }
+    kept = {name: value for name, value in write.changes.items() if value is not None}
+    clauses = [f'SET "{name}" = ?' for name in kept]
+    clauses += [f'REMOVE "{name}"' for name in write.changes if name not in kept]
+    entry = write.entry.replace("'", "''")
+    conditions = [f'"{MESSAGE_ID}" = ?', f"\"{ENTRY}\" = '{entry}'"]
+    conditions += [f'"{each.name}" {each.comparison} ?' for each in write.expected]
+    values = [*kept.values(), write.message_id, *(each.value for each in write.expected)]
+    return {
+        "Statement": f'UPDATE "{table_name}" {" ".join(clauses)} WHERE {" AND ".join(conditions)}',
+        "Parameters": [_serialize(value) for value in values],
         # Documented for a condition that fails, which an INSERT has none of.
-        written["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    return written
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def _query_arguments(query: Query) -> dict[str, Any]:
+    """Write the parameters of DynamoDB's Query."""
+    index = query.index
+    condition = f"{index.partition_key} = :partition"
+    match query.first, query.last:
+        case None, None:
+            pass
+        case _, None:
+            condition += f" AND {index.sort_key} >= :first"
+        case None, _:
+            condition += f" AND {index.sort_key} <= :last"
+        case _:
+            condition += f" AND {index.sort_key} BETWEEN :first AND :last"
+    values = {":partition": query.partition, ":first": query.first, ":last": query.last}
+    arguments: dict[str, Any] = {
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeValues": to_wire(values),
+    }
+    if index.name is None:
+        arguments["ConsistentRead"] = True
+    else:
+        arguments["IndexName"] = index.name
+    if query.is_descending:
+        arguments["ScanIndexForward"] = False
+    if query.page_size is not None:
+        arguments["Limit"] = query.page_size
+    if query.after is not None:
+        arguments["ExclusiveStartKey"] = to_wire(query.after)
+    return arguments
 
 
 def _bytes_on_wire(request: Any) -> int:  # noqa: ANN401 (one of botocore's nested shapes)

@@ -1,129 +1,35 @@
 """What is known of each message, as one item in DynamoDB; every change is a conditional write.
 
-Only an absent or WAITING message can be claimed, and only the holder of a claim sends. A claim
-whose lease has run out is never taken over: nobody can know whether its send went out, so that
-whoever meets it writes UNKNOWN and leaves it to the logs.
+The rules are in `transitions`: this applies them to the table.
 """
 
 from __future__ import annotations
 
 import uuid
-import zlib
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
-from infobip_omni.dynamodb import Item, Statement, Table, TableUnavailableError
-from infobip_omni.moments import from_text, to_text, utc_now
-from infobip_omni.recipients import recipient_index_key
+from infobip_omni import transitions
+from infobip_omni.delivery import MessageState
+from infobip_omni.dynamodb import MESSAGE_ID, Query, Table, TableUnavailableError
+from infobip_omni.message import (
+    CHECK_INDEX,
+    CHECK_SHARDS,
+    MESSAGE_ENTRY,
+    QUARANTINED_SHARD,
+    Message,
+)
+from infobip_omni.moments import to_text, utc_now
+from infobip_omni.transitions import Lease, Periods, Standing, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from infobip_omni.api.channels import Channel
-    from infobip_omni.api.reports import Status
-    from infobip_omni.api.sends import Recipient
-    from infobip_omni.delivery import Verdict
-    from infobip_omni.dynamodb import Answer
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.dynamodb import Answer, Update
     from infobip_omni.settings import LedgerSettings
-
-MESSAGE_ENTRY = "MESSAGE"
-#: The index of messages to be checked is spread, so that no partition takes all its writes.
-CHECK_SHARDS = 8
-#: Where messages are listed whose outcome the logs no longer hold.
-UNRESOLVED_SHARD = "unresolved"
-#: Where messages are listed that an operator has to decide about.
-QUARANTINED_SHARD = "quarantined"
-CHECK_INDEX = "MessagesToCheck"
-#: Longer than any record of the send queue lives: a message that waits longer has lost its record.
-LONGEST_WAIT = timedelta(days=11)
-
-#: How DynamoDB says that an item is no longer as a statement expects it.
-_CONDITION_FAILED = "ConditionalCheckFailed"
-#: What a message has from its outcome, and a fresh claim has not.
-_OUTCOME_ATTRIBUTES = (
-    "absentAnswers",
-    "channel",
-    "deadLetterReason",
-    "doneAt",
-    "evidence",
-    "price",
-    "sentAt",
-    "status",
-    "unresolvedAt",
-)
-
-#: What a message keeps, whatever becomes of it, and one that reuses an expired id has not.
-_LIFELONG_ATTRIBUTES = (
-    "closedAt",
-    "closedBy",
-    "closedWhy",
-    "releasedAt",
-    "releasedBy",
-    "releasedWhy",
-    "unknownAt",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A message that a sender is about to send."""
-
-    message_id: str
-    content_hash: str
-    recipient: Recipient
-    scenario: str | None
-    scenario_key: str | None
-    #: The flow's channels; None when the flow is unknown.
-    steps: tuple[Channel, ...] | None
-    bulk_id: str
-    send_at: datetime | None
-    #: How long the whole chain of steps may take.
-    validity: timedelta
-    on_unknown: OnUnknown
-    #: What the app upstream wants to have back with the outcome.
-    callback_data: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a message stands, as far as a sender is concerned."""
-
-    #: None when the table did not say.
-    state: MessageState | None
-    #: The token of the claim, if it is the caller's own.
-    token: str | None = None
-    #: The same id was used with other content.
-    conflict: bool = False
-    #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
-    until: datetime | None = None
-
-    @property
-    def claimed(self) -> bool:
-        """Whether the caller holds the claim."""
-        return self.token is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a claimed message."""
-
-    message_id: str
-    token: str
-    state: MessageState
-    evidence: Evidence | None = None
-    #: Infobip's code and text, as attributes of the item.
-    status: Mapping[str, object] | None = None
-    #: The event's `sendAt`: before it, the logs know nothing.
-    send_at: datetime | None = None
-    #: Set when the record that holds the content goes to the dead-letter queue.
-    dead_letter_reason: str | None = None
-    #: Infobip refused the account rather than the message; for alarms, and not kept.
-    account_refused: bool = False
+    from infobip_omni.transitions import Claim, Outcome
 
 
 def open_ledger(settings: LedgerSettings) -> tuple[Table, MessageLedger]:
@@ -159,44 +65,54 @@ class MessageLedger:
         self._table = table
         self._now = now
 
-    # --- The sender --------------------------------------------------------------------------
-
-    def claim(self, claims: Sequence[Claim], lease: timedelta) -> list[Standing]:
+    def claim(self, claims: Sequence[Claim], duration: timedelta) -> list[Standing]:
         """Claim messages with different ids, each by itself.
 
         An own claim is recognised by its token, also when its write seemed to fail.
+
+        Args:
+            claims: The messages.
+            duration: How long each claim holds.
 
         Returns:
             A standing for each, in order.
         """
         now = self._now()
-        items = [self._claimed_item(claim, now, lease) for claim in claims]
-        answers = self._table.execute([self._insert(item) for item in items])
-        standings = [
-            Standing(MessageState.CLAIMED, token=item["claimToken"])
+        periods = Periods(self.retention, self.check_after)
+        leases = [Lease(uuid.uuid4().hex, now, now + duration) for _ in claims]
+        wanted = list(zip(claims, leases, strict=True))
+        answers = self._table.execute(
+            [transitions.claimed(claim, lease, periods) for claim, lease in wanted]
+        )
+        standings = {
+            claim.message_id: Standing(MessageState.CLAIMED, token=lease.token)
+            for (claim, lease), answer in zip(wanted, answers, strict=True)
             if answer.error is None
-            else None
-            for item, answer in zip(items, answers, strict=True)
-        ]
-        met = [index for index, standing in enumerate(standings) if standing is None]
-        found = self._find_for_claim([items[index] for index in met])
-        second = [
-            (index, statement)
-            for index in met
-            if (item := found.get(items[index]["messageId"]))
-            and (statement := self._take_over(items[index], item, now))
-        ]
-        seconds = self._table.execute([statement for _, statement in second])
-        for (index, _), answer in zip(second, seconds, strict=True):
-            standings[index] = self._second_standing(
-                items[index], found[items[index]["messageId"]], answer, now
-            )
-        for index in met:
-            if standings[index] is None:
-                standings[index] = _standing(items[index], found.get(items[index]["messageId"]))
-        return [standing or Standing(None) for standing in standings]
+        }
+        met = [pair for pair in wanted if pair[0].message_id not in standings]
+        standings |= self._meet(met, periods)
+        return [standings[claim.message_id] for claim in claims]
 
-    def record(self, outcomes: Sequence[Outcome]) -> list[Standing]:
+    def _meet(self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods) -> dict[str, Standing]:
+        """Deal with messages that were not claimed at once, and tell where they stand."""
+        found = self._find_all([claim.message_id for claim, _ in wanted])
+        standings: dict[str, Standing] = {}
+        writes: list[tuple[Claim, Lease, Write]] = []
+        for claim, lease in wanted:
+            message = found.get(claim.message_id)
+            if message is None:
+                standings[claim.message_id] = Standing(None)
+                continue
+            meeting = transitions.meet(claim, lease, message, periods)
+            standings[claim.message_id] = meeting.standing
+            if isinstance(meeting, Write):
+                writes.append((claim, lease, meeting))
+        answers = self._table.execute([write.update for _, _, write in writes])
+        for (claim, lease, write), answer in zip(writes, answers, strict=True):
+            standings[claim.message_id] = _standing_after(claim, lease, write, answer)
+        return standings
+
+    def save(self, outcomes: Sequence[Outcome]) -> list[Standing]:
         """Write what became of claimed messages, for as long as their claims hold.
 
         Returns:
@@ -204,51 +120,23 @@ class MessageLedger:
             when the claim was lost or a report was faster, and none when the table did not say.
         """
         now = self._now()
-        statements = [self._outcome_statement(outcome, now) for outcome in outcomes]
+        answers = self._table.execute(
+            [transitions.outcome_saved(outcome, now, self.check_after) for outcome in outcomes]
+        )
         standings = []
-        for outcome, answer in zip(outcomes, self._table.execute(statements), strict=True):
+        for outcome, answer in zip(outcomes, answers, strict=True):
             if answer.error is not None:
-                state = MessageState(answer.item["state"]) if answer.item else None
+                state = Message.from_item(answer.item).state if answer.item else None
                 standings.append(Standing(state))
             elif outcome.state is MessageState.UNKNOWN:
-                until = self._first_check(outcome.send_at, now)
+                until = transitions.first_check(outcome.send_at, now, self.check_after)
                 standings.append(Standing(outcome.state, until=until))
             else:
                 standings.append(Standing(outcome.state))
         return standings
 
-    def stop_waiting(self, message_ids: Iterable[str], reason: str) -> None:
-        """Mark those that are waiting as dead-lettered; a redrive of their record sends them yet.
-
-        A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the
-        record and marks the message then.
-        """
-        changes = {"deadLetterReason": reason, "nextCheckAt": None, "checkShard": None}
-        self._table.execute(
-            [
-                self._update(message_id, changes, '"state" = ?', [MessageState.WAITING])
-                for message_id in message_ids
-            ]
-        )
-
-    # --- Reports and logs --------------------------------------------------------------------
-
-    def find(self, message_ids: Iterable[str]) -> dict[str, Item]:
-        """Read messages by their ids; unknown and expired ones are left out.
-
-        Raises:
-            TableUnavailableError: Some could not be read.
-        """
-        keys = ((message_id, MESSAGE_ENTRY) for message_id in message_ids)
-        now = self._now().timestamp()
-        return {
-            message_id: item
-            for (message_id, _), item in self._table.get_all(keys).items()
-            if item["expiresAt"] > now
-        }
-
-    def settle(self, verdicts: Mapping[str, Verdict]) -> int:
-        """Give messages the state that a report or log row says, unless a higher one stands.
+    def apply(self, updates: Iterable[Update]) -> int:
+        """Make changes of messages, each if its message is still as the change expects.
 
         Returns:
             How many messages have changed.
@@ -256,79 +144,44 @@ class MessageLedger:
         Raises:
             TableUnavailableError: Some may not have been changed.
         """
-        return self._change(
-            [
-                (
-                    message_id,
-                    {
-                        "state": verdict.state,
-                        "verdictRank": verdict.rank,
-                        "evidence": verdict.evidence,
-                        "channel": verdict.channel,
-                        "status": status_attributes(verdict.status),
-                        "sentAt": verdict.sent_at and to_text(verdict.sent_at),
-                        "doneAt": verdict.done_at and to_text(verdict.done_at),
-                        "price": verdict.price
-                        and verdict.price.model_dump(by_alias=True, exclude_none=True),
-                        "nextCheckAt": None,
-                        "checkShard": None,
-                    },
-                    '"verdictRank" < ?',
-                    [verdict.rank],
-                )
-                for message_id, verdict in verdicts.items()
-            ]
-        )
+        updates = list(updates)
+        answers = self._table.execute(updates)
+        failed = sum(answer.error is not None and not answer.condition_failed for answer in answers)
+        if failed:
+            raise TableUnavailableError(
+                f"{failed} of {len(updates)} messages may not have been changed"
+            )
+        return sum(answer.error is None for answer in answers)
 
-    def prove_accepted(self, items: Iterable[Item], evidence: Evidence) -> int:
-        """Write that Infobip has these messages, whoever holds a claim.
-
-        Args:
-            items: Messages in an unproven state, as they were read.
-            evidence: What the proof is.
-
-        Returns:
-            How many messages have changed; one that changed meanwhile is left alone.
+    def find(self, message_ids: Iterable[str]) -> dict[str, Message]:
+        """Read messages by their ids; unknown and expired ones are left out.
 
         Raises:
-            TableUnavailableError: Some may not have been changed.
+            TableUnavailableError: Some could not be read.
         """
         now = self._now()
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    state=MessageState.ACCEPTED,
-                    evidence=evidence,
-                    absentAnswers=None,
-                    **self._check_at(item["messageId"], self._first_check(_send_at(item), now)),
-                )
-                for item in items
-            ]
-        )
+        found = self._read(message_ids)
+        return {
+            message_id: message
+            for message_id, message in found.items()
+            if not message.has_expired(now)
+        }
 
-    # --- The reconciler ----------------------------------------------------------------------
-
-    def due(self, most: int) -> Iterator[Item]:
+    def due(self, most: int) -> Iterator[Message]:
         """Read the messages whose check is due, the longest overdue first within a shard.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
         """
-        now = to_text(self._now())
+        now = self._now()
         for shard in range(CHECK_SHARDS):
-            keys = self._table.query(
-                "checkShard = :shard AND nextCheckAt <= :now",
-                {":shard": str(shard), ":now": now},
-                IndexName=CHECK_INDEX,
-                Limit=most,
-            )
-            ids = [key["messageId"] for key in islice(keys, most)]
+            query = Query(str(shard), CHECK_INDEX, last=to_text(now), page_size=most)
+            ids = [key[MESSAGE_ID] for key in islice(self._table.query(query), most)]
             found = self.find(ids)
-            for item in (found[message_id] for message_id in ids if message_id in found):
+            for message_id in ids:
                 # The index may lag behind the table.
-                if item.get("nextCheckAt", "~") <= now:
-                    yield item
+                if message_id in found and found[message_id].is_due(now):
+                    yield found[message_id]
 
     def count_quarantined(self, most: int) -> int:
         """Count the messages that wait for an operator's decision, up to a number.
@@ -336,325 +189,25 @@ class MessageLedger:
         Raises:
             TableUnavailableError: The index could not be read.
         """
-        keys = self._table.query(
-            "checkShard = :shard",
-            {":shard": QUARANTINED_SHARD},
-            IndexName=CHECK_INDEX,
-            Limit=most,
-        )
+        keys = self._table.query(Query(QUARANTINED_SHARD, CHECK_INDEX, page_size=most))
         return sum(1 for _ in islice(keys, most))
 
-    def lose_lease(self, items: Iterable[Item]) -> int:
-        """Write UNKNOWN for claims whose lease has run out."""
-        now = self._now()
-        return self._change([self._guarded(item, **self._unknown(item, now)) for item in items])
-
-    def postpone(self, moments: Iterable[tuple[Item, datetime]], *, absent: bool) -> int:
-        """Set when the logs are asked again; an answered question without a trace is counted."""
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    absentAnswers=int(item.get("absentAnswers", 0)) + absent,
-                    **self._check_at(item["messageId"], moment),
-                )
-                for item, moment in moments
-            ]
-        )
-
-    def quarantine(self, item: Item) -> int:
-        """Give up on learning what became of a message; an operator decides."""
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    state=MessageState.QUARANTINED,
-                    # Listed since now; no check is due, since none is made of this shard.
-                    nextCheckAt=to_text(self._now()),
-                    checkShard=QUARANTINED_SHARD,
-                )
-            ]
-        )
-
-    def send_again(self, item: Item) -> int:
-        """Let the sender send a message that the logs do not know."""
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    state=MessageState.WAITING,
-                    absentAnswers=None,
-                    **self._check_at(item["messageId"], self._now() + LONGEST_WAIT),
-                )
-            ]
-        )
-
-    def reject_duplicate(self, items: Iterable[Item]) -> int:
-        """Close messages whose ids Infobip knows from somebody else's messages."""
-        now = to_text(self._now())
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    state=MessageState.REJECTED,
-                    evidence=Evidence.DUPLICATE_ID,
-                    doneAt=now,
-                    nextCheckAt=None,
-                    checkShard=None,
-                )
-                for item in items
-            ]
-        )
-
-    def leave_unresolved(self, items: Iterable[Item]) -> int:
-        """List accepted messages whose outcome the logs no longer hold."""
-        now = to_text(self._now())
-        return self._change(
-            [
-                self._guarded(item, unresolvedAt=now, nextCheckAt=now, checkShard=UNRESOLVED_SHARD)
-                for item in items
-            ]
-        )
-
-    def forget_record(self, items: Iterable[Item]) -> int:
-        """Mark waiting messages whose record has left the send queue without a verdict."""
-        return self._change(
-            [
-                self._guarded(item, deadLetterReason="LOST", nextCheckAt=None, checkShard=None)
-                for item in items
-            ]
-        )
-
-    # --- The operator ------------------------------------------------------------------------
-
-    def release(self, item: Item, by: str, why: str) -> int:
-        """Let the sender send a quarantined message, though it may have been sent before.
-
-        Args:
-            item: The message, as it was read.
-            by: Who has decided it.
-            why: For what reason.
-        """
-        now = self._now()
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    state=MessageState.WAITING,
-                    absentAnswers=None,
-                    releasedAt=to_text(now),
-                    releasedBy=by,
-                    releasedWhy=why,
-                    **self._check_at(item["messageId"], now + LONGEST_WAIT),
-                )
-            ]
-        )
-
-    def close(self, item: Item, by: str, why: str) -> int:
-        """Leave a message quarantined for good; it is no longer listed as one to be decided about.
-
-        Args:
-            item: The message, as it was read.
-            by: Who has decided it.
-            why: For what reason.
-        """
-        return self._change(
-            [
-                self._guarded(
-                    item,
-                    # A release that has read the message before comes too late.
-                    claimToken=uuid.uuid4().hex,
-                    closedAt=to_text(self._now()),
-                    closedBy=by,
-                    closedWhy=why,
-                    nextCheckAt=None,
-                    checkShard=None,
-                )
-            ]
-        )
-
-    # --- Statements --------------------------------------------------------------------------
-
-    def _claimed_item(self, claim: Claim, now: datetime, lease: timedelta) -> Item:
-        begins = max(now, claim.send_at or now)
-        expires = begins + claim.validity + self.retention
-        return {
-            "messageId": claim.message_id,
-            "entry": MESSAGE_ENTRY,
-            "state": MessageState.CLAIMED,
-            "contentHash": claim.content_hash,
-            "scenario": claim.scenario,
-            "scenarioKey": claim.scenario_key,
-            "steps": None if claim.steps is None else [*claim.steps],
-            "to": claim.recipient.model_dump(by_alias=True, exclude_none=True),
-            "recipient": recipient_index_key(claim.recipient),
-            "bulkId": claim.bulk_id,
-            "onUnknown": claim.on_unknown,
-            "callbackData": claim.callback_data,
-            "sendAt": claim.send_at and to_text(claim.send_at),
-            "attempts": 1,
-            "claimToken": uuid.uuid4().hex,
-            "claimedAt": to_text(now),
-            "leaseUntil": to_text(now + lease),
-            "verdictRank": NO_RANK,
-            "expiresAt": int(expires.timestamp()),
-            # Also right for the message once it is accepted, which saves two index writes then.
-            **self._check_at(claim.message_id, begins + max(self.check_after, lease)),
-        }
-
-    def _insert(self, item: Item) -> Statement:
-        present = {name: value for name, value in item.items() if value is not None}
-        members = ", ".join(f"'{name}': ?" for name in present)
-        text = f'INSERT INTO "{self._table.name}" VALUE {{{members}}}'
-        return Statement(text, list(present.values()))
-
-    def _find_for_claim(self, items: Sequence[Item]) -> dict[str, Item]:
-        keys = [(item["messageId"], MESSAGE_ENTRY) for item in items]
+    def _find_all(self, message_ids: Iterable[str]) -> dict[str, Message]:
+        """Read messages, expired ones as well; none where the table cannot be read."""
         try:
-            found = self._table.get_all(keys)
+            return self._read(message_ids)
         except TableUnavailableError:
             return {}
-        return {message_id: item for (message_id, _), item in found.items()}
 
-    def _take_over(self, wanted: Item, item: Item, now: datetime) -> Statement | None:
-        """Write the statement that the state of a met message calls for, if any."""
-        expired = item["expiresAt"] <= now.timestamp()
-        if item["claimToken"] == wanted["claimToken"]:
-            return None
-        if expired or (item["state"] == MessageState.WAITING and not _conflict(wanted, item)):
-            changes = dict.fromkeys(_OUTCOME_ATTRIBUTES) | wanted
-            if expired:
-                changes |= dict.fromkeys(_LIFELONG_ATTRIBUTES)
-            else:
-                changes["attempts"] = int(item["attempts"]) + 1
-            del changes["messageId"], changes["entry"]
-            condition = '"state" = ? AND "claimToken" = ? AND "expiresAt" = ?'
-            values = [item["state"], item["claimToken"], item["expiresAt"]]
-            return self._update(item["messageId"], changes, condition, values)
-        if item["state"] == MessageState.CLAIMED and item["leaseUntil"] <= to_text(now):
-            return self._update(*self._guarded(item, **self._unknown(item, now)))
-        return None
-
-    def _second_standing(
-        self, wanted: Item, met: Item, answer: Answer, now: datetime
-    ) -> Standing | None:
-        """Tell where a message stands after `_take_over`; None when it is as it was met."""
-        expired = met["expiresAt"] <= now.timestamp()
-        if answer.item:
-            return _standing(wanted, answer.item)
-        if answer.error is not None:
-            # What an expired item says is not true of this message.
-            return Standing(None) if expired else None
-        if expired or met["state"] == MessageState.WAITING:
-            return Standing(MessageState.CLAIMED, token=wanted["claimToken"])
-        conflict = _conflict(wanted, met)
-        until = self._first_check(_send_at(met), now)
-        return Standing(MessageState.UNKNOWN, conflict=conflict, until=until)
-
-    def _outcome_statement(self, outcome: Outcome, now: datetime) -> Statement:
-        changes: dict[str, Any] = {
-            "state": outcome.state,
-            "evidence": outcome.evidence,
-            "deadLetterReason": outcome.dead_letter_reason,
-        }
-        if outcome.status is not None:
-            changes["status"] = outcome.status
-        if outcome.state is MessageState.ACCEPTED:
-            changes["sentAt"] = to_text(now)
-        elif outcome.state is MessageState.UNKNOWN:
-            first_check = self._first_check(outcome.send_at, now)
-            changes["unknownAt"] = to_text(now)
-            changes |= self._check_at(outcome.message_id, first_check)
-        elif outcome.state is MessageState.WAITING and outcome.dead_letter_reason is None:
-            changes |= self._check_at(outcome.message_id, now + LONGEST_WAIT)
-        else:
-            changes |= {"nextCheckAt": None, "checkShard": None}
-            if outcome.state is MessageState.REJECTED:
-                changes["doneAt"] = to_text(now)
-        condition = '"state" = ? AND "claimToken" = ?'
-        return self._update(
-            outcome.message_id, changes, condition, [MessageState.CLAIMED, outcome.token]
-        )
-
-    def _unknown(self, item: Item, now: datetime) -> dict[str, Any]:
-        return {
-            "state": MessageState.UNKNOWN,
-            "unknownAt": to_text(now),
-            **self._check_at(item["messageId"], self._first_check(_send_at(item), now)),
-        }
-
-    def _first_check(self, send_at: datetime | None, now: datetime) -> datetime:
-        """Tell when the logs are first asked: before `sendAt` they know nothing."""
-        return max(now, send_at or now) + self.check_after
-
-    def _check_at(self, message_id: str, moment: datetime) -> dict[str, str]:
-        shard = zlib.crc32(message_id.encode()) % CHECK_SHARDS
-        return {"nextCheckAt": to_text(moment), "checkShard": str(shard)}
-
-    def _guarded(
-        self, item: Item, **changes: object
-    ) -> tuple[str, dict[str, object], str, list[object]]:
-        """Change a message only if it is still as it was read."""
-        condition = '"state" = ? AND "claimToken" = ?'
-        values = [item["state"], item["claimToken"]]
-        if "nextCheckAt" in item:
-            # Lets only one of two overlapping runs count an answer.
-            condition += ' AND "nextCheckAt" = ?'
-            values.append(item["nextCheckAt"])
-        return item["messageId"], changes, condition, values
-
-    def _update(
-        self, message_id: str, changes: Mapping[str, object], condition: str, values: list[object]
-    ) -> Statement:
-        """Write an update; a change to None removes the attribute."""
-        kept = {name: value for name, value in changes.items() if value is not None}
-        clauses = [f'SET "{name}" = ?' for name in kept]
-        clauses += [f'REMOVE "{name}"' for name in changes if name not in kept]
-        text = (
-            f'UPDATE "{self._table.name}" {" ".join(clauses)}'
-            f' WHERE "messageId" = ? AND "entry" = \'{MESSAGE_ENTRY}\' AND {condition}'
-        )
-        return Statement(text, [*kept.values(), message_id, *values])
-
-    def _change(self, changes: Sequence[tuple[str, dict[str, object], str, list[object]]]) -> int:
-        answers = self._table.execute([self._update(*change) for change in changes])
-        failed = sum(answer.error not in (None, _CONDITION_FAILED) for answer in answers)
-        if failed:
-            raise TableUnavailableError(
-                f"{failed} of {len(changes)} messages may not have been changed"
-            )
-        return sum(answer.error is None for answer in answers)
+    def _read(self, message_ids: Iterable[str]) -> dict[str, Message]:
+        found = self._table.get_all((message_id, MESSAGE_ENTRY) for message_id in message_ids)
+        return {message_id: Message.from_item(item) for (message_id, _), item in found.items()}
 
 
-def age_of(item: Item, now: datetime) -> timedelta:
-    """Tell how long ago a message was due to be sent; negative before its `sendAt`."""
-    claimed_at = from_text(item["claimedAt"])
-    return now - max(claimed_at, _send_at(item) or claimed_at)
-
-
-def _send_at(item: Item) -> datetime | None:
-    return from_text(item["sendAt"]) if "sendAt" in item else None
-
-
-def _conflict(wanted: Item, item: Item) -> bool:
-    return bool(item["contentHash"] != wanted["contentHash"])
-
-
-def _standing(wanted: Item, item: Item | None) -> Standing:
-    """Tell where a message stands, by its item."""
-    if not item:
-        return Standing(None)
-    state = MessageState(item["state"])
-    if item["claimToken"] == wanted["claimToken"] and state is MessageState.CLAIMED:
-        return Standing(state, token=wanted["claimToken"])
-    until = item["leaseUntil"] if state is MessageState.CLAIMED else item.get("nextCheckAt")
-    return Standing(
-        state,
-        conflict=_conflict(wanted, item),
-        until=None if state in TAKEN or until is None else from_text(until),
-    )
-
-
-def status_attributes(status: Status) -> dict[str, object]:
-    """Write a status as an item holds it."""
-    return status.model_dump(by_alias=True, exclude_none=True)
+def _standing_after(claim: Claim, lease: Lease, write: Write, answer: Answer) -> Standing:
+    """Tell where a message stands that was changed when it was met, by the answer to that."""
+    if answer.error is None:
+        return write.standing
+    if answer.item:
+        return transitions.standing_of(claim, lease, Message.from_item(answer.item))
+    return write.fallback

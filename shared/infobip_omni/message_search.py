@@ -15,13 +15,17 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from infobip_omni.aws import in_batches
-from infobip_omni.dynamodb import to_wire
-from infobip_omni.message_ledger import (
+from infobip_omni.dynamodb import ENTRY, MESSAGE_ID, TABLE_ORDER, Index, Query
+from infobip_omni.message import (
     CHECK_INDEX,
     CHECK_SHARDS,
     MESSAGE_ENTRY,
     QUARANTINED_SHARD,
+    RECIPIENT_INDEX,
     UNRESOLVED_SHARD,
+    happened_at,
+    has_expired,
+    is_message,
 )
 from infobip_omni.moments import utc_now
 from infobip_omni.recipients import address_key
@@ -46,23 +50,6 @@ _ITEMS_AT_ONCE = 100
 BytesOf = Callable[["Item"], int]
 #: A place in a partition: the value of its sort key, and the message id.
 Place = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """An index of the table, and the names of its keys."""
-
-    name: str
-    partition_key: str
-    sort_key: str
-
-    def place(self, key: Item) -> Place:
-        """Tell where a key stands in its partition."""
-        return key[self.sort_key], key["messageId"]
-
-
-_TO_CHECK = _Index(CHECK_INDEX, "checkShard", "nextCheckAt")
-_BY_RECIPIENT = _Index("MessagesByRecipient", "recipient", "claimedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +101,7 @@ class MessageSearch:
         Raises:
             TableUnavailableError: It could not be read.
         """
-        return next(iter(self._messages([{"messageId": message_id}])), None)
+        return self._messages([message_id]).get(message_id)
 
     def history(
         self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
@@ -133,22 +120,22 @@ class MessageSearch:
             TableUnavailableError: It could not be read.
         """
         part = "history"
-        start = {"messageId": message_id, "entry": places[part][0]} if part in places else None
-        entries = self._query("messageId = :part", message_id, limit, start, ConsistentRead=True)
+        entries = self._query(TABLE_ORDER, message_id, limit, places.get(part))
+        now = self._now()
         room = _Room(self._most_bytes, bytes_of)
         read: list[Item] = []
         kept: list[Item] = []
         for entry in islice(entries, limit):
             # The item of the message itself is not part of its history.
-            shown = entry["entry"] != MESSAGE_ENTRY and self._is_live(entry)
+            shown = not is_message(entry) and not has_expired(entry, now)
             if shown and not room.takes(entry):
                 break
             read.append(entry)
             kept += [entry] if shown else []
         else:
             if len(read) < limit:
-                return Found(sorted(kept, key=_happened_at))
-        return Found(sorted(kept, key=_happened_at), {part: (read[-1]["entry"], message_id)})
+                return Found(sorted(kept, key=happened_at))
+        return Found(sorted(kept, key=happened_at), {part: _place(TABLE_ORDER, read[-1])})
 
     def to_recipient(
         self, address: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
@@ -168,11 +155,11 @@ class MessageSearch:
             TableUnavailableError: The index or the table could not be read.
         """
         part = "recipient"
-        keys = self._keys(
-            _BY_RECIPIENT, address_key(address), limit, places.get(part), ScanIndexForward=False
+        keys = self._query(
+            RECIPIENT_INDEX, address_key(address), limit, places.get(part), is_descending=True
         )
         read, items, is_last = self._page(keys, limit, bytes_of)
-        more = {} if is_last else {part: _BY_RECIPIENT.place(read[-1])}
+        more = {} if is_last else {part: _place(RECIPIENT_INDEX, read[-1])}
         return Found(items, more)
 
     def listed(
@@ -196,19 +183,20 @@ class MessageSearch:
             TableUnavailableError: The index or the table could not be read.
         """
         keys = heapq.merge(
-            *(self._keys(_TO_CHECK, shard, limit, places.get(shard)) for shard in shards),
-            key=itemgetter(_TO_CHECK.sort_key),
+            *(self._query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards),
+            key=itemgetter(CHECK_INDEX.sort_key),
         )
         read, items, is_last = self._page(
             keys,
             limit,
             # The index may lag behind the table.
-            lambda item: bytes_of(item) if item.get("checkShard") in shards else 0,
+            lambda item: bytes_of(item) if item.get(CHECK_INDEX.partition_key) in shards else 0,
         )
-        last = {key["checkShard"]: _TO_CHECK.place(key) for key in read}
-        listed = [item for item in items if item.get("checkShard") in shards]
+        last = {key[CHECK_INDEX.partition_key]: _place(CHECK_INDEX, key) for key in read}
+        listed = [item for item in items if item.get(CHECK_INDEX.partition_key) in shards]
         return Found(
-            sorted(listed, key=itemgetter("claimedAt")), {} if is_last else dict(places) | last
+            sorted(listed, key=itemgetter(RECIPIENT_INDEX.sort_key)),
+            {} if is_last else dict(places) | last,
         )
 
     def _page(
@@ -223,9 +211,9 @@ class MessageSearch:
         taken: list[Item] = []
         items: list[Item] = []
         for group in in_batches(islice(keys, limit), _ITEMS_AT_ONCE):
-            found = {item["messageId"]: item for item in self._messages(group)}
+            found = self._messages([key[MESSAGE_ID] for key in group])
             for key in group:
-                item = found.get(key["messageId"])
+                item = found.get(key[MESSAGE_ID])
                 if item is not None:
                     if not room.takes(item):
                         return taken, items, False
@@ -233,39 +221,36 @@ class MessageSearch:
                 taken.append(key)
         return taken, items, len(taken) < limit
 
-    def _keys(
-        self, index: _Index, partition: str, limit: int, place: Place | None, **options: object
-    ) -> Iterator[Item]:
-        """Read the keys of one partition of an index."""
-        start = None
-        if place is not None:
-            start = {
-                index.partition_key: partition,
-                index.sort_key: place[0],
-                "messageId": place[1],
-                "entry": MESSAGE_ENTRY,
-            }
-        condition = f"{index.partition_key} = :part"
-        return self._query(condition, partition, limit, start, IndexName=index.name, **options)
-
     def _query(
-        self, condition: str, value: str, limit: int, start: Item | None, **options: object
+        self,
+        index: Index,
+        partition: str,
+        limit: int,
+        place: Place | None,
+        *,
+        is_descending: bool = False,
     ) -> Iterator[Item]:
-        if start is not None:
-            options["ExclusiveStartKey"] = to_wire(start)
-        return self._table.query(condition, {":part": value}, Limit=limit, **options)
+        """Read what one partition of an index holds, from a place on."""
+        after = None
+        if place is not None:
+            sort_key, message_id = place
+            after = {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY}
+            after |= {index.partition_key: partition, index.sort_key: sort_key}
+        return self._table.query(
+            Query(partition, index, after=after, is_descending=is_descending, page_size=limit)
+        )
 
-    def _messages(self, keys: Iterable[Item]) -> list[Item]:
-        """Read messages in the order of their keys; absent and expired ones are left out."""
-        wanted = [(key["messageId"], MESSAGE_ENTRY) for key in keys]
-        found = self._table.get_all(wanted)
-        return [found[key] for key in wanted if key in found and self._is_live(found[key])]
+    def _messages(self, message_ids: Iterable[str]) -> dict[str, Item]:
+        """Read messages by their ids; absent and expired ones are left out."""
+        now = self._now()
+        found = self._table.get_all((message_id, MESSAGE_ENTRY) for message_id in message_ids)
+        return {
+            message_id: item
+            for (message_id, _), item in found.items()
+            if not has_expired(item, now)
+        }
 
-    def _is_live(self, item: Item) -> bool:
-        return bool(item["expiresAt"] > self._now().timestamp())
 
-
-def _happened_at(entry: Item) -> str:
-    """Tell when something happened; where it does not say so, when it became known."""
-    written: str = entry["entry"].rpartition("#")[2]
-    return written if written.endswith("Z") else entry.get("receivedAt", "")
+def _place(index: Index, key: Item) -> Place:
+    """Tell where a key stands in its partition of an index."""
+    return key[index.sort_key], key[MESSAGE_ID]

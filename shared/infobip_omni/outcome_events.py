@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 
 from infobip_omni.aws import AwsError, attempt, client_config, in_batches
-from infobip_omni.delivery import TAKEN, MessageState
+from infobip_omni.delivery import SETTLED
 from infobip_omni.dynamodb import from_wire
+from infobip_omni.message import id_of, state_of, told_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 SOURCE = "omni"
 DETAIL_TYPE = "OMNI Message Settled"
-SETTLED = TAKEN - {MessageState.ACCEPTED}
 _ENTRIES_PER_CALL = 10
 #: All entries of a call together were limited to 256 KB until 2026-01-29, and are to 1 MB since; an
 #: event may not exceed that either, and is larger than its entry by some hundred bytes.
@@ -54,17 +54,6 @@ _OF_THE_EVENT = frozenset(
 )
 #: What reading a record or writing an event may raise.
 _NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-#: No text and no address: who gets the events is decided elsewhere than who gets the messages.
-_TOLD = (
-    "messageId",
-    "state",
-    "channel",
-    "scenario",
-    "scenarioKey",
-    "callbackData",
-    "doneAt",
-    "price",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +88,8 @@ class Change:
 
     def settles(self) -> bool:
         """Tell whether the message has settled, or has settled otherwise than before."""
-        state = self.new.get("state")
-        return state in SETTLED and state != self.old.get("state")
+        state = state_of(self.new)
+        return state in SETTLED and state != state_of(self.old)
 
 
 class UnreadableChangeError(ValueError):
@@ -118,7 +107,7 @@ class Untold:
     @property
     def message_id(self) -> str:
         """The message that the event is about; empty where even that is not known."""
-        return str(self.change.new.get("messageId", ""))
+        return id_of(self.change.new)
 
 
 @dataclass(slots=True)
@@ -151,7 +140,7 @@ class OutcomeEvents:
         client: Any = None,  # noqa: ANN401 (boto3 makes its clients at run time)
     ) -> None:
         self._bus_name = bus_name
-        self._told = (*_TOLD, "to") if with_recipients else _TOLD
+        self._with_recipients = with_recipients
         self._client: Any = client or boto3.client("events", config=client_config())
 
     def publish(self, changes: Iterable[Change]) -> Publication:
@@ -221,7 +210,7 @@ class OutcomeEvents:
                     return
 
     def _event(self, change: Change) -> _Event:
-        detail = {name: change.new[name] for name in self._told if name in change.new}
+        detail = told_of(change.new, with_recipient=self._with_recipients)
         # The table's numbers are Decimal.
         written = json.dumps(detail, default=float, ensure_ascii=False)
         entry = {

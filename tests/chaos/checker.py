@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.delivery import TAKEN, Evidence, MessageState
 from infobip_omni.delivery_reports import FOREIGN_ID
-from infobip_omni.message_ledger import MESSAGE_ENTRY
+from infobip_omni.message import MESSAGE_ENTRY
 
 from .traffic import PERSONAL
 

@@ -16,7 +16,7 @@ from infobip_omni.api.client import OmniClient
 from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
-from infobip_omni.message_ledger import CHECK_INDEX, CHECK_SHARDS
+from infobip_omni.message import CHECK_INDEX, CHECK_SHARDS
 from infobip_omni.scenario_registry import RegisteredScenario
 from tests.local_world.aws_emulator import (
     ACCESS_KEY_ID,
@@ -192,7 +192,7 @@ class Cloud:
         for shard in range(CHECK_SHARDS):
             pages = self.dynamodb.get_paginator("query").paginate(
                 TableName=TABLE,
-                IndexName=CHECK_INDEX,
+                IndexName=str(CHECK_INDEX.name),
                 KeyConditionExpression="checkShard = :shard",
                 ExpressionAttributeValues={":shard": {"S": str(shard)}},
             )

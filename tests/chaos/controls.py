@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from functions.receive_delivery_report import app as receive_app
 from functions.reconcile_messages import app as reconcile_app
 from functions.send_message import app as send_app
-from infobip_omni import delivery_reports
+from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.errors import OmniError
 from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
 from infobip_omni.delivery import MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events import InvalidEventError, SendEvent
-from infobip_omni.message_ledger import LONGEST_WAIT, MessageLedger, Standing
+from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import logger
+from infobip_omni.transitions import Standing, Write
 
 from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import DeliveryReport
     from infobip_omni.delivery import Verdict
-    from infobip_omni.dynamodb import Item
-    from infobip_omni.message_ledger import Claim, Outcome
+    from infobip_omni.dynamodb import Update
+    from infobip_omni.message import Message
+    from infobip_omni.transitions import Claim, Lease, Outcome, Periods
 
 
 def consume_naively() -> None:
@@ -70,31 +72,30 @@ def consume_naively() -> None:
 def claim_unconditionally() -> None:
     """Write every claim over whatever is there."""
 
-    def claim(ledger: Any, claims: Sequence[Claim], lease: timedelta) -> list[Standing]:  # noqa: ANN401
-        items = [ledger._claimed_item(claim, utc_now(), lease) for claim in claims]  # noqa: SLF001
-        ledger._table.put_all(items)  # noqa: SLF001
-        return [Standing(MessageState.CLAIMED, token=item["claimToken"]) for item in items]
+    def overwrite(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Write:
+        update = transitions.taken_over(claim, lease, found, periods)
+        own = Standing(MessageState.CLAIMED, token=lease.token)
+        return Write(replace(update, expected=()), own, own)
 
-    _replace(MessageLedger, "claim", claim)
+    _replace(transitions, "meet", overwrite)
 
 
 def claim_after_lease() -> None:
     """Take a claim whose lease has run out for one whose holder has not posted."""
 
-    def waiting(ledger: Any, item: Item, now: datetime) -> dict[str, Any]:  # noqa: ANN401
-        next_check = ledger._check_at(item["messageId"], now + LONGEST_WAIT)  # noqa: SLF001
-        return {"state": MessageState.WAITING, **next_check}
+    def waiting(message: Message, now: datetime, _: timedelta) -> Update:
+        return transitions.sent_again(message, now)
 
-    _replace(MessageLedger, "_unknown", waiting)
+    _replace(transitions, "lease_expired", waiting)
 
 
 def resend_blindly() -> None:
     """Take a missing answer for a request that was not processed."""
-    record = MessageLedger.record
+    save = MessageLedger.save
 
     def hopeful(ledger: MessageLedger, outcomes: Sequence[Outcome]) -> list[Standing]:
         unknown = MessageState.UNKNOWN
-        return record(
+        return save(
             ledger,
             [
                 replace(each, state=MessageState.WAITING) if each.state is unknown else each
@@ -102,14 +103,14 @@ def resend_blindly() -> None:
             ],
         )
 
-    _replace(MessageLedger, "record", hopeful)
+    _replace(MessageLedger, "save", hopeful)
 
 
 def send_again_without_asking() -> None:
     """Hold a message for unknown to Infobip without a look at the logs."""
 
-    def unknown(_: object, items: Sequence[Item]) -> list[Item]:
-        return [item for item in items if item["state"] == MessageState.UNKNOWN]
+    def unknown(_: object, messages: Sequence[Message]) -> list[Message]:
+        return [message for message in messages if message.state is MessageState.UNKNOWN]
 
     _replace(reconcile_app.Reconciliation, "_look_for", unknown)
 
@@ -141,24 +142,24 @@ def keep_no_raw_page() -> None:
 
 def believe_no_logs() -> None:
     """Learn no verdict from the logs: a message whose report got lost stays accepted."""
-    decide = reconcile_app._decide  # noqa: SLF001
+    decide = reconcile_app.decide
 
     def incredulous(*arguments: Any) -> Any:  # noqa: ANN401 (passed through)
         decisions = decide(*arguments)
-        by_id = {item["messageId"]: item for item in arguments[0]}
+        by_id = {message.id: message for message in arguments[0]}
         told = [by_id[message_id] for message_id in decisions.verdicts]
-        known = [item for item in told if item["state"] != MessageState.UNKNOWN]
-        known += [item for item, _ in decisions.undecided if item["state"] != MessageState.UNKNOWN]
+        undecided = [message for message, _ in decisions.undecided]
+        known = [one for one in (*told, *undecided) if one.state is not MessageState.UNKNOWN]
         return replace(
             decisions,
             verdicts={},
             rows=[],
-            accepted=[*decisions.accepted, *(item for item in told if item not in known)],
+            accepted=[*decisions.accepted, *(one for one in told if one not in known)],
             unresolved=[*decisions.unresolved, *known],
             undecided=[each for each in decisions.undecided if each[0] not in known],
         )
 
-    _replace(reconcile_app, "_decide", incredulous)
+    _replace(reconcile_app, "decide", incredulous)
 
 
 def let_the_last_report_win() -> None:

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from infobip_omni import transitions
 from infobip_omni.api import client as omni
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from multiprocessing.connection import Connection
+
+    from infobip_omni.dynamodb import Update
+    from infobip_omni.message_ledger import MessageLedger
 
 SEND, PULL, PARKED, RECEIVE, RECONCILE = "send", "pull", "parked", "receive", "reconcile"
 PARKING = "parking"
@@ -172,6 +176,34 @@ def _watched(harms: Harms, method: Callable[..., Any], step: str) -> Callable[..
         return result
 
     return watched
+
+
+def watch_changes(harms: Harms, ledger: MessageLedger, steps: Mapping[str, str]) -> None:
+    """Let harm be done before and after changes, given as transitions and their steps.
+
+    A step is told by the transition that has made the changes last: all of a call are of a kind.
+    """
+    last: dict[str, str] = {}
+    for name, step in steps.items():
+        setattr(transitions, name, _remembered(getattr(transitions, name), step, last))
+    apply = ledger.apply
+
+    def applied(updates: Iterable[Update]) -> int:
+        updates = list(updates)
+        step = last.pop("step", None)
+        return apply(updates) if step is None else _watched(harms, apply, step)(updates)
+
+    ledger.apply = applied  # type: ignore[method-assign]
+
+
+def _remembered(
+    transition: Callable[..., Update], step: str, last: dict[str, str]
+) -> Callable[..., Update]:
+    def remembered(*arguments: Any, **named: Any) -> Update:  # noqa: ANN401 (passed through)
+        last["step"] = step
+        return transition(*arguments, **named)
+
+    return remembered
 
 
 def watch_wire(harms: Harms) -> None:

@@ -44,6 +44,7 @@ from .harm import (
     harm_queue,
     harm_table,
     watch,
+    watch_changes,
     watch_wire,
 )
 
@@ -185,7 +186,7 @@ def _prepare_sender(harms: Harms) -> Prepared:
     use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
     _use_in_sender(use)
     watch(harms, use.client, {"send_advanced": "post"})
-    watch(harms, use.ledger, {"claim": "claim", "record": "record"})
+    watch(harms, use.ledger, {"claim": "claim", "save": "record"})
     watch(harms, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
     harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
     harm_queue(harms, use.queue._client)  # noqa: SLF001
@@ -231,7 +232,7 @@ def _tell_of_pages(
 def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
     ledger, table = reports._ledger, reports._table  # noqa: SLF001
     watch(harms, reports, {"record": "record"})
-    watch(harms, ledger, {"settle": "verdict", "prove_accepted": "proof"})
+    watch_changes(harms, ledger, {"settled": "verdict", "proven_accepted": "proof"})
     # A page as it came is put there by the same method, before anything is recorded.
     watch(harms, table, {"put_all": "report write"})
     harm_table(harms, table._client)  # noqa: SLF001
@@ -252,17 +253,17 @@ def _prepare_reconciler(harms: Harms) -> Prepared:
     client, ledger, reports = reconcile_app.collaborators()
     watch(harms, client, {"search_logs": "question"})
     watch(harms, reports, {"record_logs": "log row write"})
-    watch(
+    watch_changes(
         harms,
         ledger,
         {
-            "lose_lease": "lost lease",
-            "prove_accepted": "proof",
-            "settle": "verdict",
-            "postpone": "absence count",
-            "quarantine": "quarantine",
-            "send_again": "second chance",
-            "reject_duplicate": "duplicate id",
+            "lease_expired": "lost lease",
+            "proven_accepted": "proof",
+            "settled": "verdict",
+            "check_postponed": "absence count",
+            "quarantined": "quarantine",
+            "sent_again": "second chance",
+            "rejected_as_duplicate": "duplicate id",
         },
     )
     harm_table(harms, _table(ledger)._client)  # noqa: SLF001

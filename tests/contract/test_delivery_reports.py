@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infobip_omni import delivery_reports
+from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
@@ -23,17 +23,16 @@ from infobip_omni.delivery_reports import (
     DeliveryReports,
     Page,
     Recorded,
-    last_step_of,
 )
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
+from infobip_omni.dynamodb import Query, Table, TableUnavailableError
 from infobip_omni.moments import to_text
-from tests.fakes import Clock
+from infobip_omni.transitions import Claim, Outcome
+from tests.fakes import Clock, OpenLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from infobip_omni.dynamodb import Answer, Item, Statement
+    from infobip_omni.dynamodb import Answer, Insert, Item, Update
 
 RETENTION = timedelta(days=90)
 CHECK_AFTER = timedelta(minutes=10)
@@ -62,10 +61,10 @@ class UnreliableTable(Table):
     #: How many deletes succeed before they are refused.
     deletes = 10**6
 
-    def execute(self, statements: Sequence[Statement]) -> list[Answer]:
+    def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
         """Execute, or refuse."""
         self._refuse("execute")
-        return super().execute(statements)
+        return super().execute(writes)
 
     def put_all(self, items: Any) -> None:  # noqa: ANN401 (passed through)
         """Write, or refuse."""
@@ -97,19 +96,19 @@ def table(table_name: str, dynamodb: Any) -> UnreliableTable:  # noqa: ANN401
 
 
 @pytest.fixture
-def ledger(table: Table, clock: Clock) -> MessageLedger:
+def ledger(table: Table, clock: Clock) -> OpenLedger:
     """Return an empty ledger."""
-    return MessageLedger(table, RETENTION, CHECK_AFTER, clock)
+    return OpenLedger(table, clock, RETENTION, CHECK_AFTER)
 
 
 @pytest.fixture
-def reports(table: Table, ledger: MessageLedger, clock: Clock) -> DeliveryReports:
+def reports(table: Table, ledger: OpenLedger, clock: Clock) -> DeliveryReports:
     """Return what is under test."""
     return DeliveryReports(table, ledger, clock)
 
 
 def accept(
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     *message_ids: str,
     state: MessageState = MessageState.ACCEPTED,
     **changes: Any,  # noqa: ANN401 (members of a claim)
@@ -118,7 +117,7 @@ def accept(
     claims = [replace(CLAIM, message_id=message_id, **changes) for message_id in message_ids]
     standings = ledger.claim(claims, timedelta(minutes=2))
     if state is not MessageState.CLAIMED:
-        ledger.record(
+        ledger.save(
             [
                 Outcome(claim.message_id, standing.token or "", state)
                 for claim, standing in zip(claims, standings, strict=True)
@@ -150,12 +149,10 @@ def page(*entries: object) -> bytes:
     return json.dumps({"results": entries}).encode()
 
 
-def entries(table: Table, message_id: str, prefix: str | None = None) -> list[Item]:
-    """Read all entries of a message, or those that begin so."""
-    if prefix is None:
-        return list(table.query("messageId = :id", {":id": message_id}))
-    condition = "messageId = :id AND begins_with(entry, :prefix)"
-    return list(table.query(condition, {":id": message_id, ":prefix": prefix}))
+def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
+    """Read the entries of a message that begin so."""
+    found = table.query(Query(message_id))
+    return [item for item in found if item["entry"].startswith(prefix)]
 
 
 def names(table: Table, message_id: str) -> list[str]:
@@ -163,16 +160,16 @@ def names(table: Table, message_id: str) -> list[str]:
     return [each["entry"] for each in entries(table, message_id)]
 
 
-def state_of(ledger: MessageLedger, message_id: str = "m-1") -> str:
+def state_of(ledger: OpenLedger, message_id: str = "m-1") -> str:
     """Read the state of a message."""
-    return str(ledger.find([message_id])[message_id]["state"])
+    return str(ledger.item(message_id)["state"])
 
 
 # --- Single reports --------------------------------------------------------------------------
 
 
 def test_a_report_is_kept_whole_and_settles_its_message(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table, clock: Clock
+    reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
     """Members that nobody here knows are kept as well."""
     accept(ledger, "m-1")
@@ -184,28 +181,26 @@ def test_a_report_is_kept_whole_and_settles_its_message(
     assert kept["entry"] == "REPORT#SMS#5#2026-01-31T12:00:05.000Z"
     assert json.loads(kept["report"]) == written
     assert kept["receivedAt"] == to_text(clock.now)
-    message = ledger.find(["m-1"])["m-1"]
+    message = ledger.item("m-1")
     assert kept["expiresAt"] == message["expiresAt"]
     assert (message["state"], message["channel"]) == ("DELIVERED", "SMS")
 
 
-def test_repeats_change_nothing(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table
-) -> None:
+def test_repeats_change_nothing(reports: DeliveryReports, ledger: OpenLedger, table: Table) -> None:
     """The webhook retries, and a page may be recorded twice."""
     accept(ledger, "m-1")
     body = page(report(), report())
     reports.record_body(body)
-    message = ledger.find(["m-1"])
+    message = ledger.item("m-1")
 
     assert reports.record_body(body) == Recorded(reports=2)
 
-    assert ledger.find(["m-1"]) == message
+    assert ledger.item("m-1") == message
     assert len(entries(table, "m-1", "REPORT#")) == 1
 
 
 def test_reports_of_all_steps_are_kept_and_the_last_step_decides(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table
+    reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
     """A push that failed says only that Infobip has the message."""
     accept(ledger, "m-1", state=MessageState.UNKNOWN)
@@ -230,22 +225,20 @@ def test_reports_of_all_steps_are_kept_and_the_last_step_decides(
 )
 @pytest.mark.parametrize("group", [StatusGroup.PENDING, StatusGroup.EXPIRED, 99])
 def test_any_report_proves_that_infobip_has_the_message(
-    reports: DeliveryReports, ledger: MessageLedger, state: MessageState, group: int
+    reports: DeliveryReports, ledger: OpenLedger, state: MessageState, group: int
 ) -> None:
     """Also where it settles nothing: it is never sent again, and no operator is asked."""
     unknown = MessageState.UNKNOWN
     accept(ledger, "m-1", state=unknown if state is MessageState.QUARANTINED else state)
     if state is MessageState.QUARANTINED:
-        ledger.quarantine(ledger.find(["m-1"])["m-1"])
+        ledger.change(transitions.quarantined, ledger.item("m-1"), ledger.clock())
 
     reports.record_body(page(report(channel="PUSH", group=group)))
 
     assert state_of(ledger) == "ACCEPTED"
 
 
-def test_a_refused_duplicate_proves_nothing(
-    reports: DeliveryReports, ledger: MessageLedger
-) -> None:
+def test_a_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: OpenLedger) -> None:
     """It may be about somebody else's message of that id."""
     accept(ledger, "m-1", state=MessageState.UNKNOWN)
 
@@ -255,29 +248,30 @@ def test_a_refused_duplicate_proves_nothing(
 
 
 def test_a_proof_is_written_over_a_state_that_changes_at_the_same_time(
-    reports: DeliveryReports, ledger: MessageLedger, monkeypatch: pytest.MonkeyPatch
+    reports: DeliveryReports, ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender writes WAITING between our reading and our writing."""
     accept(ledger, "m-1", state=MessageState.CLAIMED)
-    token = ledger.find(["m-1"])["m-1"]["claimToken"]
-    prove = ledger.prove_accepted
+    token = ledger.item("m-1")["claimToken"]
+    apply = ledger.apply
 
-    def after_the_sender(*arguments: Any) -> int:  # noqa: ANN401 (passed through)
-        ledger.record([Outcome("m-1", token, MessageState.WAITING)])
-        return prove(*arguments)
+    def after_the_sender(updates: Iterable[Update]) -> int:
+        if updates := list(updates):
+            ledger.save([Outcome("m-1", token, MessageState.WAITING)])
+        return apply(updates)
 
-    monkeypatch.setattr(ledger, "prove_accepted", after_the_sender)
+    monkeypatch.setattr(ledger, "apply", after_the_sender)
     reports.record_body(page(report(channel="PUSH", group=StatusGroup.PENDING)))
 
     assert state_of(ledger) == "ACCEPTED"
 
 
 def test_a_failure_settles_nothing_where_the_flow_is_unknown(
-    reports: DeliveryReports, ledger: MessageLedger
+    reports: DeliveryReports, ledger: OpenLedger
 ) -> None:
     """A delivery does."""
     accept(ledger, "m-1", steps=None)
-    assert last_step_of(ledger.find(["m-1"])["m-1"]) is None
+    assert ledger.message("m-1").last_step is None
 
     reports.record_body(page(report(group=StatusGroup.UNDELIVERABLE)))
     assert state_of(ledger) == "ACCEPTED"
@@ -297,7 +291,7 @@ def test_a_report_on_an_unknown_message_makes_only_its_own_entry(
 
 
 def test_an_expired_message_is_unknown(
-    reports: DeliveryReports, ledger: MessageLedger, clock: Clock
+    reports: DeliveryReports, ledger: OpenLedger, clock: Clock
 ) -> None:
     """Its id may be in use again tomorrow."""
     accept(ledger, "m-1")
@@ -308,7 +302,7 @@ def test_an_expired_message_is_unknown(
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_order_and_no_cut_of_pages_changes_the_end(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table, seed: int
+    reports: DeliveryReports, ledger: OpenLedger, table: Table, seed: int
 ) -> None:
     """Infobip promises no order."""
     every = [
@@ -327,7 +321,7 @@ def test_no_order_and_no_cut_of_pages_changes_the_end(
     reports.record_body(page(*stream[:cut]))
     reports.record_body(page(*stream[cut:]))
 
-    message = ledger.find(["m-1"])["m-1"]
+    message = ledger.item("m-1")
     assert (message["state"], message["doneAt"]) == ("DELIVERED", "2026-01-31T12:00:05.000Z")
     assert len(entries(table, "m-1", "REPORT#")) == len(every)
 
@@ -357,7 +351,7 @@ def test_no_order_and_no_cut_of_pages_changes_the_end(
 )
 def test_a_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
     reports: DeliveryReports,
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     table: Table,
     malformed: object,
     kept_under: str,
@@ -396,7 +390,7 @@ def test_a_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
     ],
 )
 def test_an_odd_member_costs_at_most_itself(
-    reports: DeliveryReports, ledger: MessageLedger, member: str, value: object
+    reports: DeliveryReports, ledger: OpenLedger, member: str, value: object
 ) -> None:
     """What settles a message is all that a report must have."""
     accept(ledger, "m-1")
@@ -430,7 +424,7 @@ def test_a_page_that_cannot_be_read_is_kept_raw(
 
 
 def test_bytes_that_are_not_utf_8_spoil_only_the_text_they_stand_in(
-    reports: DeliveryReports, ledger: MessageLedger
+    reports: DeliveryReports, ledger: OpenLedger
 ) -> None:
     """Nor does a byte order mark spoil a page."""
     accept(ledger, "m-1", "m-2")
@@ -453,18 +447,18 @@ def test_an_empty_page_is_nothing(reports: DeliveryReports) -> None:
     [("+385 99 555 0123", "DELIVERED"), ("a-device", "DELIVERED"), ("385998888888", "ACCEPTED")],
 )
 def test_a_report_on_somebody_elses_number_settles_nothing(
-    reports: DeliveryReports, ledger: MessageLedger, to: str, state: str
+    reports: DeliveryReports, ledger: OpenLedger, to: str, state: str
 ) -> None:
     """The id is also theirs then; an address that does not compare is no reason to doubt."""
     accept(ledger, "m-1")
 
     reports.record([report(to=to)])
 
-    assert ledger.find(["m-1"])["m-1"]["state"] == state
+    assert ledger.item("m-1")["state"] == state
 
 
 def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table
+    reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
     """It is kept apart; the bulk's own messages are settled."""
     accept(ledger, "own")
@@ -482,7 +476,7 @@ def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
 
 
 def test_a_stored_page_is_deleted_once_it_is_recorded(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table
+    reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
     """It is safe before anything reads it, and gone when nothing needs it."""
     accept(ledger, "m-1")
@@ -498,7 +492,7 @@ def test_a_stored_page_is_deleted_once_it_is_recorded(
 
 
 def test_a_page_of_a_killed_run_is_recorded_by_a_later_one(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table, clock: Clock
+    reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
     """But not before its own run must be over, and only once."""
     accept(ledger, "m-1")
@@ -517,7 +511,7 @@ def test_a_page_of_a_killed_run_is_recorded_by_a_later_one(
 @pytest.mark.parametrize("refused", ["execute", "put_all"])
 def test_a_page_that_is_recorded_in_part_stays_and_is_recorded_again(
     reports: DeliveryReports,
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     refused: str,
@@ -538,7 +532,7 @@ def test_a_page_that_is_recorded_in_part_stays_and_is_recorded_again(
 
 def test_a_large_page_is_cut_into_chunks_and_put_together_again(
     reports: DeliveryReports,
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -565,7 +559,7 @@ def test_a_large_page_is_cut_into_chunks_and_put_together_again(
 
 def test_a_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
     reports: DeliveryReports,
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -617,7 +611,7 @@ def test_stored_pages_expire(reports: DeliveryReports, table: Table, clock: Cloc
 
 
 def test_a_full_page_is_recorded(
-    reports: DeliveryReports, ledger: MessageLedger, table: Table
+    reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
     """A thousand reports, on more messages than any call takes at once."""
     ids = [f"m-{number}" for number in range(260)]
@@ -632,7 +626,7 @@ def test_a_full_page_is_recorded(
     recorded = reports.record_page(reports.store_page(body))
 
     assert recorded == Recorded(reports=780, settled=260, unreadable=3)
-    assert {item["state"] for item in ledger.find(ids).values()} == {"DELIVERED"}
+    assert {message.state for message in ledger.find(ids).values()} == {"DELIVERED"}
     assert len(entries(table, "m-259")) == 4
     assert len(entries(table, UNREADABLE_ID)) == 2
 

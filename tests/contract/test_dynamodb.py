@@ -13,9 +13,12 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from infobip_omni import dynamodb as module
 from infobip_omni.dynamodb import (
     Answer,
-    Statement,
+    Expectation,
+    Insert,
+    Query,
     Table,
     TableUnavailableError,
+    Update,
     from_wire,
     to_wire,
 )
@@ -65,20 +68,14 @@ def tampered(
     return Table(table.name, tampering), tampering.calls
 
 
-def insert(table: Table, message_id: str, **members: object) -> Statement:
-    """Write an insert of an item."""
-    item = {"messageId": message_id, "entry": "MESSAGE"} | members
-    text = ", ".join(f"'{name}': ?" for name in item)
-    return Statement(f'INSERT INTO "{table.name}" VALUE {{{text}}}', list(item.values()))
+def insert(message_id: str, **members: object) -> Insert:
+    """Make an insert of an item."""
+    return Insert({"messageId": message_id, "entry": "MESSAGE"} | members)
 
 
-def update(table: Table, message_id: str, state: str, before: str) -> Statement:
-    """Write an update of an item that is in a certain state."""
-    text = (
-        f'UPDATE "{table.name}" SET "state" = ?'  # noqa: S608 (the test's own table)
-        ' WHERE "messageId" = ? AND "entry" = \'MESSAGE\' AND "state" = ?'
-    )
-    return Statement(text, [state, message_id, before])
+def update(message_id: str, state: str, before: str) -> Update:
+    """Make an update of an item that is in a certain state."""
+    return Update(message_id, "MESSAGE", {"state": state}, (Expectation("state", before),))
 
 
 def item(number: int, **members: object) -> dict[str, Any]:
@@ -102,7 +99,7 @@ def refusal(code: str) -> ClientError:
 def test_each_statement_is_answered_by_itself_and_in_order(table: Table) -> None:
     """One that fails costs the others nothing, and more than 25 go in several calls."""
     table.put_all([item(number, state="A") for number in range(30, 60)])
-    statements = [insert(table, f"m-{number:03d}", state="B") for number in range(60)]
+    statements = [insert(f"m-{number:03d}", state="B") for number in range(60)]
 
     answers = table.execute(statements)
 
@@ -115,9 +112,7 @@ def test_a_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
     """The caller learns who was faster without reading again."""
     table.put_all([item(1, state="A", tries=3)])
 
-    answers = table.execute(
-        [update(table, "m-001", "C", "B"), update(table, "m-002", "C", "B"), insert(table, "m-003")]
-    )
+    answers = table.execute([update("m-001", "C", "B"), update("m-002", "C", "B"), insert("m-003")])
 
     assert [answer.error for answer in answers] == 2 * ["ConditionalCheckFailed"] + [None]
     assert answers[0].item == item(1, state="A", tries=Decimal(3))
@@ -154,7 +149,7 @@ def test_only_statements_throttled_inside_an_answer_are_repeated(
 
     slow, calls = tampered(table, dynamodb, "batch_execute_statement", throttle)
 
-    assert slow.execute([insert(table, f"m-00{n}") for n in range(5)]) == 5 * [Answer()]
+    assert slow.execute([insert(f"m-00{n}") for n in range(5)]) == 5 * [Answer()]
     assert [len(call["Statements"]) for call in calls] == [5, 2, 1, 1]
     assert len(table.get_all(keys(*range(5)))) == 5
 
@@ -174,7 +169,7 @@ def test_repeats_come_to_an_end(table: Table, dynamodb: DynamoDBClient, code: st
     answer = {"Responses": [{"Error": {"Code": code}}]}
     slow, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
 
-    assert [each.transient for each in slow.execute([insert(table, "m-001")])] == [True]
+    assert [each.transient for each in slow.execute([insert("m-001")])] == [True]
     assert 3 < len(calls) < 10
 
 
@@ -186,7 +181,7 @@ def test_what_cannot_get_better_is_not_repeated(
     answer = {"Responses": [{"Error": {"Code": code}}]}
     refusing, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
 
-    assert refusing.execute([insert(table, "m-001")]) == [Answer(code)]
+    assert refusing.execute([insert("m-001")]) == [Answer(code)]
     assert len(calls) == 1
 
 
@@ -201,7 +196,7 @@ def test_a_call_that_fails_costs_only_its_own_statements(
         return method(**arguments)
 
     broken, _ = tampered(table, dynamodb, "batch_execute_statement", fail)
-    answers = broken.execute([insert(table, f"m-{number:03d}") for number in range(60)])
+    answers = broken.execute([insert(f"m-{number:03d}") for number in range(60)])
 
     failed = [index for index, answer in enumerate(answers) if answer.transient]
     assert failed == list(range(25, 50))
@@ -299,12 +294,7 @@ def test_a_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
     table.put_all({"messageId": "m", "entry": entry} for entry in reversed(entries))
     table.put_all([{"messageId": "m", "entry": "MESSAGE"}, {"messageId": "n", "entry": entries[0]}])
 
-    found = table.query(
-        "messageId = :id AND begins_with(entry, :prefix)",
-        {":id": "m", ":prefix": "REPORT#"},
-        Limit=2,
-        ConsistentRead=True,
-    )
+    found = table.query(Query("m", first="REPORT#", last="REPORT#~", page_size=2))
 
     assert [each["entry"] for each in found] == entries
 
@@ -330,7 +320,7 @@ def test_an_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> N
     [
         ("batch_write_item", lambda table: table.put_all([item(1)])),
         ("batch_get_item", lambda table: table.get_all(keys(1))),
-        ("query", lambda table: list(table.query("messageId = :id", {":id": "m"}))),
+        ("query", lambda table: list(table.query(Query("m")))),
         ("delete_item", lambda table: table.delete("m", "MESSAGE")),
     ],
     ids=["write", "read", "query", "delete"],
@@ -364,7 +354,7 @@ def test_one_table_serves_several_threads(table: Table) -> None:
 
     def work(number: int) -> int:
         table.put_all(item(1000 * number + index) for index in range(30))
-        answers = table.execute([insert(table, f"t-{number}-{index}") for index in range(30)])
+        answers = table.execute([insert(f"t-{number}-{index}") for index in range(30)])
         return sum(answer.error is None for answer in answers)
 
     with ThreadPoolExecutor(6) as pool:

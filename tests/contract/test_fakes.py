@@ -9,23 +9,26 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
-from infobip_omni.message_ledger import Claim, MessageLedger, Outcome, Standing
-from tests.fakes import Clock, FakeLedger
+from infobip_omni.transitions import Claim, Outcome, Standing
+from tests.fakes import Clock, FakeLedger, OpenLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infobip_omni.dynamodb import Item, Table
+    from infobip_omni.message import Message
 
 LEASE = timedelta(minutes=2)
 _TOKEN = re.compile(r"\b[0-9a-f]{32}\b")
@@ -44,18 +47,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def real(table: Table, clock: Clock) -> MessageLedger:
+def real(table: Table, clock: Clock) -> OpenLedger:
     """Return the ledger on a new table."""
-    fake = FakeLedger(clock)
-    return MessageLedger(table, fake.retention, fake.check_after, clock)
+    return OpenLedger(table, clock)
 
 
 @pytest.fixture(params=["real", "fake"])
-def ledger(request: pytest.FixtureRequest, clock: Clock) -> MessageLedger:
+def ledger(request: pytest.FixtureRequest, clock: Clock) -> OpenLedger:
     """Return an empty ledger, the real one and then its fake."""
     if request.param == "fake":
         return FakeLedger(clock)
-    ledger: MessageLedger = request.getfixturevalue("real")
+    ledger: OpenLedger = request.getfixturevalue("real")
     return ledger
 
 
@@ -75,19 +77,20 @@ def claim(message_id: str = "m-1", content: str = "content") -> Claim:
     )
 
 
-def take(ledger: MessageLedger, message_id: str = "m-1") -> Standing:
+def take(ledger: OpenLedger, message_id: str = "m-1") -> Standing:
     """Claim a message."""
     return ledger.claim([claim(message_id)], LEASE)[0]
 
 
-def end(ledger: MessageLedger, standing: Standing, state: MessageState) -> Standing:
+def end(ledger: OpenLedger, standing: Standing, state: MessageState) -> Standing:
     """Write the outcome of a claimed message."""
-    return ledger.record([Outcome("m-1", standing.token or "", state)])[0]
+    return ledger.save([Outcome("m-1", standing.token or "", state)])[0]
 
 
-def item(ledger: MessageLedger, message_id: str = "m-1") -> Item:
-    """Read a message."""
-    return ledger.find([message_id])[message_id]
+def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
+    """Read the item of a message."""
+    assert message_id in ledger.find([message_id])
+    return ledger.item(message_id)
 
 
 def row(message_id: str = "m-1", group_id: int = 3, **changes: object) -> LogEntry:
@@ -105,7 +108,7 @@ def row(message_id: str = "m-1", group_id: int = 3, **changes: object) -> LogEnt
 # --- Both ----------------------------------------------------------------------------------
 
 
-def test_first_claim_wins(ledger: MessageLedger, clock: Clock) -> None:
+def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
     """Who comes second learns until when the message is taken, and of other content."""
     first = take(ledger)
     second = take(ledger)
@@ -116,7 +119,7 @@ def test_first_claim_wins(ledger: MessageLedger, clock: Clock) -> None:
     assert other == Standing(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
 
 
-def test_waiting_message_is_claimed_again(ledger: MessageLedger) -> None:
+def test_waiting_message_is_claimed_again(ledger: OpenLedger) -> None:
     """It was certainly not sent; attempts are counted."""
     end(ledger, take(ledger), MessageState.WAITING)
 
@@ -124,7 +127,7 @@ def test_waiting_message_is_claimed_again(ledger: MessageLedger) -> None:
     assert item(ledger)["attempts"] == 2
 
 
-def test_claim_that_ran_out_is_not_taken_over(ledger: MessageLedger, clock: Clock) -> None:
+def test_claim_that_ran_out_is_not_taken_over(ledger: OpenLedger, clock: Clock) -> None:
     """Whoever meets it writes that nobody knows, and its late holder changes nothing."""
     first = take(ledger)
     clock.pass_by(minutes=3)
@@ -137,7 +140,7 @@ def test_claim_that_ran_out_is_not_taken_over(ledger: MessageLedger, clock: Cloc
     assert end(ledger, first, MessageState.ACCEPTED) == Standing(MessageState.UNKNOWN)
 
 
-def test_expired_message_counts_as_absent(ledger: MessageLedger, clock: Clock) -> None:
+def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> None:
     """Its id may be used anew, also for other content."""
     end(ledger, take(ledger), MessageState.ACCEPTED)
     clock.pass_by(days=91)
@@ -146,19 +149,29 @@ def test_expired_message_counts_as_absent(ledger: MessageLedger, clock: Clock) -
     assert ledger.claim([claim(content="other")], LEASE)[0].claimed
 
 
-def test_change_needs_the_message_as_it_was_read(ledger: MessageLedger, clock: Clock) -> None:
+def test_change_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Clock) -> None:
     """Of two who read the same, one changes it."""
     end(ledger, take(ledger), MessageState.UNKNOWN)
     read = item(ledger)
     clock.pass_by(minutes=10)
 
-    assert ledger.postpone([(read, clock.now + timedelta(minutes=10))], absent=True) == 1
-    assert ledger.postpone([(read, clock.now + timedelta(minutes=20))], absent=True) == 0
-    assert ledger.quarantine(read) == 0
+    assert (
+        ledger.change(
+            transitions.check_postponed, read, clock.now + timedelta(minutes=10), absent=True
+        )
+        == 1
+    )
+    assert (
+        ledger.change(
+            transitions.check_postponed, read, clock.now + timedelta(minutes=20), absent=True
+        )
+        == 0
+    )
+    assert ledger.change(transitions.quarantined, read, ledger.clock()) == 0
     assert item(ledger)["absentAnswers"] == 1
 
 
-def test_higher_verdict_stands(ledger: MessageLedger) -> None:
+def test_higher_verdict_stands(ledger: OpenLedger) -> None:
     """A delivery outranks a failure, in whatever order they come."""
     take(ledger)
     verdicts = [verdict_of(row(group_id=group), "SMS") for group in (2, 3, 2)]
@@ -169,23 +182,25 @@ def test_higher_verdict_stands(ledger: MessageLedger) -> None:
     assert item(ledger)["state"] == MessageState.DELIVERED
 
 
-def test_due_messages_are_found(ledger: MessageLedger, clock: Clock) -> None:
+def test_due_messages_are_found(ledger: OpenLedger, clock: Clock) -> None:
     """A message is due when its time has come, and not after it was put off."""
     for message_id in ("m-1", "m-2", "m-3"):
         take(ledger, message_id)
     assert list(ledger.due(10)) == []
     clock.pass_by(minutes=10)
 
-    due = {each["messageId"]: each for each in ledger.due(10)}
+    due = {each.id: each for each in ledger.due(10)}
     assert sorted(due) == ["m-1", "m-2", "m-3"]
-    ledger.postpone([(due["m-1"], clock.now + timedelta(minutes=1))], absent=False)
-    ledger.leave_unresolved([due["m-2"]])
-    assert [each["messageId"] for each in ledger.due(10)] == ["m-3"]
+    ledger.change(
+        transitions.check_postponed, due["m-1"], clock.now + timedelta(minutes=1), absent=False
+    )
+    ledger.change(transitions.left_unresolved, due["m-2"], ledger.clock())
+    assert [each.id for each in ledger.due(10)] == ["m-3"]
 
 
-def test_page_is_there_until_it_is_recorded(ledger: MessageLedger, clock: Clock) -> None:
+def test_page_is_there_until_it_is_recorded(ledger: OpenLedger, clock: Clock) -> None:
     """A page that was left behind is found later, whole, and is gone when it is recorded."""
-    table = ledger._table  # noqa: SLF001 (the same for both)
+    table = ledger.table
     reports = DeliveryReports(table, ledger, clock)
     take(ledger)
     left = {"results": [json.loads(row().model_dump_json(by_alias=True)), "broken"]}
@@ -206,7 +221,7 @@ def test_page_is_there_until_it_is_recorded(ledger: MessageLedger, clock: Clock)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_both_tell_the_same_of_any_history(real: MessageLedger, clock: Clock, seed: int) -> None:
+def test_both_tell_the_same_of_any_history(real: OpenLedger, clock: Clock, seed: int) -> None:
     """Whatever happens to three messages, all answers and all items are equal."""
     began = clock.now
     told = live(real, clock, seed)
@@ -215,11 +230,11 @@ def test_both_tell_the_same_of_any_history(real: MessageLedger, clock: Clock, se
     assert live(FakeLedger(clock), clock, seed) == told
 
 
-def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
+def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
     """Let chance decide what happens to a few messages, and write down what is seen."""
     chance = random.Random(seed)
     tokens: list[tuple[str, str]] = [("m-1", "nobody's")]
-    read: list[Item] = []
+    read: list[Message] = []
     told: list[object] = []
 
     def claims() -> object:
@@ -239,12 +254,12 @@ def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
         message_id, token = chance.choice(tokens)
         reason = chance.choice([None, None, "OUTAGE"])
         state = chance.choice(RECORDED)
-        return ledger.record([Outcome(message_id, token, state, dead_letter_reason=reason)])
+        return ledger.save([Outcome(message_id, token, state, dead_letter_reason=reason)])
 
     def reads() -> object:
-        due = sorted(ledger.due(10), key=lambda each: str(each["messageId"]))
+        due = sorted(ledger.due(10), key=lambda each: each.id)
         read.extend(due)
-        return [sorted(each.items()) for each in due]
+        return [asdict(each) for each in due]
 
     def settles() -> object:
         last_step = chance.choice(["SMS", "PUSH"])
@@ -257,14 +272,22 @@ def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
         one = chance.choice(read[-4:])
         change: Callable[[], int] = chance.choice(
             [
-                lambda: ledger.lose_lease([one]),
-                lambda: ledger.postpone([(one, clock.now)], absent=True),
-                lambda: ledger.prove_accepted([one], Evidence.LOGS),
-                lambda: ledger.quarantine(one),
-                lambda: ledger.send_again(one),
-                lambda: ledger.reject_duplicate([one]),
-                lambda: ledger.leave_unresolved([one]),
-                lambda: ledger.forget_record([one]),
+                lambda: ledger.change(
+                    transitions.lease_expired, one, ledger.clock(), ledger.check_after
+                ),
+                lambda: ledger.change(transitions.check_postponed, one, clock.now, absent=True),
+                lambda: ledger.change(
+                    transitions.proven_accepted,
+                    one,
+                    Evidence.LOGS,
+                    ledger.clock(),
+                    ledger.check_after,
+                ),
+                lambda: ledger.change(transitions.quarantined, one, ledger.clock()),
+                lambda: ledger.change(transitions.sent_again, one, ledger.clock()),
+                lambda: ledger.change(transitions.rejected_as_duplicate, one, ledger.clock()),
+                lambda: ledger.change(transitions.left_unresolved, one, ledger.clock()),
+                lambda: ledger.change(transitions.record_lost, one),
             ]
         )
         return change()
@@ -274,7 +297,8 @@ def live(ledger: MessageLedger, clock: Clock, seed: int) -> list[str]:
         clock.pass_by(minutes=chance.choice([0, 0, 1, 10, 60, 60 * 24 * 30]))
         told.append(chance.choice([claims, claims, outcome, reads, settles, changes, changes])())
         found = ledger.find(ids)
-        told.append([sorted(found[each].items()) for each in ids if each in found])
+        told.append([asdict(found[each]) for each in ids if each in found])
+        told.append([sorted(ledger.item(each).items()) for each in ids if each in found])
     # Tokens are random; in both histories the first becomes 0, the next 1, and so on.
     numbers: dict[str, int] = {}
     return [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
@@ -23,18 +24,10 @@ from infobip_omni.delivery import (
     verdict_of,
 )
 from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message_ledger import (
-    CHECK_SHARDS,
-    LONGEST_WAIT,
-    MESSAGE_ENTRY,
-    Claim,
-    MessageLedger,
-    Outcome,
-    Standing,
-    age_of,
-)
+from infobip_omni.message import CHECK_SHARDS, MESSAGE_ENTRY
 from infobip_omni.moments import to_text
-from tests.fakes import Clock
+from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
+from tests.fakes import Clock, OpenLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,12 +95,12 @@ def client(dynamodb: DynamoDBClient) -> Unreliable:
 
 
 @pytest.fixture
-def ledger(table_name: str, client: Any, clock: Clock) -> MessageLedger:  # noqa: ANN401
+def ledger(table_name: str, client: Any, clock: Clock) -> OpenLedger:  # noqa: ANN401
     """Return an empty ledger."""
-    return MessageLedger(Table(table_name, client), RETENTION, CHECK_AFTER, clock)
+    return OpenLedger(Table(table_name, client), clock, RETENTION, CHECK_AFTER)
 
 
-def claimed(ledger: MessageLedger, claim: Claim = CLAIM) -> str:
+def claimed(ledger: OpenLedger, claim: Claim = CLAIM) -> str:
     """Claim a message, and return the token."""
     (standing,) = ledger.claim([claim], LEASE)
     assert standing.state is MessageState.CLAIMED
@@ -115,25 +108,26 @@ def claimed(ledger: MessageLedger, claim: Claim = CLAIM) -> str:
     return standing.token
 
 
-def recorded(ledger: MessageLedger, token: str, state: MessageState, **members: Any) -> Standing:  # noqa: ANN401
+def recorded(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> Standing:  # noqa: ANN401
     """Record an outcome."""
-    (standing,) = ledger.record([Outcome("m-1", token, state, **members)])
+    (standing,) = ledger.save([Outcome("m-1", token, state, **members)])
     return standing
 
 
-def item(ledger: MessageLedger, message_id: str = "m-1") -> Item:
-    """Read a message."""
-    return ledger.find([message_id])[message_id]
+def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
+    """Read the item of a message."""
+    assert message_id in ledger.find([message_id])
+    return ledger.item(message_id)
 
 
-def brought_to(ledger: MessageLedger, state: MessageState) -> Item:
+def brought_to(ledger: OpenLedger, state: MessageState) -> Item:
     """Bring a message to a state by the way that leads there, and return it."""
     token = claimed(ledger)
     if state is MessageState.CLAIMED:
         return item(ledger)
     if state is MessageState.QUARANTINED:
         recorded(ledger, token, MessageState.UNKNOWN)
-        assert ledger.quarantine(item(ledger)) == 1
+        assert ledger.change(transitions.quarantined, item(ledger), ledger.clock()) == 1
     elif state in (MessageState.DELIVERED, MessageState.UNDELIVERED, MessageState.EXPIRED):
         groups = {
             MessageState.DELIVERED: StatusGroup.DELIVERED,
@@ -177,7 +171,7 @@ def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
 # --- Claims ----------------------------------------------------------------------------------
 
 
-def test_an_absent_message_is_claimed(ledger: MessageLedger, clock: Clock) -> None:
+def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     """Its item says all that is known of it; what is not known has no attribute."""
     (standing,) = ledger.claim([CLAIM], LEASE)
 
@@ -196,9 +190,7 @@ def test_an_absent_message_is_claimed(ledger: MessageLedger, clock: Clock) -> No
     assert not found.keys() & {"scenarioKey", "sendAt", "unknownAt", "channel", "sentAt", "doneAt"}
 
 
-def test_a_claimed_message_is_busy_until_its_lease_ends(
-    ledger: MessageLedger, clock: Clock
-) -> None:
+def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, clock: Clock) -> None:
     """The second consumer of the same record does not send."""
     claimed(ledger)
     clock.pass_by(seconds=119)
@@ -210,7 +202,7 @@ def test_a_claimed_message_is_busy_until_its_lease_ends(
 
 
 def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
-    ledger: MessageLedger, clock: Clock
+    ledger: OpenLedger, clock: Clock
 ) -> None:
     """Its holder may have sent, or may still be about to."""
     token = claimed(ledger)
@@ -229,7 +221,7 @@ def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
     "state", sorted(set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
 )
 def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
-    ledger: MessageLedger, clock: Clock, state: MessageState
+    ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever the queue delivers again, and however late."""
     before = brought_to(ledger, state)
@@ -242,7 +234,7 @@ def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     assert (standing.until is None) == (state in TAKEN)
 
 
-def test_a_waiting_message_is_claimed_again(ledger: MessageLedger, clock: Clock) -> None:
+def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> None:
     """It counts its attempts, and keeps nothing of the one before."""
     recorded(
         ledger,
@@ -265,7 +257,7 @@ def test_a_waiting_message_is_claimed_again(ledger: MessageLedger, clock: Clock)
 
 @pytest.mark.parametrize("state", MessageState)
 def test_the_same_id_with_other_content_is_a_conflict(
-    ledger: MessageLedger, clock: Clock, state: MessageState
+    ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever became of the first, and nothing of it changes."""
     before = brought_to(ledger, state)
@@ -280,7 +272,7 @@ def test_the_same_id_with_other_content_is_a_conflict(
 
 @pytest.mark.parametrize("state", MessageState)
 def test_an_expired_message_counts_as_absent(
-    ledger: MessageLedger, clock: Clock, state: MessageState
+    ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """DynamoDB deletes it when it likes; until then it is as if it had."""
     brought_to(ledger, state)
@@ -301,7 +293,7 @@ def test_an_expired_message_counts_as_absent(
 
 
 def test_an_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed(
-    ledger: MessageLedger, client: Unreliable, clock: Clock
+    ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
     """The record would be acknowledged, and its new message never sent."""
     brought_to(ledger, MessageState.DELIVERED)
@@ -311,13 +303,11 @@ def test_an_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_clai
     assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
 
 
-def test_messages_of_one_call_are_claimed_each_by_itself(
-    ledger: MessageLedger, clock: Clock
-) -> None:
+def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clock: Clock) -> None:
     """More than a call of DynamoDB takes, in every state at once, and answered in order."""
     claims = [replace(CLAIM, message_id=f"m-{number}") for number in range(60)]
     tokens = [standing.token or "" for standing in ledger.claim(claims[:30], LEASE)]
-    ledger.record(
+    ledger.save(
         [
             Outcome(f"m-{number}", token, state)
             for number, (token, state) in enumerate(
@@ -342,7 +332,7 @@ def test_messages_of_one_call_are_claimed_each_by_itself(
     assert len({standing.token for standing in standings if standing.claimed}) == 40
 
 
-def test_two_destinations_have_claims_of_their_own(ledger: MessageLedger) -> None:
+def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
     """One event, two messages."""
     first, second = ledger.claim([CLAIM, replace(CLAIM, message_id="m-2")], LEASE)
 
@@ -357,7 +347,7 @@ def test_two_destinations_have_claims_of_their_own(ledger: MessageLedger) -> Non
 @pytest.mark.parametrize("reclaimed", [False, True])
 @pytest.mark.parametrize("lost", [1, 2, 6])
 def test_an_own_claim_is_recognised_after_a_lost_answer(
-    ledger: MessageLedger, client: Unreliable, lost: int, *, reclaimed: bool
+    ledger: OpenLedger, client: Unreliable, lost: int, *, reclaimed: bool
 ) -> None:
     """The write was done, and then seemed to fail, once or to the end."""
     if reclaimed:
@@ -377,7 +367,7 @@ def test_an_own_claim_is_recognised_after_a_lost_answer(
 
 
 def test_a_table_that_does_not_answer_claims_nothing(
-    ledger: MessageLedger, client: Unreliable
+    ledger: OpenLedger, client: Unreliable
 ) -> None:
     """The sender does not send."""
     client.script["batch_execute_statement"] = 20 * [False]
@@ -387,7 +377,7 @@ def test_a_table_that_does_not_answer_claims_nothing(
 
 
 def test_an_absent_message_whose_claim_failed_is_not_claimed(
-    ledger: MessageLedger, client: Unreliable
+    ledger: OpenLedger, client: Unreliable
 ) -> None:
     """Reading shows that there is no claim."""
     client.script["batch_execute_statement"] = 6 * [False]
@@ -405,7 +395,7 @@ def test_an_absent_message_whose_claim_failed_is_not_claimed(
     ],
 )
 def test_an_outcome_whose_answer_was_lost_is_recorded_once(
-    ledger: MessageLedger, client: Unreliable, state: MessageState
+    ledger: OpenLedger, client: Unreliable, state: MessageState
 ) -> None:
     """The repeat finds the state that the first has written."""
     token = claimed(ledger)
@@ -416,7 +406,7 @@ def test_an_outcome_whose_answer_was_lost_is_recorded_once(
 
 
 def test_an_outcome_that_the_table_does_not_take_is_no_state(
-    ledger: MessageLedger, client: Unreliable
+    ledger: OpenLedger, client: Unreliable
 ) -> None:
     """The sender must keep the record then."""
     token = claimed(ledger)
@@ -428,7 +418,7 @@ def test_an_outcome_that_the_table_does_not_take_is_no_state(
 # --- Outcomes --------------------------------------------------------------------------------
 
 
-def test_an_accepted_message_costs_no_index_write(ledger: MessageLedger, clock: Clock) -> None:
+def test_an_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clock) -> None:
     """The check that its claim has set is right for it as well."""
     token = claimed(ledger)
     before = item(ledger)
@@ -444,7 +434,7 @@ def test_an_accepted_message_costs_no_index_write(ledger: MessageLedger, clock: 
     }
 
 
-def test_a_refused_message_is_closed(ledger: MessageLedger, clock: Clock) -> None:
+def test_a_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
     """It says why, and nothing more is asked about it."""
     status = {"groupId": 5, "id": 51, "name": "MISSING_TO"}
     recorded(
@@ -456,7 +446,7 @@ def test_a_refused_message_is_closed(ledger: MessageLedger, clock: Clock) -> Non
     assert not found.keys() & {"nextCheckAt", "checkShard"}
 
 
-def test_a_message_of_unknown_outcome_is_checked_later(ledger: MessageLedger, clock: Clock) -> None:
+def test_a_message_of_unknown_outcome_is_checked_later(ledger: OpenLedger, clock: Clock) -> None:
     """Its sender is told when that is."""
     clock.pass_by(seconds=20)
     standing = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
@@ -465,7 +455,7 @@ def test_a_message_of_unknown_outcome_is_checked_later(ledger: MessageLedger, cl
     assert item(ledger)["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
 
 
-def test_nothing_is_asked_before_a_message_was_due(ledger: MessageLedger, clock: Clock) -> None:
+def test_nothing_is_asked_before_a_message_was_due(ledger: OpenLedger, clock: Clock) -> None:
     """Until `sendAt` the logs cannot know it."""
     send_at = clock.now + timedelta(days=2)
     token = claimed(ledger, replace(CLAIM, send_at=send_at))
@@ -474,13 +464,13 @@ def test_nothing_is_asked_before_a_message_was_due(ledger: MessageLedger, clock:
     standing = recorded(ledger, token, MessageState.UNKNOWN, send_at=send_at)
 
     assert standing.until == send_at + CHECK_AFTER
-    assert age_of(item(ledger), clock.now) == timedelta(days=-2)
+    assert ledger.message().age(clock.now) == timedelta(days=-2)
     clock.pass_by(days=2, hours=1)
-    assert age_of(item(ledger), clock.now) == timedelta(hours=1)
+    assert ledger.message().age(clock.now) == timedelta(hours=1)
 
 
 @pytest.mark.parametrize("state", [MessageState.ACCEPTED, MessageState.WAITING])
-def test_an_outcome_needs_ones_own_token(ledger: MessageLedger, state: MessageState) -> None:
+def test_an_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState) -> None:
     """A claim that was given to another is not the former holder's to decide about."""
     claimed(ledger)
     before = item(ledger)
@@ -494,7 +484,7 @@ def test_an_outcome_needs_ones_own_token(ledger: MessageLedger, state: MessageSt
 )
 @pytest.mark.parametrize("state", sorted(set(MessageState) - {MessageState.CLAIMED}))
 def test_who_has_lost_a_claim_learns_what_became_of_the_message(
-    ledger: MessageLedger, state: MessageState, outcome: MessageState
+    ledger: OpenLedger, state: MessageState, outcome: MessageState
 ) -> None:
     """A slow sender, or a report that was faster: what stands is not changed."""
     before = brought_to(ledger, state)
@@ -505,7 +495,7 @@ def test_who_has_lost_a_claim_learns_what_became_of_the_message(
     assert item(ledger) == before
 
 
-def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: MessageLedger) -> None:
+def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -> None:
     """An update makes no half of an item."""
     assert recorded(ledger, "token", MessageState.ACCEPTED) == Standing(None)
     assert ledger.find(["m-1"]) == {}
@@ -516,7 +506,7 @@ def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: MessageLe
 
 @pytest.mark.parametrize("send_in_days", [None, -5, 0, 100])
 def test_a_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retention(
-    ledger: MessageLedger, clock: Clock, send_in_days: int | None
+    ledger: OpenLedger, clock: Clock, send_in_days: int | None
 ) -> None:
     """A planned message lives from when it is sent, not from when it was queued."""
     send_at = None if send_in_days is None else clock.now + timedelta(days=send_in_days)
@@ -530,15 +520,15 @@ def test_a_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retent
     assert ledger.find(["m-1"]) == {}
 
 
-def test_a_moment_long_ago_is_a_moment(ledger: MessageLedger, clock: Clock) -> None:
+def test_a_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
     """Infobip takes a `sendAt` in the past for now; years before 1000 must not trip anything."""
     send_at = clock.now.replace(year=1)
     claimed(ledger, replace(CLAIM, send_at=send_at))
     clock.pass_by(minutes=10)
 
     (due,) = ledger.due(10)
-    assert age_of(due, clock.now) == timedelta(minutes=10)
-    assert ledger.lose_lease([due]) == 1
+    assert due.age(clock.now) == timedelta(minutes=10)
+    assert ledger.change(transitions.lease_expired, due, ledger.clock(), ledger.check_after) == 1
 
 
 # --- Proofs and verdicts ---------------------------------------------------------------------
@@ -546,7 +536,7 @@ def test_a_moment_long_ago_is_a_moment(ledger: MessageLedger, clock: Clock) -> N
 
 @pytest.mark.parametrize("state", MessageState)
 def test_a_verdict_overrides_every_state(
-    ledger: MessageLedger, clock: Clock, state: MessageState
+    ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever we thought of the message, Infobip had it."""
     brought_to(ledger, state)
@@ -567,13 +557,18 @@ def test_a_verdict_overrides_every_state(
 
 @pytest.mark.parametrize("state", sorted(UNPROVEN))
 def test_proof_of_acceptance_overrides_what_was_not_known(
-    ledger: MessageLedger, clock: Clock, state: MessageState
+    ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """A report on an earlier step, or a row of the logs, whoever holds the claim."""
     before = brought_to(ledger, state)
     clock.pass_by(minutes=30)
 
-    assert ledger.prove_accepted([before], Evidence.REPORT) == 1
+    assert (
+        ledger.change(
+            transitions.proven_accepted, before, Evidence.REPORT, ledger.clock(), ledger.check_after
+        )
+        == 1
+    )
 
     found = item(ledger)
     assert (found["state"], found["evidence"]) == ("ACCEPTED", "report")
@@ -581,17 +576,22 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
     assert found["checkShard"] in {str(shard) for shard in range(CHECK_SHARDS)}
     # What the sender or the reconciler still believes comes too late.
     assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
-    assert ledger.quarantine(before) == 0
-    assert ledger.send_again(before) == 0
+    assert ledger.change(transitions.quarantined, before, ledger.clock()) == 0
+    assert ledger.change(transitions.sent_again, before, ledger.clock()) == 0
     assert not ledger.claim([CLAIM], LEASE)[0].claimed
 
 
-def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: MessageLedger) -> None:
+def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
     """A verdict that came between is more than the proof."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     ledger.settle({"m-1": verdict()})
 
-    assert ledger.prove_accepted([before], Evidence.LOGS) == 0
+    assert (
+        ledger.change(
+            transitions.proven_accepted, before, Evidence.LOGS, ledger.clock(), ledger.check_after
+        )
+        == 0
+    )
     assert item(ledger)["state"] == "DELIVERED"
 
 
@@ -608,7 +608,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_no_order_of_arrival_changes_the_end(ledger: MessageLedger, seed: int) -> None:
+def test_no_order_of_arrival_changes_the_end(ledger: OpenLedger, seed: int) -> None:
     """Each verdict is written as it comes; the table alone decides which one stays."""
     chance = random.Random(seed)
     rows = chance.sample(ROWS, chance.randint(1, len(ROWS)))
@@ -629,7 +629,7 @@ def test_no_order_of_arrival_changes_the_end(ledger: MessageLedger, seed: int) -
 
 
 def test_messages_are_found_when_their_check_is_due(
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     client: Unreliable,
     clock: Clock,
     dynamodb: DynamoDBClient,
@@ -651,7 +651,7 @@ def test_messages_are_found_when_their_check_is_due(
     assert list(ledger.due(100)) == []
     clock.pass_by(minutes=9, seconds=50)
 
-    due = [each["messageId"] for each in ledger.due(100)]
+    due = [each.id for each in ledger.due(100)]
 
     assert set(due) == {f"m-{number}" for number in range(31)} - {"m-7"}
     by_shard: dict[str, list[int]] = {}
@@ -662,7 +662,7 @@ def test_messages_are_found_when_their_check_is_due(
     assert all(numbers == sorted(numbers) for numbers in by_shard.values())
 
 
-def test_no_more_messages_are_read_than_asked_for(ledger: MessageLedger, clock: Clock) -> None:
+def test_no_more_messages_are_read_than_asked_for(ledger: OpenLedger, clock: Clock) -> None:
     """A run has only so much time; the rest is there for the next."""
     ledger.claim([replace(CLAIM, message_id=f"m-{number}") for number in range(100)], LEASE)
     clock.pass_by(hours=1)
@@ -671,7 +671,7 @@ def test_no_more_messages_are_read_than_asked_for(ledger: MessageLedger, clock: 
     assert len(list(ledger.due(1000))) == 100
 
 
-def test_expired_messages_are_not_checked(ledger: MessageLedger, clock: Clock) -> None:
+def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> None:
     """They are as good as deleted."""
     claimed(ledger)
     clock.pass_by(days=91)
@@ -679,14 +679,14 @@ def test_expired_messages_are_not_checked(ledger: MessageLedger, clock: Clock) -
     assert list(ledger.due(100)) == []
 
 
-def test_a_lost_lease_is_unknown(ledger: MessageLedger, clock: Clock) -> None:
+def test_a_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
     """And no longer, if its holder has recorded an outcome meanwhile."""
     token = claimed(ledger)
     before = item(ledger)
     clock.pass_by(minutes=10)
 
-    assert ledger.lose_lease([before]) == 1
-    assert ledger.lose_lease([before]) == 0
+    assert ledger.change(transitions.lease_expired, before, ledger.clock(), ledger.check_after) == 1
+    assert ledger.change(transitions.lease_expired, before, ledger.clock(), ledger.check_after) == 0
 
     found = item(ledger)
     assert (found["state"], found["unknownAt"]) == ("UNKNOWN", to_text(clock.now))
@@ -694,42 +694,43 @@ def test_a_lost_lease_is_unknown(ledger: MessageLedger, clock: Clock) -> None:
     assert recorded(ledger, token, MessageState.ACCEPTED).state is MessageState.UNKNOWN
 
 
-def test_of_two_runs_one_counts_an_absence(ledger: MessageLedger, clock: Clock) -> None:
+def test_of_two_runs_one_counts_an_absence(ledger: OpenLedger, clock: Clock) -> None:
     """Overlapping runs must not make three answers of two."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     until = clock.now + CHECK_AFTER + CHECK_AFTER
 
-    assert ledger.postpone([(before, until)], absent=True) == 1
-    assert ledger.postpone([(before, until)], absent=True) == 0
+    assert ledger.change(transitions.check_postponed, before, until, absent=True) == 1
+    assert ledger.change(transitions.check_postponed, before, until, absent=True) == 0
 
     found = item(ledger)
     assert (found["absentAnswers"], found["nextCheckAt"]) == (1, to_text(until))
-    assert ledger.postpone([(found, until + CHECK_AFTER)], absent=False) == 1
+    assert ledger.change(transitions.check_postponed, found, until + CHECK_AFTER, absent=False) == 1
     assert item(ledger)["absentAnswers"] == 1
 
 
-def test_only_what_is_still_unknown_is_given_up(ledger: MessageLedger, clock: Clock) -> None:
+def test_only_what_is_still_unknown_is_given_up(ledger: OpenLedger, clock: Clock) -> None:
     """Each decision is made once, and on what was read."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     clock.pass_by(minutes=10)
-    ledger.postpone([(before, clock.now + CHECK_AFTER)], absent=True)
+    ledger.change(transitions.check_postponed, before, clock.now + CHECK_AFTER, absent=True)
 
-    assert ledger.quarantine(before) == 0
-    assert ledger.quarantine(item(ledger)) == 1
-    assert ledger.send_again(item(ledger) | {"state": "UNKNOWN"}) == 0
+    assert ledger.change(transitions.quarantined, before, ledger.clock()) == 0
+    assert ledger.change(transitions.quarantined, item(ledger), ledger.clock()) == 1
+    assert (
+        ledger.change(transitions.sent_again, item(ledger) | {"state": "UNKNOWN"}, ledger.clock())
+        == 0
+    )
     assert item(ledger)["state"] == "QUARANTINED"
     clock.pass_by(days=30)
     assert list(ledger.due(100)) == []
 
 
-def test_a_message_that_must_arrive_waits_for_its_sender(
-    ledger: MessageLedger, clock: Clock
-) -> None:
+def test_a_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
     """Its absences are forgotten, since what follows is another attempt."""
     brought_to(ledger, MessageState.UNKNOWN)
-    ledger.postpone([(item(ledger), clock.now + CHECK_AFTER)], absent=True)
+    ledger.change(transitions.check_postponed, item(ledger), clock.now + CHECK_AFTER, absent=True)
 
-    assert ledger.send_again(item(ledger)) == 1
+    assert ledger.change(transitions.sent_again, item(ledger), ledger.clock()) == 1
 
     found = item(ledger)
     assert found["state"] == "WAITING"
@@ -738,11 +739,11 @@ def test_a_message_that_must_arrive_waits_for_its_sender(
     assert item(ledger)["attempts"] == 2
 
 
-def test_an_id_that_another_message_has_is_refused(ledger: MessageLedger, clock: Clock) -> None:
+def test_an_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock) -> None:
     """Nothing was sent under it."""
     brought_to(ledger, MessageState.UNKNOWN)
 
-    assert ledger.reject_duplicate([item(ledger)]) == 1
+    assert ledger.change(transitions.rejected_as_duplicate, item(ledger), ledger.clock()) == 1
 
     found = item(ledger)
     assert (found["state"], found["evidence"]) == ("REJECTED", "duplicate-id")
@@ -751,14 +752,14 @@ def test_an_id_that_another_message_has_is_refused(ledger: MessageLedger, clock:
 
 
 def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
-    ledger: MessageLedger, clock: Clock
+    ledger: OpenLedger, clock: Clock
 ) -> None:
     """It stays accepted; no question is asked about it any more."""
     brought_to(ledger, MessageState.ACCEPTED)
     clock.pass_by(hours=47)
     (due,) = ledger.due(100)
 
-    assert ledger.leave_unresolved([due]) == 1
+    assert ledger.change(transitions.left_unresolved, due, ledger.clock()) == 1
 
     found = item(ledger)
     assert (found["state"], found["unresolvedAt"]) == ("ACCEPTED", to_text(clock.now))
@@ -768,7 +769,7 @@ def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
 
 
 def test_a_message_that_waits_longer_than_any_record_lives_is_found(
-    ledger: MessageLedger, clock: Clock
+    ledger: OpenLedger, clock: Clock
 ) -> None:
     """Somebody has purged the queue: the message must not wait for good and in silence."""
     brought_to(ledger, MessageState.WAITING)
@@ -777,7 +778,7 @@ def test_a_message_that_waits_longer_than_any_record_lives_is_found(
     clock.pass_by(seconds=1)
     (due,) = ledger.due(100)
 
-    assert ledger.forget_record([due]) == 1
+    assert ledger.change(transitions.record_lost, due) == 1
 
     assert item(ledger)["deadLetterReason"] == "LOST"
     assert list(ledger.due(100)) == []
@@ -792,20 +793,24 @@ def test_a_message_that_waits_longer_than_any_record_lives_is_found(
     "change",
     [
         lambda ledger, _: ledger.settle({"m-1": verdict()}),
-        lambda ledger, found: ledger.prove_accepted([found], Evidence.LOGS),
-        lambda ledger, found: ledger.quarantine(found),
-        lambda ledger, found: ledger.send_again(found),
-        lambda ledger, found: ledger.lose_lease([found]),
+        lambda ledger, found: ledger.change(
+            transitions.proven_accepted, found, Evidence.LOGS, ledger.clock(), ledger.check_after
+        ),
+        lambda ledger, found: ledger.change(transitions.quarantined, found, ledger.clock()),
+        lambda ledger, found: ledger.change(transitions.sent_again, found, ledger.clock()),
+        lambda ledger, found: ledger.change(
+            transitions.lease_expired, found, ledger.clock(), ledger.check_after
+        ),
     ],
     ids=["settle", "prove", "quarantine", "send again", "lose lease"],
 )
 @pytest.mark.parametrize("code", ["ThrottlingError", "AccessDenied", "ResourceNotFound"])
 def test_a_change_that_was_not_made_is_an_error(
-    ledger: MessageLedger,
+    ledger: OpenLedger,
     monkeypatch: pytest.MonkeyPatch,
     client: Unreliable,
     code: str,
-    change: Callable[[MessageLedger, Item], int],
+    change: Callable[[OpenLedger, Item], int],
 ) -> None:
     """A page must not be deleted, and no proof forgotten, because the table refused a write."""
     found = brought_to(ledger, MessageState.UNKNOWN)
@@ -820,19 +825,21 @@ def test_a_change_that_was_not_made_is_an_error(
 
 
 def test_a_change_whose_answer_was_lost_is_made_once(
-    ledger: MessageLedger, client: Unreliable, clock: Clock
+    ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
     """The repeat finds it made, and does not count it again."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     client.script["batch_execute_statement"] = [True]
 
-    ledger.postpone([(before, clock.now + CHECK_AFTER + CHECK_AFTER)], absent=True)
+    ledger.change(
+        transitions.check_postponed, before, clock.now + CHECK_AFTER + CHECK_AFTER, absent=True
+    )
 
     assert item(ledger)["absentAnswers"] == 1
 
 
 def test_reading_that_fails_is_an_error(
-    ledger: MessageLedger, client: Unreliable, clock: Clock
+    ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
     """Nobody may take an unread message for an unknown one."""
     brought_to(ledger, MessageState.UNKNOWN)
@@ -845,7 +852,7 @@ def test_reading_that_fails_is_an_error(
         list(ledger.due(10))
 
 
-def test_entries_of_reports_are_no_messages(ledger: MessageLedger, table: Table) -> None:
+def test_entries_of_reports_are_no_messages(ledger: OpenLedger, table: Table) -> None:
     """They share the partition, and have keys of their own."""
     table.put_all([{"messageId": "m-1", "entry": "REPORT#SMS#5#-", "expiresAt": 2**40}])
 

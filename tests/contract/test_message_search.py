@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.find_messages.app import LARGEST_PAGE_BYTES, find_messages, parse
+from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim, MessageLedger, Outcome
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now
+from infobip_omni.transitions import Claim, Outcome
+from tests.fakes import OpenLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,7 @@ class Shelf:
     def __init__(self, table: Table) -> None:
         self.clock = Clock()
         self.table = table
-        self.ledger = MessageLedger(self.table, RETENTION, CHECK_AFTER, self.clock)
+        self.ledger = OpenLedger(self.table, self.clock, RETENTION, CHECK_AFTER)
         self.reports = DeliveryReports(self.table, self.ledger, self.clock)
         self.search = MessageSearch(self.table, LARGEST_PAGE_BYTES, self.clock)
 
@@ -79,9 +81,9 @@ class Shelf:
         if state == "CLAIMED":
             return
         first = MessageState.UNKNOWN if state == "QUARANTINED" else MessageState(state)
-        self.ledger.record([Outcome(message_id, standing.token or "", first)])
+        self.ledger.save([Outcome(message_id, standing.token or "", first)])
         if state == "QUARANTINED":
-            self.ledger.quarantine(self.item(message_id))
+            self.ledger.change(transitions.quarantined, self.item(message_id), self.ledger.clock())
 
     def item(self, message_id: str) -> dict[str, Any]:
         """Read a message."""
@@ -246,7 +248,7 @@ def test_an_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: She
     """An alarm sends an operator to look for just these."""
     shelf.put("m-1")
     shelf.put("m-2")
-    shelf.ledger.leave_unresolved([shelf.item("m-1")])
+    shelf.ledger.change(transitions.left_unresolved, shelf.item("m-1"), shelf.ledger.clock())
 
     assert ids(shelf.search.listed(UNRESOLVED, 100, {}, nothing)) == ["m-1"]
     assert sorted(ids(shelf.search.listed(UNSETTLED, 100, {}, nothing))) == ["m-1", "m-2"]
@@ -274,9 +276,23 @@ def test_a_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str
         assert verdict is not None
         assert shelf.ledger.settle({"m-1": verdict}) == 1
     elif way == "accepted":
-        assert shelf.ledger.prove_accepted([item], Evidence.LOGS) == 1
+        assert (
+            shelf.ledger.change(
+                transitions.proven_accepted,
+                item,
+                Evidence.LOGS,
+                shelf.ledger.clock(),
+                shelf.ledger.check_after,
+            )
+            == 1
+        )
     else:
-        assert shelf.ledger.release(item, "ana", "the recipient asks for it") == 1
+        assert (
+            shelf.ledger.change(
+                transitions.released, item, "ana", "the recipient asks for it", shelf.ledger.clock()
+            )
+            == 1
+        )
 
     assert ids(shelf.search.listed(QUARANTINED, 100, {}, nothing)) == []
     assert ids(shelf.search.listed(UNSETTLED, 100, {}, nothing)) == (

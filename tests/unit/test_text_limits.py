@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import functions
 import infobip_omni
+from infobip_omni import transitions
 from infobip_omni.api import channels
 from infobip_omni.api.channels import LONGEST_EMAIL_ADDRESS, LONGEST_URL, Channel, PushContent
 from infobip_omni.api.errors import error_for
@@ -31,10 +32,10 @@ from infobip_omni.api.sends import (
 from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
 from infobip_omni.delivery import verdict_of
 from infobip_omni.events import LARGEST_EVENT_BYTES, InvalidEventError, SendEvent
-from infobip_omni.message_ledger import Claim
 from infobip_omni.outcome_events import Change, OutcomeEvents
 from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.settings import Settings
+from infobip_omni.transitions import Claim
 from infobip_omni.webhook import Webhook
 from tests.fakes import Clock, FakeLedger
 
@@ -360,10 +361,27 @@ def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     )
     ledger.claim([claim], timedelta(seconds=1))
     clock.pass_by(seconds=2)
-    ledger.lose_lease([ledger.item(claim.message_id)])
-    ledger.quarantine(ledger.item(claim.message_id))
-    ledger.close(ledger.item(claim.message_id), letter * 200, letter * 1000)
-    ledger.release(ledger.item(claim.message_id), letter * 200, letter * 1000)
+    ledger.change(
+        transitions.lease_expired,
+        ledger.message(claim.message_id),
+        ledger.clock(),
+        ledger.check_after,
+    )
+    ledger.change(transitions.quarantined, ledger.message(claim.message_id), ledger.clock())
+    ledger.change(
+        transitions.closed,
+        ledger.message(claim.message_id),
+        letter * 200,
+        letter * 1000,
+        ledger.clock(),
+    )
+    ledger.change(
+        transitions.released,
+        ledger.message(claim.message_id),
+        letter * 200,
+        letter * 1000,
+        ledger.clock(),
+    )
     report = DeliveryReport.model_validate(longest_row(letter * LONG))
     verdict = verdict_of(report, "SMS")
     assert verdict

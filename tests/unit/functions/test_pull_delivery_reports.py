@@ -17,8 +17,8 @@ from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, Ra
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.transitions import Claim
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
 

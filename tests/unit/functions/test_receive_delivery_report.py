@@ -14,8 +14,8 @@ from functions.receive_delivery_report import app
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
-from infobip_omni.message_ledger import Claim
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.transitions import Claim
 from infobip_omni.webhook import report_path
 from tests.fakes import Clock, FakeLedger
 

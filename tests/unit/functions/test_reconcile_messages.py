@@ -13,6 +13,7 @@ import pytest
 
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Reconciliation
+from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
@@ -20,9 +21,9 @@ from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim, Outcome
 from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.transitions import Claim, Outcome
 from tests.fakes import Clock, FakeClient, FakeLedger
 
 from .conftest import CONTEXT
@@ -85,7 +86,7 @@ class World:
         if state is not MessageState.CLAIMED:
             token = standing.token or ""
             outcome = Outcome(message_id, token, state, evidence, send_at=claim.send_at)
-            self.ledger.record([outcome])
+            self.ledger.save([outcome])
 
     def show(self, message_id: str = "m-1", **changes: Any) -> None:  # noqa: ANN401 (of a row)
         """Let the logs show a row, of a delivery by default."""
@@ -517,11 +518,11 @@ def test_verdicts_of_one_answer_are_written_at_once(
         world.add(MessageState.ACCEPTED, f"m-{number}")
         world.show(f"m-{number}")
     watch(world.reports, "record_logs")
-    watch(world.ledger, "settle")
+    watch(world.ledger, "apply")
     watch(world.ledger.table, "execute")
 
     assert world.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
-    assert written == [("record_logs", 100), ("settle", 100), ("execute", 100)]
+    assert written == [("record_logs", 100), ("apply", 100), ("execute", 100)]
     assert set(world.ledger.states().values()) == {"DELIVERED"}
     assert len(world.ledger.table.entries("LOG#")) == 100
 
@@ -578,7 +579,9 @@ def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
     world.clock.now = began
     world.client.unread_ids.add("unreadable")
     for _ in range(2 * ("quarantined" in kinds)):
-        world.ledger.postpone([(world.item("quarantined"), began)], absent=True)
+        world.ledger.change(
+            transitions.check_postponed, world.item("quarantined"), began, absent=True
+        )
     counts = Counter(world.run())
     assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
     # Tokens are random.
@@ -852,7 +855,9 @@ def test_every_run_counts_what_waits_for_an_operator(
 
     for _ in range(2):
         assert counted(world, monkeypatch, printed)["MessagesInQuarantine"] == [1.0]
-    world.ledger.close(world.item(), "ada", "no longer needed")
+    world.ledger.change(
+        transitions.closed, world.item(), "ada", "no longer needed", world.ledger.clock()
+    )
     assert "MessagesInQuarantine" not in counted(world, monkeypatch, printed)
 
 

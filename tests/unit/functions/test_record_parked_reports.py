@@ -14,7 +14,7 @@ from functions.record_parked_reports import app
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message_ledger import Claim
+from infobip_omni.transitions import Claim
 from tests.fakes import Clock, FakeLedger
 
 from .conftest import CONTEXT

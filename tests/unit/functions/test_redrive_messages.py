@@ -12,14 +12,14 @@ from moto import mock_aws
 
 from functions.redrive_messages import app
 from functions.redrive_messages.app import Operation, parse
-from infobip_omni import dead_letter_queue
+from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
-from infobip_omni.message_ledger import Claim, Outcome
+from infobip_omni.transitions import Claim, Outcome
 from tests.fakes import Clock, FakeLedger
 
 from .conftest import CONTEXT
@@ -55,7 +55,7 @@ class World:
 
     def order(self, action: str, **members: object) -> Json:
         """Give an order, and return the answer."""
-        operation = Operation(self.queue, self.ledger, lambda: self.seconds_left)
+        operation = Operation(self.queue, self.ledger, lambda: self.seconds_left, self.clock)
         return operation.carry_out(parse({"action": action} | members))
 
     def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
@@ -85,8 +85,15 @@ class World:
         for message_id in message_ids:
             self.claim(message_id)
             self.clock.pass_by(seconds=121)
-            self.ledger.lose_lease([self.ledger.item(message_id)])
-            self.ledger.quarantine(self.ledger.item(message_id))
+            self.ledger.change(
+                transitions.lease_expired,
+                self.ledger.message(message_id),
+                self.ledger.clock(),
+                self.ledger.check_after,
+            )
+            self.ledger.change(
+                transitions.quarantined, self.ledger.message(message_id), self.ledger.clock()
+            )
 
     def claim(self, message_id: str) -> str:
         """Claim a message, as a sender does, and return the token."""
@@ -108,11 +115,17 @@ class World:
     def accept(self, message_id: str) -> None:
         """Let the sender send a message and Infobip take it."""
         token = self.claim(message_id)
-        self.ledger.record([Outcome(message_id, token, MessageState.ACCEPTED, Evidence.RESPONSE)])
+        self.ledger.save([Outcome(message_id, token, MessageState.ACCEPTED, Evidence.RESPONSE)])
 
     def prove(self, message_id: str) -> None:
         """Let a report tell that Infobip has a message after all."""
-        self.ledger.prove_accepted([self.ledger.item(message_id)], Evidence.REPORT)
+        self.ledger.change(
+            transitions.proven_accepted,
+            self.ledger.message(message_id),
+            Evidence.REPORT,
+            self.ledger.clock(),
+            self.ledger.check_after,
+        )
 
     def left(self) -> set[str]:
         """Return the ids of the letters that are in the dead-letter queue, and hold them."""
@@ -646,7 +659,9 @@ def test_of_a_release_and_a_close_at_once_one_wins(world: World) -> None:
     met: Item = world.ledger.item("m-1")
 
     def close() -> None:
-        world.ledger.close(met, "somebody else", "enough")
+        world.ledger.change(
+            transitions.closed, met, "somebody else", "enough", world.ledger.clock()
+        )
 
     world.ledger.table.before_execute = close
 

@@ -13,6 +13,7 @@ import pytest
 
 from functions.send_message import app
 from functions.send_message.app import Collaborators, Policy, send_messages
+from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -640,7 +641,9 @@ def test_refused_id_proves_nothing(
     if earlier is not None:
         world.client.answer = earlier
         world.run(world.record())
-        world.ledger.send_again(world.ledger.item("m-1"))
+        world.ledger.change(
+            transitions.sent_again, world.ledger.message("m-1"), world.ledger.clock()
+        )
     world.client.answer = lambda request: answer_to(request, DUPLICATE)
     world.run(world.record())
 
@@ -675,7 +678,7 @@ def test_quarantined_message_is_dead_lettered_with_its_content(world: World) -> 
     world.client.answer = lost
     record = world.record()
     world.run(record)
-    world.ledger.quarantine(world.ledger.item("m-1"))
+    world.ledger.change(transitions.quarantined, world.ledger.message("m-1"), world.ledger.clock())
     world.run(record)
 
     assert world.kept == []
@@ -690,11 +693,17 @@ def test_quarantined_record_stays_while_another_message_is_open(world: World) ->
     record = world.record(messageId=None, to=None, destinations=destinations)
     world.client.answer = lost
     world.run(record)
-    world.ledger.quarantine(world.ledger.item("d-0"))
+    world.ledger.change(transitions.quarantined, world.ledger.message("d-0"), world.ledger.clock())
     world.run(record)
     assert (world.kept, world.queue.dead) == (["record-1"], [])
 
-    world.ledger.prove_accepted([world.ledger.item("d-1")], Evidence.LOGS)
+    world.ledger.change(
+        transitions.proven_accepted,
+        world.ledger.message("d-1"),
+        Evidence.LOGS,
+        world.ledger.clock(),
+        world.ledger.check_after,
+    )
     world.run(record)
     assert (world.kept, world.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
 
@@ -927,7 +936,13 @@ def test_report_may_be_faster_than_the_outcome(world: World) -> None:
     """A message that was proven while its answer was under way stays as it was proven."""
 
     def answer(_: AdvancedRequest) -> SendResponse:
-        world.ledger.prove_accepted([world.ledger.item("m-1")], Evidence.REPORT)
+        world.ledger.change(
+            transitions.proven_accepted,
+            world.ledger.message("m-1"),
+            Evidence.REPORT,
+            world.ledger.clock(),
+            world.ledger.check_after,
+        )
         raise OutcomeUnknownError("no answer")
 
     world.client.answer = answer
@@ -973,7 +988,13 @@ def test_handler_answers_with_the_records_that_stay(
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "record-1"}]}
     assert world.dead() == [("record-2", DeadLetterReason.INVALID, "body")]
-    world.ledger.prove_accepted([world.ledger.item("m-1")], Evidence.LOGS)
+    world.ledger.change(
+        transitions.proven_accepted,
+        world.ledger.message("m-1"),
+        Evidence.LOGS,
+        world.ledger.clock(),
+        world.ledger.check_after,
+    )
     assert app.lambda_handler(event, CONTEXT) == {"batchItemFailures": []}
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from infobip_omni.dynamodb import LARGEST_WRITE_BYTES, Statement, Table
+from infobip_omni.dynamodb import (
+    LARGEST_WRITE_BYTES,
+    Comparison,
+    Expectation,
+    Index,
+    Insert,
+    Query,
+    Table,
+    Update,
+)
 
 #: AWS's limits for a call of BatchWriteItem, in bytes, and for an item.
 MOST_BYTES = 16_000_000
@@ -21,6 +30,7 @@ class FakeDynamoDB:
     def __init__(self) -> None:
         self.statements: list[Any] = []
         self.writes: list[Any] = []
+        self.queries: list[Any] = []
 
     def batch_execute_statement(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
         """Execute nothing."""
@@ -31,6 +41,11 @@ class FakeDynamoDB:
         """Write nothing."""
         self.writes.append(arguments["RequestItems"])
         return {}
+
+    def query(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
+        """Find nothing."""
+        self.queries.append(arguments)
+        return {"Items": []}
 
 
 @pytest.fixture
@@ -48,14 +63,94 @@ def test_only_an_update_asks_for_the_item_that_fails_its_condition(dynamodb: Any
     """An INSERT has no condition, and nobody has promised what DynamoDB makes of the question."""
     Table("messages", dynamodb).execute(
         [
-            Statement("INSERT INTO \"messages\" VALUE {'messageId': ?}", ["m-1"]),
-            Statement('UPDATE "messages" SET "state" = ? WHERE "messageId" = ?', ["A", "m-1"]),
+            Insert({"messageId": "m-1"}),
+            Update("m-1", "MESSAGE", {"state": "A"}, ()),
         ]
     )
 
     assert [one.get("ReturnValuesOnConditionCheckFailure") for one in dynamodb.statements] == [
         None,
         "ALL_OLD",
+    ]
+
+
+def test_insert_names_all_members_that_have_a_value(dynamodb: Any) -> None:  # noqa: ANN401
+    """PartiQL's INSERT fails where there is an item with the key."""
+    item = {"messageId": "m-1", "entry": "MESSAGE", "gone": None, "tries": 1}
+    Table("messages", dynamodb).execute([Insert(item)])
+
+    assert dynamodb.statements == [
+        {
+            "Statement": "INSERT INTO \"messages\" VALUE {'messageId': ?, 'entry': ?, 'tries': ?}",
+            "Parameters": [{"S": "m-1"}, {"S": "MESSAGE"}, {"N": "1"}],
+        }
+    ]
+
+
+def test_update_sets_and_removes_what_is_as_expected(dynamodb: Any) -> None:  # noqa: ANN401
+    """Values go as parameters; the entry, which is one of ours, is part of the text."""
+    expected = (Expectation("state", "A"), Expectation("rank", "5", Comparison.BELOW))
+    update = Update("m-1", "it's", {"state": "B", "gone": None, "tries": 2}, expected)
+    Table("messages", dynamodb).execute([update])
+
+    assert dynamodb.statements == [
+        {
+            "Statement": 'UPDATE "messages" SET "state" = ? SET "tries" = ? REMOVE "gone"'
+            ' WHERE "messageId" = ? AND "entry" = \'it\'\'s\' AND "state" = ? AND "rank" < ?',
+            "Parameters": [{"S": "B"}, {"N": "2"}, {"S": "m-1"}, {"S": "A"}, {"S": "5"}],
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "condition"),
+    [
+        ({}, "messageId = :partition"),
+        ({"first": "A"}, "messageId = :partition AND entry >= :first"),
+        ({"last": "B"}, "messageId = :partition AND entry <= :last"),
+        (
+            {"first": "A", "last": "B"},
+            "messageId = :partition AND entry BETWEEN :first AND :last",
+        ),
+    ],
+)
+def test_query_has_the_bounds_that_it_was_given(
+    dynamodb: Any,  # noqa: ANN401
+    bounds: dict[str, Any],
+    condition: str,
+) -> None:
+    """Both are included; the table itself is read consistently."""
+    list(Table("messages", dynamodb).query(Query("m-1", **bounds)))
+
+    values = {f":{name}": {"S": bound} for name, bound in bounds.items()}
+    assert dynamodb.queries == [
+        {
+            "TableName": "messages",
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": {":partition": {"S": "m-1"}} | values,
+            "ConsistentRead": True,
+        }
+    ]
+
+
+def test_index_is_read_from_a_place_on_and_backwards(dynamodb: Any) -> None:  # noqa: ANN401
+    """An index has no consistent reads."""
+    index = Index("ByName", "name", "madeAt")
+    place = {"messageId": "m-1", "entry": "MESSAGE", "name": "a", "madeAt": "1"}
+    query = Query("a", index, after=place, is_descending=True, page_size=7)
+    list(Table("messages", dynamodb).query(query))
+
+    assert dynamodb.queries == [
+        {
+            "TableName": "messages",
+            "IndexName": "ByName",
+            "KeyConditionExpression": "name = :partition",
+            "ExpressionAttributeValues": {":partition": {"S": "a"}},
+            "ExclusiveStartKey": {name: {"S": value} for name, value in place.items()},
+            "ScanIndexForward": False,
+            "Limit": 7,
+        }
     ]
 
 

@@ -43,7 +43,7 @@ HARMLESS = {
         "rule",
         "state",
     },
-    "a count": {"failed", "len(by_key)", "len(changes)", "len(left)"},
+    "a count": {"failed", "len(by_key)", "len(updates)", "len(left)"},
     "the name of a field, with numbers left out where a caller has chosen it": {
         "_field_name(problem['loc'])",
         "field",

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from infobip_omni.delivery import MessageState
+from infobip_omni.delivery import SETTLED, MessageState
 from infobip_omni.dynamodb import to_wire
 from infobip_omni.outcome_events import (
     LARGEST_CALL_BYTES,
-    SETTLED,
     Change,
     OutcomeEvents,
     Publication,

@@ -1,0 +1,427 @@
+"""How a message changes: one function for each arrow of the diagram in `delivery`.
+
+Each returns what changes and what must still hold for it, and does nothing: the ledger applies it.
+Only an absent or WAITING message can be claimed, and only the holder of a claim sends. A claim
+whose lease has run out is never taken over: nobody can know whether its send went out, so whoever
+meets it writes UNKNOWN and leaves it to the logs.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
+from infobip_omni.dynamodb import Insert
+from infobip_omni.message import (
+    CHECK_SHARDS,
+    QUARANTINED_SHARD,
+    UNRESOLVED_SHARD,
+    Changes,
+    expect,
+    expect_rank_below,
+    new_item,
+    update,
+)
+from infobip_omni.recipients import recipient_index_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from infobip_omni.api.channels import Channel
+    from infobip_omni.api.reports import Status
+    from infobip_omni.api.sends import Recipient
+    from infobip_omni.delivery import Verdict
+    from infobip_omni.dynamodb import Update
+    from infobip_omni.events import OnUnknown
+    from infobip_omni.message import Message
+
+#: Longer than any record of the send queue lives: a message that waits longer has lost its record.
+LONGEST_WAIT = timedelta(days=11)
+
+#: What a message has from its outcome, and a fresh claim has not.
+_WITHOUT_OUTCOME: Changes = {
+    "absent_answers": None,
+    "channel": None,
+    "dead_letter_reason": None,
+    "done_at": None,
+    "evidence": None,
+    "price": None,
+    "sent_at": None,
+    "status": None,
+    "unresolved_at": None,
+}
+#: What a message keeps, whatever becomes of it, and one that reuses an expired id has not.
+_WITHOUT_PAST: Changes = {
+    "closed_at": None,
+    "closed_by": None,
+    "closed_why": None,
+    "released_at": None,
+    "released_by": None,
+    "released_why": None,
+    "unknown_at": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that a sender is about to send."""
+
+    message_id: str
+    content_hash: str
+    recipient: Recipient
+    scenario: str | None
+    scenario_key: str | None
+    #: The flow's channels; None when the flow is unknown.
+    steps: tuple[Channel, ...] | None
+    bulk_id: str
+    send_at: datetime | None
+    #: How long the whole chain of steps may take.
+    validity: timedelta
+    on_unknown: OnUnknown
+    #: What the app upstream wants to have back with the outcome.
+    callback_data: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The time for which a claim lets its holder send."""
+
+    #: By which the holder recognises its own claim.
+    token: str
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """What the times of messages are reckoned by."""
+
+    #: How long a message is kept after it can no longer change.
+    retention: timedelta
+    #: How old an unsettled message must be before the logs are asked.
+    check_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a message stands, as far as a sender is concerned."""
+
+    #: None when the table did not say.
+    state: MessageState | None
+    #: The token of the claim, if it is the caller's own.
+    token: str | None = None
+    #: The same id was used with other content.
+    conflict: bool = False
+    #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
+    until: datetime | None = None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the caller holds the claim."""
+        return self.token is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a claimed message."""
+
+    message_id: str
+    token: str
+    state: MessageState
+    evidence: Evidence | None = None
+    #: Infobip's status, or the code and text by which it has refused a request.
+    status: Status | Mapping[str, object] | None = None
+    #: The event's `sendAt`: before it, the logs know nothing.
+    send_at: datetime | None = None
+    #: Set when the record that holds the content goes to the dead-letter queue.
+    dead_letter_reason: str | None = None
+    #: Infobip refused the account rather than the message; for alarms, and not kept.
+    account_refused: bool = False
+
+
+# --- Claims ----------------------------------------------------------------------------------
+
+
+def claimed(claim: Claim, lease: Lease, periods: Periods) -> Insert:
+    """Claim a message that is not there."""
+    return Insert(new_item(claim.message_id, **_claim_attributes(claim, lease, periods)))
+
+
+def taken_over(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Update:
+    """Claim a message that waits, or that has expired, when nothing of it is kept."""
+    changes = _WITHOUT_OUTCOME | _claim_attributes(claim, lease, periods)
+    if found.has_expired(lease.begins):
+        changes |= _WITHOUT_PAST
+    else:
+        changes["attempts"] = found.attempts + 1
+    expected = expect(state=found.state, claim_token=found.claim_token, expires_at=found.expires_at)
+    return update(claim.message_id, expected, **changes)
+
+
+def lease_expired(message: Message, now: datetime, check_after: timedelta) -> Update:
+    """Write UNKNOWN for a claim whose lease has run out."""
+    return message.changed(
+        state=MessageState.UNKNOWN,
+        unknown_at=now,
+        next_check_at=first_check(message.send_at, now, check_after),
+        check_shard=_shard(message.id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A message that a claim has met is left as it is."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A message that a claim has met is changed."""
+
+    update: Update
+    #: Where the message stands then.
+    standing: Standing
+    #: Where it stands as far as is known, when the table does not say what became of the update.
+    fallback: Standing
+
+
+def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave | Write:
+    """Decide about a message that was there before its claim."""
+    now = lease.begins
+    standing = standing_of(claim, lease, found)
+    if found.claim_token == lease.token:
+        # The answer to the claim was lost.
+        return Leave(standing)
+    own = Standing(MessageState.CLAIMED, token=lease.token)
+    if found.has_expired(now):
+        # What an expired item says is not true of this message.
+        return Write(taken_over(claim, lease, found, periods), own, Standing(None))
+    if found.state is MessageState.WAITING and not standing.conflict:
+        return Write(taken_over(claim, lease, found, periods), own, standing)
+    if found.lease_has_ended(now):
+        until = first_check(found.send_at, now, periods.check_after)
+        unknown = Standing(MessageState.UNKNOWN, conflict=standing.conflict, until=until)
+        return Write(lease_expired(found, now, periods.check_after), unknown, standing)
+    return Leave(standing)
+
+
+def standing_of(claim: Claim, lease: Lease, found: Message) -> Standing:
+    """Tell where a message stands as it was read."""
+    if found.claim_token == lease.token and found.state is MessageState.CLAIMED:
+        return Standing(found.state, token=lease.token)
+    until = found.lease_until if found.state is MessageState.CLAIMED else found.next_check_at
+    return Standing(
+        found.state,
+        conflict=found.content_hash != claim.content_hash,
+        until=None if found.state in TAKEN else until,
+    )
+
+
+def _claim_attributes(claim: Claim, lease: Lease, periods: Periods) -> Changes:
+    begins = max(lease.begins, claim.send_at or lease.begins)
+    expires = begins + claim.validity + periods.retention
+    return {
+        "state": MessageState.CLAIMED,
+        "content_hash": claim.content_hash,
+        "scenario": claim.scenario,
+        "scenario_key": claim.scenario_key,
+        "steps": claim.steps,
+        "to": claim.recipient,
+        "recipient": recipient_index_key(claim.recipient),
+        "bulk_id": claim.bulk_id,
+        "on_unknown": claim.on_unknown,
+        "callback_data": claim.callback_data,
+        "send_at": claim.send_at,
+        "attempts": 1,
+        "claim_token": lease.token,
+        "claimed_at": lease.begins,
+        "lease_until": lease.ends,
+        "verdict_rank": NO_RANK,
+        "expires_at": int(expires.timestamp()),
+        # Also right for the message once it is accepted, which saves two index writes then.
+        "next_check_at": begins + max(periods.check_after, lease.ends - lease.begins),
+        "check_shard": _shard(claim.message_id),
+    }
+
+
+# --- Outcomes --------------------------------------------------------------------------------
+
+
+def outcome_saved(outcome: Outcome, now: datetime, check_after: timedelta) -> Update:
+    """Write what became of a claimed message, for as long as the claim holds."""
+    changes: Changes = {
+        "state": outcome.state,
+        "evidence": outcome.evidence,
+        "dead_letter_reason": outcome.dead_letter_reason,
+    }
+    if outcome.status is not None:
+        changes["status"] = outcome.status
+    if outcome.state is MessageState.ACCEPTED:
+        changes["sent_at"] = now
+    elif outcome.state is MessageState.UNKNOWN:
+        changes["unknown_at"] = now
+        changes["next_check_at"] = first_check(outcome.send_at, now, check_after)
+        changes["check_shard"] = _shard(outcome.message_id)
+    elif outcome.state is MessageState.WAITING and outcome.dead_letter_reason is None:
+        changes["next_check_at"] = now + LONGEST_WAIT
+        changes["check_shard"] = _shard(outcome.message_id)
+    else:
+        changes["next_check_at"] = changes["check_shard"] = None
+        if outcome.state is MessageState.REJECTED:
+            changes["done_at"] = now
+    expected = expect(state=MessageState.CLAIMED, claim_token=outcome.token)
+    return update(outcome.message_id, expected, **changes)
+
+
+def waiting_stopped(message_id: str, reason: str) -> Update:
+    """Mark a waiting message as dead-lettered; a redrive of its record sends it yet."""
+    expected = expect(state=MessageState.WAITING)
+    return update(
+        message_id, expected, dead_letter_reason=reason, next_check_at=None, check_shard=None
+    )
+
+
+def record_lost(message: Message) -> Update:
+    """Mark a waiting message whose record has left the send queue without a verdict."""
+    return message.changed(dead_letter_reason="LOST", next_check_at=None, check_shard=None)
+
+
+# --- Reports and logs ------------------------------------------------------------------------
+
+
+def settled(message_id: str, verdict: Verdict) -> Update:
+    """Give a message the state that a report or log row says, unless a higher one stands."""
+    return update(
+        message_id,
+        expect_rank_below(verdict.rank),
+        state=verdict.state,
+        verdict_rank=verdict.rank,
+        evidence=verdict.evidence,
+        channel=verdict.channel,
+        status=verdict.status,
+        sent_at=verdict.sent_at,
+        done_at=verdict.done_at,
+        price=verdict.price,
+        next_check_at=None,
+        check_shard=None,
+    )
+
+
+def proven_accepted(
+    message: Message, evidence: Evidence, now: datetime, check_after: timedelta
+) -> Update:
+    """Write that Infobip has a message in an unproven state, whoever holds a claim."""
+    return message.changed(
+        state=MessageState.ACCEPTED,
+        evidence=evidence,
+        absent_answers=None,
+        next_check_at=first_check(message.send_at, now, check_after),
+        check_shard=_shard(message.id),
+    )
+
+
+def check_postponed(message: Message, until: datetime, *, absent: bool) -> Update:
+    """Set when the logs are asked again; an answered question without a trace is counted."""
+    return message.changed(
+        absent_answers=message.absent_answers + absent,
+        next_check_at=until,
+        check_shard=_shard(message.id),
+    )
+
+
+def left_unresolved(message: Message, now: datetime) -> Update:
+    """List an accepted message whose outcome the logs no longer hold."""
+    return message.changed(unresolved_at=now, next_check_at=now, check_shard=UNRESOLVED_SHARD)
+
+
+def rejected_as_duplicate(message: Message, now: datetime) -> Update:
+    """Close a message whose id Infobip knows from somebody else's message."""
+    return message.changed(
+        state=MessageState.REJECTED,
+        evidence=Evidence.DUPLICATE_ID,
+        done_at=now,
+        next_check_at=None,
+        check_shard=None,
+    )
+
+
+def sent_again(message: Message, now: datetime) -> Update:
+    """Let the sender send a message that the logs do not know."""
+    return message.changed(
+        state=MessageState.WAITING,
+        absent_answers=None,
+        next_check_at=now + LONGEST_WAIT,
+        check_shard=_shard(message.id),
+    )
+
+
+def quarantined(message: Message, now: datetime) -> Update:
+    """Give up on learning what became of a message; an operator decides."""
+    return message.changed(
+        state=MessageState.QUARANTINED,
+        # Listed since now; no check is due, since none is made of this shard.
+        next_check_at=now,
+        check_shard=QUARANTINED_SHARD,
+    )
+
+
+# --- The operator ----------------------------------------------------------------------------
+
+
+def released(message: Message, by: str, why: str, now: datetime) -> Update:
+    """Let the sender send a quarantined message, though it may have been sent before.
+
+    Args:
+        message: The message.
+        by: Who has decided it.
+        why: For what reason.
+        now: When.
+    """
+    return message.changed(
+        state=MessageState.WAITING,
+        absent_answers=None,
+        released_at=now,
+        released_by=by,
+        released_why=why,
+        next_check_at=now + LONGEST_WAIT,
+        check_shard=_shard(message.id),
+    )
+
+
+def closed(message: Message, by: str, why: str, now: datetime) -> Update:
+    """Leave a message quarantined for good; it is no longer listed as one to be decided about.
+
+    Args:
+        message: The message.
+        by: Who has decided it.
+        why: For what reason.
+        now: When.
+    """
+    return message.changed(
+        # Another one: a release that has read the message before comes too late.
+        claim_token=uuid.uuid5(uuid.NAMESPACE_OID, message.claim_token).hex,
+        closed_at=now,
+        closed_by=by,
+        closed_why=why,
+        next_check_at=None,
+        check_shard=None,
+    )
+
+
+# --- Checks ----------------------------------------------------------------------------------
+
+
+def first_check(send_at: datetime | None, now: datetime, check_after: timedelta) -> datetime:
+    """Tell when the logs are first asked: before `sendAt` they know nothing."""
+    return max(now, send_at or now) + check_after
+
+
+def _shard(message_id: str) -> str:
+    """Choose the part of the index of checks in which a message is found."""
+    return str(zlib.crc32(message_id.encode()) % CHECK_SHARDS)

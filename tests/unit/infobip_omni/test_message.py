@@ -1,0 +1,225 @@
+"""A message is read as it was written, and its own rules follow from what it says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infobip_omni.delivery import RESOLVED, SETTLED, TAKEN, UNPROVEN, Evidence, MessageState
+from infobip_omni.dynamodb import Expectation, Update, from_wire, to_wire
+from infobip_omni.message import (
+    Chunk,
+    Contents,
+    Entry,
+    Message,
+    expect,
+    happened_at,
+    new_item,
+    shown_entry,
+    told_of,
+    update,
+)
+from infobip_omni.moments import to_text
+
+if TYPE_CHECKING:
+    from infobip_omni.dynamodb import Item
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
+ITEM: dict[str, Any] = {
+    "messageId": "m-1",
+    "entry": "MESSAGE",
+    "state": "CLAIMED",
+    "contentHash": "hash",
+    "to": {"phoneNumber": "385991234567"},
+    "bulkId": "bulk-1",
+    "onUnknown": "never-duplicate",
+    "attempts": 1,
+    "claimToken": "token",
+    "claimedAt": to_text(NOW),
+    "leaseUntil": to_text(NOW + timedelta(minutes=2)),
+    "verdictRank": "",
+    "expiresAt": 1_800_000_000,
+}
+
+
+def message(**attributes: object) -> Message:
+    """Read a message, as the table returns its item."""
+    return Message.from_item(from_wire(to_wire(ITEM | attributes)))
+
+
+def test_attributes_that_are_absent_say_nothing() -> None:
+    """Only some messages have them."""
+    read = message()
+
+    assert (read.steps, read.last_step, read.send_at, read.next_check_at) == (None,) * 4
+    assert (read.evidence, read.absent_answers) == (None, 0)
+    assert (read.is_released, read.is_closed) == (False, False)
+    assert not read.is_due(NOW + timedelta(days=99))
+
+
+def test_attributes_that_are_there_are_read() -> None:
+    """Numbers of the table are numbers, and moments are moments."""
+    read = message(
+        steps=["PUSH", "SMS"],
+        sendAt="2026-02-01T00:00:00.000Z",
+        nextCheckAt="2026-02-01T00:10:00.000Z",
+        evidence="duplicate-id",
+        absentAnswers=2,
+        releasedAt="2026-02-01T00:00:00.000Z",
+        closedAt="2026-02-01T00:00:00.000Z",
+    )
+
+    assert (read.steps, read.last_step) == (("PUSH", "SMS"), "SMS")
+    assert read.send_at == datetime(2026, 2, 1, tzinfo=UTC)
+    assert read.next_check_at == datetime(2026, 2, 1, 0, 10, tzinfo=UTC)
+    assert (read.absent_answers, read.attempts, read.expires_at) == (2, 1, 1_800_000_000)
+    assert read.was_refused_as_repeat
+    assert (read.is_released, read.is_closed) == (True, True)
+
+
+def test_addresses_are_not_part_of_its_text() -> None:
+    """A message may end up in the text of an error."""
+    assert "385991234567" not in repr(message())
+
+
+def test_change_expects_what_was_read() -> None:
+    """The state, the claim, and the next check where there is one."""
+    claimed = (Expectation("state", "CLAIMED"), Expectation("claimToken", "token"))
+    check = "2026-02-01T00:10:00.000Z"
+
+    assert message().changed(attempts=2) == Update("m-1", "MESSAGE", {"attempts": 2}, claimed)
+    assert message(nextCheckAt=check).changed(attempts=2) == Update(
+        "m-1", "MESSAGE", {"attempts": 2}, (*claimed, Expectation("nextCheckAt", check))
+    )
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_moments_that_are_expected_are_written_as_they_are_kept(moment: datetime) -> None:
+    """Else no update would meet its item: texts are compared, not moments."""
+    kept = to_text(moment)
+    expected = message(nextCheckAt=kept).changed().expected
+
+    assert Expectation("nextCheckAt", kept) in expected
+
+
+def test_attributes_are_called_like_their_fields() -> None:
+    """In camel case; None removes one."""
+    changed = update("m-1", expect(expires_at=5), unknown_at=NOW, absent_answers=None)
+
+    assert changed == Update(
+        "m-1",
+        "MESSAGE",
+        {"unknownAt": "2026-01-31T12:00:00.123Z", "absentAnswers": None},
+        (Expectation("expiresAt", 5),),
+    )
+    assert new_item("m-1", callback_data="order 7") == {
+        "messageId": "m-1",
+        "entry": "MESSAGE",
+        "callbackData": "order 7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("send_at", "age"),
+    [
+        (None, timedelta(hours=1)),
+        (NOW - timedelta(days=1), timedelta(hours=1)),
+        (NOW + timedelta(days=1), timedelta(hours=1) - timedelta(days=1)),
+    ],
+)
+def test_age_counts_from_when_a_message_is_due(send_at: datetime | None, age: timedelta) -> None:
+    """A moment in the past is now, for Infobip."""
+    read = message(sendAt=send_at and to_text(send_at), claimedAt="2026-01-31T12:00:00.123Z")
+
+    assert abs(read.age(read.claimed_at + timedelta(hours=1)) - age) < timedelta(milliseconds=1)
+
+
+def test_lease_ends_and_message_expires_at_their_moments() -> None:
+    """To the millisecond, and to the second."""
+    read = message(leaseUntil="2026-01-31T12:00:00.123Z", expiresAt=1_800_000_000)
+
+    assert not read.lease_has_ended(datetime(2026, 1, 31, 12, 0, 0, 122999, tzinfo=UTC))
+    assert read.lease_has_ended(NOW)
+    assert not message(state="WAITING", leaseUntil=to_text(NOW)).lease_has_ended(NOW)
+    assert not read.has_expired(datetime.fromtimestamp(1_799_999_999.9, UTC))
+    assert read.has_expired(datetime.fromtimestamp(1_800_000_000, UTC))
+
+
+@pytest.mark.parametrize("state", MessageState)
+@pytest.mark.parametrize("closed_at", [None, to_text(NOW)], ids=["open", "closed"])
+def test_only_an_open_quarantine_waits_for_a_decision(
+    state: MessageState, closed_at: str | None
+) -> None:
+    """What was closed, and what Infobip has, needs nobody."""
+    read = message(state=state, closedAt=closed_at)
+    quarantined = state is MessageState.QUARANTINED
+
+    assert read.is_open == (quarantined and closed_at is None)
+    assert read.is_done == (state in TAKEN or (quarantined and closed_at is not None))
+
+
+def test_evidence_of_another_kind_is_no_refused_repeat() -> None:
+    """Only Infobip's refusal of the id is."""
+    assert not message(evidence=Evidence.LOGS).was_refused_as_repeat
+
+
+def test_groups_of_states_are_what_their_names_say() -> None:
+    """Every state is either proven to be with Infobip, or not."""
+    assert set(MessageState) == TAKEN | UNPROVEN
+    assert not TAKEN & UNPROVEN
+    assert TAKEN - {MessageState.ACCEPTED} == SETTLED
+    assert TAKEN | {MessageState.QUARANTINED} == RESOLVED
+
+
+# --- What was reported -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contents", Contents)
+def test_entry_keeps_what_was_reported_as_it_came(contents: Contents) -> None:
+    """Under the attribute that tells what it is."""
+    entry = Entry("m-1", "REPORT#SMS#5#-", contents, "{}", NOW, 1_800_000_000)
+
+    assert entry.to_item() == {
+        "messageId": "m-1",
+        "entry": "REPORT#SMS#5#-",
+        contents.value: "{}",
+        "receivedAt": "2026-01-31T12:00:00.123Z",
+        "expiresAt": 1_800_000_000,
+    }
+    assert shown_entry(entry.to_item(), str.upper) == {
+        "entry": "REPORT#SMS#5#-",
+        "receivedAt": "2026-01-31T12:00:00.123Z",
+        contents.value: "{}",
+    }
+
+
+def test_chunk_is_read_as_it_was_written() -> None:
+    """Also when it comes from the table, where bytes are of a type of their own."""
+    chunk = Chunk("PAGE#1#001-001", b"\x1f\x8b")
+    item = chunk.to_item("#pages", 5)
+
+    assert Chunk.from_item(from_wire(to_wire(item))) == chunk
+    assert (item["messageId"], item["expiresAt"]) == ("#pages", 5)
+
+
+@pytest.mark.parametrize(
+    ("item", "moment"),
+    [
+        ({"entry": "REPORT#SMS#5#2026-01-31T12:00:00.000Z", "receivedAt": "later"}, "2026"),
+        ({"entry": "REPORT#SMS#5#-", "receivedAt": "later"}, "later"),
+        ({"entry": "PAGE#1"}, ""),
+    ],
+)
+def test_entry_happened_when_it_says_so_or_when_it_came(item: Item, moment: str) -> None:
+    """A report may lack its moment."""
+    assert happened_at(item).startswith(moment)
+
+
+def test_no_address_is_told_unless_it_is_asked_for() -> None:
+    """And nothing of how the table works."""
+    assert told_of(ITEM, with_recipient=False) == {"messageId": "m-1", "state": "CLAIMED"}
+    assert told_of(ITEM, with_recipient=True)["to"] == ITEM["to"]

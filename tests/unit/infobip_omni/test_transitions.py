@@ -1,0 +1,434 @@
+"""Each arrow of the diagram changes what it says, of a message that is as it was read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infobip_omni import transitions
+from infobip_omni.api.channels import Channel
+from infobip_omni.api.reports import DeliveryReport, Status
+from infobip_omni.api.sends import Recipient
+from infobip_omni.delivery import TAKEN, Evidence, MessageState, verdict_of
+from infobip_omni.dynamodb import Comparison, Expectation, from_wire, to_wire
+from infobip_omni.message import CHECK_SHARDS, QUARANTINED_SHARD, UNRESOLVED_SHARD, Message
+from infobip_omni.moments import to_text
+from infobip_omni.transitions import (
+    LONGEST_WAIT,
+    Claim,
+    Lease,
+    Leave,
+    Outcome,
+    Periods,
+    Standing,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from infobip_omni.dynamodb import Update
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+CHECK_AFTER = timedelta(minutes=10)
+PERIODS = Periods(retention=timedelta(days=90), check_after=CHECK_AFTER)
+LEASE = Lease("token", NOW, NOW + timedelta(minutes=2))
+CLAIM = Claim(
+    message_id="m-1",
+    content_hash="hash",
+    recipient=Recipient(phone_number="385991234567"),
+    scenario="otp",
+    scenario_key=None,
+    steps=(Channel.PUSH, Channel.SMS),
+    bulk_id="bulk-1",
+    send_at=None,
+    validity=timedelta(hours=1),
+    on_unknown="never-duplicate",
+)
+OTHERS = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))
+
+
+def found(claim: Claim = CLAIM, lease: Lease = OTHERS, **changes: Any) -> Message:  # noqa: ANN401
+    """Read a message that was claimed before."""
+    item = dict(transitions.claimed(claim, lease, PERIODS).item)
+    return replace(Message.from_item(from_wire(to_wire(item))), **changes)
+
+
+def met(message: Message, claim: Claim = CLAIM) -> Leave | Write:
+    """Decide about a message that was there before its claim."""
+    return transitions.meet(claim, LEASE, message, PERIODS)
+
+
+def changes(update: Update) -> dict[str, object]:
+    """Return what an update changes, but for the part of the index."""
+    changed = dict(update.changes)
+    if changed.get("checkShard") in {str(shard) for shard in range(CHECK_SHARDS)}:
+        del changed["checkShard"]
+    return changed
+
+
+def as_read(message: Message) -> set[tuple[str, object]]:
+    """Return what must still hold of a message that was read."""
+    check = message.next_check_at
+    return {
+        ("state", message.state.value),
+        ("claimToken", message.claim_token),
+        *([("nextCheckAt", to_text(check))] if check else []),
+    }
+
+
+def expected(update: Update) -> set[tuple[str, object]]:
+    """Return what an update expects."""
+    return {(each.name, each.value) for each in update.expected}
+
+
+# --- Claims ----------------------------------------------------------------------------------
+
+
+def test_claim_says_all_that_is_known() -> None:
+    """What is not known has no value."""
+    item = transitions.claimed(CLAIM, LEASE, PERIODS).item
+
+    assert {name: value for name, value in item.items() if value is not None} == {
+        "messageId": "m-1",
+        "entry": "MESSAGE",
+        "state": "CLAIMED",
+        "contentHash": "hash",
+        "scenario": "otp",
+        "steps": ["PUSH", "SMS"],
+        "to": {"phoneNumber": "385991234567"},
+        "recipient": item["recipient"],
+        "bulkId": "bulk-1",
+        "onUnknown": "never-duplicate",
+        "attempts": 1,
+        "claimToken": "token",
+        "claimedAt": "2026-01-31T12:00:00.000Z",
+        "leaseUntil": "2026-01-31T12:02:00.000Z",
+        "verdictRank": "",
+        "expiresAt": int((NOW + timedelta(days=90, hours=1)).timestamp()),
+        "nextCheckAt": "2026-01-31T12:10:00.000Z",
+        "checkShard": item["checkShard"],
+    }
+
+
+def test_planned_message_is_checked_and_expires_after_it_was_due() -> None:
+    """Until then the logs know nothing of it."""
+    send_at = NOW + timedelta(days=2)
+    item = transitions.claimed(replace(CLAIM, send_at=send_at), LEASE, PERIODS).item
+
+    assert item["nextCheckAt"] == to_text(send_at + CHECK_AFTER)
+    assert item["expiresAt"] == int((send_at + timedelta(days=90, hours=1)).timestamp())
+
+
+def test_claim_is_not_checked_before_its_lease_ends() -> None:
+    """Its holder may be at work."""
+    long = replace(LEASE, ends=NOW + timedelta(hours=1))
+
+    item = transitions.claimed(CLAIM, long, PERIODS).item
+    assert item["nextCheckAt"] == item["leaseUntil"]
+
+
+def test_own_claim_is_recognised() -> None:
+    """The answer to it was lost."""
+    assert met(found(lease=LEASE)) == Leave(Standing(MessageState.CLAIMED, token="token"))  # noqa: S106
+
+
+def test_own_claim_that_is_settled_by_now_is_none() -> None:
+    """A report of an earlier message with the id may be faster."""
+    settled = found(lease=LEASE, state=MessageState.DELIVERED)
+
+    assert met(settled) == Leave(Standing(MessageState.DELIVERED))
+
+
+def test_claim_of_another_is_left_alone_until_its_lease_ends() -> None:
+    """It may be looked at again then."""
+    assert met(found()) == Leave(Standing(MessageState.CLAIMED, until=OTHERS.ends))
+
+
+@pytest.mark.parametrize("conflict", [False, True])
+def test_lease_that_has_ended_is_never_taken_over(*, conflict: bool) -> None:
+    """Its holder may have sent: the message is unknown, until the logs are asked."""
+    message = found(lease_until=NOW)
+    claim = replace(CLAIM, content_hash="other") if conflict else CLAIM
+    decision = met(message, claim)
+
+    until = NOW + CHECK_AFTER
+    assert decision == Write(
+        transitions.lease_expired(message, NOW, CHECK_AFTER),
+        Standing(MessageState.UNKNOWN, conflict=conflict, until=until),
+        Standing(MessageState.CLAIMED, conflict=conflict, until=NOW),
+    )
+
+
+def test_waiting_message_is_taken_over_as_it_was_met() -> None:
+    """Attempts are counted, and nothing of the last one's outcome is left."""
+    message = found(state=MessageState.WAITING, attempts=2)
+    decision = met(message)
+
+    assert isinstance(decision, Write)
+    assert decision.standing == Standing(MessageState.CLAIMED, token="token")  # noqa: S106
+    assert decision.fallback == Standing(MessageState.WAITING, until=message.next_check_at)
+    changed = decision.update.changes
+    assert (changed["state"], changed["attempts"], changed["claimToken"]) == ("CLAIMED", 3, "token")
+    removed = {name for name, value in changed.items() if value is None}
+    assert {"evidence", "status", "deadLetterReason", "absentAnswers"} <= removed
+    assert not removed & {"releasedAt", "unknownAt"}
+    assert expected(decision.update) == {
+        ("state", "WAITING"),
+        ("claimToken", "another's"),
+        ("expiresAt", message.expires_at),
+    }
+
+
+def test_waiting_message_with_other_content_is_a_conflict() -> None:
+    """It is left to its own record."""
+    decision = met(found(state=MessageState.WAITING), replace(CLAIM, content_hash="other"))
+
+    assert isinstance(decision, Leave)
+    assert decision.standing.conflict
+
+
+@pytest.mark.parametrize("state", MessageState)
+def test_expired_message_counts_as_absent(state: MessageState) -> None:
+    """Whatever it says is not true of the new one, also when the table does not answer."""
+    message = found(state=state, expires_at=int(NOW.timestamp()), attempts=5)
+    decision = met(message, replace(CLAIM, content_hash="other"))
+
+    assert isinstance(decision, Write)
+    assert decision.standing == Standing(MessageState.CLAIMED, token="token")  # noqa: S106
+    assert decision.fallback == Standing(None)
+    assert decision.update.changes["attempts"] == 1
+    removed = {name for name, value in decision.update.changes.items() if value is None}
+    assert {"releasedAt", "closedAt", "unknownAt", "evidence"} <= removed
+
+
+@pytest.mark.parametrize(
+    "state", sorted(set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
+)
+def test_message_in_any_other_state_is_left_alone(state: MessageState) -> None:
+    """Where something is still to be learnt, it is told when."""
+    message = found(state=state)
+
+    until = None if state in TAKEN else message.next_check_at
+    assert met(message) == Leave(Standing(state, until=until))
+
+
+def test_lease_that_has_ended_makes_a_message_unknown() -> None:
+    """It is checked a while after that, or after it was due."""
+    planned = found(replace(CLAIM, send_at=NOW + timedelta(days=1)))
+    update = transitions.lease_expired(planned, NOW, CHECK_AFTER)
+
+    assert changes(update) == {
+        "state": "UNKNOWN",
+        "unknownAt": to_text(NOW),
+        "nextCheckAt": to_text(NOW + timedelta(days=1) + CHECK_AFTER),
+    }
+    assert expected(update) == as_read(planned)
+
+
+# --- Outcomes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "more"),
+    [
+        (MessageState.ACCEPTED, None, {"sentAt": to_text(NOW)}),
+        (
+            MessageState.UNKNOWN,
+            None,
+            {"unknownAt": to_text(NOW), "nextCheckAt": to_text(NOW + CHECK_AFTER)},
+        ),
+        (MessageState.WAITING, None, {"nextCheckAt": to_text(NOW + LONGEST_WAIT)}),
+        (MessageState.WAITING, "CONFLICT", {"nextCheckAt": None, "checkShard": None}),
+        (
+            MessageState.REJECTED,
+            None,
+            {"nextCheckAt": None, "checkShard": None, "doneAt": to_text(NOW)},
+        ),
+    ],
+)
+def test_outcome_is_saved_by_the_holder_of_the_claim(
+    state: MessageState, reason: str | None, more: dict[str, object]
+) -> None:
+    """An accepted message keeps the check that its claim has set."""
+    outcome = Outcome("m-1", "token", state, Evidence.RESPONSE, dead_letter_reason=reason)
+    update = transitions.outcome_saved(outcome, NOW, CHECK_AFTER)
+
+    assert (
+        changes(update)
+        == {
+            "state": state,
+            "evidence": "response",
+            "deadLetterReason": reason,
+        }
+        | more
+    )
+    assert expected(update) == {("state", "CLAIMED"), ("claimToken", "token")}
+
+
+@pytest.mark.parametrize("status", [Status(group_id=5, id=51), {"groupId": 5, "id": 51}])
+def test_outcome_may_have_a_status(status: Any) -> None:  # noqa: ANN401 (either)
+    """As Infobip has given it, or of the refused request."""
+    outcome = Outcome("m-1", "token", MessageState.REJECTED, status=status)
+
+    update = transitions.outcome_saved(outcome, NOW, CHECK_AFTER)
+    assert update.changes["status"] == {"groupId": 5, "id": 51}
+
+
+def test_message_whose_record_is_dead_lettered_waits_no_more() -> None:
+    """If it has waited."""
+    update = transitions.waiting_stopped("m-1", "OUTAGE")
+
+    assert update.changes == {
+        "deadLetterReason": "OUTAGE",
+        "nextCheckAt": None,
+        "checkShard": None,
+    }
+    assert expected(update) == {("state", "WAITING")}
+
+
+def test_message_whose_record_is_lost_says_so() -> None:
+    """Nobody will send it."""
+    waiting = found(state=MessageState.WAITING)
+    update = transitions.record_lost(waiting)
+
+    assert update.changes == {"deadLetterReason": "LOST", "nextCheckAt": None, "checkShard": None}
+    assert expected(update) == as_read(waiting)
+
+
+# --- Reports and logs ------------------------------------------------------------------------
+
+
+def test_verdict_needs_only_a_lower_rank() -> None:
+    """Whatever the state is, and whoever holds a claim."""
+    report = DeliveryReport.model_validate(
+        {
+            "messageId": "m-1",
+            "channel": "SMS",
+            "status": {"groupId": 3, "id": 5},
+            "doneAt": "2026-01-31T12:00:00.000+0000",
+        }
+    )
+    verdict = verdict_of(report, "SMS")
+    assert verdict is not None
+    update = transitions.settled("m-1", verdict)
+
+    assert update.changes == {
+        "state": "DELIVERED",
+        "verdictRank": verdict.rank,
+        "evidence": "report",
+        "channel": "SMS",
+        "status": {"groupId": 3, "id": 5},
+        "sentAt": None,
+        "doneAt": "2026-01-31T12:00:00.000Z",
+        "price": None,
+        "nextCheckAt": None,
+        "checkShard": None,
+    }
+    assert update.expected == (Expectation("verdictRank", verdict.rank, Comparison.BELOW),)
+
+
+def test_proof_makes_a_message_accepted() -> None:
+    """Its outcome is asked for later."""
+    unknown = found(state=MessageState.UNKNOWN, absent_answers=2)
+    update = transitions.proven_accepted(unknown, Evidence.LOGS, NOW, CHECK_AFTER)
+
+    assert changes(update) == {
+        "state": "ACCEPTED",
+        "evidence": "logs",
+        "absentAnswers": None,
+        "nextCheckAt": to_text(NOW + CHECK_AFTER),
+    }
+    assert expected(update) == as_read(unknown)
+
+
+@pytest.mark.parametrize(("absent", "answers"), [(True, 3), (False, 2)])
+def test_only_an_answer_without_a_trace_counts(*, absent: bool, answers: int) -> None:
+    """One that says nothing of the message only puts the question off."""
+    unknown = found(state=MessageState.UNKNOWN, absent_answers=2)
+    update = transitions.check_postponed(unknown, NOW, absent=absent)
+
+    assert changes(update) == {"absentAnswers": answers, "nextCheckAt": to_text(NOW)}
+    assert expected(update) == as_read(unknown)
+
+
+@pytest.mark.parametrize(
+    ("transition", "changed"),
+    [
+        (
+            transitions.left_unresolved,
+            {"unresolvedAt": to_text(NOW), "checkShard": UNRESOLVED_SHARD},
+        ),
+        (transitions.quarantined, {"state": "QUARANTINED", "checkShard": QUARANTINED_SHARD}),
+    ],
+)
+def test_message_that_nobody_asks_about_is_listed_since_now(
+    transition: Any,  # noqa: ANN401
+    changed: dict[str, object],
+) -> None:
+    """In a list of its own."""
+    unknown = found(state=MessageState.UNKNOWN)
+    update = transition(unknown, NOW)
+
+    assert update.changes == changed | {"nextCheckAt": to_text(NOW)}
+    assert expected(update) == as_read(unknown)
+
+
+def test_id_of_another_message_is_a_rejection() -> None:
+    """Nothing was sent under it."""
+    update = transitions.rejected_as_duplicate(found(state=MessageState.UNKNOWN), NOW)
+
+    assert update.changes == {
+        "state": "REJECTED",
+        "evidence": "duplicate-id",
+        "doneAt": to_text(NOW),
+        "nextCheckAt": None,
+        "checkShard": None,
+    }
+
+
+def test_message_that_must_arrive_waits_for_its_sender() -> None:
+    """Its absences are forgotten, since what follows is another attempt."""
+    update = transitions.sent_again(found(state=MessageState.UNKNOWN), NOW)
+
+    assert changes(update) == {
+        "state": "WAITING",
+        "absentAnswers": None,
+        "nextCheckAt": to_text(NOW + LONGEST_WAIT),
+    }
+
+
+# --- The operator ----------------------------------------------------------------------------
+
+
+def test_released_message_waits_for_its_sender() -> None:
+    """It says who has decided that, and why."""
+    quarantined = found(state=MessageState.QUARANTINED)
+    update = transitions.released(quarantined, "ada", "asked for", NOW)
+
+    assert changes(update) == {
+        "state": "WAITING",
+        "absentAnswers": None,
+        "releasedAt": to_text(NOW),
+        "releasedBy": "ada",
+        "releasedWhy": "asked for",
+        "nextCheckAt": to_text(NOW + LONGEST_WAIT),
+    }
+    assert expected(update) == as_read(quarantined)
+
+
+def test_closed_message_has_another_token() -> None:
+    """So that a release that has read it before comes too late."""
+    quarantined = found(state=MessageState.QUARANTINED)
+    closed = dict(transitions.closed(quarantined, "ada", "too late", NOW).changes)
+    release = transitions.released(quarantined, "bob", "asked for", NOW)
+
+    assert ("claimToken", closed.pop("claimToken")) not in expected(release)
+    assert closed == {
+        "closedAt": to_text(NOW),
+        "closedBy": "ada",
+        "closedWhy": "too late",
+        "nextCheckAt": None,
+        "checkShard": None,
+    }
