@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from .wire import TOLERANT, AnswerBody, Description, Text, Word, utc_from_any_timestamp
-
-RowT = TypeVar("RowT")
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class StatusGroup(IntEnum):
@@ -96,56 +90,8 @@ class LogEntry(_Row):
     text: Text = Field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RawEntry(Generic[RowT]):
-    """An entry of a page: what came, and what it says."""
-
-    members: Any = field(repr=False)  #: its JSON, which may be of any kind
-    parsed: RowT
-
-    @property
-    def raw(self) -> str:
-        """The JSON as text in ASCII, without the spaces and escapes that repeats may differ in."""
-        return json.dumps(self.members, default=float)
-
-
 class UnreadablePageError(ValueError):
     """A body holds no list of reports."""
-
-
-def read_reports(body: bytes) -> list[RawEntry[DeliveryReport | SeenReport | None]]:
-    """Read a page of reports, each entry once.
-
-    An entry says None if it is no report, or holds half a character, which UTF-8 cannot carry.
-
-    Raises:
-        UnreadablePageError: The body is not JSON, or has no list of results.
-    """
-    # Only an escape makes half a character: bytes that are not UTF-8 have been replaced.
-    may_hold_halves = _SURROGATE.search(body) is not None
-    return [
-        RawEntry(entry, _read_report(entry, is_suspect=may_hold_halves))
-        for entry in parse_reports_page(body)
-    ]
-
-
-def _read_report(entry: object, *, is_suspect: bool) -> DeliveryReport | SeenReport | None:
-    if is_suspect and not _is_encodable(entry):
-        return None
-    # A report that says when a message was seen has no status.
-    for model in (DeliveryReport, SeenReport):
-        with contextlib.suppress(ValidationError):
-            return model.model_validate(entry)
-    return None
-
-
-def _is_encodable(entry: object) -> bool:
-    """Tell whether UTF-8 can carry all texts of an entry."""
-    try:
-        json.dumps(entry, default=float, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def parse_reports_page(body: bytes) -> list[Any]:

@@ -12,10 +12,8 @@ from pydantic import ValidationError
 from infobip_omni.api.reports import (
     DeliveryReport,
     LogEntry,
-    SeenReport,
     UnreadablePageError,
     parse_reports_page,
-    read_reports,
 )
 
 from .bodies import PHONE
@@ -176,40 +174,6 @@ def test_page_without_a_list_of_reports_is_unreadable(body: bytes) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_entries_of_a_page_hold_what_came_and_what_it_says() -> None:
-    """An entry that is no report holds its JSON all the same, and costs no neighbour."""
-    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "error": {"new": ["ü", 1.5]}}
-    seen = {"messageId": "m", "seenAt": "2026-01-31T12:00:00.000+0000"}
-    others = [{"messageId": "m"}, "x", None, [7]]
-
-    entries = read_reports(json.dumps({"results": [row, seen, *others]}).encode())
-
-    assert [json.loads(entry.raw) for entry in entries] == [row, seen, *others]
-    assert [type(entry.parsed) for entry in entries[:2]] == [DeliveryReport, SeenReport]
-    assert [entry.parsed for entry in entries[2:]] == [None] * 4
-
-
-def test_raw_entry_is_the_same_for_every_repeat() -> None:
-    """However spaces and characters were written."""
-    (plain,) = read_reports('{"results": [{"a":"ü😀"}]}'.encode())
-    (escaped,) = read_reports(b'{"results": [ {"a" : "\\u00fc\\uD83D\\ude00"} ]}')
-
-    assert plain.raw == escaped.raw
-    assert plain.raw.isascii()
-
-
-@pytest.mark.parametrize("escaped", [r"\ud83d", r"\uDC00", r"\uDe00\uD83d"])
-def test_report_with_half_a_character_says_nothing(escaped: str) -> None:
-    """Also in a member that nobody reads; a neighbour with a whole one is read."""
-    row = {"messageId": "m", "status": {"groupId": 3, "id": 5}}
-    body = json.dumps({"results": [row | {"new": "HALF"}, row | {"new": "😀"}]})
-
-    spoiled, whole = read_reports(body.replace("HALF", escaped).encode())
-
-    assert (spoiled.parsed, spoiled.members["new"]) == (None, json.loads(f'"{escaped}"'))
-    assert whole.parsed is not None
-
-
 def test_nothing_personal_shows_in_repr() -> None:
     """Addresses, texts, contacts and callback data of reports and log rows stay out of it."""
     secret = "canary"  # noqa: S105 (not one)
@@ -218,9 +182,8 @@ def test_nothing_personal_shows_in_repr() -> None:
         row | {"callbackData": secret, "contact": {"name": secret}}
     )
     entry = LogEntry.model_validate(row | {"text": secret})
-    (raw,) = read_reports(json.dumps({"results": [row]}).encode())
 
-    shown = [report, entry, raw]
+    shown = [report, entry]
 
     assert not [text for text in map(repr, shown) if secret in text]
     assert not [text for text in map(str, shown) if secret in text]
