@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     AnswerT = TypeVar("AnswerT")
     ItemT = TypeVar("ItemT")
 
-ValueT = TypeVar("ValueT")
-
 
 class AwsError(Exception):
     """AWS did not do it, or did not say so; the text quotes nothing of the request."""

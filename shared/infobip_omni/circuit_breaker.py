@@ -27,7 +27,8 @@ class CircuitBreaker:
         self._failures = 0
         self._pause = _FIRST_PAUSE_SECONDS
         self._open_until = 0.0
-        self._probing = False
+        #: The thread whose call is the probe, while it is out.
+        self._prober: int | None = None
 
     def seconds_left(self) -> float:
         """Tell for how long no call is let through; 0 when one is."""
@@ -42,7 +43,7 @@ class CircuitBreaker:
                 return False
             # Until the probe has failed or succeeded, no other call gets through.
             self._open_until = self._now() + self._pause
-            self._probing = True
+            self._prober = threading.get_ident()
             return True
 
     def succeeded(self) -> None:
@@ -51,13 +52,13 @@ class CircuitBreaker:
             self._failures = 0
             self._pause = _FIRST_PAUSE_SECONDS
             self._open_until = 0.0
-            self._probing = False
+            self._prober = None
 
     def not_called(self) -> None:
-        """Note that the call was not made after all; if it was the probe, the next one is."""
+        """Note that this thread's call was not made; if it was the probe, the next one is."""
         with self._lock:
-            if self._probing:
-                self._probing = False
+            if self._prober == threading.get_ident():
+                self._prober = None
                 self._open_until = self._now()
 
     def failed(self) -> None:
@@ -66,7 +67,7 @@ class CircuitBreaker:
             self._failures += 1
             if self._failures == _FAILURES_TO_OPEN:
                 self._open_until = self._now() + self._pause
-            elif self._probing:  # else the call was begun before the circuit opened
-                self._probing = False
+            elif self._prober is not None:  # else the call was begun before the circuit opened
+                self._prober = None
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
                 self._open_until = self._now() + self._pause

@@ -76,7 +76,7 @@ class Insert:
     """Writes an item, unless there is one with its key."""
 
     #: With its keys; members without a value are left out.
-    item: Mapping[str, object]
+    item: Mapping[str, object] = field(repr=False)
 
 
 class Comparison(StrEnum):
@@ -102,7 +102,7 @@ class Update:
     message_id: str
     entry: str
     #: By attribute; None removes it.
-    changes: Mapping[str, object]
+    changes: Mapping[str, object] = field(repr=False)
     expected: tuple[Expectation, ...]
 
 
@@ -113,7 +113,7 @@ class Answer:
     #: None when it was made, else DynamoDB's code.
     error: str | None = None
     #: The item as it is, where an update's expectation has failed.
-    item: Item = field(default_factory=dict)
+    item: Item = field(default_factory=dict, repr=False)
 
     @property
     def condition_failed(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from infobip_omni.api.authorization import parse_credentials
 from infobip_omni.api.client import OmniClient
-from infobip_omni.parameters import CachedParameter
+from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 
 if TYPE_CHECKING:
     from infobip_omni.api.authorization import Credentials
@@ -19,7 +19,20 @@ def open_client(settings: InfobipSettings) -> OmniClient:
     Its calls also raise ParameterUnavailableError where the credentials cannot be read. Infobip
     has then done nothing.
     """
-    credentials = CachedParameter(settings.credentials_parameter, read_credentials)
+    parameter = CachedParameter(settings.credentials_parameter, read_credentials)
+
+    def credentials(*, refresh: bool = False) -> Credentials:
+        """Return the credentials; where they cannot be read afresh, those that Infobip refused.
+
+        Infobip then refuses them once more, and that is what the caller has to know.
+        """
+        try:
+            return parameter(refresh=refresh)
+        except ParameterUnavailableError:
+            if not refresh:
+                raise
+        return parameter()
+
     return OmniClient(settings.base_url, credentials)
 
 

@@ -330,6 +330,11 @@ def happened_at(item: Item) -> str:
     return written if written.endswith("Z") else item.get("receivedAt", "")
 
 
+def claimed_at(item: Item) -> str:
+    """Tell when a message was claimed last, as a text that sorts."""
+    return str(item["claimedAt"])
+
+
 def shown_message(item: Item, impersonal: Callable[[object], object] | None = None) -> Item:
     """Return what a message's item says to people.
 

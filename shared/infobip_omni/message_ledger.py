@@ -19,6 +19,7 @@ from infobip_omni.message import (
     MESSAGE_ENTRY,
     QUARANTINED_SHARD,
     Message,
+    state_of,
 )
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.transitions import Lease, Periods, Standing, Write
@@ -126,7 +127,7 @@ class MessageLedger:
         standings = []
         for outcome, answer in zip(outcomes, answers, strict=True):
             if answer.error is not None:
-                state = Message.from_item(answer.item).state if answer.item else None
+                state = MessageState(state_of(answer.item)) if answer.item else None
                 standings.append(Standing(state))
             elif outcome.state is MessageState.UNKNOWN:
                 until = transitions.first_check(outcome.send_at, now, self.check_after)

@@ -23,6 +23,7 @@ from infobip_omni.message import (
     QUARANTINED_SHARD,
     RECIPIENT_INDEX,
     UNRESOLVED_SHARD,
+    claimed_at,
     happened_at,
     has_expired,
     is_message,
@@ -195,7 +196,7 @@ class MessageSearch:
         last = {key[CHECK_INDEX.partition_key]: _place(CHECK_INDEX, key) for key in read}
         listed = [item for item in items if item.get(CHECK_INDEX.partition_key) in shards]
         return Found(
-            sorted(listed, key=itemgetter(RECIPIENT_INDEX.sort_key)),
+            sorted(listed, key=claimed_at),
             {} if is_last else dict(places) | last,
         )
 

@@ -149,6 +149,21 @@ def test_a_probe_that_was_not_made_leaves_it_to_the_next(
     assert breaker.seconds_left() == 10
 
 
+def test_a_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    """It was let through before the circuit opened, and says nothing of the probe."""
+    opened(breaker)
+    clock.pass_by(seconds=5)
+    assert breaker.lets_through()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(breaker.not_called).result()
+
+    assert not breaker.lets_through()
+    breaker.failed()
+    assert breaker.seconds_left() == 10
+
+
 def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:

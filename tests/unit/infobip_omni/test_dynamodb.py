@@ -10,6 +10,7 @@ import pytest
 
 from infobip_omni.dynamodb import (
     LARGEST_WRITE_BYTES,
+    Answer,
     Comparison,
     Expectation,
     Index,
@@ -187,3 +188,11 @@ def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
 def test_an_item_of_the_largest_size_is_less_than_a_call() -> None:
     """So that no item needs a call that is too large: a character takes six bytes at most."""
     assert LARGEST_ITEM * 6 < LARGEST_WRITE_BYTES
+
+
+def test_neither_a_write_nor_an_answer_shows_what_it_holds() -> None:
+    """An item holds addresses and what the caller has written."""
+    item = {"to": {"phoneNumber": "385991234567"}}
+    texts = map(repr, (Insert(item), Update("id", "MESSAGE", item, ()), Answer("x", item)))
+
+    assert "385991234567" not in "".join(texts)

@@ -8,7 +8,10 @@ import traceback
 from typing import TYPE_CHECKING
 
 import pytest
+import responses
+from botocore.exceptions import ClientError
 
+from infobip_omni.api.errors import AuthenticationError
 from infobip_omni.infobip_client import open_client, read_credentials
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.settings import InfobipSettings
@@ -35,6 +38,30 @@ def test_client_reads_its_credentials_before_its_first_call(ssm: Ssm) -> None:
         client.take_reports()
 
     assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
+
+
+@responses.activate
+def test_a_refusal_by_infobip_counts_also_where_the_credentials_cannot_be_read_afresh(
+    ssm: Ssm,
+) -> None:
+    """Else a revoked key would look like trouble with SSM, which does not open the circuit."""
+    settings = InfobipSettings.model_validate(
+        {
+            "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
+            "INFOBIP_CREDENTIALS_PARAMETER": NAME,
+        }
+    )
+    ssm.value = json.dumps({"apiKey": "revoked"})
+
+    def refuse(_: object) -> tuple[int, dict[str, str], str]:
+        ssm.value = ClientError({"Error": {"Code": "ThrottlingException"}}, "GetParameter")
+        return 401, {}, "{}"
+
+    url = "https://acme.api.infobip.com/omni/1/reports"
+    responses.add_callback(responses.GET, url, callback=refuse)
+
+    with pytest.raises(AuthenticationError):
+        open_client(settings).take_reports()
 
 
 def test_api_key_becomes_infobips_app_scheme() -> None:
