@@ -6,8 +6,8 @@ bulk only.
 
 The parameter may hold several keys: the first signs, and all are accepted. So a key is replaced
 without a URL that fails: the new key is added behind the old one; once every environment has read
-both, which takes `parameters.CACHED_SECONDS`, it is put in front; and the old one is removed when the
-messages of its time have settled.
+both, which takes `parameters.CACHED_SECONDS`, it is put in front; and the old one is removed when
+the messages of its time have settled.
 """
 
 from __future__ import annotations
