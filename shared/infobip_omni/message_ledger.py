@@ -127,8 +127,8 @@ class MessageLedger:
         standings = []
         for outcome, answer in zip(outcomes, answers, strict=True):
             if answer.error is not None:
-                state = MessageState(state_of(answer.item)) if answer.item else None
-                standings.append(Standing(state))
+                state = state_of(answer.item)
+                standings.append(Standing(MessageState(state) if state else None))
             elif outcome.state is MessageState.UNKNOWN:
                 until = transitions.first_check(outcome.send_at, now, self.check_after)
                 standings.append(Standing(outcome.state, until=until))
