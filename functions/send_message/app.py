@@ -1,6 +1,6 @@
 """Sends the messages of the send queue, each at most once.
 
-A batch is one pipeline: parse all, claim all, post all, record all. The order of the durable
+A batch is one pipeline: read, resolve, claim, post, save, settle. The order of the durable
 steps is what keeps a message from being sent twice or forgotten, wherever the run is killed:
 
 1. The claim is written. Killed before: nothing has happened. Killed after: the lease runs out,
@@ -21,7 +21,7 @@ import uuid
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,21 +31,19 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from infobip_omni import transitions
 from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
 from infobip_omni.api.errors import (
-    AuthenticationError,
     NotProcessedError,
     OutcomeUnknownError,
     RequestRejectedError,
 )
-from infobip_omni.api.reports import StatusGroup
-from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
-from infobip_omni.aws import QueueUnavailableError
+from infobip_omni.api.sends import AdvancedRequest, Destination
+from infobip_omni.aws import QueueUnavailableError, in_batches
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import (
-    DUPLICATE_MESSAGE_ID,
-    RESOLVED,
-    Evidence,
     MessageState,
-    refuses_account,
+    SendAnswer,
+    not_processed,
+    read_answer,
+    request_rejected,
 )
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError, SendEvent
@@ -56,27 +54,29 @@ from infobip_omni.observability import count, logger, metrics, observed
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import (
+    DeadLetter,
     DeadLetterReason,
     Record,
+    Retry,
     SendQueue,
     backoff,
+    disposition,
 )
 from infobip_omni.settings import SendMessageSettings
 from infobip_omni.transitions import Claim, Outcome, Standing
 from infobip_omni.webhook import Webhook, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
-    from infobip_omni.api.reports import Status
-    from infobip_omni.api.sends import SendResponse, SendResult
-    from infobip_omni.events import Message, OnUnknown
+    from infobip_omni.events import OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
+    from infobip_omni.send_queue import Acknowledge
 
 #: Infobip names no limit; this is how many messages share the fate of one request.
 DESTINATIONS_PER_REQUEST = 100
@@ -110,81 +110,112 @@ class Collaborators:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the content of a record can never be sent."""
+class Pending:
+    """The messages of the event are to be sent, as far as they were not yet."""
+
+    event: SendEvent
+    #: None before it is looked up, and for an event that names none.
+    scenario: RegisteredScenario | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Nothing is claimed for the event; it is tried again later."""
+
+    event: SendEvent
+    #: The least that it waits, in seconds.
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The event can never be sent."""
 
     reason: DeadLetterReason
-    field: str = ""
-    rule: str = ""
+    field: str
+    rule: str
 
     @classmethod
-    def of(cls, reason: DeadLetterReason, error: InvalidEventError) -> Self:
+    def invalid(cls, error: InvalidEventError) -> Self:
         """Take field and rule from an error."""
-        return cls(reason, error.field, error.rule)
+        return cls(DeadLetterReason.INVALID, error.field, error.rule)
 
 
-@dataclass(slots=True)
-class Work:
-    """A record on its way through the pipeline."""
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """A record on its way through the pipeline, and what is decided about its event."""
 
     record: Record
-    event: SendEvent
-    scenario: RegisteredScenario | None = None
-    refusal: Refusal | None = None
-    #: Nothing was claimed for it; it is tried again later.
-    postponed: bool = False
-    #: What Infobip asks it to wait for, in seconds; one for each message that has met with that.
-    pauses: list[float] = field(default_factory=list)
+    fate: Pending | Postponed | Refused
 
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """Return the messages that are still to be dealt with."""
-        return () if self.refusal or self.postponed else self.event.messages
+    @classmethod
+    def read(cls, record: Record, now: datetime) -> Self:
+        """Read the event that a record holds."""
+        try:
+            return cls(record, Pending(SendEvent.parse(record.body, record.original_id, now)))
+        except InvalidEventError as error:
+            return cls(record, Refused.invalid(error))
+
+    def refused_if_used(self, used: Container[str]) -> Self:
+        """Refuse a pending event of which an id was used for another message."""
+        if not isinstance(self.fate, Pending):
+            return self
+        event = self.fate.event
+        ids = [message.message_id for message in event.messages]
+        clash = next((one for one in ids if one in used), None)
+        if clash is None:
+            return self
+        alone = event.body.to is not None
+        field = "messageId" if alone else f"destinations[{ids.index(clash)}].messageId"
+        rule = "was used before, for other content or another recipient"
+        return replace(self, fate=Refused(DeadLetterReason.CONFLICT, field, rule))
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A message that this run holds the claim of."""
+    """A message that this run holds the claim of, and the record that it is sent for."""
 
-    work: Work
-    message: Message
-    standing: Standing
+    record: Record
+    pending: Pending
+    claim: Claim
+    token: str
 
-    def outcome(
-        self,
-        state: MessageState,
-        evidence: Evidence | None = None,
-        status: Status | Mapping[str, object] | None = None,
-        reason: DeadLetterReason | None = None,
-        *,
-        account_refused: bool = False,
-    ) -> Outcome:
+    def outcome(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> Outcome:
         """Tell what became of it."""
         return Outcome(
-            message_id=self.message.message_id,
-            token=self.standing.token or "",
-            state=state,
-            evidence=evidence,
-            status=status,
-            send_at=self.work.event.body.send_at,
+            message_id=self.claim.message_id,
+            token=self.token,
+            state=answer.state,
+            evidence=answer.evidence,
+            status=answer.status,
+            send_at=self.claim.send_at,
             dead_letter_reason=reason,
-            account_refused=account_refused,
+            account_refused=answer.account_refused,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the claims of a batch have come to."""
+
+    batch: list[QueuedEvent]
+    #: Where each message of the pending events stands, by its id.
+    standings: dict[str, Standing]
+    parcels: list[Parcel]
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
     """One request: messages of the same scenario and content, of one record or of several."""
 
-    bulk_id: str
     parcels: tuple[Parcel, ...]
 
     def by_record(self) -> list[Post]:
         """Divide the post, so that each record is on its own."""
         parts: dict[str, list[Parcel]] = defaultdict(list)
         for parcel in self.parcels:
-            parts[parcel.work.record.sqs_id].append(parcel)
-        return [replace(self, parcels=tuple(part)) for part in parts.values()]
+            parts[parcel.record.sqs_id].append(parcel)
+        return [Post(tuple(part)) for part in parts.values()]
 
     def request(self, webhook: Webhook | None) -> AdvancedRequest:
         """Write the body: that of any of the events, but for destinations and ids.
@@ -194,23 +225,35 @@ class Post:
         Raises:
             ParameterUnavailableError: The webhook's URL cannot be made.
         """
-        work = self.parcels[0].work
-        body, scenario = work.event.body, work.scenario
-        contents = {name: getattr(body, name) for name in MessageContent.model_fields}
-        if webhook is not None and body.notify_url is None and body.notify is not False:
-            contents["notify_url"] = webhook.url_for(self.bulk_id)
-            contents["notify_content_type"] = "application/json"
-        return AdvancedRequest(
-            **contents
-            | {
-                "scenario_key": scenario.key if scenario else body.scenario_key,
-                "bulk_id": self.bulk_id,
-                "destinations": tuple(
-                    Destination(message_id=parcel.message.message_id, to=parcel.message.recipient)
-                    for parcel in self.parcels
-                ),
-            }
+        first = self.parcels[0]
+        body, scenario = first.pending.event.body, first.pending.scenario
+        bulk_id = first.claim.bulk_id
+        notify_url, notify_content_type = body.notify_url, body.notify_content_type
+        if webhook is not None and notify_url is None and body.notify is not False:
+            notify_url, notify_content_type = webhook.url_for(bulk_id), "application/json"
+        return AdvancedRequest.of(
+            body,
+            scenario_key=scenario.key if scenario else body.scenario_key,
+            bulk_id=bulk_id,
+            notify_url=notify_url,
+            notify_content_type=notify_content_type,
+            destinations=tuple(
+                Destination(message_id=parcel.claim.message_id, to=parcel.claim.recipient)
+                for parcel in self.parcels
+            ),
         )
+
+    def answered(self, answer: SendAnswer) -> list[Posted]:
+        """Say the same of each of its messages."""
+        return [Posted(parcel, answer) for parcel in self.parcels]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A claimed message, and what is known of it after its post."""
+
+    parcel: Parcel
+    answer: SendAnswer
 
 
 def send_messages(
@@ -226,48 +269,44 @@ def send_messages(
     Returns:
         The records that must come round again.
     """
-    works: list[Work] = []
-    unsendable: list[tuple[Record, Refusal]] = []
-    for record in records:
-        try:
-            event = SendEvent.parse(record.body, record.original_id, utc_now())
-            works.append(Work(record, event))
-        except InvalidEventError as error:
-            unsendable.append((record, Refusal.of(DeadLetterReason.INVALID, error)))
-    _resolve_scenarios(works, use)
-    bulk_ids = _bulk_ids(works)
+    batch = [QueuedEvent.read(record, utc_now()) for record in records]
+    resolved = _resolve(batch, use)
     lease_ends = time.monotonic() + use.policy.lease.total_seconds()
-    standings = _claim(works, bulk_ids, use)
-    parcels = _refuse_conflicts(works, standings, use)
+    claimed = _claim(resolved, use)
 
     def has_time() -> bool:
         lease_left = lease_ends - time.monotonic()
         lease_lasts = lease_left >= LONGEST_CALL_SECONDS + _LEASE_MARGIN_SECONDS
         return lease_lasts and seconds_left() >= _SECONDS_TO_FINISH
 
-    outcomes = _post(_posts(parcels, bulk_ids), use, has_time)
-    standings |= _record(outcomes, use.ledger)
-    return _dispose(works, unsendable, standings, use)
+    posted = _post(_posts(claimed.parcels), use, has_time)
+    standings = claimed.standings | _save(posted, use.ledger)
+    return _settle(claimed.batch, standings, _pauses(posted), use)
 
 
-# --- Decide ----------------------------------------------------------------------------------
+# --- Resolve ---------------------------------------------------------------------------------
 
 
-def _resolve_scenarios(works: Iterable[Work], use: Collaborators) -> None:
+def _resolve(batch: Iterable[QueuedEvent], use: Collaborators) -> list[QueuedEvent]:
     """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
     pause = use.breaker.seconds_left()
-    for work in works:
-        if pause:
-            work.postponed = True
-            work.pauses.append(pause)
-            continue
-        try:
-            work.scenario = _scenario(work.event, use.scenarios)
-        except InvalidEventError as error:
-            work.refusal = Refusal.of(DeadLetterReason.INVALID, error)
-        except ParameterUnavailableError as error:
-            logger.warning("the scenario cannot be looked up", reason=str(error))
-            work.postponed = True
+    return [replace(queued, fate=_resolved(queued.fate, pause, use.scenarios)) for queued in batch]
+
+
+def _resolved(
+    fate: Pending | Postponed | Refused, pause: float, scenarios: ScenarioRegistry
+) -> Pending | Postponed | Refused:
+    if not isinstance(fate, Pending):
+        return fate
+    if pause:
+        return Postponed(fate.event, pause)
+    try:
+        return replace(fate, scenario=_scenario(fate.event, scenarios))
+    except InvalidEventError as error:
+        return Refused.invalid(error)
+    except ParameterUnavailableError as error:
+        logger.warning("the scenario cannot be looked up", reason=str(error))
+        return Postponed(fate.event)
 
 
 def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
@@ -281,212 +320,145 @@ def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenar
     return scenario
 
 
-def _bulk_ids(works: Iterable[Work]) -> dict[str, str]:
-    """Choose a bulk id for each content."""
-    events = [work.event for work in works if work.messages]
-    return {event.content_key: event.body.bulk_id or uuid.uuid4().hex for event in events}
-
-
 # --- Claim -----------------------------------------------------------------------------------
 
 
-def _claim(
-    works: Iterable[Work], bulk_ids: Mapping[str, str], use: Collaborators
-) -> dict[str, Standing]:
-    """Claim every message once, though several records may hold it."""
+def _claim(batch: Sequence[QueuedEvent], use: Collaborators) -> Claimed:
+    """Claim every message once, though several records may hold it, and refuse conflicts.
+
+    A record is refused when an id of it stands for another message: in an earlier record of the
+    batch, and nothing is claimed for it, or in the table, and its claims are given back.
+    """
+    bulk_ids = _bulk_ids(batch)
     claims: dict[str, Claim] = {}
-    for work in works:
-        wanted = {
-            message.message_id: _claim_of(message, work, bulk_ids, use.policy)
-            for message in work.messages
-        }
-        clashing = (
+    owners: dict[str, tuple[Record, Pending]] = {}
+    distinct: list[QueuedEvent] = []
+    for queued in batch:
+        wanted = _claims_of(queued.fate, bulk_ids, use.policy)
+        used = {
             message_id
             for message_id, claim in wanted.items()
-            if message_id in claims and claims[message_id].content_hash != claim.content_hash
-        )
-        if (message_id := next(clashing, None)) is not None:
-            work.refusal = _conflict(work, message_id)
-        else:
-            claims = wanted | claims
-    standings = use.ledger.claim(list(claims.values()), use.policy.lease)
-    return dict(zip(claims, standings, strict=True))
-
-
-def _claim_of(message: Message, work: Work, bulk_ids: Mapping[str, str], policy: Policy) -> Claim:
-    body, scenario = work.event.body, work.scenario
-    return Claim(
-        message_id=message.message_id,
-        content_hash=message.content_hash,
-        recipient=message.recipient,
-        scenario=body.scenario,
-        scenario_key=body.scenario_key,
-        steps=tuple(step.channel for step in scenario.flow) if scenario else None,
-        bulk_id=bulk_ids[work.event.content_key],
-        send_at=body.send_at,
-        validity=work.event.validity(),
-        on_unknown=body.on_unknown or policy.on_unknown,
-        callback_data=body.callback_data,
-    )
-
-
-def _refuse_conflicts(
-    works: Iterable[Work], standings: Mapping[str, Standing], use: Collaborators
-) -> list[Parcel]:
-    """Give back the claims of records with a conflict, and return those of the others."""
-    parcels: list[Parcel] = []
-    given_back: list[Outcome] = []
-    seen: set[str] = set()
-    for work in works:
-        own = [
-            Parcel(work, message, standings[message.message_id])
-            for message in work.messages
-            if message.message_id not in seen
+            if claims.get(message_id, claim).content_hash != claim.content_hash
+        }
+        distinct.append(queued.refused_if_used(used))
+        if isinstance(fate := distinct[-1].fate, Pending):
+            for message_id, claim in wanted.items():
+                claims.setdefault(message_id, claim)
+                owners.setdefault(message_id, (queued.record, fate))
+    found = use.ledger.claim(list(claims.values()), use.policy.lease)
+    standings = dict(zip(claims, found, strict=True))
+    used = {message_id for message_id, standing in standings.items() if standing.conflict}
+    checked = [queued.refused_if_used(used) for queued in distinct]
+    refused = {queued.record.sqs_id for queued in checked if isinstance(queued.fate, Refused)}
+    held = [
+        Parcel(*owners[message_id], claims[message_id], standing.token)
+        for message_id, standing in standings.items()
+        if standing.token
+    ]
+    use.ledger.save(
+        [
+            parcel.outcome(SendAnswer(MessageState.WAITING), DeadLetterReason.CONFLICT)
+            for parcel in held
+            if parcel.record.sqs_id in refused
         ]
-        claimed = [parcel for parcel in own if parcel.standing.token]
-        ids = [message.message_id for message in work.messages]
-        clash = next((one for one in ids if standings[one].conflict), None)
-        if clash is not None:
-            work.refusal = _conflict(work, clash)
-            reason = DeadLetterReason.CONFLICT
-            given_back += [
-                parcel.outcome(MessageState.WAITING, reason=reason) for parcel in claimed
-            ]
-        else:
-            parcels += claimed
-        seen.update(parcel.message.message_id for parcel in own)
-    use.ledger.save(given_back)
-    return parcels
+    )
+    parcels = [parcel for parcel in held if parcel.record.sqs_id not in refused]
+    return Claimed(checked, standings, parcels)
 
 
-def _conflict(work: Work, message_id: str) -> Refusal:
-    ids = [message.message_id for message in work.event.messages]
-    alone = work.event.body.to is not None
-    field = "messageId" if alone else f"destinations[{ids.index(message_id)}].messageId"
-    rule = "was used before, for other content or another recipient"
-    return Refusal(DeadLetterReason.CONFLICT, field, rule)
+def _bulk_ids(batch: Iterable[QueuedEvent]) -> dict[str, str]:
+    """Choose a bulk id for each content."""
+    events = [queued.fate.event for queued in batch if isinstance(queued.fate, Pending)]
+    return {event.content_key: event.body.bulk_id or uuid.uuid4().hex for event in events}
+
+
+def _claims_of(
+    fate: Pending | Postponed | Refused, bulk_ids: Mapping[str, str], policy: Policy
+) -> dict[str, Claim]:
+    """Return the claims of an event's messages, by their ids; only a pending event has any."""
+    if not isinstance(fate, Pending):
+        return {}
+    event, body, scenario = fate.event, fate.event.body, fate.scenario
+    return {
+        message.message_id: Claim(
+            message_id=message.message_id,
+            content_hash=message.content_hash,
+            recipient=message.recipient,
+            scenario=body.scenario,
+            scenario_key=body.scenario_key,
+            steps=tuple(step.channel for step in scenario.flow) if scenario else None,
+            bulk_id=bulk_ids[event.content_key],
+            send_at=body.send_at,
+            validity=event.validity(),
+            on_unknown=body.on_unknown or policy.on_unknown,
+            callback_data=body.callback_data,
+        )
+        for message in event.messages
+    }
 
 
 # --- Post ------------------------------------------------------------------------------------
 
 
-def _posts(parcels: Iterable[Parcel], bulk_ids: Mapping[str, str]) -> list[Post]:
+def _posts(parcels: Iterable[Parcel]) -> list[Post]:
     """Join messages with the same scenario and content into requests."""
     groups: dict[str, list[Parcel]] = defaultdict(list)
     for parcel in parcels:
-        groups[parcel.work.event.content_key].append(parcel)
+        groups[parcel.pending.event.content_key].append(parcel)
     return [
-        Post(bulk_ids[key], tuple(group[start : start + DESTINATIONS_PER_REQUEST]))
-        for key, group in groups.items()
-        for start in range(0, len(group), DESTINATIONS_PER_REQUEST)
+        Post(tuple(part))
+        for group in groups.values()
+        for part in in_batches(group, DESTINATIONS_PER_REQUEST)
     ]
 
 
-def _post(posts: Sequence[Post], use: Collaborators, has_time: Callable[[], bool]) -> list[Outcome]:
+def _post(posts: Sequence[Post], use: Collaborators, has_time: Callable[[], bool]) -> list[Posted]:
     if len(posts) <= 1:
-        return [outcome for post in posts for outcome in _post_one(post, use, has_time)]
+        return [posted for post in posts for posted in _post_one(post, use, has_time)]
     with ThreadPoolExecutor(min(len(posts), CONCURRENT_REQUESTS)) as pool:
         results = pool.map(lambda post: _post_one(post, use, has_time), posts)
-        return [outcome for outcomes in results for outcome in outcomes]
+        return [posted for result in results for posted in result]
 
 
-def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> list[Outcome]:
+def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> list[Posted]:
     """Make one request, once, and tell what became of each of its messages."""
     if not has_time() or not use.breaker.lets_through():
-        return _waiting(post, None)
+        return post.answered(SendAnswer(MessageState.WAITING))
     try:
         response = use.client.send_advanced(post.request(use.webhook))
-    except (NotProcessedError, ParameterUnavailableError) as error:
-        return _not_processed(post, error, use.breaker)
+    except ParameterUnavailableError as error:
+        # Trouble with SSM says nothing about Infobip.
+        use.breaker.not_called()
+        logger.warning("a request was not processed", reason=str(error))
+        answer = SendAnswer(MessageState.WAITING)
+    except NotProcessedError as error:
+        use.breaker.failed()
+        logger.warning("a request was not processed", reason=str(error))
+        answer = not_processed(error)
     except RequestRejectedError as error:
         use.breaker.succeeded()
         parts = post.by_record()
         if len(parts) > 1:
             # One record's fault must not cost the others: nothing was sent, so each tries alone.
-            return [outcome for part in parts for outcome in _post_one(part, use, has_time)]
-        status = {
-            "httpStatus": error.status,
-            "name": error.error_id,
-            "description": error.text,
-        }
-        given = {name: value for name, value in status.items() if value is not None}
-        return [
-            parcel.outcome(MessageState.REJECTED, Evidence.RESPONSE, given)
-            for parcel in post.parcels
-        ]
+            return [posted for part in parts for posted in _post_one(part, use, has_time)]
+        answer = request_rejected(error)
     except OutcomeUnknownError as error:
         use.breaker.failed()
         logger.warning("the outcome of a request is unknown", reason=str(error))
-        return [parcel.outcome(MessageState.UNKNOWN) for parcel in post.parcels]
-    use.breaker.succeeded()
-    return [_judge(parcel, _result(response, post, parcel)) for parcel in post.parcels]
+        answer = SendAnswer(MessageState.UNKNOWN)
+    else:
+        use.breaker.succeeded()
+        ids = [parcel.claim.message_id for parcel in post.parcels]
+        return list(map(Posted, post.parcels, read_answer(response, ids)))
+    return post.answered(answer)
 
 
-def _not_processed(
-    post: Post, error: NotProcessedError | ParameterUnavailableError, breaker: CircuitBreaker
-) -> list[Outcome]:
-    """Have the messages wait, since nothing was sent."""
-    logger.warning("a request was not processed", reason=str(error))
-    if isinstance(error, ParameterUnavailableError):
-        # Trouble with SSM says nothing about Infobip.
-        breaker.not_called()
-        return _waiting(post, None)
-    breaker.failed()
-    refused = isinstance(error, AuthenticationError)
-    return _waiting(post, error.retry_after_seconds, account_refused=refused)
+# --- Save ------------------------------------------------------------------------------------
 
 
-def _waiting(
-    post: Post, retry_after_seconds: float | None, *, account_refused: bool = False
-) -> list[Outcome]:
-    """Let the messages wait for as long as Infobip asks for."""
-    if retry_after_seconds is not None:
-        for parcel in post.parcels:
-            parcel.work.pauses.append(retry_after_seconds)
-    return [
-        parcel.outcome(MessageState.WAITING, account_refused=account_refused)
-        for parcel in post.parcels
-    ]
-
-
-def _result(response: SendResponse, post: Post, parcel: Parcel) -> SendResult | None:
-    """Find a message's entry in the answer: by its id, and where there is none by its place."""
-    message_id = parcel.message.message_id
-    named = [result for result in response.messages if result.message_id == message_id]
-    if named:
-        return named[0]
-    if len(response.messages) != len(post.parcels):
-        return None
-    result = response.messages[post.parcels.index(parcel)]
-    return result if result.message_id is None else None
-
-
-def _judge(parcel: Parcel, result: SendResult | None) -> Outcome:
-    """Read what the answer says of one message; what it does not say is unknown."""
-    if result is None or result.status is None:
-        return parcel.outcome(MessageState.UNKNOWN)
-    status = result.status
-    if result.status.id == DUPLICATE_MESSAGE_ID and result.status.group_id == StatusGroup.REJECTED:
-        # Infobip knows the id: from an earlier attempt, or from somebody else's message. Only the
-        # logs tell which, since they name the recipient.
-        return parcel.outcome(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
-    if result.status.group_id == StatusGroup.REJECTED:
-        return parcel.outcome(
-            MessageState.REJECTED,
-            Evidence.RESPONSE,
-            status,
-            account_refused=refuses_account(result.status),
-        )
-    if result.status.group_id in set(StatusGroup):
-        return parcel.outcome(MessageState.ACCEPTED, Evidence.RESPONSE)
-    return parcel.outcome(MessageState.UNKNOWN)
-
-
-# --- Record ----------------------------------------------------------------------------------
-
-
-def _record(outcomes: Sequence[Outcome], ledger: MessageLedger) -> dict[str, Standing]:
+def _save(posted: Iterable[Posted], ledger: MessageLedger) -> dict[str, Standing]:
     """Write the outcomes, and tell where the messages stand now."""
+    outcomes = [each.parcel.outcome(each.answer) for each in posted]
     ids = [outcome.message_id for outcome in outcomes]
     standings = dict(zip(ids, ledger.save(outcomes), strict=True))
     for message_id, standing in standings.items():
@@ -498,32 +470,36 @@ def _record(outcomes: Sequence[Outcome], ledger: MessageLedger) -> dict[str, Sta
     return standings
 
 
-def _dispose(
-    works: Iterable[Work],
-    unsendable: Iterable[tuple[Record, Refusal]],
+# --- Settle ----------------------------------------------------------------------------------
+
+
+def _pauses(posted: Iterable[Posted]) -> dict[str, float]:
+    """Tell for each record how long Infobip asks it to wait, in seconds."""
+    pauses: dict[str, float] = defaultdict(float)
+    for each in posted:
+        sqs_id = each.parcel.record.sqs_id
+        pauses[sqs_id] = max(pauses[sqs_id], each.answer.retry_after_seconds or 0.0)
+    return pauses
+
+
+def _settle(
+    batch: Iterable[QueuedEvent],
     standings: Mapping[str, Standing],
+    pauses: Mapping[str, float],
     use: Collaborators,
 ) -> list[Record]:
     """Acknowledge, dead-letter or hide each record, by where its messages stand."""
     now = utc_now()
-    kept = [
-        (record, backoff(record.receive_count, None))
-        for record, refusal in unsendable
-        if not _dead_letter(record, refusal, use.queue)
-    ]
-    for work in works:
-        states = {standings[message.message_id].state for message in work.messages}
-        refusal = work.refusal
-        if refusal is None and not work.postponed and states <= RESOLVED:
-            if MessageState.QUARANTINED not in states:
-                continue
-            refusal = Refusal(DeadLetterReason.QUARANTINED)
-        elif refusal is None and work.record.is_about_to_be_dropped(now):
-            refusal = Refusal(DeadLetterReason.OUTAGE)
-        if refusal is None or not _dead_letter(work.record, refusal, use.queue):
-            kept.append((work.record, _delay(work, standings, now)))
-        elif refusal.reason is DeadLetterReason.OUTAGE:
-            _stop_waiting(work, refusal.reason, use.ledger)
+    kept: list[tuple[Record, timedelta]] = []
+    for queued in batch:
+        choice = _disposition(queued, standings, pauses, now)
+        if isinstance(choice, Retry):
+            kept.append((queued.record, choice.delay))
+        elif isinstance(choice, DeadLetter):
+            if not _dead_letter(queued.record, choice, use.queue):
+                kept.append((queued.record, choice.delay))
+            elif choice.reason is DeadLetterReason.OUTAGE:
+                _stop_waiting(queued.fate, choice.reason, use.ledger)
     failures = use.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
@@ -534,49 +510,59 @@ def _dispose(
     return [record for record, _ in kept]
 
 
-def _stop_waiting(work: Work, reason: DeadLetterReason, ledger: MessageLedger) -> None:
+def _disposition(
+    queued: QueuedEvent,
+    standings: Mapping[str, Standing],
+    pauses: Mapping[str, float],
+    now: datetime,
+) -> Acknowledge | DeadLetter | Retry:
+    """Decide about a record by the fate of its event, and by where its messages stand."""
+    record, fate = queued.record, queued.fate
+    if isinstance(fate, Refused):
+        delay = backoff(record.receive_count, None)
+        return DeadLetter(fate.reason, delay, fate.field, fate.rule)
+    if isinstance(fate, Postponed):
+        # Nothing was asked about its messages, whatever another record has learnt of the same ids.
+        unasked = [Standing(None) for _ in fate.event.messages]
+        return disposition(record, unasked, backoff(record.receive_count, fate.pause), now)
+    own = [standings[message.message_id] for message in fate.event.messages]
+    pause = backoff(record.receive_count, pauses.get(record.sqs_id))
+    return disposition(record, own, pause, now)
+
+
+def _stop_waiting(
+    fate: Pending | Postponed | Refused, reason: DeadLetterReason, ledger: MessageLedger
+) -> None:
     """Mark the messages of a dead-lettered record that are waiting.
 
     A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the record
     and marks the message then.
     """
+    if isinstance(fate, Refused):
+        return
     with suppress(TableUnavailableError):
         ledger.apply(
             transitions.waiting_stopped(message.message_id, reason)
-            for message in work.event.messages
+            for message in fate.event.messages
         )
 
 
-def _dead_letter(record: Record, refusal: Refusal, queue: SendQueue) -> bool:
+def _dead_letter(record: Record, letter: DeadLetter, queue: SendQueue) -> bool:
+    """Tell whether a record is in the dead-letter queue now."""
     try:
-        queue.dead_letter(record, refusal.reason, refusal.field, refusal.rule)
+        queue.dead_letter(record, letter.reason, letter.field, letter.rule)
     except QueueUnavailableError as error:
         logger.warning("a record cannot be dead-lettered", reason=str(error))
         return False
     logger.warning(
         "record dead-lettered",
         record_id=record.sqs_id,
-        reason=refusal.reason,
-        field=refusal.field,
-        rule=refusal.rule,
+        reason=letter.reason,
+        field=letter.field,
+        rule=letter.rule,
     )
     count({"RecordsDeadLettered": 1})
     return True
-
-
-def _delay(work: Work, standings: Mapping[str, Standing], now: datetime) -> timedelta:
-    """Tell when it is worth looking at a record again."""
-    pause = backoff(work.record.receive_count, max(work.pauses, default=None))
-    delays = []
-    for message in work.messages:
-        standing = standings[message.message_id]
-        if standing.state in RESOLVED:
-            continue
-        wait = standing.until - now if standing.until and standing.until > now else pause
-        # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
-        unknown = standing.state is MessageState.UNKNOWN
-        delays.append(wait if unknown else min(wait, pause))
-    return min(delays, default=pause)
 
 
 # --- The function ----------------------------------------------------------------------------

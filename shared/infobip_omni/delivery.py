@@ -18,12 +18,15 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from infobip_omni.api.errors import AuthenticationError
 from infobip_omni.api.reports import LogEntry, StatusGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from infobip_omni.api.errors import NotProcessedError, RequestRejectedError
     from infobip_omni.api.reports import DeliveryReport, Price, Status
+    from infobip_omni.api.sends import SendResponse, SendResult
 
 
 class MessageState(StrEnum):
@@ -111,6 +114,49 @@ class Verdict:
     price: Price | None
 
 
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """What Infobip's answer to a send, or the lack of one, says of one message."""
+
+    state: MessageState
+    evidence: Evidence | None = None
+    #: Infobip's status, or the code and text by which it has refused the request.
+    status: Status | Mapping[str, object] | None = None
+    #: How long Infobip asks to wait before the message is posted again, if it does.
+    retry_after_seconds: float | None = None
+    #: Infobip refused the account rather than the message.
+    account_refused: bool = False
+
+
+def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[SendAnswer]:
+    """Read what the answer says of each message of a request; what it does not say is unknown.
+
+    Args:
+        response: The answer.
+        message_ids: The ids, in the order of the request.
+    """
+    return [
+        _send_answer(_result(response, message_ids, position))
+        for position in range(len(message_ids))
+    ]
+
+
+def request_rejected(error: RequestRejectedError) -> SendAnswer:
+    """Tell what becomes of the messages of a request that can never succeed."""
+    words = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
+    status = {name: value for name, value in words.items() if value is not None}
+    return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status)
+
+
+def not_processed(error: NotProcessedError) -> SendAnswer:
+    """Tell what becomes of the messages of a request that Infobip has not processed."""
+    return SendAnswer(
+        MessageState.WAITING,
+        retry_after_seconds=error.retry_after_seconds,
+        account_refused=isinstance(error, AuthenticationError),
+    )
+
+
 def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict | None:
     """Judge by one report or log row.
 
@@ -179,6 +225,33 @@ def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
         return None
     gap = min(max(age, first), _LONGEST_GAP)
     return min(gap, _LAST_QUESTION - age)
+
+
+def _result(response: SendResponse, message_ids: Sequence[str], position: int) -> SendResult | None:
+    """Find a message's entry in the answer: by its id, and where there is none by its place."""
+    for result in response.messages:
+        if result.message_id == message_ids[position]:
+            return result
+    if len(response.messages) != len(message_ids):
+        return None
+    result = response.messages[position]
+    return result if result.message_id is None else None
+
+
+def _send_answer(result: SendResult | None) -> SendAnswer:
+    if result is None or result.status is None:
+        return SendAnswer(MessageState.UNKNOWN)
+    status = result.status
+    if status.group_id == StatusGroup.REJECTED and status.id == DUPLICATE_MESSAGE_ID:
+        # Infobip knows the id: from an earlier attempt, or from somebody else's message. Only the
+        # logs tell which, since they name the recipient.
+        return SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
+    if status.group_id == StatusGroup.REJECTED:
+        refused = refuses_account(status)
+        return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status, account_refused=refused)
+    if status.group_id in set(StatusGroup):
+        return SendAnswer(MessageState.ACCEPTED, Evidence.RESPONSE)
+    return SendAnswer(MessageState.UNKNOWN)
 
 
 def _verdict(row: DeliveryReport | LogEntry, state: MessageState) -> Verdict:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
+from infobip_omni.delivery import RESOLVED, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+    from infobip_omni.transitions import Standing
 
 #: The queue keeps records for ten days; a day before, they are saved from it.
 OLDEST_RECORD = timedelta(days=9)
@@ -69,6 +72,29 @@ class Record:
     def is_about_to_be_dropped(self, now: datetime) -> bool:
         """Tell whether the queue will not keep the record for much longer."""
         return now - self.sent_at >= OLDEST_RECORD
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Each message of a record has a verdict: the record is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record goes to the dead-letter queue."""
+
+    reason: DeadLetterReason
+    #: When it is looked at again, if the dead-letter queue does not take it.
+    delay: timedelta
+    field: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A record comes round again."""
+
+    delay: timedelta
 
 
 class SendQueue:
@@ -142,6 +168,28 @@ class SendQueue:
         return len(answer.get("Failed", []))
 
 
+def disposition(
+    record: Record, standings: Sequence[Standing], pause: timedelta, now: datetime
+) -> Acknowledge | DeadLetter | Retry:
+    """Decide what becomes of a record by where its messages stand.
+
+    Args:
+        record: The record.
+        standings: Where each of its messages stands.
+        pause: How long the record waits when nothing says better; see `backoff`.
+        now: The time.
+    """
+    unresolved = [standing for standing in standings if standing.state not in RESOLVED]
+    delay = min((_delay(standing, pause, now) for standing in unresolved), default=pause)
+    if not unresolved:
+        if any(standing.state is MessageState.QUARANTINED for standing in standings):
+            return DeadLetter(DeadLetterReason.QUARANTINED, delay)
+        return Acknowledge()
+    if record.is_about_to_be_dropped(now):
+        return DeadLetter(DeadLetterReason.OUTAGE, delay)
+    return Retry(delay)
+
+
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
     """Tell how long a record waits before it is tried again.
 
@@ -153,6 +201,13 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
     delay = min(FIRST_DELAY * float(2**exponent), LONGEST_DELAY)
     delay *= random.uniform(0.75, 1)  # noqa: S311 (spreads load, keeps no secret)
     return max(delay, timedelta(seconds=retry_after_seconds or 0))
+
+
+def _delay(standing: Standing, pause: timedelta, now: datetime) -> timedelta:
+    """Tell when it is worth looking at a message again."""
+    wait = standing.until - now if standing.until and standing.until > now else pause
+    # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
+    return wait if standing.state is MessageState.UNKNOWN else min(wait, pause)
 
 
 def _seconds(delay: timedelta) -> int:

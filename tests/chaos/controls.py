@@ -15,7 +15,7 @@ from functions.reconcile_messages import app as reconcile_app
 from functions.send_message import app as send_app
 from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.errors import OmniError
-from infobip_omni.api.sends import AdvancedRequest, Destination, MessageContent
+from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.delivery import MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events import InvalidEventError, SendEvent
@@ -45,14 +45,19 @@ def consume_naively() -> None:
         use = send_app.collaborators()
         event = SendEvent.parse(record["body"], record["messageId"], utc_now())
         scenario = event.body.scenario and use.scenarios.find(event.body.scenario)
-        contents = {name: getattr(event.body, name) for name in MessageContent.model_fields}
         destinations = tuple(
             Destination(message_id=message.message_id, to=message.recipient)
             for message in event.messages
         )
-        key = scenario.key if scenario else event.body.scenario_key
         use.client.send_advanced(
-            AdvancedRequest(**contents | {"scenario_key": key, "destinations": destinations})
+            AdvancedRequest.of(
+                event.body,
+                scenario_key=scenario.key if scenario else event.body.scenario_key,
+                bulk_id=event.body.bulk_id,
+                notify_url=event.body.notify_url,
+                notify_content_type=event.body.notify_content_type,
+                destinations=destinations,
+            )
         )
 
     def handler(event: dict[str, Any], _: object) -> dict[str, Any]:

@@ -350,7 +350,7 @@ def _record(state: State, index: int, world: World, guards: Guards) -> Iterator[
 
 
 def _outcome(actor: Actor, guards: Guards) -> MessageState:
-    """`send_message._judge` and its neighbours."""
+    """`delivery.read_answer` and its neighbours."""
     if actor.known == "duplicate id":
         return UNKNOWN if guards.duplicate_id_is_no_proof else ACCEPTED
     if actor.known == "unknown":
@@ -359,7 +359,7 @@ def _outcome(actor: Actor, guards: Guards) -> MessageState:
 
 
 def _dispose(learnt: Step, index: int, known: str, world: World, guards: Guards) -> Iterator[Step]:
-    """`send_message._dispose`: the end of the record, or its return to the queue.
+    """`send_queue.disposition`: the end of the record, or its return to the queue.
 
     It is joined to the event by which the sender learns where the message stands: nobody else can
     tell how much later it comes, and a sender that is killed in between is like one that was

@@ -66,6 +66,8 @@ _CONTENT_ATTRIBUTES = {
 CONTENT_MEMBERS: Mapping[Channel, str] = {
     channel: to_camel(attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
 }
+NotifyContentType = Literal["application/json", "application/xml"]
+
 LONGEST_CALLBACK_DATA = 4000
 LONGEST_MESSAGE_ID = 200
 #: Bytes in UTF-8; Infobip names no limit. Percent-encoded, it is part of the URL that Infobip
@@ -148,7 +150,7 @@ class MessageContent(RequestBody):
     notify_url: (
         Annotated[StrictStr, Field(max_length=LONGEST_URL), AfterValidator(_web_address)] | None
     ) = Field(default=None, repr=False)
-    notify_content_type: Literal["application/json", "application/xml"] | None = None
+    notify_content_type: NotifyContentType | None = None
     intermediate_report: StrictBool | None = None
     callback_data: Annotated[StrictStr, Field(max_length=LONGEST_CALLBACK_DATA)] | None = Field(
         default=None, repr=False
@@ -187,6 +189,44 @@ class AdvancedRequest(MessageContent):
     destinations: Annotated[tuple[Destination, ...], AfterValidator(one_or_more)] = Field(
         repr=False
     )
+
+    @classmethod
+    def of(  # noqa: PLR0913 (each differs from what the content says)
+        cls,
+        content: MessageContent,
+        *,
+        scenario_key: str | None,
+        bulk_id: str | None,
+        notify_url: str | None,
+        notify_content_type: NotifyContentType | None,
+        destinations: tuple[Destination, ...],
+    ) -> Self:
+        """Send a content to destinations; what is named here replaces what the content says.
+
+        Raises:
+            ValidationError: There is no destination, or a field breaks its rule.
+        """
+        return cls(
+            scenario_key=scenario_key,
+            bulk_id=bulk_id,
+            notify=content.notify,
+            notify_url=notify_url,
+            notify_content_type=notify_content_type,
+            intermediate_report=content.intermediate_report,
+            callback_data=content.callback_data,
+            send_at=content.send_at,
+            sms=content.sms,
+            push=content.push,
+            viber=content.viber,
+            whats_app=content.whats_app,
+            voice=content.voice,
+            email=content.email,
+            line=content.line,
+            kakao_chingu=content.kakao_chingu,
+            kakao_alim=content.kakao_alim,
+            v_kontakte=content.v_kontakte,
+            destinations=destinations,
+        )
 
 
 class SendResult(AnswerBody):

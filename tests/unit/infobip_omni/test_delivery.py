@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
+from infobip_omni.api.reports import DeliveryReport, LogEntry, Status, StatusGroup
+from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.delivery import (
     DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
@@ -19,8 +20,10 @@ from infobip_omni.delivery import (
     UNPROVEN,
     Evidence,
     MessageState,
+    SendAnswer,
     check_delay,
     highest,
+    read_answer,
     verdict_of,
     verdict_of_logs,
 )
@@ -348,3 +351,36 @@ def test_every_state_is_either_proven_or_not() -> None:
     """What Infobip certainly has, and what it may have, are all there is."""
     assert set(MessageState) == TAKEN | UNPROVEN
     assert not TAKEN & UNPROVEN
+
+
+# --- The answer to a send --------------------------------------------------------------------
+
+TAKEN_STATUS = Status(group_id=StatusGroup.PENDING, id=26)
+NO_CREDIT = Status(group_id=StatusGroup.REJECTED, id=12)
+REPEATED = Status(group_id=StatusGroup.REJECTED, id=DUPLICATE_MESSAGE_ID)
+ACCEPTED = SendAnswer(MessageState.ACCEPTED, Evidence.RESPONSE)
+UNKNOWN = SendAnswer(MessageState.UNKNOWN)
+NOT_PAID = SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, NO_CREDIT, account_refused=True)
+
+
+@pytest.mark.parametrize(
+    ("entries", "answers"),
+    [
+        ([("b", NO_CREDIT), ("a", TAKEN_STATUS)], [ACCEPTED, NOT_PAID]),
+        ([(None, TAKEN_STATUS), (None, NO_CREDIT)], [ACCEPTED, NOT_PAID]),
+        ([(None, TAKEN_STATUS)], [UNKNOWN, UNKNOWN]),
+        ([("b", TAKEN_STATUS)], [UNKNOWN, ACCEPTED]),
+        ([("c", TAKEN_STATUS), ("b", None)], [UNKNOWN, UNKNOWN]),
+        (
+            [("a", REPEATED), ("b", Status(group_id=9, id=99))],
+            [SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, REPEATED), UNKNOWN],
+        ),
+    ],
+)
+def test_what_an_answer_does_not_say_is_unknown(
+    entries: list[tuple[str | None, Status | None]], answers: list[SendAnswer]
+) -> None:
+    """An entry is found by its id, and by its place only where it has none and none is missing."""
+    results = tuple(SendResult(message_id=one, status=status) for one, status in entries)
+
+    assert read_answer(SendResponse(messages=results), ["a", "b"]) == answers

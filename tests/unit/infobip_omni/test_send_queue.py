@@ -17,15 +17,21 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from infobip_omni.aws import QueueUnavailableError
+from infobip_omni.delivery import MessageState
 from infobip_omni.send_queue import (
     FIRST_DELAY,
     LONGEST_DELAY,
     OLDEST_RECORD,
+    Acknowledge,
+    DeadLetter,
     DeadLetterReason,
     Record,
+    Retry,
     SendQueue,
     backoff,
+    disposition,
 )
+from infobip_omni.transitions import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +154,49 @@ def test_nine_days_of_outage_are_some_hundred_receives(monkeypatch: pytest.Monke
 
     assert 500 < receives_of_nine_days < 600
     assert receives < 700
+
+
+# --- What becomes of a record ----------------------------------------------------------------
+
+ACCEPTED = Standing(MessageState.ACCEPTED)
+QUARANTINED = Standing(MessageState.QUARANTINED)
+PAUSE, MINUTE = timedelta(seconds=5), timedelta(minutes=1)
+
+
+def standing(state: MessageState | None, wait: timedelta | None = None) -> Standing:
+    """Make the standing of a message that is to be looked at after *wait*."""
+    return Standing(state, until=None if wait is None else NOW + wait)
+
+
+@pytest.mark.parametrize(
+    ("standings", "becomes"),
+    [
+        ([ACCEPTED, standing(MessageState.REJECTED)], Acknowledge()),
+        ([ACCEPTED, QUARANTINED], DeadLetter(DeadLetterReason.QUARANTINED, PAUSE)),
+        ([QUARANTINED, standing(MessageState.UNKNOWN, MINUTE)], Retry(MINUTE)),
+        ([ACCEPTED, standing(None)], Retry(PAUSE)),
+        ([standing(MessageState.WAITING)], Retry(PAUSE)),
+        ([standing(MessageState.CLAIMED, MINUTE)], Retry(PAUSE)),
+        ([standing(MessageState.CLAIMED, PAUSE / 2)], Retry(PAUSE / 2)),
+        ([standing(MessageState.CLAIMED, -MINUTE)], Retry(PAUSE)),
+        ([standing(MessageState.UNKNOWN, -MINUTE)], Retry(PAUSE)),
+        ([standing(MessageState.UNKNOWN, MINUTE), standing(MessageState.WAITING)], Retry(PAUSE)),
+    ],
+)
+def test_a_record_is_done_once_each_message_has_a_verdict(
+    standings: list[Standing], becomes: Acknowledge | DeadLetter | Retry
+) -> None:
+    """Else it comes round when it is worth looking at the first of those that have none."""
+    assert disposition(record(), standings, PAUSE, NOW) == becomes
+
+
+def test_an_old_record_is_saved_only_if_it_is_not_done() -> None:
+    """What has a verdict needs no operator, however old it is."""
+    now = NOW + OLDEST_RECORD
+    saved = DeadLetter(DeadLetterReason.OUTAGE, PAUSE)
+
+    assert disposition(record(), [standing(MessageState.WAITING)], PAUSE, now) == saved
+    assert disposition(record(), [ACCEPTED], PAUSE, now) == Acknowledge()
 
 
 # --- The queues ------------------------------------------------------------------------------

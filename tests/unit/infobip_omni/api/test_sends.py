@@ -13,6 +13,7 @@ from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
     AdvancedRequest,
     Destination,
+    MessageContent,
     Recipient,
     SendResponse,
 )
@@ -196,6 +197,48 @@ def test_send_at_must_name_one_moment(value: object) -> None:
 
     assert problem[0] == "sendAt"
     assert "must be a timestamp with an offset" in problem[1]
+
+
+def test_a_request_holds_the_whole_of_a_content() -> None:
+    """A field that is added to contents is forgotten neither here nor on the way out."""
+    text = {"text": "x"}
+    members = {
+        name: DOCUMENTED_REQUEST[name] for name in DOCUMENTED_REQUEST.keys() - {"destinations"}
+    }
+    content = MessageContent.model_validate(
+        members
+        | {
+            "notify": True,
+            "intermediateReport": True,
+            "viber": text,
+            "whatsApp": text,
+            "voice": text,
+            "email": text | {"subject": "s"},
+            "line": text,
+            "kakaoChingu": text,
+            "kakaoAlim": text,
+            "vKontakte": text,
+        }
+    )
+    assert all(getattr(content, name) is not None for name in MessageContent.model_fields)
+    destinations = (Destination(message_id="m", to=Recipient(phone_number=PHONE)),)
+
+    request = AdvancedRequest.of(
+        content,
+        scenario_key="other key",
+        bulk_id="other-bulk",
+        notify_url="https://other.example/",
+        notify_content_type="application/xml",
+        destinations=destinations,
+    )
+
+    replaced = {
+        "scenario_key": "other key",
+        "bulk_id": "other-bulk",
+        "notify_url": "https://other.example/",
+        "notify_content_type": "application/xml",
+    }
+    assert dict(request) == dict(content) | replaced | {"destinations": destinations}
 
 
 def test_python_code_uses_our_names() -> None:
