@@ -92,6 +92,11 @@ def observed(
     return logger.inject_lambda_context(measured, log_event=False, clear_state=True)
 
 
+def time_left(context: LambdaContext) -> Callable[[], float]:
+    """Return what tells how many seconds an invocation has until Lambda ends it."""
+    return lambda: context.get_remaining_time_in_millis() / 1000
+
+
 def count(numbers: Mapping[str, int]) -> None:
     """Write metrics by name; a zero is not written, since CloudWatch bills what is written."""
     for name, value in numbers.items():

@@ -50,10 +50,11 @@ def collaborators_of(
         for name, value in VARIABLES[function].items():
             monkeypatch.setenv(name, value)
         app = import_module(f"functions.{function}.app")
-        app.collaborators.cache_clear()
-        request.addfinalizer(app.collaborators.cache_clear)
-        make: Callable[[], Any] = app.collaborators
-        return make
+        make: Any = getattr(app, "dependencies", None) or app.collaborators
+        make.cache_clear()
+        request.addfinalizer(make.cache_clear)
+        made: Callable[[], Any] = make
+        return made
 
     return prepare
 
