@@ -69,7 +69,7 @@ def test_collaborators_are_made_once(function: str, collaborators_of: Collaborat
 
 def test_variables_arrive_where_they_count(collaborators_of: CollaboratorsOf) -> None:
     """Scenarios are registered under the prefix; policy and times are those of the template."""
-    _, registry = collaborators_of("create_scenario")()
+    registry = collaborators_of("create_scenario")().registry
     sending = collaborators_of("send_message")()
     _, ledger, _ = collaborators_of("reconcile_messages")()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_scenario import app
-from functions.create_scenario.app import Outcome, create_scenario, parse
+from functions.create_scenario.app import Dependencies, Outcome, create_scenario, parse
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -65,12 +65,13 @@ def run(client: FakeScenarioClient, registry: FakeScenarioRegistry) -> Run:
     """Return the function on its fakes; whatever it answers must be what both of them have."""
 
     def run_and_check(wanted: ScenarioDefinition) -> Outcome:
-        entry, outcome = create_scenario(wanted, client, registry, lambda _: None)
+        registration = create_scenario(wanted, Dependencies(client, registry), lambda _: None)
+        entry = registration.entry
         assert registry.current(wanted.name) == entry
         live = client.scenarios[entry.key]
         assert (live.name, live.flow, live.default) == (entry.name, entry.flow, entry.default)
         assert entry.flow == wanted.flow
-        return outcome
+        return registration.outcome
 
     return run_and_check
 
@@ -426,7 +427,7 @@ def invoke(
     client: FakeScenarioClient, registry: FakeScenarioRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return the handler on the fakes."""
-    monkeypatch.setattr(app, "collaborators", lambda: (client, registry))
+    monkeypatch.setattr(app, "dependencies", lambda: Dependencies(client, registry))
     return lambda event: app.lambda_handler(event, CONTEXT)
 
 
