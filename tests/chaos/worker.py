@@ -248,12 +248,12 @@ def _prepare_receiver(harms: Harms) -> Prepared:
 
 
 def _prepare_reconciler(harms: Harms) -> Prepared:
-    client, ledger, reports = reconcile_app.collaborators()
-    watch(harms, client, {"search_logs": "question"})
-    watch(harms, reports, {"record_logs": "log row write"})
+    use = reconcile_app.dependencies()
+    watch(harms, use.client, {"search_logs": "question"})
+    watch(harms, use.reports, {"record_logs": "log row write"})
     watch_changes(
         harms,
-        ledger,
+        use.ledger,
         {
             "lease_expired": "lost lease",
             "proven_accepted": "proof",
@@ -264,8 +264,8 @@ def _prepare_reconciler(harms: Harms) -> Prepared:
             "rejected_as_duplicate": "duplicate id",
         },
     )
-    harm_table(harms, _table(ledger)._client)  # noqa: SLF001
-    return reconcile_app.lambda_handler, client
+    harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001
+    return reconcile_app.lambda_handler, use.client
 
 
 def _table(ledger: MessageLedger) -> Table:

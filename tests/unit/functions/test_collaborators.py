@@ -71,7 +71,7 @@ def test_variables_arrive_where_they_count(collaborators_of: CollaboratorsOf) ->
     """Scenarios are registered under the prefix; policy and times are those of the template."""
     registry = collaborators_of("create_scenario")().registry
     sending = collaborators_of("send_message")()
-    _, ledger, _ = collaborators_of("reconcile_messages")()
+    ledger = collaborators_of("reconcile_messages")().ledger
 
     assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
     assert sending.policy == Policy(timedelta(seconds=120), "must-arrive")
