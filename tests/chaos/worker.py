@@ -237,13 +237,12 @@ def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
 
 
 def _prepare_recorder(harms: Harms) -> Prepared:
-    _harm_recording(harms, parked_app.collaborators())
+    _harm_recording(harms, parked_app.dependencies().reports)
     return parked_app.lambda_handler, None
 
 
 def _prepare_receiver(harms: Harms) -> Prepared:
-    _, reports = receive_app.collaborators()
-    _harm_recording(harms, reports)
+    _harm_recording(harms, receive_app.dependencies().reports)
     return receive_app.lambda_handler, None
 
 
