@@ -1,4 +1,4 @@
-"""Logs and metrics, the same way for every function, and without personal data.
+"""What every handler has: logs and metrics, without personal data, and the time that is left.
 
 Log lines and metrics carry message ids, states and counts. Phone numbers, texts, credentials and
 bodies never get here: events and answers are not logged, whatever the environment asks for.

@@ -1,6 +1,6 @@
 """Systems that must fail the checks: one guard taken out of each, to show that it matters.
 
-A control is applied inside the workers, before they make their collaborators.
+A control is applied inside the workers, before they make their dependencies.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Processes that run the functions as Lambda would, over and over, with harm done to them.
 
-Everything is real but what `harm` wraps: the handlers, their collaborators, boto3 against the
+Everything is real but what `harm` wraps: the handlers, their dependencies, boto3 against the
 emulator, HTTP to the simulator. `Nursery` starts one process that makes all of it, and that one
 forks a process for each that the driver asks for: a killed one is replaced in no time.
 """

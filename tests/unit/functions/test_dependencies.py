@@ -13,7 +13,7 @@ from functions.send_message.app import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    CollaboratorsOf = Callable[[str], Callable[[], Any]]
+    DependenciesOf = Callable[[str], Callable[[], Any]]
 
 SQS = "https://sqs.eu-central-1.amazonaws.com/1"
 INFOBIP = {
@@ -41,10 +41,10 @@ VARIABLES = {
 
 
 @pytest.fixture
-def collaborators_of(
+def dependencies_of(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> CollaboratorsOf:
-    """Return what sets a function's variables, and returns what makes its collaborators."""
+) -> DependenciesOf:
+    """Return what sets a function's variables, and returns what makes its dependencies."""
 
     def prepare(function: str) -> Callable[[], Any]:
         for name, value in VARIABLES[function].items():
@@ -60,18 +60,18 @@ def collaborators_of(
 
 
 @pytest.mark.parametrize("function", VARIABLES)
-def test_collaborators_are_made_once(function: str, collaborators_of: CollaboratorsOf) -> None:
+def test_dependencies_are_made_once(function: str, dependencies_of: DependenciesOf) -> None:
     """They live as long as the environment, and need no other variables."""
-    collaborators = collaborators_of(function)
+    dependencies = dependencies_of(function)
 
-    assert collaborators() is collaborators()
+    assert dependencies() is dependencies()
 
 
-def test_variables_arrive_where_they_count(collaborators_of: CollaboratorsOf) -> None:
+def test_variables_arrive_where_they_count(dependencies_of: DependenciesOf) -> None:
     """Scenarios are registered under the prefix; policy and times are those of the template."""
-    registry = collaborators_of("create_scenario")().registry
-    sending = collaborators_of("send_message")()
-    ledger = collaborators_of("reconcile_messages")().ledger
+    registry = dependencies_of("create_scenario")().registry
+    sending = dependencies_of("send_message")()
+    ledger = dependencies_of("reconcile_messages")().ledger
 
     assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
     assert sending.policy == Policy(timedelta(seconds=120), "must-arrive")
