@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_scenario import app
-from functions.create_scenario.app import Dependencies, Outcome, create_scenario, parse
+from functions.create_scenario.app import (
+    Dependencies,
+    LiveScenario,
+    Outcome,
+    RegistryWrite,
+    create_scenario,
+    make_plan,
+    parse,
+)
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -84,6 +92,51 @@ def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
         flow=definition.flow,
         default=bool(definition.default),
     )
+
+
+# --- The plan ------------------------------------------------------------------------------
+
+
+def live(key: str, definition: ScenarioDefinition) -> LiveScenario:
+    """Make a scenario that Infobip has."""
+    described = definition.model_dump(by_alias=True) | {"key": key, "default": False}
+    return LiveScenario(key, Scenario.model_validate(described))
+
+
+@pytest.mark.parametrize(
+    ("registered", "found", "outcome", "update", "write"),
+    [
+        (None, None, Outcome.CREATED, False, RegistryWrite.ADD),
+        (None, ("key-1", OTP), Outcome.ADOPTED, False, RegistryWrite.ADD),
+        (None, ("key-1", OTHER_FLOW), Outcome.ADOPTED, True, RegistryWrite.ADD),
+        (("key-0", OTP), None, Outcome.CREATED, False, RegistryWrite.REPLACE),
+        (("key-0", OTP), ("key-1", OTP), Outcome.ADOPTED, False, RegistryWrite.REPLACE),
+        (("key-1", OTP), ("key-1", OTP), Outcome.UNCHANGED, False, RegistryWrite.NOTHING),
+        (("key-1", OTP), ("key-1", OTHER_FLOW), Outcome.UPDATED, True, RegistryWrite.NOTHING),
+        (("key-1", OTHER_FLOW), ("key-1", OTP), Outcome.UPDATED, False, RegistryWrite.REPLACE),
+        (
+            ("key-1", OTHER_FLOW),
+            ("key-1", OTHER_FLOW),
+            Outcome.UPDATED,
+            True,
+            RegistryWrite.REPLACE,
+        ),
+    ],
+)
+def test_plan_follows_from_what_registry_and_infobip_have(
+    registered: tuple[str, ScenarioDefinition] | None,
+    found: tuple[str, ScenarioDefinition] | None,
+    outcome: Outcome,
+    update: bool,  # noqa: FBT001 (a column of the table)
+    write: RegistryWrite,
+) -> None:
+    """The wanted scenario is OTP; what is there already is not done again."""
+    entry = register(registered[1], registered[0]) if registered else None
+
+    plan = make_plan(OTP, entry, live(*found) if found else None)
+
+    assert (plan.outcome, plan.update, plan.write) == (outcome, update, write)
+    assert plan.entry == (register(OTP, found[0]) if found else None)
 
 
 # --- Created, unchanged, updated -----------------------------------------------------------
