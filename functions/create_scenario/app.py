@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import time
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,59 @@ class Outcome(StrEnum):
     UNCHANGED = "UNCHANGED"
 
 
+class RegistryWrite(Enum):
+    """What is to be written into the registry."""
+
+    NOTHING = auto()
+    ADD = auto()  #: unless somebody else is faster
+    REPLACE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
+
+    client: OmniClient
+    registry: ScenarioRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class LiveScenario:
+    """A scenario that Infobip has, and its key."""
+
+    key: str
+    scenario: Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, so that Infobip and the registry have a scenario as it is described."""
+
+    outcome: Outcome
+    #: What the registry is to hold; none while Infobip has yet to give a key.
+    entry: RegisteredScenario | None
+    #: Whether Infobip's scenario differs from the entry.
+    update: bool
+    write: RegistryWrite
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A scenario that Infobip and the registry have."""
+
+    entry: RegisteredScenario
+    parameter: str  #: the SSM parameter that holds the entry
+    outcome: Outcome
+
+    def answer(self) -> dict[str, Any]:
+        """Write it for whoever invoked the function."""
+        described = self.entry.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return described | {"parameter": self.parameter, "outcome": self.outcome.value}
+
+
 def create_scenario(
-    wanted: ScenarioDefinition,
-    client: OmniClient,
-    registry: ScenarioRegistry,
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[RegisteredScenario, Outcome]:
+    wanted: ScenarioDefinition, deps: Dependencies, sleep: Callable[[float], None] = time.sleep
+) -> Registration:
     """Create, adopt or update a scenario, so that Infobip and the registry have it as *wanted*.
 
     Raises:
@@ -61,50 +109,74 @@ def create_scenario(
         OmniError: Infobip did not do it, or did not say so. Invoking again makes no second one.
         ParameterUnavailableError: SSM did not do it. The same holds.
     """
-    registry.check(wanted)
-    registered = registry.current(wanted.name)
-    if registered is not None:
-        live = _get(client, registered.key)
-        if live is not None:
-            return _bring_up_to_date(wanted, registered, live, client, registry)
-    entry, outcome = _adopt_or_create(wanted, client, sleep)
-    if registered is not None:  # under a key that Infobip does not know any more
-        registry.replace(entry)
-        return entry, outcome
-    winner = registry.register(entry)
-    if winner == entry:
-        return entry, outcome
-    if winner.key != entry.key and outcome is Outcome.CREATED:
-        # Infobip's interface cannot delete it.
-        logger.warning("a scenario is orphaned", key=entry.key, registered_key=winner.key)
-    # Somebody else was faster; what they have registered now gets what we were asked for.
-    return create_scenario(wanted, client, registry, sleep)
+    deps.registry.check(wanted)
+    parameter = deps.registry.parameter(wanted.name)
+    while True:
+        registered = deps.registry.current(wanted.name)
+        plan = make_plan(wanted, registered, _live(wanted, registered, deps.client))
+        entry = _carry_out(plan, wanted, deps, sleep)
+        if entry is not None:
+            return Registration(entry, parameter, plan.outcome)
+        # Somebody else was faster; what they have registered now gets what we were asked for.
 
 
-def _bring_up_to_date(
-    wanted: ScenarioDefinition,
-    registered: RegisteredScenario,
-    live: Scenario,
-    client: OmniClient,
-    registry: ScenarioRegistry,
-) -> tuple[RegisteredScenario, Outcome]:
-    entry = _entry(wanted, registered.key, live)
+def make_plan(
+    wanted: ScenarioDefinition, registered: RegisteredScenario | None, live: LiveScenario | None
+) -> Plan:
+    """Decide what is to be done.
+
+    Args:
+        wanted: The description.
+        registered: What the registry holds under its name.
+        live: What Infobip has: the registered scenario, else one of that name.
+    """
+    # An entry may be left under a key that Infobip does not know any more.
+    write = RegistryWrite.ADD if registered is None else RegistryWrite.REPLACE
+    if live is None:
+        return Plan(Outcome.CREATED, None, update=False, write=write)
+    entry = _entry(wanted, live.key, live.scenario)
     # The registry alone does not tell: a run may have died between the two updates.
-    if entry == registered and _is_as_described(live, entry):
-        return entry, Outcome.UNCHANGED
-    _align(live, entry, client)
+    update = not _is_as_described(live.scenario, entry)
+    if registered is None or registered.key != live.key:
+        return Plan(Outcome.ADOPTED, entry, update, write)
     if entry != registered:
-        registry.replace(entry)
-    return entry, Outcome.UPDATED
+        return Plan(Outcome.UPDATED, entry, update, write)
+    outcome = Outcome.UPDATED if update else Outcome.UNCHANGED
+    return Plan(outcome, entry, update, RegistryWrite.NOTHING)
 
 
-def _adopt_or_create(
-    wanted: ScenarioDefinition, client: OmniClient, sleep: Callable[[float], None]
-) -> tuple[RegisteredScenario, Outcome]:
-    adopted = _adopt(wanted, client)
-    if adopted is not None:
-        return adopted, Outcome.ADOPTED
-    return _create(wanted, client, sleep), Outcome.CREATED
+def _live(
+    wanted: ScenarioDefinition, registered: RegisteredScenario | None, client: OmniClient
+) -> LiveScenario | None:
+    """Read the registered scenario from Infobip, or else one of its name."""
+    if registered is not None:
+        scenario = _get(client, registered.key)
+        if scenario is not None:
+            return LiveScenario(registered.key, scenario)
+    return _listed(wanted, client)
+
+
+def _carry_out(
+    plan: Plan, wanted: ScenarioDefinition, deps: Dependencies, sleep: Callable[[float], None]
+) -> RegisteredScenario | None:
+    """Take the steps of a plan: at Infobip first, then in the registry.
+
+    Returns:
+        What the registry holds now; None if somebody else has registered another in the meantime.
+    """
+    entry = plan.entry or _create(wanted, deps.client, sleep)
+    if plan.update:
+        _update(entry, deps.client)
+    if plan.write is RegistryWrite.REPLACE:
+        deps.registry.replace(entry)
+    elif plan.write is RegistryWrite.ADD:
+        winner = deps.registry.register(entry)
+        if winner.key != entry.key and plan.outcome is Outcome.CREATED:
+            # Infobip's interface cannot delete it.
+            logger.warning("a scenario is orphaned", key=entry.key, registered_key=winner.key)
+        if winner != entry:
+            return None
+    return entry
 
 
 def _create(
@@ -134,18 +206,24 @@ def _create(
 
 
 def _adopt(wanted: ScenarioDefinition, client: OmniClient) -> RegisteredScenario | None:
-    """Take a scenario of exactly that name; of several rather one that has the wanted flow."""
+    """Take a scenario of exactly that name, and make it what is wanted."""
+    live = _listed(wanted, client)
+    if live is None:
+        return None
+    entry = _entry(wanted, live.key, live.scenario)
+    if not _is_as_described(live.scenario, entry):
+        _update(entry, client)
+    return entry
+
+
+def _listed(wanted: ScenarioDefinition, client: OmniClient) -> LiveScenario | None:
+    """Find a scenario of exactly that name; of several rather one that has the wanted flow."""
     named = [
-        (scenario.key, scenario)
+        LiveScenario(scenario.key, scenario)
         for scenario in client.list_scenarios()
         if scenario.name == wanted.name and scenario.key
     ]
-    if not named:
-        return None
-    key, live = min(named, key=lambda found: found[1].flow != wanted.flow)
-    entry = _entry(wanted, key, live)
-    _align(live, entry, client)
-    return entry
+    return min(named, key=lambda live: live.scenario.flow != wanted.flow, default=None)
 
 
 def _get(client: OmniClient, key: str) -> Scenario | None:
@@ -166,11 +244,9 @@ def _is_as_described(live: Scenario, entry: RegisteredScenario) -> bool:
     return (live.flow, live.default) == (entry.flow, entry.default)
 
 
-def _align(live: Scenario, entry: RegisteredScenario, client: OmniClient) -> None:
-    """Update the scenario at Infobip, where it differs."""
-    if not _is_as_described(live, entry):
-        # An update replaces the whole scenario, so what was not asked for is said as well.
-        client.update_scenario(entry.key, entry.definition())
+def _update(entry: RegisteredScenario, client: OmniClient) -> None:
+    # An update replaces the whole scenario, so what was not asked for is said as well.
+    client.update_scenario(entry.key, entry.definition())
 
 
 def parse(event: object) -> ScenarioDefinition:
@@ -186,22 +262,27 @@ def parse(event: object) -> ScenarioDefinition:
 
 
 @functools.cache
-def collaborators() -> tuple[OmniClient, ScenarioRegistry]:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = CreateScenarioSettings.from_environment()
-    return open_client(settings), ScenarioRegistry(settings.scenario_parameter_prefix)
+    return Dependencies(
+        client=open_client(settings),
+        registry=ScenarioRegistry(settings.scenario_parameter_prefix),
+    )
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with the registered scenario, its parameter and what it took."""
     wanted = parse(event)
-    client, registry = collaborators()
     try:
-        entry, outcome = create_scenario(wanted, client, registry)
+        registration = create_scenario(wanted, dependencies())
     except UnregistrableScenarioError as error:
         raise InvalidEventError(error.member, error.rule) from None
-    parameter = registry.parameter(entry.name)
-    logger.info("scenario registered", key=entry.key, parameter=parameter, outcome=outcome)
-    described = entry.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return described | {"parameter": parameter, "outcome": outcome.value}
+    logger.info(
+        "scenario registered",
+        key=registration.entry.key,
+        parameter=registration.parameter,
+        outcome=registration.outcome,
+    )
+    return registration.answer()

@@ -12,6 +12,7 @@ import base64
 import functools
 import json
 import math
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,7 +142,14 @@ def parse(event: object) -> FindMessagesEvent:
     return asked
 
 
-def find_messages(asked: FindMessagesEvent, search: MessageSearch) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
+
+    search: MessageSearch
+
+
+def find_messages(asked: FindMessagesEvent, deps: Dependencies) -> dict[str, Any]:
     """Answer a question.
 
     Raises:
@@ -155,15 +163,15 @@ def find_messages(asked: FindMessagesEvent, search: MessageSearch) -> dict[str, 
         def entry_of(item: Item) -> Item:
             return _history_entry(item, asked)
 
-        message = search.message(asked.message_id)
-        found = search.history(
+        message = deps.search.message(asked.message_id)
+        found = deps.search.history(
             asked.message_id, asked.limit, places, lambda item: _size(entry_of(item))
         )
         answer["found"] = message is not None or bool(found.items)
         answer["message"] = message and _message(message, asked)
         answer["history"] = [entry_of(item) for item in found.items]
     else:
-        found = _found(asked, search, places)
+        found = _found(asked, deps.search, places)
         answer["messages"] = [_message(item, asked) for item in found.items]
     if found.places:
         answer["nextToken"] = _write_token(asked, found.places)
@@ -264,17 +272,18 @@ def _read_token(asked: FindMessagesEvent) -> dict[str, Place]:
 
 
 @functools.cache
-def collaborators() -> MessageSearch:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
-    table = Table(FindMessagesSettings.from_environment().messages_table_name)
-    return MessageSearch(table, LARGEST_PAGE_BYTES)
+    settings = FindMessagesSettings.from_environment()
+    table = Table(settings.messages_table_name)
+    return Dependencies(search=MessageSearch(table, LARGEST_PAGE_BYTES))
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with the message and its history, or with a page of messages."""
     asked = parse(event)
-    answer = find_messages(asked, collaborators())
+    answer = find_messages(asked, dependencies())
     count = len(answer.get("messages", answer.get("history", ())))
     logger.info("messages looked up", question=asked.questions()[0], count=count)
     return answer

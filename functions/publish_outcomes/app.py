@@ -9,6 +9,7 @@ an event that can never go out: it is left out, logged and counted, so that it h
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.observability import count, logger, observed
@@ -22,48 +23,78 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-def publish_outcomes(
-    records: Iterable[Mapping[str, Any]], events: OutcomeEvents
-) -> PartialItemFailureResponse:
-    """Publish the events of a batch of records of the stream.
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
 
-    Returns:
-        The change from which on Lambda has to deliver the batch again, if any.
-    """
+    events: OutcomeEvents
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What became of a batch of records."""
+
+    published: int
+    unpublishable: int  #: changes that can never be told
+    #: The change from which on Lambda has to deliver the batch again, if any.
+    waiting: Change | None
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        return {
+            "OutcomesPublished": self.published,
+            "OutcomesUnpublishable": self.unpublishable,
+        }
+
+    def answer(self) -> PartialItemFailureResponse:
+        """Write it for Lambda."""
+        if self.waiting is None:
+            return {"batchItemFailures": []}
+        return {"batchItemFailures": [{"itemIdentifier": self.waiting.sequence_number}]}
+
+
+def publish_outcomes(records: Iterable[Mapping[str, Any]], deps: Dependencies) -> Publishing:
+    """Publish the events of a batch of records of the stream."""
     changes = []
-    unpublishable = 0
+    unreadable = 0
     for record in records:
         try:
             changes.append(Change.read(record))
         except UnreadableChangeError as error:
-            unpublishable += 1
+            unreadable += 1
             logger.error("a change of the table cannot be read", reason=str(error))
-    publication = events.publish(changes)
+    publication = deps.events.publish(changes)
     for untold in publication.unpublishable:
-        unpublishable += 1
         logger.error(
             "an outcome cannot be published", message_id=untold.message_id, reason=untold.reason
         )
     logger.info("outcomes published", count=publication.published)
-    count({"OutcomesPublished": publication.published, "OutcomesUnpublishable": unpublishable})
     waiting = publication.waiting
-    if waiting is None:
-        return {"batchItemFailures": []}
-    logger.warning("outcomes cannot be published yet", reason=waiting.reason)
-    return {"batchItemFailures": [{"itemIdentifier": waiting.change.sequence_number}]}
+    if waiting is not None:
+        logger.warning("outcomes cannot be published yet", reason=waiting.reason)
+    return Publishing(
+        published=publication.published,
+        unpublishable=unreadable + len(publication.unpublishable),
+        waiting=None if waiting is None else waiting.change,
+    )
 
 
 @functools.cache
-def collaborators() -> OutcomeEvents:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = PublishOutcomesSettings.from_environment()
-    return OutcomeEvents(
-        settings.outcome_event_bus_name,
-        with_recipients=settings.outcome_event_recipients == "included",
+    return Dependencies(
+        events=OutcomeEvents(
+            settings.outcome_event_bus_name,
+            with_recipients=settings.outcome_event_recipients == "included",
+        )
     )
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer with the change that could not be told, if any."""
-    return publish_outcomes(event["Records"], collaborators())
+    publishing = publish_outcomes(event["Records"], dependencies())
+    count(publishing.metrics)
+    return publishing.answer()

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
@@ -20,7 +22,7 @@ from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import open_ledger
-from infobip_omni.observability import count, logger, observed
+from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.settings import PullDeliveryReportsSettings
 from infobip_omni.unrecorded_reports import UnrecordedReports
@@ -37,11 +39,43 @@ REPORTS_PER_PAGE = 1000
 _EXPECTED_RECORDING_SECONDS = 10.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
+
+    client: OmniClient
+    reports: DeliveryReports
+    #: Where pages go that the table does not take.
+    unrecorded: UnrecordedReports
+
+
+class Fate(Enum):
+    """Where a page is that was taken."""
+
+    RECORDED = auto()  #: its reports are in the table
+    STORED = auto()  #: the table holds it as it came, and a later run records it
+    PARKED = auto()  #: a queue holds it until it can be recorded
+    LOST = auto()  #: neither table nor queue took it
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPage:
+    """What became of a page."""
+
+    fate: Fate
+    recorded: Recorded = field(default_factory=Recorded)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other is taken: there is none, or the table would not take it."""
+        return self.fate is not Fate.RECORDED or self.recorded.entries < REPORTS_PER_PAGE
+
+
+@dataclass(frozen=True, slots=True)
 class Pull:
     """What a run has done."""
 
-    pages: int = 0
+    pages: int = 0  #: pages that were taken, without one that a later run records
     parked: int = 0  #: pages that a queue holds until they can be recorded
     lost: int = 0  #: pages that neither table nor queue took
     recorded: Recorded = field(default_factory=Recorded)
@@ -50,10 +84,33 @@ class Pull:
     #: Infobip does not accept the credentials, or they lack a scope.
     account_refused: bool = False
 
+    def after(self, page: TakenPage) -> Pull:
+        """Add a page."""
+        return replace(
+            self,
+            pages=self.pages + (page.fate is not Fate.STORED),
+            parked=self.parked + (page.fate is Fate.PARKED),
+            lost=self.lost + (page.fate is Fate.LOST),
+            recorded=self.recorded + page.recorded,
+            stopped_by=None if page.fate is Fate.RECORDED else "TableUnavailable",
+        )
+
     @property
     def failed(self) -> bool:
         """Whether something other than the end of its time has stopped the run."""
         return self.stopped_by not in (None, "TIME")
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        return {
+            **self.recorded.counts(),
+            "ReportPagesParked": self.parked,
+            "ReportPagesLost": self.lost,
+            "PullsSucceeded": not self.failed,
+            "PullsFailed": self.failed,
+            "AccountRefusals": self.recorded.account_refusals + self.account_refused,
+        }
 
     def answer(self) -> dict[str, Any]:
         """Write it for whoever invoked the function."""
@@ -66,104 +123,81 @@ class Pull:
         }
 
 
-def pull_delivery_reports(
-    client: OmniClient,
-    reports: DeliveryReports,
-    unrecorded: UnrecordedReports,
-    seconds_left: Callable[[], float],
-) -> Pull:
+def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float]) -> Pull:
     """Take and record page after page, until one is short or the time is nearly over.
 
     Args:
-        client: Infobip.
-        reports: Where they are recorded.
-        unrecorded: Where those go that cannot be recorded now.
+        deps: Infobip, and where its reports are recorded.
         seconds_left: Tells how much time the run has.
     """
     pull = Pull()
     try:
-        pull.recorded += reports.record_abandoned_pages()
+        pull = Pull(recorded=deps.reports.record_abandoned_pages())
         longest = _EXPECTED_RECORDING_SECONDS
-        while pull.stopped_by is None:
-            if seconds_left() < LONGEST_CALL_SECONDS + 2 * longest:
-                pull.stopped_by = "TIME"
-                break
-            body = client.take_reports(limit=REPORTS_PER_PAGE)
+        while seconds_left() >= LONGEST_CALL_SECONDS + 2 * longest:
+            body = deps.client.take_reports(limit=REPORTS_PER_PAGE)
             begun = time.monotonic()
-            recorded = _record(body, reports)
+            page = keep_page(body, deps)
             longest = max(longest, time.monotonic() - begun)
-            pull.pages += 1
-            if recorded is None:
-                _park(body, unrecorded, pull)
-                break
-            pull.recorded += recorded
-            if recorded.entries < REPORTS_PER_PAGE:
-                break
+            pull = pull.after(page)
+            if page.is_last:
+                return pull
     except (OmniError, ParameterUnavailableError) as error:
         logger.warning("reports cannot be taken", reason=str(error))
-        pull.stopped_by = type(error).__name__.removesuffix("Error")
-        pull.account_refused = isinstance(error, AuthenticationError)
+        return replace(
+            pull,
+            stopped_by=type(error).__name__.removesuffix("Error"),
+            account_refused=isinstance(error, AuthenticationError),
+        )
     except TableUnavailableError as error:
         logger.error("reports are not recorded yet", reason=str(error))
-        pull.stopped_by = "TableUnavailable"
-    return pull
+        return replace(pull, stopped_by="TableUnavailable")
+    return replace(pull, stopped_by="TIME")
 
 
-def _record(body: bytes, reports: DeliveryReports) -> Recorded | None:
-    """Make a page safe, then record it; None if the table has done neither.
-
-    Raises:
-        TableUnavailableError: The page is safe, but not recorded: a later run will do that.
-    """
+def keep_page(body: bytes, deps: Dependencies) -> TakenPage:
+    """Make a page safe, then record it."""
     try:
-        page = reports.store_page(body)
+        stored = deps.reports.store_page(body)
     except TableUnavailableError:
-        try:
-            return reports.record_body(body)
-        except TableUnavailableError:
-            return None
-    return reports.record_page(page)
-
-
-def _park(body: bytes, unrecorded: UnrecordedReports, pull: Pull) -> None:
-    """Put a page where it waits for the table."""
-    pull.stopped_by = "TableUnavailable"
+        return _keep_unstored(body, deps)
     try:
-        unrecorded.park(body)
+        return TakenPage(Fate.RECORDED, deps.reports.record_page(stored))
+    except TableUnavailableError as error:
+        logger.error("reports are not recorded yet", reason=str(error))
+        return TakenPage(Fate.STORED)
+
+
+def _keep_unstored(body: bytes, deps: Dependencies) -> TakenPage:
+    """Record a page that the table does not hold; else put it where it waits for the table."""
+    with suppress(TableUnavailableError):
+        return TakenPage(Fate.RECORDED, deps.reports.record_body(body))
+    try:
+        deps.unrecorded.park(body)
     except QueueUnavailableError as error:
         # The reconciler will learn from the logs what these reports have said.
         logger.error("a page of reports is lost", reason=str(error))
-        pull.lost += 1
-    else:
-        logger.warning("a page of reports is parked")
-        pull.parked += 1
+        return TakenPage(Fate.LOST)
+    logger.warning("a page of reports is parked")
+    return TakenPage(Fate.PARKED)
 
 
 @functools.cache
-def collaborators() -> tuple[OmniClient, DeliveryReports, UnrecordedReports]:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = PullDeliveryReportsSettings.from_environment()
-    table, ledger = open_ledger(settings)
-    unrecorded = UnrecordedReports(settings.unrecorded_reports_queue_url)
-    return open_client(settings), DeliveryReports(table, ledger), unrecorded
+    storage = open_ledger(settings)
+    return Dependencies(
+        client=open_client(settings),
+        reports=DeliveryReports(storage.table, storage.ledger),
+        unrecorded=UnrecordedReports(settings.unrecorded_reports_queue_url),
+    )
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with what was done; nothing that Infobip or the table does raises."""
-    client, reports, unrecorded = collaborators()
-    pull = pull_delivery_reports(
-        client, reports, unrecorded, lambda: context.get_remaining_time_in_millis() / 1000
-    )
+    pull = pull_delivery_reports(dependencies(), time_left(context))
     logger.info("reports pulled", extra=pull.answer())
-    count(
-        {
-            **pull.recorded.counts(),
-            "ReportPagesParked": pull.parked,
-            "ReportPagesLost": pull.lost,
-            "PullsSucceeded": not pull.failed,
-            "PullsFailed": pull.failed,
-            "AccountRefusals": pull.recorded.account_refusals + pull.account_refused,
-        }
-    )
+    count(pull.metrics)
     return pull.answer()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import base64
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
@@ -29,39 +29,56 @@ if TYPE_CHECKING:
 LARGEST_BODY_BYTES = 1024 * 1024
 
 
-def receive_delivery_report(
-    event: dict[str, Any], keys: Callable[[], Sequence[bytes]], reports: DeliveryReports
-) -> HTTPStatus:
-    """Record the reports of one call.
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
 
-    Args:
-        event: The call, as a function URL hands it over.
-        keys: The keys, with one of which the URL must have been made.
-        reports: Where they are recorded.
+    #: Reads the keys, with one of which the URL of a call must have been made.
+    keys: Callable[[], Sequence[bytes]]
+    reports: DeliveryReports
 
-    Returns:
-        How to answer. A body that cannot be read is kept, and no reason to call again.
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a call is answered, and what was recorded of it."""
+
+    status: HTTPStatus
+    recorded: Recorded = field(default_factory=Recorded)
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        return {**self.recorded.counts(), f"WebhookAnswers{self.status.value}": 1}
+
+    def answer(self) -> dict[str, Any]:
+        """Write it for the function URL."""
+        return {"statusCode": self.status.value}
+
+
+def receive_delivery_report(event: dict[str, Any], deps: Dependencies) -> Reply:
+    """Record the reports of one call, as a function URL hands it over.
+
+    A body that cannot be read is kept, and no reason to call again.
     """
     if event["requestContext"]["http"]["method"] != "POST":
-        return HTTPStatus.NOT_FOUND
+        return Reply(HTTPStatus.NOT_FOUND)
     try:
-        bulk_id = bulk_id_of(event["rawPath"], keys())
+        bulk_id = bulk_id_of(event["rawPath"], deps.keys())
     except ParameterUnavailableError as error:
         logger.error("the caller cannot be recognised", reason=str(error))
-        return HTTPStatus.SERVICE_UNAVAILABLE
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
     if bulk_id is None:
-        return HTTPStatus.NOT_FOUND
+        return Reply(HTTPStatus.NOT_FOUND)
     body = _body(event)
     if len(body) > LARGEST_BODY_BYTES:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        recorded = reports.record_body(body, bulk_id)
+        recorded = deps.reports.record_body(body, bulk_id)
     except TableUnavailableError as error:
         logger.warning("reports are not recorded", reason=str(error))
-        return HTTPStatus.SERVICE_UNAVAILABLE
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
     logger.info("reports received", extra=asdict(recorded))
-    count(recorded.counts())
-    return HTTPStatus.OK
+    return Reply(HTTPStatus.OK, recorded)
 
 
 def _body(event: dict[str, Any]) -> bytes:
@@ -72,17 +89,19 @@ def _body(event: dict[str, Any]) -> bytes:
 
 
 @functools.cache
-def collaborators() -> tuple[CachedParameter[tuple[bytes, ...]], DeliveryReports]:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = ReceiveDeliveryReportSettings.from_environment()
-    table, ledger = open_ledger(settings)
-    keys = CachedParameter(settings.webhook_key_parameter, parse_keys)
-    return keys, DeliveryReports(table, ledger)
+    storage = open_ledger(settings)
+    return Dependencies(
+        keys=CachedParameter(settings.webhook_key_parameter, parse_keys),
+        reports=DeliveryReports(storage.table, storage.ledger),
+    )
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer with a status and nothing else."""
-    status = receive_delivery_report(event, *collaborators())
-    count({f"WebhookAnswers{status.value}": 1})
-    return {"statusCode": status.value}
+    reply = receive_delivery_report(event, dependencies())
+    count(reply.metrics)
+    return reply.answer()

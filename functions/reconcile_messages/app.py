@@ -39,13 +39,13 @@ from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
-from infobip_omni.observability import count, logger, observed
+from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
+
+    #: What was done, by the name of its metric.
+    Counts = Mapping[str, int]
 
 #: Infobip allows 120 questions a minute, which overlapping runs and people share.
 QUESTIONS_PER_RUN = 100
@@ -69,6 +72,15 @@ _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
 #: Longest time that one question may last, and what writing down its answer takes.
 _SECONDS_PER_QUESTION = LONGEST_CALL_SECONDS + 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
+
+    client: OmniClient
+    ledger: MessageLedger
+    reports: DeliveryReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,156 +103,189 @@ class Decisions:
     absent: list[Message] = field(default_factory=list)
 
 
-class Reconciliation:
-    """One run, and the count of what it has done."""
+@dataclass(slots=True)
+class Budget:
+    """The questions that a run may ask."""
 
-    def __init__(
-        self,
-        client: OmniClient,
-        ledger: MessageLedger,
-        reports: DeliveryReports,
-        seconds_left: Callable[[], float],
-        now: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self.counts: Counter[str] = Counter()
-        self._client = client
-        self._ledger = ledger
-        self._reports = reports
-        self._seconds_left = seconds_left
-        self._now = now
+    seconds_left: Callable[[], float]
+    asked: int = 0
 
-    def run(self) -> dict[str, int]:
-        """Deal with all messages that are due, for as long as there is time.
+    @property
+    def allows_question(self) -> bool:
+        """Whether there are a question and the time for it left."""
+        return self.asked < QUESTIONS_PER_RUN and self.seconds_left() >= _SECONDS_PER_QUESTION
 
-        Returns:
-            The counts.
-        """
-        try:
-            self._reports.record_abandoned_pages()
-            if quarantined := self._ledger.count_quarantined(_MOST_COUNTED):
-                self.counts["MessagesInQuarantine"] = quarantined
-            to_ask = self._without_questions(self._ledger.due(MESSAGES_PER_SHARD))
-            for messages in _questions(to_ask):
-                if not self._may_ask():
-                    break
-                self._count_absence(self._look_for(messages))
-        except (OmniError, ParameterUnavailableError) as error:
-            # A question that was not answered counts for nothing; the messages stay due.
-            self.counts["ReconciliationsFailed"] += 1
-            if isinstance(error, AuthenticationError):
-                self.counts["AccountRefusals"] += 1
-            logger.warning("the logs cannot be asked", reason=str(error))
-        except TableUnavailableError as error:
-            self.counts["ReconciliationsFailed"] += 1
-            logger.error("the table is unavailable", reason=str(error))
-        return dict(self.counts)
 
-    def _without_questions(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """Deal with what needs no logs, and pass on the rest."""
-        for group in in_batches(messages, _MESSAGES_AT_ONCE):
-            now = self._now()
-            by_state: dict[MessageState, list[Message]] = defaultdict(list)
-            for message in group:
-                by_state[message.state].append(message)
-            self._change(
-                "LeasesLost",
-                [
-                    transitions.lease_expired(message, now, self._ledger.check_after)
-                    for message in by_state[MessageState.CLAIMED]
-                    if message.lease_has_ended(now)
-                ],
-            )
-            waiting = by_state[MessageState.WAITING]
-            self._change("RecordsLost", [transitions.record_lost(message) for message in waiting])
-            yield from by_state[MessageState.UNKNOWN]
-            yield from by_state[MessageState.ACCEPTED]
+def reconcile_messages(
+    deps: Dependencies, seconds_left: Callable[[], float], now: Callable[[], datetime] = utc_now
+) -> dict[str, int]:
+    """Deal with all messages that are due, for as long as there is time.
 
-    def _change(self, metric: str, updates: Sequence[Update]) -> None:
-        """Make changes, and count those that were made."""
-        if updates:
-            self.counts[metric] += self._ledger.apply(updates)
+    Args:
+        deps: Infobip and the table.
+        seconds_left: Tells how much time the run has.
+        now: Tells the time.
 
-    def _may_ask(self) -> bool:
-        within_limit = self.counts["Questions"] < QUESTIONS_PER_RUN
-        return within_limit and self._seconds_left() >= _SECONDS_PER_QUESTION
+    Returns:
+        What was done, as counts by the name of their metric.
+    """
+    counts: Counter[str] = Counter()
+    budget = Budget(seconds_left)
+    try:
+        for done in _reconcile(deps, budget, now):
+            counts.update(done)
+    except (OmniError, ParameterUnavailableError) as error:
+        # A question that was not answered counts for nothing; the messages stay due.
+        counts["ReconciliationsFailed"] += 1
+        if isinstance(error, AuthenticationError):
+            counts["AccountRefusals"] += 1
+        logger.warning("the logs cannot be asked", reason=str(error))
+    except TableUnavailableError as error:
+        counts["ReconciliationsFailed"] += 1
+        logger.error("the table is unavailable", reason=str(error))
+    if budget.asked:
+        counts["Questions"] = budget.asked
+    return dict(counts)
 
-    def _look_for(self, messages: Sequence[Message]) -> list[Message]:
-        """Ask about messages, write what the logs show, and return those that they do not know.
 
-        Where the answer was cut, an absence means nothing; each half is then asked about by itself.
-        """
-        self.counts["Questions"] += 1
-        ids = [message.id for message in messages]
-        page = self._client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
-        if page.is_cut and len(messages) > 1:
-            middle = len(messages) // 2
-            halves = (messages[:middle], messages[middle:])
-            return [one for half in halves if self._may_ask() for one in self._look_for(half)]
-        decisions = decide(messages, page, self._now(), self._ledger.check_after)
-        self._deal_with(decisions)
-        return decisions.absent
-
-    def _deal_with(self, decisions: Decisions) -> None:
-        """Write what was decided, all of a kind at once."""
-        now, check_after = self._now(), self._ledger.check_after
-        if decisions.verdicts:
-            # Rows first: a message that is settled is not asked about again.
-            self._reports.record_logs(decisions.rows)
-            verdicts = decisions.verdicts.items()
-            self._change("MessagesSettled", [transitions.settled(*each) for each in verdicts])
-            if refusals := sum(refuses_account(row.status) for row in decisions.rows):
-                self.counts["AccountRefusals"] += refusals
-        self._change(
-            "MessagesAccepted",
-            [
-                transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
-                for message in decisions.accepted
-            ],
-        )
-        self._change(
-            "MessagesRejected",
-            [transitions.rejected_as_duplicate(message, now) for message in decisions.duplicates],
-        )
-        self._change(
-            "MessagesUnresolved",
-            [transitions.left_unresolved(message, now) for message in decisions.unresolved],
-        )
-        self._ledger.apply(
-            [
-                transitions.check_postponed(message, until, absent=False)
-                for message, until in decisions.undecided
-            ]
-        )
-
-    def _count_absence(self, messages: Sequence[Message]) -> None:
-        """Count an answer without a trace of these messages, and decide after the third."""
-        last = [
-            message for message in messages if message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED
-        ]
-        until = self._now() + self._ledger.check_after
-        self._ledger.apply(
-            [
-                transitions.check_postponed(message, until, absent=True)
-                for message in messages
-                if message not in last
-            ]
-        )
-        for message in last:
-            if not self._may_ask():
+def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) -> Iterator[Counts]:
+    """Do it step by step, and tell of each step what it has done."""
+    deps.reports.record_abandoned_pages()
+    if quarantined := deps.ledger.count_quarantined(_MOST_COUNTED):
+        yield {"MessagesInQuarantine": quarantined}
+    to_ask: list[Message] = []
+    for group in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+        yield from _deal_without_question(group, deps.ledger, now())
+        to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
+        to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
+        # The last question may have room for messages of the next group.
+        *full, to_ask = _questions(to_ask) or [[]]
+        for messages in full:
+            if not budget.allows_question:
                 return
-            for absent in self._look_for([message]):
-                self._give_up(absent)
+            yield from _deal_with(messages, deps, budget, now)
+    yield from _deal_with(to_ask, deps, budget, now)
 
-    def _give_up(self, message: Message) -> None:
-        """Decide about a message that the logs do not know."""
-        now = self._now()
-        # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
-        # refused would be refused again, and so on for ever.
-        hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
-        if message.on_unknown == "must-arrive" and not hopeless:
-            self._change("MessagesSentAgain", [transitions.sent_again(message, now)])
-        else:
-            self._change("MessagesQuarantined", [transitions.quarantined(message, now)])
+
+def _deal_without_question(
+    messages: Iterable[Message], ledger: MessageLedger, now: datetime
+) -> Iterator[Counts]:
+    """Change the messages that it takes no logs to know the next state of."""
+    by_state: dict[MessageState, list[Message]] = defaultdict(list)
+    for message in messages:
+        by_state[message.state].append(message)
+    yield _change(
+        "LeasesLost",
+        (
+            transitions.lease_expired(message, now, ledger.check_after)
+            for message in by_state[MessageState.CLAIMED]
+            if message.lease_has_ended(now)
+        ),
+        ledger,
+    )
+    waiting = by_state[MessageState.WAITING]
+    yield _change("RecordsLost", map(transitions.record_lost, waiting), ledger)
+
+
+def _deal_with(
+    messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
+) -> Iterator[Counts]:
+    """Ask about messages, and do what follows from the answer.
+
+    An answer without a trace of a message is counted; the third one decides, if it was about this
+    message alone.
+    """
+    absent = yield from _look_for(messages, deps, budget, now)
+    last = [message for message in absent if message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED]
+    until = now() + deps.ledger.check_after
+    deps.ledger.apply(
+        [
+            transitions.check_postponed(message, until, absent=True)
+            for message in absent
+            if message not in last
+        ]
+    )
+    for message in last:
+        for unknown in (yield from _look_for([message], deps, budget, now)):
+            yield _give_up(unknown, deps.ledger, now())
+
+
+def _look_for(
+    messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
+) -> Generator[Counts, None, list[Message]]:
+    """Ask about messages, write what the logs show, and return those that they do not know."""
+    absent: list[Message] = []
+    for asked, page in ask(messages, deps.client, budget):
+        decisions = decide(asked, page, now(), deps.ledger.check_after)
+        yield from _write(decisions, deps, now())
+        absent += decisions.absent
+    return absent
+
+
+def ask(
+    messages: Sequence[Message], client: OmniClient, budget: Budget
+) -> Iterator[tuple[Sequence[Message], LogPage]]:
+    """Ask the logs about messages, as far as the budget allows.
+
+    Where an answer was cut, an absence means nothing; each half is then asked about by itself.
+
+    Yields:
+        The answers, each with the messages that it is about.
+    """
+    if not messages or not budget.allows_question:
+        return
+    budget.asked += 1
+    ids = [message.id for message in messages]
+    page = client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
+    if page.is_cut and len(messages) > 1:
+        middle = len(messages) // 2
+        yield from ask(messages[:middle], client, budget)
+        yield from ask(messages[middle:], client, budget)
+    else:
+        yield messages, page
+
+
+def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[Counts]:
+    """Write what was decided, all of a kind at once."""
+    ledger, check_after = deps.ledger, deps.ledger.check_after
+    if decisions.verdicts:
+        # Rows first: a message that is settled is not asked about again.
+        deps.reports.record_logs(decisions.rows)
+        settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
+        yield _change("MessagesSettled", settled, ledger)
+        if refusals := sum(refuses_account(row.status) for row in decisions.rows):
+            yield {"AccountRefusals": refusals}
+    accepted = (
+        transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
+        for message in decisions.accepted
+    )
+    yield _change("MessagesAccepted", accepted, ledger)
+    rejected = (transitions.rejected_as_duplicate(each, now) for each in decisions.duplicates)
+    yield _change("MessagesRejected", rejected, ledger)
+    unresolved = (transitions.left_unresolved(each, now) for each in decisions.unresolved)
+    yield _change("MessagesUnresolved", unresolved, ledger)
+    ledger.apply(
+        [
+            transitions.check_postponed(message, until, absent=False)
+            for message, until in decisions.undecided
+        ]
+    )
+
+
+def _give_up(message: Message, ledger: MessageLedger, now: datetime) -> Counts:
+    """Decide about a message that the logs do not know."""
+    # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
+    # refused would be refused again, and so on for ever.
+    hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
+    if message.on_unknown == "must-arrive" and not hopeless:
+        return _change("MessagesSentAgain", [transitions.sent_again(message, now)], ledger)
+    return _change("MessagesQuarantined", [transitions.quarantined(message, now)], ledger)
+
+
+def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Counts:
+    """Make changes, and count those that were made."""
+    updates = list(updates)
+    return {metric: ledger.apply(updates)} if updates else {}
 
 
 def decide(
@@ -289,42 +334,43 @@ def _judge_rows(message: Message, rows: Sequence[LogEntry]) -> tuple[list[LogEnt
     return own, refused and bool(proofs) and foreign == proofs
 
 
-def _questions(messages: Iterable[Message]) -> Iterator[list[Message]]:
+def _questions(messages: Iterable[Message]) -> list[list[Message]]:
     """Divide messages so that each group takes one call, and all their steps fit its answer."""
-    group: list[Message] = []
+    groups: list[list[Message]] = []
     rows = length = 0
     for message in messages:
         steps = len(message.steps or ()) or _MOST_STEPS
         size = log_query_length(message.id)
-        if group and (
-            len(group) >= IDS_PER_QUESTION
+        if (
+            not groups
+            or len(groups[-1]) >= IDS_PER_QUESTION
             or rows + steps >= ROWS_PER_QUESTION
             or length + size > LONGEST_LOG_QUERY
         ):
-            yield group
-            group, rows, length = [], 0, 0
-        group.append(message)
+            groups.append([])
+            rows = length = 0
+        groups[-1].append(message)
         rows += steps
         length += size
-    if group:
-        yield group
+    return groups
 
 
 @functools.cache
-def collaborators() -> tuple[OmniClient, MessageLedger, DeliveryReports]:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = ReconcileMessagesSettings.from_environment()
-    table, ledger = open_ledger(settings)
-    return open_client(settings), ledger, DeliveryReports(table, ledger)
+    storage = open_ledger(settings)
+    return Dependencies(
+        client=open_client(settings),
+        ledger=storage.ledger,
+        reports=DeliveryReports(storage.table, storage.ledger),
+    )
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Answer with the counts; nothing that Infobip or the table does raises."""
-    client, ledger, reports = collaborators()
-    counts = Reconciliation(
-        client, ledger, reports, lambda: context.get_remaining_time_in_millis() / 1000
-    ).run()
+    counts = reconcile_messages(dependencies(), time_left(context))
     logger.info("messages reconciled", extra=counts)
     count({**counts, "ReconciliationsSucceeded": "ReconciliationsFailed" not in counts})
     return counts

@@ -6,7 +6,7 @@ What it does not take now either goes back to the queue, and comes round again.
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
@@ -26,37 +26,50 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-def record_parked_reports(
-    records: Iterable[SQSRecord], reports: DeliveryReports
-) -> tuple[Recorded, list[str]]:
-    """Record the pages that these records hold.
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What lives as long as the environment."""
 
-    Returns:
-        What was recorded, and the ids of the records that must come round again.
-    """
+    reports: DeliveryReports
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What became of a batch of records."""
+
+    recorded: Recorded
+    #: The ids of the records that must come round again.
+    kept: list[str]
+
+    def answer(self) -> PartialItemFailureResponse:
+        """Write it for Lambda."""
+        return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in self.kept]}
+
+
+def record_parked_reports(records: Iterable[SQSRecord], deps: Dependencies) -> Recording:
+    """Record the pages that these records hold."""
     recorded = Recorded()
     kept = []
     for record in records:
         try:
-            recorded += reports.record_body(unpacked(record.body))
+            recorded += deps.reports.record_body(unpacked(record.body))
         except TableUnavailableError as error:
             logger.warning("reports stay parked", reason=str(error))
             kept.append(record.message_id)
-    return recorded, kept
+    return Recording(recorded, kept)
 
 
 @functools.cache
-def collaborators() -> DeliveryReports:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
-    settings = RecordParkedReportsSettings.from_environment()
-    table, ledger = open_ledger(settings)
-    return DeliveryReports(table, ledger)
+    storage = open_ledger(RecordParkedReportsSettings.from_environment())
+    return Dependencies(reports=DeliveryReports(storage.table, storage.ledger))
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer with the records that must come round again."""
-    recorded, kept = record_parked_reports(SQSEvent(event).records, collaborators())
-    logger.info("parked reports recorded", extra=asdict(recorded))
-    count(recorded.counts())
-    return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in kept]}
+    recording = record_parked_reports(SQSEvent(event).records, dependencies())
+    logger.info("parked reports recorded", extra=asdict(recording.recorded))
+    count(recording.recorded.counts())
+    return recording.answer()

@@ -27,17 +27,18 @@ from infobip_omni.delivery import RESOLVED, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
-from infobip_omni.observability import count, logger, observed
+from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.send_queue import DeadLetterReason
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dead_letter_queue import DeadLetter
+    from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
 
 Json = dict[str, Any]
@@ -131,174 +132,208 @@ def parse(event: object) -> Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """Carries out orders.
-
-    Every answer says whether the search was `complete`: if not, there may be more, and the order
-    may be given again. Letters that others hold at the time are not seen; `approximateSize` is
-    SQS's count before the search, with those.
-    """
+class Dependencies:
+    """What lives as long as the environment."""
 
     queue: DeadLetterQueue
     ledger: MessageLedger
-    seconds_left: Callable[[], float]
-    now: Callable[[], datetime] = utc_now
 
-    def carry_out(self, order: Order) -> Json:
-        """Carry out an order, and tell what was found and done.
 
-        Raises:
-            InvalidEventError: The message is not in a state for this.
-            QueueUnavailableError: SQS did not do it. Giving the order again is right.
-            TableUnavailableError: DynamoDB did not do it. The same holds.
-        """
-        size = self.queue.size()
-        match order:
-            case ListOrder():
-                answer = self._list(order)
-            case RedriveOrder():
-                answer = self._redrive(order)
-            case ReleaseOrder():
-                answer = self._release(order)
-            case CloseOrder():
-                answer = self._close(order)
-        return {"action": order.action, **answer, "approximateSize": size}
+def carry_out(
+    order: Order,
+    deps: Dependencies,
+    seconds_left: Callable[[], float],
+    now: Callable[[], datetime] = utc_now,
+) -> Json:
+    """Carry out an order, and tell what was found and done.
 
-    # --- Letters -----------------------------------------------------------------------------
+    Args:
+        order: What the operator wants.
+        deps: The queues and the ledger.
+        seconds_left: Tells how much time the run has.
+        now: Tells the time.
 
-    def _list(self, order: ListOrder) -> Json:
-        shown: list[Json] = []
-        size = 0
-        with self._scan() as scan:
-            for letter in scan:
-                if order.reason not in (None, letter.reason):
-                    continue
-                described = _described(letter, show_content=order.show_content)
-                size += len(json.dumps(described))
-                if shown and size > _LARGEST_LIST_BYTES:
-                    break
-                shown.append(described)
-                if len(shown) == order.limit:
-                    break
-        self._tell_quarantined(shown)
-        return {"letters": shown, "complete": scan.complete}
+    Returns:
+        The answer. It says whether the search was `complete`: if not, there may be more, and the
+        order may be given again. Letters that others hold at the time are not seen;
+        `approximateSize` is SQS's count before the search, with those.
 
-    def _tell_quarantined(self, letters: list[Json]) -> None:
-        """Add to quarantined letters which of their messages wait for a decision."""
-        quarantined = [each for each in letters if each["reason"] == DeadLetterReason.QUARANTINED]
-        messages = self.ledger.find(one for each in quarantined for one in each["messageIds"])
-        for letter in quarantined:
-            letter["quarantinedMessageIds"] = [
-                one for one in letter["messageIds"] if one in messages and messages[one].is_open
-            ]
+    Raises:
+        InvalidEventError: The message is not in a state for this.
+        QueueUnavailableError: SQS did not do it. Giving the order again is right.
+        TableUnavailableError: DynamoDB did not do it. The same holds.
+    """
+    size = deps.queue.size()
+    match order:
+        case ListOrder():
+            answer = _list(order, deps, seconds_left)
+        case RedriveOrder():
+            answer = _redrive(order, deps, seconds_left)
+        case ReleaseOrder():
+            answer = _release(order, deps, seconds_left, now())
+        case CloseOrder():
+            answer = _close(order, deps, seconds_left, now())
+    return {"action": order.action, **answer, "approximateSize": size}
 
-    def _redrive(self, order: RedriveOrder) -> Json:
-        found: Counter[str] = Counter()
-        skipped = redriven = failed = 0
-        with self._scan() as scan:
-            for letter in scan:
-                if order.reason not in (None, letter.reason):
-                    continue
-                if order.original_message_id not in (None, letter.original_id):
-                    continue
-                if letter.reason is DeadLetterReason.QUARANTINED:
-                    skipped += 1
-                    continue
-                found[letter.reason.value] += 1
-                if not order.dry_run:
-                    done = _redriven(scan, letter)
-                    redriven += done
-                    failed += not done
-                if found.total() == order.limit or not scan.has_time():
-                    break
-        count({"RecordsRedriven": redriven})
-        return {
-            "dryRun": order.dry_run,
-            "found": dict(found),
-            "redriven": redriven,
-            "failed": failed,
-            # Their messages stay quarantined: each has to be released or closed by itself.
-            "skippedQuarantined": skipped,
-            "complete": scan.complete,
-        }
 
-    # --- Decisions about one message ---------------------------------------------------------
+# --- Letters -----------------------------------------------------------------------------------
 
-    def _release(self, order: ReleaseOrder) -> Json:
-        """Release a message, and send its record.
 
-        A record that is not found among the dead letters is still in the send queue, to which the
-        sender returns it, or was put there before.
-        """
-        message = self._message(order.message_id)
-        changed = message.is_open and self.ledger.apply(
-            [transitions.released(message, order.by, order.why, self.now())]
-        )
-        message = self._message(order.message_id)
-        if changed:
-            logger.info("message released", message_id=order.message_id)
-            count({"MessagesReleased": 1})
-        elif not message.is_released or message.state in RESOLVED:
-            # Else it was released before, and its letter may still be where it was.
-            raise _not_quarantined(message)
-        requeued = 0
-        with self._scan() as scan:
-            for letter in scan:
-                if letter.reason in _RELEASED_REASONS and order.message_id in _ids(letter):
-                    scan.redrive(letter)
-                    requeued += 1
-        return {
-            "messageId": order.message_id,
-            "state": message.state,
-            "lettersRedriven": requeued,
-            "complete": scan.complete,
-        }
+def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
+    shown: list[Json] = []
+    size = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter in scan:
+            if order.reason not in (None, letter.reason):
+                continue
+            described = _described(letter, show_content=order.show_content)
+            size += len(json.dumps(described))
+            if shown and size > _LARGEST_LIST_BYTES:
+                break
+            shown.append(described)
+            if len(shown) == order.limit:
+                break
+    return {"letters": _with_quarantined(shown, deps.ledger), "complete": scan.complete}
 
-    def _close(self, order: CloseOrder) -> Json:
-        """Close a message, and delete its letter if none of its messages is left to decide.
 
-        Of a message that has a verdict by now, only the letter is dealt with.
-        """
-        message = self._message(order.message_id)
-        changed = message.is_open and self.ledger.apply(
-            [transitions.closed(message, order.by, order.why, self.now())]
-        )
-        message = self._message(order.message_id)
-        if changed:
-            logger.info("message closed", message_id=order.message_id)
-            count({"MessagesClosed": 1})
-        elif not message.is_done:
-            raise _not_quarantined(message)
-        deleted = kept = 0
-        with self._scan() as scan:
-            for letter in scan:
-                if letter.reason is not DeadLetterReason.QUARANTINED:
-                    continue
-                ids = _ids(letter)
-                if order.message_id not in ids:
-                    continue
-                messages = self.ledger.find(ids)
-                if all(one in messages and messages[one].is_done for one in ids):
-                    scan.delete(letter)
-                    deleted += 1
-                else:
-                    kept += 1
-        return {
-            "messageId": order.message_id,
-            "state": message.state,
-            "lettersDeleted": deleted,
-            "lettersKept": kept,
-            "complete": scan.complete,
-        }
+def _with_quarantined(letters: Sequence[Json], ledger: MessageLedger) -> list[Json]:
+    """Add to quarantined letters which of their messages wait for a decision."""
+    quarantined = [each["messageIds"] for each in letters if _is_quarantined(each)]
+    found = ledger.find(message_id for ids in quarantined for message_id in ids)
+    waiting = {message_id for message_id, message in found.items() if message.is_open}
+    return [
+        letter
+        | {"quarantinedMessageIds": [each for each in letter["messageIds"] if each in waiting]}
+        if _is_quarantined(letter)
+        else letter
+        for letter in letters
+    ]
 
-    def _message(self, message_id: str) -> Message:
-        message = self.ledger.find([message_id]).get(message_id)
-        if message is None:
-            raise InvalidEventError("messageId", "is of no message that is known")
-        return message
 
-    def _scan(self) -> Scan:
-        return Scan(self.queue, self.seconds_left)
+def _is_quarantined(letter: Json) -> bool:
+    return bool(letter["reason"] == DeadLetterReason.QUARANTINED)
+
+
+def _redrive(order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
+    found: Counter[str] = Counter()
+    skipped = redriven = failed = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter in scan:
+            if order.reason not in (None, letter.reason):
+                continue
+            if order.original_message_id not in (None, letter.original_id):
+                continue
+            if letter.reason is DeadLetterReason.QUARANTINED:
+                skipped += 1
+                continue
+            found[letter.reason.value] += 1
+            if not order.dry_run:
+                done = _redriven(scan, letter)
+                redriven += done
+                failed += not done
+            if found.total() == order.limit or not scan.has_time():
+                break
+    count({"RecordsRedriven": redriven})
+    return {
+        "dryRun": order.dry_run,
+        "found": dict(found),
+        "redriven": redriven,
+        "failed": failed,
+        # Their messages stay quarantined: each has to be released or closed by itself.
+        "skippedQuarantined": skipped,
+        "complete": scan.complete,
+    }
+
+
+# --- Decisions about one message ---------------------------------------------------------------
+
+
+def _release(
+    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Json:
+    """Release a message, and send its record.
+
+    A record that is not found among the dead letters is still in the send queue, to which the
+    sender returns it, or was put there before.
+    """
+    message, changed = _decide(order, transitions.released, deps.ledger, now)
+    if changed:
+        logger.info("message released", message_id=order.message_id)
+        count({"MessagesReleased": 1})
+    elif not message.is_released or message.state in RESOLVED:
+        # Else it was released before, and its letter may still be where it was.
+        raise _not_quarantined(message)
+    redriven = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter in scan:
+            if letter.reason in _RELEASED_REASONS and order.message_id in _ids(letter):
+                scan.redrive(letter)
+                redriven += 1
+    return {
+        "messageId": order.message_id,
+        "state": message.state,
+        "lettersRedriven": redriven,
+        "complete": scan.complete,
+    }
+
+
+def _close(
+    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Json:
+    """Close a message, and delete its letter if none of its messages is left to decide.
+
+    Of a message that has a verdict by now, only the letter is dealt with.
+    """
+    message, changed = _decide(order, transitions.closed, deps.ledger, now)
+    if changed:
+        logger.info("message closed", message_id=order.message_id)
+        count({"MessagesClosed": 1})
+    elif not message.is_done:
+        raise _not_quarantined(message)
+    deleted = kept = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter in scan:
+            if letter.reason is not DeadLetterReason.QUARANTINED:
+                continue
+            ids = _ids(letter)
+            if order.message_id not in ids:
+                continue
+            messages = deps.ledger.find(ids)
+            if all(one in messages and messages[one].is_done for one in ids):
+                scan.delete(letter)
+                deleted += 1
+            else:
+                kept += 1
+    return {
+        "messageId": order.message_id,
+        "state": message.state,
+        "lettersDeleted": deleted,
+        "lettersKept": kept,
+        "complete": scan.complete,
+    }
+
+
+def _decide(
+    order: ReleaseOrder | CloseOrder,
+    decided: Callable[[Message, str, str, datetime], Update],
+    ledger: MessageLedger,
+    now: datetime,
+) -> tuple[Message, bool]:
+    """Write a decision, if the message waits for one.
+
+    Returns:
+        The message as it is then, and whether it was changed.
+    """
+    message = _find(order.message_id, ledger)
+    changed = message.is_open and ledger.apply([decided(message, order.by, order.why, now)]) > 0
+    return _find(order.message_id, ledger), changed
+
+
+def _find(message_id: str, ledger: MessageLedger) -> Message:
+    message = ledger.find([message_id]).get(message_id)
+    if message is None:
+        raise InvalidEventError("messageId", "is of no message that is known")
+    return message
 
 
 def _not_quarantined(message: Message) -> InvalidEventError:
@@ -352,18 +387,16 @@ def _redriven(scan: Scan, letter: DeadLetter) -> bool:
 
 
 @functools.cache
-def collaborators() -> tuple[DeadLetterQueue, MessageLedger]:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = RedriveMessagesSettings.from_environment()
-    queue = DeadLetterQueue(settings.send_dead_letter_queue_url, settings.send_queue_url)
-    _, ledger = open_ledger(settings)
-    return queue, ledger
+    return Dependencies(
+        queue=DeadLetterQueue(settings.send_dead_letter_queue_url, settings.send_queue_url),
+        ledger=open_ledger(settings).ledger,
+    )
 
 
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> Json:
     """Answer with what was found and done."""
-    order = parse(event)
-    queue, ledger = collaborators()
-    operation = Operation(queue, ledger, lambda: context.get_remaining_time_in_millis() / 1000)
-    return operation.carry_out(order)
+    return carry_out(parse(event), dependencies(), time_left(context))

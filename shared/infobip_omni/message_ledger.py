@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from infobip_omni import transitions
 from infobip_omni.delivery import MessageState
@@ -33,15 +33,22 @@ if TYPE_CHECKING:
     from infobip_omni.transitions import Claim, Outcome
 
 
-def open_ledger(settings: LedgerSettings) -> tuple[Table, MessageLedger]:
-    """Make the table and its ledger as a function's settings say."""
+class Storage(NamedTuple):
+    """The messages table, and the ledger in it."""
+
+    table: Table
+    ledger: MessageLedger
+
+
+def open_ledger(settings: LedgerSettings) -> Storage:
+    """Open the messages table and its ledger as a function's settings say."""
     table = Table(settings.messages_table_name)
     ledger = MessageLedger(
         table,
         retention=timedelta(days=settings.retention_days),
         check_after=timedelta(seconds=settings.reconcile_after_seconds),
     )
-    return table, ledger
+    return Storage(table, ledger)
 
 
 class MessageLedger:

@@ -1,4 +1,4 @@
-"""Logs and metrics, the same way for every function, and without personal data.
+"""What every handler has: logs and metrics, without personal data, and the time that is left.
 
 Log lines and metrics carry message ids, states and counts. Phone numbers, texts, credentials and
 bodies never get here: events and answers are not logged, whatever the environment asks for.
@@ -90,6 +90,11 @@ def observed(
                 metrics.flush_metrics()
 
     return logger.inject_lambda_context(measured, log_event=False, clear_state=True)
+
+
+def time_left(context: LambdaContext) -> Callable[[], float]:
+    """Return what tells how many seconds an invocation has until Lambda ends it."""
+    return lambda: context.get_remaining_time_in_millis() / 1000
 
 
 def count(numbers: Mapping[str, int]) -> None:

@@ -1,6 +1,6 @@
 """Systems that must fail the checks: one guard taken out of each, to show that it matters.
 
-A control is applied inside the workers, before they make their collaborators.
+A control is applied inside the workers, before they make their dependencies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functions.receive_delivery_report import app as receive_app
 from functions.reconcile_messages import app as reconcile_app
 from functions.send_message import app as send_app
 from infobip_omni import delivery_reports, transitions
+from infobip_omni.api.client import LogPage
 from infobip_omni.api.errors import OmniError
 from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.delivery import MessageState, verdict_of
@@ -27,7 +28,7 @@ from infobip_omni.transitions import Standing, Write
 from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
     from types import ModuleType
 
@@ -114,10 +115,10 @@ def resend_blindly() -> None:
 def send_again_without_asking() -> None:
     """Hold a message for unknown to Infobip without a look at the logs."""
 
-    def unknown(_: object, messages: Sequence[Message]) -> list[Message]:
-        return [message for message in messages if message.state is MessageState.UNKNOWN]
+    def answer(messages: Sequence[Message], *_: object) -> Iterator[tuple[list[Message], LogPage]]:
+        yield [one for one in messages if one.state is MessageState.UNKNOWN], LogPage([])
 
-    _replace(reconcile_app.Reconciliation, "_look_for", unknown)
+    _replace(reconcile_app, "ask", answer)
 
 
 def acknowledge_always() -> None:

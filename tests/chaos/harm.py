@@ -1,6 +1,6 @@
 """What is done to a running function on purpose, and where.
 
-No hook in the functions knows of it: the worker wraps the methods of their collaborators, and of
+No hook in the functions knows of it: the worker wraps the methods of their dependencies, and of
 the boto3 clients below them, and each wrapped call passes through `Harms`.
 """
 
@@ -160,10 +160,10 @@ class Harms:
         return order.skip < self._chances[order] <= order.skip + order.times
 
 
-def watch(harms: Harms, collaborator: object, steps: Mapping[str, str]) -> None:
+def watch(harms: Harms, dependency: object, steps: Mapping[str, str]) -> None:
     """Let harm be done before and after methods of an object, given as names and their steps."""
     for method, step in steps.items():
-        setattr(collaborator, method, _watched(harms, getattr(collaborator, method), step))
+        setattr(dependency, method, _watched(harms, getattr(dependency, method), step))
 
 
 def _watched(harms: Harms, method: Callable[..., Any], step: str) -> Callable[..., Any]:

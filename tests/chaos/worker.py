@@ -1,6 +1,6 @@
 """Processes that run the functions as Lambda would, over and over, with harm done to them.
 
-Everything is real but what `harm` wraps: the handlers, their collaborators, boto3 against the
+Everything is real but what `harm` wraps: the handlers, their dependencies, boto3 against the
 emulator, HTTP to the simulator. `Nursery` starts one process that makes all of it, and that one
 forks a process for each that the driver asks for: a killed one is replaced in no time.
 """
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from infobip_omni.delivery_reports import DeliveryReports
     from infobip_omni.dynamodb import Table
     from infobip_omni.message_ledger import MessageLedger
-    from infobip_omni.unrecorded_reports import UnrecordedReports
 
     #: The handler, and the client of Infobip's that it uses, if it does.
     Prepared = tuple[Callable[..., Any], OmniClient | None]
@@ -198,20 +197,18 @@ def _use_in_sender(use: send_app.Collaborators) -> None:
 
 
 def _prepare_puller(harms: Harms) -> Prepared:
-    client, reports, unrecorded = pull_app.collaborators()
-    _tell_of_pages(harms, client, reports, unrecorded)
-    watch(harms, client, {"take_reports": "page"})
-    watch(harms, reports, {"store_page": "page store"})
-    watch(harms, reports._table, {"delete": "page deletion"})  # noqa: SLF001
-    watch(harms, unrecorded, {"park": PARKING})
-    harm_queue(harms, unrecorded._client)  # noqa: SLF001
-    _harm_recording(harms, reports)
-    return pull_app.lambda_handler, client
+    use = pull_app.dependencies()
+    _tell_of_pages(harms, use)
+    watch(harms, use.client, {"take_reports": "page"})
+    watch(harms, use.reports, {"store_page": "page store"})
+    watch(harms, use.reports._table, {"delete": "page deletion"})  # noqa: SLF001
+    watch(harms, use.unrecorded, {"park": PARKING})
+    harm_queue(harms, use.unrecorded._client)  # noqa: SLF001
+    _harm_recording(harms, use.reports)
+    return pull_app.lambda_handler, use.client
 
 
-def _tell_of_pages(
-    harms: Harms, client: OmniClient, reports: DeliveryReports, unrecorded: UnrecordedReports
-) -> None:
+def _tell_of_pages(harms: Harms, use: pull_app.Dependencies) -> None:
     """Let the driver know what a run has received, and when the run holds it for safe."""
 
     def tell_of(owner: object, method: str, word: str, read: Callable[[Any], object]) -> None:
@@ -224,9 +221,10 @@ def _tell_of_pages(
 
         setattr(owner, method, telling)
 
-    tell_of(client, "take_reports", "page", reports_on)
-    for owner, method in ((reports, "store_page"), (reports, "record"), (unrecorded, "park")):
-        tell_of(owner, method, "safe", lambda _: None)
+    tell_of(use.client, "take_reports", "page", reports_on)
+    tell_of(use.reports, "store_page", "safe", lambda _: None)
+    tell_of(use.reports, "record", "safe", lambda _: None)
+    tell_of(use.unrecorded, "park", "safe", lambda _: None)
 
 
 def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
@@ -239,23 +237,22 @@ def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
 
 
 def _prepare_recorder(harms: Harms) -> Prepared:
-    _harm_recording(harms, parked_app.collaborators())
+    _harm_recording(harms, parked_app.dependencies().reports)
     return parked_app.lambda_handler, None
 
 
 def _prepare_receiver(harms: Harms) -> Prepared:
-    _, reports = receive_app.collaborators()
-    _harm_recording(harms, reports)
+    _harm_recording(harms, receive_app.dependencies().reports)
     return receive_app.lambda_handler, None
 
 
 def _prepare_reconciler(harms: Harms) -> Prepared:
-    client, ledger, reports = reconcile_app.collaborators()
-    watch(harms, client, {"search_logs": "question"})
-    watch(harms, reports, {"record_logs": "log row write"})
+    use = reconcile_app.dependencies()
+    watch(harms, use.client, {"search_logs": "question"})
+    watch(harms, use.reports, {"record_logs": "log row write"})
     watch_changes(
         harms,
-        ledger,
+        use.ledger,
         {
             "lease_expired": "lost lease",
             "proven_accepted": "proof",
@@ -266,8 +263,8 @@ def _prepare_reconciler(harms: Harms) -> Prepared:
             "rejected_as_duplicate": "duplicate id",
         },
     )
-    harm_table(harms, _table(ledger)._client)  # noqa: SLF001
-    return reconcile_app.lambda_handler, client
+    harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001
+    return reconcile_app.lambda_handler, use.client
 
 
 def _table(ledger: MessageLedger) -> Table:

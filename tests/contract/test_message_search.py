@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.find_messages.app import LARGEST_PAGE_BYTES, find_messages, parse
+from functions.find_messages.app import LARGEST_PAGE_BYTES, Dependencies, find_messages, parse
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry
 from infobip_omni.api.sends import Recipient
@@ -123,7 +123,7 @@ def answers(shelf: Shelf, question: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     token: dict[str, str] = {}
     while len(found) < 100:
-        found.append(find_messages(parse(question | token), shelf.search))
+        found.append(find_messages(parse(question | token), Dependencies(shelf.search)))
         if "nextToken" not in found[-1]:
             return found
         token = {"nextToken": found[-1]["nextToken"]}

@@ -412,7 +412,7 @@ def _reconciler(state: State, index: int, world: World, guards: Guards) -> Itera
 
 
 def _ask(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
-    """`Reconciliation._look_for`: reads the message and asks the logs about it."""
+    """`reconcile_messages.ask`: reads the message and asks the logs about it."""
     name, message = f"reconciler {index + 1}", state.message
     read = Actor("found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token)
     if not guards.failed_questions_do_not_count:
@@ -432,7 +432,7 @@ def _ask(state: State, index: int, world: World, guards: Guards) -> Iterator[Ste
 
 
 def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
-    """`Reconciliation._decide`: what the logs' answer changes."""
+    """`reconcile_messages.decide`: what the logs' answer changes."""
     actor, name, message = state.reconcilers[index], f"reconciler {index + 1}", state.message
     foreign = actor.step == "found foreign"
     if actor.step == "found own" or (foreign and not guards.log_row_needs_recipient):
@@ -453,7 +453,7 @@ def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterato
 
 
 def _sends_again(actor: Actor, world: World, guards: Guards) -> bool:
-    """`Reconciliation._give_up`."""
+    """What the reconciler does about a message that the logs do not know."""
     # A message whose id was refused would be refused again, and so on for ever.
     return (world.must_arrive and not actor.repeated) or not guards.send_again_only_if_must_arrive
 

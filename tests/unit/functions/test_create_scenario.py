@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_scenario import app
-from functions.create_scenario.app import Outcome, create_scenario, parse
+from functions.create_scenario.app import (
+    Dependencies,
+    LiveScenario,
+    Outcome,
+    RegistryWrite,
+    create_scenario,
+    make_plan,
+    parse,
+)
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -65,12 +73,13 @@ def run(client: FakeScenarioClient, registry: FakeScenarioRegistry) -> Run:
     """Return the function on its fakes; whatever it answers must be what both of them have."""
 
     def run_and_check(wanted: ScenarioDefinition) -> Outcome:
-        entry, outcome = create_scenario(wanted, client, registry, lambda _: None)
+        registration = create_scenario(wanted, Dependencies(client, registry), lambda _: None)
+        entry = registration.entry
         assert registry.current(wanted.name) == entry
         live = client.scenarios[entry.key]
         assert (live.name, live.flow, live.default) == (entry.name, entry.flow, entry.default)
         assert entry.flow == wanted.flow
-        return outcome
+        return registration.outcome
 
     return run_and_check
 
@@ -83,6 +92,51 @@ def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
         flow=definition.flow,
         default=bool(definition.default),
     )
+
+
+# --- The plan ------------------------------------------------------------------------------
+
+
+def live(key: str, definition: ScenarioDefinition) -> LiveScenario:
+    """Make a scenario that Infobip has."""
+    described = definition.model_dump(by_alias=True) | {"key": key, "default": False}
+    return LiveScenario(key, Scenario.model_validate(described))
+
+
+@pytest.mark.parametrize(
+    ("registered", "found", "outcome", "update", "write"),
+    [
+        (None, None, Outcome.CREATED, False, RegistryWrite.ADD),
+        (None, ("key-1", OTP), Outcome.ADOPTED, False, RegistryWrite.ADD),
+        (None, ("key-1", OTHER_FLOW), Outcome.ADOPTED, True, RegistryWrite.ADD),
+        (("key-0", OTP), None, Outcome.CREATED, False, RegistryWrite.REPLACE),
+        (("key-0", OTP), ("key-1", OTP), Outcome.ADOPTED, False, RegistryWrite.REPLACE),
+        (("key-1", OTP), ("key-1", OTP), Outcome.UNCHANGED, False, RegistryWrite.NOTHING),
+        (("key-1", OTP), ("key-1", OTHER_FLOW), Outcome.UPDATED, True, RegistryWrite.NOTHING),
+        (("key-1", OTHER_FLOW), ("key-1", OTP), Outcome.UPDATED, False, RegistryWrite.REPLACE),
+        (
+            ("key-1", OTHER_FLOW),
+            ("key-1", OTHER_FLOW),
+            Outcome.UPDATED,
+            True,
+            RegistryWrite.REPLACE,
+        ),
+    ],
+)
+def test_plan_follows_from_what_registry_and_infobip_have(
+    registered: tuple[str, ScenarioDefinition] | None,
+    found: tuple[str, ScenarioDefinition] | None,
+    outcome: Outcome,
+    update: bool,  # noqa: FBT001 (a column of the table)
+    write: RegistryWrite,
+) -> None:
+    """The wanted scenario is OTP; what is there already is not done again."""
+    entry = register(registered[1], registered[0]) if registered else None
+
+    plan = make_plan(OTP, entry, live(*found) if found else None)
+
+    assert (plan.outcome, plan.update, plan.write) == (outcome, update, write)
+    assert plan.entry == (register(OTP, found[0]) if found else None)
 
 
 # --- Created, unchanged, updated -----------------------------------------------------------
@@ -426,7 +480,7 @@ def invoke(
     client: FakeScenarioClient, registry: FakeScenarioRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return the handler on the fakes."""
-    monkeypatch.setattr(app, "collaborators", lambda: (client, registry))
+    monkeypatch.setattr(app, "dependencies", lambda: Dependencies(client, registry))
     return lambda event: app.lambda_handler(event, CONTEXT)
 
 

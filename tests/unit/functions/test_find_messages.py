@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.find_messages import app
-from functions.find_messages.app import find_messages, parse
+from functions.find_messages.app import Dependencies, find_messages, parse
 from infobip_omni.events import InvalidEventError
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, Found, MessageSearch
 
@@ -136,7 +136,7 @@ class FakeSearch(MessageSearch):
 
 def ask(event: dict[str, Any], search: MessageSearch) -> dict[str, Any]:
     """Ask a question."""
-    return find_messages(parse(event), search)
+    return find_messages(parse(event), Dependencies(search))
 
 
 # --- The event -----------------------------------------------------------------------------
@@ -414,7 +414,8 @@ def test_nothing_personal_is_logged(
     monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
 ) -> None:
     """Not even for an answer that shows recipients: the question and a count are logged."""
-    monkeypatch.setattr(app, "collaborators", lambda: FakeSearch(MESSAGE, history=HISTORY))
+    deps = Dependencies(FakeSearch(MESSAGE, history=HISTORY))
+    monkeypatch.setattr(app, "dependencies", lambda: deps)
 
     for question in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
         answer = app.lambda_handler(question | {"showRecipients": True}, CONTEXT)

@@ -73,7 +73,7 @@ def record(number: int) -> dict[str, Any]:
 
 def run(events: FakeOutcomeEvents, monkeypatch: pytest.MonkeyPatch, count: int = 3) -> object:
     """Invoke the function with so many changes."""
-    monkeypatch.setattr(app, "collaborators", lambda: events)
+    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
     return app.lambda_handler({"Records": [record(number) for number in range(count)]}, CONTEXT)
 
 
@@ -117,7 +117,7 @@ def test_a_record_that_cannot_be_read_holds_up_no_other(
 ) -> None:
     """It is logged without its content, and counted."""
     events = FakeOutcomeEvents()
-    monkeypatch.setattr(app, "collaborators", lambda: events)
+    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
     unreadable = record(1)
     unreadable["dynamodb"]["NewImage"]["attempts"] = {"NEW": CANARY}
 
@@ -154,7 +154,7 @@ def test_the_environment_says_which_bus_is_told_and_how_much(
     monkeypatch.setenv("OUTCOME_EVENT_BUS_NAME", "outcomes")
     for recipients in ("omitted", "included"):
         monkeypatch.setenv("OUTCOME_EVENT_RECIPIENTS", recipients)
-        app.collaborators.cache_clear()
-        app.collaborators()
+        app.dependencies.cache_clear()
+        app.dependencies()
 
     assert made == [("outcomes", False), ("outcomes", True)]

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.pull_delivery_reports import app
-from functions.pull_delivery_reports.app import REPORTS_PER_PAGE, Pull, pull_delivery_reports
+from functions.pull_delivery_reports.app import (
+    REPORTS_PER_PAGE,
+    Dependencies,
+    Pull,
+    pull_delivery_reports,
+)
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.sends import Recipient
@@ -58,15 +63,18 @@ class World:
     seconds_left: float = 300.0
 
     @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function talks to."""
+        return Dependencies(self.client, self.reports, self.parking)
+
+    @property
     def table(self) -> FakeTable:
         """Return the table."""
         return self.ledger.table
 
     def run(self) -> Pull:
         """Let the function run once."""
-        return pull_delivery_reports(
-            self.client, self.reports, self.parking, lambda: self.seconds_left
-        )
+        return pull_delivery_reports(self.dependencies, lambda: self.seconds_left)
 
     def stored_pages(self) -> int:
         """Count what is left of pages."""
@@ -344,7 +352,7 @@ def test_handler_tells_what_was_done(
     world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     world.client.pages = [page(report("m-1"), report("other"), {"to": PHONE, "text": TEXT})]
 
     answer = app.lambda_handler({}, CONTEXT)
@@ -369,7 +377,7 @@ def test_handler_raises_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed, trouble: str
 ) -> None:
     """Trouble is counted, where a raised error would only make the scheduler repeat the call."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     if trouble == "infobip":
         world.client.pages = [OutcomeUnknownError("no answer", text=TEXT)]
     else:
@@ -397,7 +405,7 @@ def test_run_that_fails_is_no_sign_of_life(
     refusals: list[float] | None,
 ) -> None:
     """An alarm misses the runs that succeed; one about the account knows why."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     world.client.pages = [trouble]
 
     app.lambda_handler({}, CONTEXT)
@@ -412,7 +420,7 @@ def test_report_that_refuses_the_account_is_counted(
     world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """An accepted message may still be rejected since the credit is used up."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.reports, world.parking))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     status = {
         "groupId": 5,
         "groupName": "REJECTED",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,8 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     claims = [claim("m-1"), claim("m-2"), claim("foreign-1", bulk_id="bulk-2")]
     ledger.claim(claims, timedelta(minutes=2))
     reports = DeliveryReports(ledger.table, ledger, clock)
-    monkeypatch.setattr(app, "collaborators", lambda: (lambda: [KEY], reports))
+    deps = app.Dependencies(lambda: [KEY], reports)
+    monkeypatch.setattr(app, "dependencies", lambda: deps)
     return ledger
 
 
@@ -305,8 +307,8 @@ def test_infobip_is_told_to_call_again_without_the_key(
     def fail() -> list[bytes]:
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
-    _, reports = app.collaborators()
-    monkeypatch.setattr(app, "collaborators", lambda: (fail, reports))
+    deps = replace(app.dependencies(), keys=fail)
+    monkeypatch.setattr(app, "dependencies", lambda: deps)
 
     assert call(body_of(report("m-1"))) == 503
 

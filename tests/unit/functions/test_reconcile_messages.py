@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.reconcile_messages import app
-from functions.reconcile_messages.app import Reconciliation
+from functions.reconcile_messages.app import Dependencies, reconcile_messages
 from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
@@ -50,11 +50,14 @@ class World:
     reports: DeliveryReports
     seconds_left: float = 300.0
 
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function talks to."""
+        return Dependencies(self.client, self.ledger, self.reports)
+
     def run(self) -> dict[str, int]:
         """Let the function run once."""
-        return Reconciliation(
-            self.client, self.ledger, self.reports, lambda: self.seconds_left, self.clock
-        ).run()
+        return reconcile_messages(self.dependencies, lambda: self.seconds_left, self.clock)
 
     def run_after(self, **duration: float) -> dict[str, int]:
         """Let the function run a while later."""
@@ -779,7 +782,7 @@ def test_handler_tells_what_was_done(
     world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.ledger, world.reports))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     began = datetime.now(world.clock.now.tzinfo)
     world.clock.now = began - timedelta(hours=1)
     world.add(MessageState.UNKNOWN)
@@ -812,8 +815,8 @@ def test_trouble_is_told_without_infobips_words(world: World, printed: Printed) 
 
 def counted(world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> dict[str, Any]:
     """Let the function run, and return the metrics that it wrote."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.client, world.ledger, world.reports))
-    monkeypatch.setattr(app.Reconciliation.__init__, "__defaults__", (world.clock,))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
+    monkeypatch.setattr(app.reconcile_messages, "__defaults__", (world.clock,))
     app.lambda_handler({}, CONTEXT)
     written = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
     return written[-1] if written else {}

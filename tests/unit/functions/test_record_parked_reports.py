@@ -33,7 +33,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     ledger = FakeLedger(clock)
     ledger.claim([claim("m-1"), claim("m-2")], timedelta(minutes=2))
     reports = DeliveryReports(ledger.table, ledger, clock)
-    monkeypatch.setattr(app, "collaborators", lambda: reports)
+    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(reports))
     return ledger
 
 

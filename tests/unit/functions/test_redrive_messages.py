@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from functions.redrive_messages import app
-from functions.redrive_messages.app import Operation, parse
+from functions.redrive_messages.app import Dependencies, carry_out, parse
 from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
@@ -53,10 +53,15 @@ class World:
         self.ledger = FakeLedger(self.clock)
         self.seconds_left = 60.0
 
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function talks to."""
+        return Dependencies(self.queue, self.ledger)
+
     def order(self, action: str, **members: object) -> Json:
         """Give an order, and return the answer."""
-        operation = Operation(self.queue, self.ledger, lambda: self.seconds_left, self.clock)
-        return operation.carry_out(parse({"action": action} | members))
+        wanted = parse({"action": action} | members)
+        return carry_out(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
 
     def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
         """Put a letter with these messages into the dead-letter queue, and return its id."""
@@ -692,7 +697,7 @@ def test_the_function_logs_nothing_personal(
     world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """Neither what a letter holds, nor what the operator has said."""
-    monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     world.quarantine("m-1", "m-2")
     for message_id in ("m-1", "m-2"):
         world.set_aside(message_id, reason="QUARANTINED")
@@ -721,7 +726,7 @@ def test_an_order_that_sqs_does_not_carry_out_fails(
 ) -> None:
     """The operator is not told that there was nothing."""
     world.client.delete_queue(QueueUrl=world.dead_url)
-    monkeypatch.setattr(app, "collaborators", lambda: (world.queue, world.ledger))
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
 
     with pytest.raises(QueueUnavailableError):
         app.lambda_handler({"action": "list"}, CONTEXT)

@@ -17,7 +17,15 @@ import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
 from infobip_omni.events import InvalidEventError
-from infobip_omni.observability import UnexpectedError, count, logger, masked, metrics, observed
+from infobip_omni.observability import (
+    UnexpectedError,
+    count,
+    logger,
+    masked,
+    metrics,
+    observed,
+    time_left,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -255,3 +263,13 @@ def test_zero_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     (written,) = lines(capsys)
     assert written["PullsSucceeded"] == [1.0]
     assert "ReportsRecorded" not in written
+
+
+def test_time_left_is_told_in_seconds_and_as_of_now() -> None:
+    """Lambda counts milliseconds, and they run while the function does."""
+    remaining = iter([300_000, 1_500])
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: next(remaining))
+
+    seconds_left = time_left(cast("LambdaContext", context))
+
+    assert (seconds_left(), seconds_left()) == (300.0, 1.5)

@@ -13,7 +13,7 @@ from functions.send_message.app import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    CollaboratorsOf = Callable[[str], Callable[[], Any]]
+    DependenciesOf = Callable[[str], Callable[[], Any]]
 
 SQS = "https://sqs.eu-central-1.amazonaws.com/1"
 INFOBIP = {
@@ -41,36 +41,37 @@ VARIABLES = {
 
 
 @pytest.fixture
-def collaborators_of(
+def dependencies_of(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> CollaboratorsOf:
-    """Return what sets a function's variables, and returns what makes its collaborators."""
+) -> DependenciesOf:
+    """Return what sets a function's variables, and returns what makes its dependencies."""
 
     def prepare(function: str) -> Callable[[], Any]:
         for name, value in VARIABLES[function].items():
             monkeypatch.setenv(name, value)
         app = import_module(f"functions.{function}.app")
-        app.collaborators.cache_clear()
-        request.addfinalizer(app.collaborators.cache_clear)
-        make: Callable[[], Any] = app.collaborators
-        return make
+        make: Any = getattr(app, "dependencies", None) or app.collaborators
+        make.cache_clear()
+        request.addfinalizer(make.cache_clear)
+        made: Callable[[], Any] = make
+        return made
 
     return prepare
 
 
 @pytest.mark.parametrize("function", VARIABLES)
-def test_collaborators_are_made_once(function: str, collaborators_of: CollaboratorsOf) -> None:
+def test_dependencies_are_made_once(function: str, dependencies_of: DependenciesOf) -> None:
     """They live as long as the environment, and need no other variables."""
-    collaborators = collaborators_of(function)
+    dependencies = dependencies_of(function)
 
-    assert collaborators() is collaborators()
+    assert dependencies() is dependencies()
 
 
-def test_variables_arrive_where_they_count(collaborators_of: CollaboratorsOf) -> None:
+def test_variables_arrive_where_they_count(dependencies_of: DependenciesOf) -> None:
     """Scenarios are registered under the prefix; policy and times are those of the template."""
-    _, registry = collaborators_of("create_scenario")()
-    sending = collaborators_of("send_message")()
-    _, ledger, _ = collaborators_of("reconcile_messages")()
+    registry = dependencies_of("create_scenario")().registry
+    sending = dependencies_of("send_message")()
+    ledger = dependencies_of("reconcile_messages")().ledger
 
     assert registry.parameter("otp") == "/omni/dev/scenarios/otp"
     assert sending.policy == Policy(timedelta(seconds=120), "must-arrive")
