@@ -50,7 +50,7 @@ from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
-from infobip_omni.observability import count, logger, metrics, observed
+from infobip_omni.observability import count, logger, metrics, observed, time_left
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import (
@@ -96,7 +96,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Collaborators:
+class Dependencies:
     """What lives as long as the environment."""
 
     client: OmniClient
@@ -257,40 +257,40 @@ class Posted:
 
 
 def send_messages(
-    records: Sequence[Record], use: Collaborators, seconds_left: Callable[[], float]
+    records: Sequence[Record], deps: Dependencies, seconds_left: Callable[[], float]
 ) -> list[Record]:
     """Send the messages of a batch.
 
     Args:
         records: The batch.
-        use: The collaborators.
+        deps: What it works with.
         seconds_left: Tells how much time the run has.
 
     Returns:
         The records that must come round again.
     """
     batch = [QueuedEvent.read(record, utc_now()) for record in records]
-    resolved = _resolve(batch, use)
-    lease_ends = time.monotonic() + use.policy.lease.total_seconds()
-    claimed = _claim(resolved, use)
+    resolved = _resolve(batch, deps)
+    lease_ends = time.monotonic() + deps.policy.lease.total_seconds()
+    claimed = _claim(resolved, deps)
 
     def has_time() -> bool:
         lease_left = lease_ends - time.monotonic()
         lease_lasts = lease_left >= LONGEST_CALL_SECONDS + _LEASE_MARGIN_SECONDS
         return lease_lasts and seconds_left() >= _SECONDS_TO_FINISH
 
-    posted = _post(_posts(claimed.parcels), use, has_time)
-    standings = claimed.standings | _save(posted, use.ledger)
-    return _settle(claimed.batch, standings, _pauses(posted), use)
+    posted = _post(_posts(claimed.parcels), deps, has_time)
+    standings = claimed.standings | _save(posted, deps.ledger)
+    return _settle(claimed.batch, standings, _pauses(posted), deps)
 
 
 # --- Resolve ---------------------------------------------------------------------------------
 
 
-def _resolve(batch: Iterable[QueuedEvent], use: Collaborators) -> list[QueuedEvent]:
+def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEvent]:
     """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
-    pause = use.breaker.seconds_left()
-    return [replace(queued, fate=_resolved(queued.fate, pause, use.scenarios)) for queued in batch]
+    pause = deps.breaker.seconds_left()
+    return [replace(queued, fate=_resolved(queued.fate, pause, deps.scenarios)) for queued in batch]
 
 
 def _resolved(
@@ -323,7 +323,7 @@ def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenar
 # --- Claim -----------------------------------------------------------------------------------
 
 
-def _claim(batch: Sequence[QueuedEvent], use: Collaborators) -> Claimed:
+def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
     """Claim every message once, though several records may hold it, and refuse conflicts.
 
     A record is refused when an id of it stands for another message: in an earlier record of the
@@ -334,7 +334,7 @@ def _claim(batch: Sequence[QueuedEvent], use: Collaborators) -> Claimed:
     owners: dict[str, tuple[Record, Pending]] = {}
     distinct: list[QueuedEvent] = []
     for queued in batch:
-        wanted = _claims_of(queued.fate, bulk_ids, use.policy)
+        wanted = _claims_of(queued.fate, bulk_ids, deps.policy)
         used = {
             message_id
             for message_id, claim in wanted.items()
@@ -345,7 +345,7 @@ def _claim(batch: Sequence[QueuedEvent], use: Collaborators) -> Claimed:
             for message_id, claim in wanted.items():
                 claims.setdefault(message_id, claim)
                 owners.setdefault(message_id, (queued.record, fate))
-    found = use.ledger.claim(list(claims.values()), use.policy.lease)
+    found = deps.ledger.claim(list(claims.values()), deps.policy.lease)
     standings = dict(zip(claims, found, strict=True))
     used = {message_id for message_id, standing in standings.items() if standing.conflict}
     checked = [queued.refused_if_used(used) for queued in distinct]
@@ -355,7 +355,7 @@ def _claim(batch: Sequence[QueuedEvent], use: Collaborators) -> Claimed:
         for message_id, standing in standings.items()
         if standing.token
     ]
-    use.ledger.save(
+    deps.ledger.save(
         [
             parcel.outcome(SendAnswer(MessageState.WAITING), DeadLetterReason.CONFLICT)
             for parcel in held
@@ -412,42 +412,42 @@ def _posts(parcels: Iterable[Parcel]) -> list[Post]:
     ]
 
 
-def _post(posts: Sequence[Post], use: Collaborators, has_time: Callable[[], bool]) -> list[Posted]:
+def _post(posts: Sequence[Post], deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
     if len(posts) <= 1:
-        return [posted for post in posts for posted in _post_one(post, use, has_time)]
+        return [posted for post in posts for posted in _post_one(post, deps, has_time)]
     with ThreadPoolExecutor(min(len(posts), CONCURRENT_REQUESTS)) as pool:
-        results = pool.map(lambda post: _post_one(post, use, has_time), posts)
+        results = pool.map(lambda post: _post_one(post, deps, has_time), posts)
         return [posted for result in results for posted in result]
 
 
-def _post_one(post: Post, use: Collaborators, has_time: Callable[[], bool]) -> list[Posted]:
+def _post_one(post: Post, deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
     """Make one request, once, and tell what became of each of its messages."""
-    if not has_time() or not use.breaker.lets_through():
+    if not has_time() or not deps.breaker.lets_through():
         return post.answered(SendAnswer(MessageState.WAITING))
     try:
-        response = use.client.send_advanced(post.request(use.webhook))
+        response = deps.client.send_advanced(post.request(deps.webhook))
     except ParameterUnavailableError as error:
         # Trouble with SSM says nothing about Infobip.
-        use.breaker.not_called()
+        deps.breaker.not_called()
         logger.warning("a request was not processed", reason=str(error))
         answer = SendAnswer(MessageState.WAITING)
     except NotProcessedError as error:
-        use.breaker.failed()
+        deps.breaker.failed()
         logger.warning("a request was not processed", reason=str(error))
         answer = not_processed(error)
     except RequestRejectedError as error:
-        use.breaker.succeeded()
+        deps.breaker.succeeded()
         parts = post.by_record()
         if len(parts) > 1:
             # One record's fault must not cost the others: nothing was sent, so each tries alone.
-            return [posted for part in parts for posted in _post_one(part, use, has_time)]
+            return [posted for part in parts for posted in _post_one(part, deps, has_time)]
         answer = request_rejected(error)
     except OutcomeUnknownError as error:
-        use.breaker.failed()
+        deps.breaker.failed()
         logger.warning("the outcome of a request is unknown", reason=str(error))
         answer = SendAnswer(MessageState.UNKNOWN)
     else:
-        use.breaker.succeeded()
+        deps.breaker.succeeded()
         ids = [parcel.claim.message_id for parcel in post.parcels]
         return list(map(Posted, post.parcels, read_answer(response, ids)))
     return post.answered(answer)
@@ -486,7 +486,7 @@ def _settle(
     batch: Iterable[QueuedEvent],
     standings: Mapping[str, Standing],
     pauses: Mapping[str, float],
-    use: Collaborators,
+    deps: Dependencies,
 ) -> list[Record]:
     """Acknowledge, dead-letter or hide each record, by where its messages stand."""
     now = utc_now()
@@ -496,11 +496,11 @@ def _settle(
         if isinstance(choice, Retry):
             kept.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
-            if not _dead_letter(queued.record, choice, use.queue):
+            if not _dead_letter(queued.record, choice, deps.queue):
                 kept.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
-                _stop_waiting(queued.fate, choice.reason, use.ledger)
-    failures = use.queue.postpone(kept)
+                _stop_waiting(queued.fate, choice.reason, deps.ledger)
+    failures = deps.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
     if kept:
@@ -569,15 +569,14 @@ def _dead_letter(record: Record, letter: DeadLetter, queue: SendQueue) -> bool:
 
 
 @functools.cache
-def collaborators() -> Collaborators:
+def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
     settings = SendMessageSettings.from_environment()
-    _, ledger = open_ledger(settings)
     url, keys = settings.delivery_report_url, settings.webhook_key_parameter
-    return Collaborators(
+    return Dependencies(
         client=open_client(settings),
         scenarios=ScenarioRegistry(settings.scenario_parameter_prefix),
-        ledger=ledger,
+        ledger=open_ledger(settings).ledger,
         queue=SendQueue(settings.send_queue_url, settings.send_dead_letter_queue_url),
         breaker=CircuitBreaker(),
         policy=Policy(timedelta(seconds=settings.claim_seconds), settings.on_unknown),
@@ -589,7 +588,5 @@ def collaborators() -> Collaborators:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer with the records that must come round again."""
     records = [Record.received(record) for record in SQSEvent(event).records]
-    kept = send_messages(
-        records, collaborators(), lambda: context.get_remaining_time_in_millis() / 1000
-    )
+    kept = send_messages(records, dependencies(), time_left(context))
     return {"batchItemFailures": [{"itemIdentifier": record.sqs_id} for record in kept]}

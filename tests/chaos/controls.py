@@ -43,7 +43,7 @@ def consume_naively() -> None:
     """Keep no ledger: post, acknowledge when that worked, else let the record come again."""
 
     def post(record: dict[str, Any]) -> None:
-        use = send_app.collaborators()
+        use = send_app.dependencies()
         event = SendEvent.parse(record["body"], record["messageId"], utc_now())
         scenario = event.body.scenario and use.scenarios.find(event.body.scenario)
         destinations = tuple(

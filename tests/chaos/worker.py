@@ -157,7 +157,7 @@ def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]
     _redirect_output(output)
     random.seed()
     if function == SEND and not has_webhook:
-        _use_in_sender(replace(send_app.collaborators(), webhook=None))
+        _use_in_sender(replace(send_app.dependencies(), webhook=None))
     harms.report_to(connection)
     handler, client = prepared[function]
     url = client._base_url if client else ""  # noqa: SLF001 (only here is it ever changed)
@@ -180,7 +180,7 @@ def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]
 
 
 def _prepare_sender(harms: Harms) -> Prepared:
-    made = send_app.collaborators()
+    made = send_app.dependencies()
     claim_seconds = float(os.environ["CHAOS_CLAIM_SECONDS"])
     use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
     _use_in_sender(use)
@@ -192,8 +192,8 @@ def _prepare_sender(harms: Harms) -> Prepared:
     return send_app.lambda_handler, use.client
 
 
-def _use_in_sender(use: send_app.Collaborators) -> None:
-    send_app.collaborators = lambda: use  # type: ignore[assignment]
+def _use_in_sender(use: send_app.Dependencies) -> None:
+    send_app.dependencies = lambda: use  # type: ignore[assignment]
 
 
 def _prepare_puller(harms: Harms) -> Prepared:

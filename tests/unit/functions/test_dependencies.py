@@ -50,7 +50,7 @@ def dependencies_of(
         for name, value in VARIABLES[function].items():
             monkeypatch.setenv(name, value)
         app = import_module(f"functions.{function}.app")
-        make: Any = getattr(app, "dependencies", None) or app.collaborators
+        make: Any = app.dependencies
         make.cache_clear()
         request.addfinalizer(make.cache_clear)
         made: Callable[[], Any] = make

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.send_message import app
-from functions.send_message.app import Collaborators, Policy, send_messages
+from functions.send_message.app import Dependencies, Policy, send_messages
 from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
@@ -97,9 +97,9 @@ class World:
     kept: list[str] = field(default_factory=list)
 
     @property
-    def collaborators(self) -> Collaborators:
+    def dependencies(self) -> Dependencies:
         """Return what the function gets."""
-        return Collaborators(
+        return Dependencies(
             client=self.client,
             scenarios=self.scenarios,
             ledger=self.ledger,
@@ -111,7 +111,7 @@ class World:
 
     def run(self, *records: Record, seconds_left: float = 60.0) -> None:
         """Let the function have a batch."""
-        kept = send_messages(records, self.collaborators, lambda: seconds_left)
+        kept = send_messages(records, self.dependencies, lambda: seconds_left)
         self.kept = [each.sqs_id for each in kept]
 
     def record(self, number: int = 1, **changes: object) -> Record:
@@ -980,7 +980,7 @@ def test_handler_answers_with_the_records_that_stay(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a batch only what has no verdict comes back; a whole batch that fails raises nothing."""
-    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     event = sqs_event(json.dumps(BODY), "not JSON")
     world.client.answer = lost
 
@@ -1014,7 +1014,7 @@ def test_nothing_personal_is_printed(
     state: MessageState,
 ) -> None:
     """Log lines and metrics tell ids and states, and no number, text or body."""
-    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     world.client.answer = answer
     bodies = [
         BODY,
@@ -1062,7 +1062,7 @@ def numbers(printed: Printed) -> dict[str, Any]:
 
 def handle(world: World, monkeypatch: pytest.MonkeyPatch, *records: Record) -> None:
     """Let the handler have these records."""
-    monkeypatch.setattr(app, "collaborators", lambda: world.collaborators)
+    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     monkeypatch.setattr(app, "SQSEvent", lambda _: SimpleNamespace(records=records))
     monkeypatch.setattr(app, "Record", SimpleNamespace(received=lambda record: record))
     app.lambda_handler({}, CONTEXT)
