@@ -7,6 +7,7 @@ open no socket.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ _UNIT_TESTS = Path(__file__).parent / "unit"
 
 forget_aws_account()
 reach_this_machine_directly(os.environ)
+# A shell starts what runs in the background with SIGINT ignored, and so would be all that tests
+# start, to see it end by Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
