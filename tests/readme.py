@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -12,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.local_world.locks import locked
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 ROOT = Path(__file__).parents[1]
 #: What a make that runs these tests tells the makes that it starts.
@@ -55,13 +57,9 @@ def is_whole(command: str) -> bool:
     return True
 
 
-@contextmanager
-def alone_with_its_worlds() -> Iterator[None]:
+def alone_with_its_worlds() -> AbstractContextManager[None]:
     """Wait until no other tests start worlds that commands of this clone could mean."""
-    (ROOT / ".local").mkdir(exist_ok=True)
-    with (ROOT / ".local/tests.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(ROOT / ".local/tests.lock")
 
 
 @contextmanager

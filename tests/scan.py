@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .local_world.aws_emulator import ROOT
+from .local_world.packaging import captured
 from .local_world.template import EVERYTHING, resolved, transformed
 
 Json = dict[str, Any]
@@ -140,7 +140,7 @@ def scan_template(directory: Path) -> Verdict:
     """Run checkov, whose working files go to a directory."""
     made = directory / "everything.json"
     made.write_text(json.dumps(everything(), indent=1))
-    done = _run(
+    done = captured(
         [
             *(str(SCANNERS / "checkov"), "--framework", "cloudformation", "--skip-download"),
             *("--output", "json", "--file", str(TEMPLATE), str(made)),
@@ -162,7 +162,7 @@ def scan_template(directory: Path) -> Verdict:
 
 def scan_packages(directory: Path) -> Verdict:
     """Run pip-audit, whose cache goes to a directory."""
-    done = _run(
+    done = captured(
         [
             *(str(SCANNERS / "pip-audit"), "--disable-pip", "--require-hashes"),
             *("--format", "json", "--progress-spinner", "off"),
@@ -172,18 +172,6 @@ def scan_packages(directory: Path) -> Verdict:
         dict(os.environ),
     )
     return audit_verdict(done.stdout, done.stderr)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 (all of the command is ours)
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def main() -> None:

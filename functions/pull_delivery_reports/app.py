@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
+from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded

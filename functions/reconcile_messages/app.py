@@ -20,7 +20,6 @@ from infobip_omni import transitions
 from infobip_omni.api.client import (
     LONGEST_CALL_SECONDS,
     LONGEST_LOG_QUERY,
-    OmniClient,
     log_query_length,
 )
 from infobip_omni.api.errors import AuthenticationError, OmniError

@@ -29,7 +29,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from infobip_omni import transitions
-from infobip_omni.api.client import LONGEST_CALL_SECONDS, OmniClient
+from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import (
     NotProcessedError,
     OutcomeUnknownError,

@@ -5,19 +5,15 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.dynamodb import Table
 from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
-    REGION,
     ROOT,
-    SECRET_ACCESS_KEY,
     AwsEmulator,
 )
+from tests.local_world.clients import options, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +27,9 @@ NUMBERS = count()
 def dynamodb() -> Iterator[DynamoDBClient]:
     """Run the emulator, and return a client of it that repeats nothing by itself."""
     with AwsEmulator() as emulator:
-        yield boto3.client(
-            "dynamodb",
-            endpoint_url=emulator.url,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
-            config=Config(
-                parameter_validation=False, proxies={}, retries={"total_max_attempts": 1}
-            ),
-        )
+        once = {"total_max_attempts": 1}
+        unchecked = options(emulator.url, parameter_validation=False, retries=once)
+        yield session().client("dynamodb", **unchecked)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -20,7 +19,7 @@ from tests.local_world.__main__ import LOCAL_PORTS
 from tests.local_world.aws_emulator import ROOT, environment_path, free_port
 from tests.local_world.running import running_world
 from tests.local_world.world import World, wait_until
-from tests.readme import alone_with_its_worlds
+from tests.readme import ENVIRONMENT, alone_with_its_worlds
 
 from .upstream import PUSH_FAILS, Upstream
 
@@ -103,11 +102,10 @@ def command(*arguments: str, clone: Path = ROOT) -> subprocess.CompletedProcess[
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make, which no other make knows of."""
-    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     return subprocess.run(  # noqa: S603 (all of the command is ours)
         ["make", *arguments],  # noqa: S607 (found on the path, as anybody's is)
         cwd=ROOT,
-        env=environment,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .aws_emulator import REGION, ROOT
+from .locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,9 +68,7 @@ def build_for_lambda(directory: Path) -> Path:
     sources = [ROOT / "template.yaml", *_sources(ROOT / "functions"), *_sources(ROOT / "shared")]
     fingerprint = _fingerprint(sources)
     stamp = _BUILT_FOR_LAMBDA / "made-from"
-    _BUILT_FOR_LAMBDA.mkdir(parents=True, exist_ok=True)
-    with (_BUILT_FOR_LAMBDA / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(_BUILT_FOR_LAMBDA / "lock"):
         if not stamp.exists() or stamp.read_text() != fingerprint:
             stamp.unlink(missing_ok=True)
             command = [*SAM, "build", "--build-dir", str(_BUILT_FOR_LAMBDA / "build")]
@@ -156,13 +154,11 @@ def with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def run(command: list[str], environment: Mapping[str, str]) -> None:
-    """Run a command in the project's folder.
-
-    Raises:
-        RuntimeError: It failed; the text holds what it printed.
-    """
-    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+def captured(
+    command: list[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, and return what it printed and how it ended."""
+    return subprocess.run(  # noqa: S603 (all of the command is ours)
         command,
         cwd=ROOT,
         env=environment,
@@ -171,6 +167,15 @@ def run(command: list[str], environment: Mapping[str, str]) -> None:
         text=True,
         check=False,
     )
+
+
+def run(command: list[str], environment: Mapping[str, str]) -> None:
+    """Run a command in the project's folder.
+
+    Raises:
+        RuntimeError: It failed; the text holds what it printed.
+    """
+    done = captured(command, environment)
     if done.returncode:
         text = f"{' '.join(command[:4])} failed:\n{done.stdout}{done.stderr}"
         raise RuntimeError(text)

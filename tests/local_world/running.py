@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
-from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
+from .aws_emulator import ROOT
+from .clients import options, session
+from .locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
@@ -66,22 +66,18 @@ class RunningWorld:
     @cached_property
     def functions(self) -> LambdaClient:
         """Lambda of the emulator."""
-        return self._session.client("lambda", **self._client_options)
+        return session().client("lambda", **self._client_options)
 
     @cached_property
     def sqs(self) -> SQSClient:
         """SQS of the emulator."""
-        return self._session.client("sqs", **self._client_options)
-
-    @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+        return session().client("sqs", **self._client_options)
 
     @cached_property
     def _client_options(self) -> Any:  # noqa: ANN401 (options of a client of any service)
         # A call that was cut off would be made again.
-        options: Any = {"read_timeout": _SECONDS_TO_ANSWER, "retries": {"total_max_attempts": 1}}
-        return {"endpoint_url": self.url, "config": Config(proxies={}, **options)}
+        once = {"total_max_attempts": 1}
+        return options(self.url, read_timeout=_SECONDS_TO_ANSWER, retries=once)
 
     def __str__(self) -> str:
         """Tell it from others."""
@@ -91,13 +87,9 @@ class RunningWorld:
         )
 
 
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> AbstractContextManager[None]:
     """Let no other world of this clone start meanwhile: both would take the same free ports."""
-    (ROOT / ".local").mkdir(exist_ok=True)
-    with (ROOT / ".local/starting.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(ROOT / ".local/starting.lock")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from .aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY, environment_path
 from .container_engine import HOST_FOR_CONTAINERS, NoBridgeError, address_for_containers
+from .locks import locked
 from .packaging import SAM, build_for_lambda, sam_environment
 from .running import RefusedError
 
@@ -209,10 +210,8 @@ def _runner(
 def _folder() -> Iterator[Path]:
     """Make a folder for one run, and remove those that killed runs have left behind."""
     scratch = ROOT / ".local"
-    scratch.mkdir(exist_ok=True)
     with ExitStack() as exits:
-        with (scratch / "sam.lock").open("w") as starting:
-            fcntl.flock(starting, fcntl.LOCK_EX)
+        with locked(scratch / "sam.lock"):
             for left in scratch.glob("sam-*/"):
                 with suppress(OSError), (left / "lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,9 +14,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-import boto3
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.config import Config
 
 from .aws_emulator import (
     ACCESS_KEY_ID,
@@ -26,6 +24,7 @@ from .aws_emulator import (
     AwsEmulator,
     free_port,
 )
+from .clients import options, session
 from .infobip_simulator import process
 from .packaging import SAM, layer, layer_environment, run, sam_environment, with_replaced, zipped
 from .proxies import reach_this_machine_directly
@@ -142,42 +141,42 @@ class World:
     @cached_property
     def sqs(self) -> SQSClient:
         """SQS of the emulator."""
-        return self._session.client("sqs", **self._client_options)
+        return session().client("sqs", **self._client_options)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
         """DynamoDB of the emulator."""
-        return self._session.client("dynamodb", **self._client_options)
+        return session().client("dynamodb", **self._client_options)
 
     @cached_property
     def functions(self) -> LambdaClient:
         """Lambda of the emulator."""
-        return self._session.client("lambda", **self._client_options)
+        return session().client("lambda", **self._client_options)
 
     @cached_property
     def ssm(self) -> SSMClient:
         """SSM of the emulator."""
-        return self._session.client("ssm", **self._client_options)
+        return session().client("ssm", **self._client_options)
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
         """CloudWatch of the emulator."""
-        return self._session.client("cloudwatch", **self._client_options)
+        return session().client("cloudwatch", **self._client_options)
 
     @cached_property
     def cloudwatch_logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs of the emulator."""
-        return self._session.client("logs", **self._client_options)
+        return session().client("logs", **self._client_options)
 
     @cached_property
     def events(self) -> EventBridgeClient:
         """EventBridge of the emulator."""
-        return self._session.client("events", **self._client_options)
+        return session().client("events", **self._client_options)
 
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:
         """EventBridge Scheduler of the emulator."""
-        return self._session.client("scheduler", **self._client_options)
+        return session().client("scheduler", **self._client_options)
 
     def invoke(self, output_name: str, event: object) -> Any:  # noqa: ANN401 (any JSON value)
         """Invoke the function that an output of the template names, and return its answer.
@@ -300,22 +299,17 @@ class World:
         }
 
     @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-
-    @cached_property
     def _client_options(self) -> Any:  # noqa: ANN401 (options of a client of any service)
-        config = Config(proxies={}, s3={"addressing_style": "path"})
-        return {"endpoint_url": self.emulator.url, "config": config}
+        return options(self.emulator.url, s3={"addressing_style": "path"})
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """CloudFormation of the emulator."""
-        return self._session.client("cloudformation", **self._client_options)
+        return session().client("cloudformation", **self._client_options)
 
     @cached_property
     def _s3(self) -> S3Client:
-        return self._session.client("s3", **self._client_options)
+        return session().client("s3", **self._client_options)
 
     def _simulator(self) -> AbstractContextManager[str]:
         """Start the simulator in the emulator's process group."""
@@ -340,13 +334,13 @@ class World:
             | {"SAM_CLI_POLL_DELAY": "0.5"}  # seconds
         )
         # sam looks for its configuration beside the template unless told where it is.
-        options = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
+        arguments = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
         built = directory / "build"
-        run([*SAM, "build", *options, "--build-dir", str(built)], environment)
+        run([*SAM, "build", *arguments, "--build-dir", str(built)], environment)
         run(
             [
-                *(*SAM, "deploy", *options, "--template-file", str(built / "template.yaml")),
+                *(*SAM, "deploy", *arguments, "--template-file", str(built / "template.yaml")),
                 *("--parameter-overrides", *overrides),
             ],
             # The emulator is on this machine, where no proxy leads.

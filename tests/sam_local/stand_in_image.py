@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import enum
-import fcntl
 import hashlib
 import importlib.resources
 import json
@@ -34,6 +33,7 @@ import uv
 from docker.errors import APIError, ImageNotFound
 
 from tests.local_world import container_engine
+from tests.local_world.locks import locked
 from tests.local_world.sam_local import PYTHON_VERSION, architecture_of, image_name
 
 if TYPE_CHECKING:
@@ -296,9 +296,7 @@ def _make_alone(
 ) -> None:
     """Make the image, one process at a time; not again where another one just did."""
     scratch = ROOT / ".local"
-    scratch.mkdir(exist_ok=True)
-    with (scratch / "stand-in-image.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(scratch / "stand-in-image.lock"):
         if _kind(engine, name) is not seen:
             return
         # What a run has left that was killed outright.

@@ -14,18 +14,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from tests.local_world import sam_local
 from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
-    REGION,
     ROOT,
-    SECRET_ACCESS_KEY,
     free_port,
 )
+from tests.local_world.clients import options, session
 from tests.local_world.container_engine import (
     NoBridgeError,
     address_for_containers,
@@ -352,14 +348,9 @@ def containers(client: docker.DockerClient) -> set[str]:
 
 def lambda_api(port: int) -> LambdaClient:
     """Return a client of the API that `sam local start-lambda` offers."""
-    return boto3.client(
-        "lambda",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
-        config=Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}),
-    )
+    url = f"http://127.0.0.1:{port}"
+    once = {"total_max_attempts": 1}
+    return session().client("lambda", **options(url, read_timeout=120, retries=once))
 
 
 def is_open(port: int) -> bool:
