@@ -29,7 +29,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import boto3
 import requests
 from botocore.config import Config
-from samtranslator.yaml_helper import yaml_parse
 
 from tests.local_world.aws_emulator import (
     ACCESS_KEY_ID,
@@ -40,6 +39,7 @@ from tests.local_world.aws_emulator import (
 )
 from tests.local_world.infobip_simulator import process
 from tests.local_world.simulator_control import SimulatorControl
+from tests.local_world.template import read_template
 
 from .instant_server import InstantServer, World
 
@@ -360,7 +360,7 @@ class _Clients:
 
     def create_table(self, name: str) -> None:
         """Create a table like the template's."""
-        template = yaml_parse((ROOT / "template.yaml").read_text())
+        template = read_template()
         properties = template["Resources"]["MessagesTable"]["Properties"]
         wanted = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
         table: Any = {part: properties[part] for part in wanted}

@@ -6,14 +6,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.dynamodb import Table
-from tests.local_world.aws_emulator import (
-    ROOT,
-    AwsEmulator,
-)
+from tests.local_world.aws_emulator import AwsEmulator
 from tests.local_world.clients import options, session
+from tests.local_world.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dynamodb() -> Iterator[DynamoDBClient]:
     """Run the emulator, and return a client of it that repeats nothing by itself."""
     with AwsEmulator() as emulator:
@@ -35,8 +32,7 @@ def dynamodb() -> Iterator[DynamoDBClient]:
 @pytest.fixture
 def table_name(dynamodb: DynamoDBClient) -> str:
     """Create an empty table with the keys and indexes of the template's, and return its name."""
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    properties = template["Resources"]["MessagesTable"]["Properties"]
+    properties = read_template()["Resources"]["MessagesTable"]["Properties"]
     name = f"table-{next(NUMBERS)}"
     dynamodb.create_table(
         TableName=name,

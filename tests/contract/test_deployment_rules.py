@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from cfnlint import ManualArgs, lint
 from samcli import yamlhelper
-from samtranslator.yaml_helper import yaml_parse
 
 from tests.local_world import template as template_module
 from tests.local_world.aws_emulator import ROOT
-from tests.local_world.template import EVERYTHING, resolved, transformed
+from tests.local_world.template import EVERYTHING, read_template, resolved, transformed
 
 Json = dict[str, Any]
 
@@ -405,13 +404,9 @@ def test_a_changed_property_goes_live(
     member: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what no parameter decides."""
-
-    def parsed(text: str) -> Json:
-        found: Json = yaml_parse(text)
-        found["Resources"]["SendMessageFunction"]["Properties"][member] = value
-        return found
-
-    monkeypatch.setattr(template_module, "yaml_parse", parsed)
+    changed_template = read_template()
+    changed_template["Resources"]["SendMessageFunction"]["Properties"][member] = value
+    monkeypatch.setattr(template_module, "read_template", lambda: changed_template)
     after = deployed(source=transformed(EVERYTHING))
 
     assert changed(versions_of(deployed()), versions_of(after)) == {"SendMessageFunction"}

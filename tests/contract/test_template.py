@@ -11,7 +11,6 @@ import pytest
 from pydantic import ValidationError
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
-from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
 from infobip_omni.delivery import SETTLED
@@ -29,11 +28,12 @@ from infobip_omni.settings import (
     SendMessageSettings,
     Settings,
 )
+from tests.local_world.template import read_template
 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE: Json = yaml_parse((ROOT / "template.yaml").read_text())
+TEMPLATE: Json = read_template()
 PARAMETERS: Json = TEMPLATE["Parameters"]
 SETTINGS: dict[str, type[Settings]] = {
     "CreateScenarioFunction": CreateScenarioSettings,

@@ -22,7 +22,6 @@ import requests
 from boto3.dynamodb.types import TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from samtranslator.yaml_helper import yaml_parse
 
 from tests.local_world.aws_alarms import (
     check_limits,
@@ -33,6 +32,7 @@ from tests.local_world.aws_alarms import (
 )
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.aws_metrics import collected, skipped
+from tests.local_world.template import read_template
 from tests.local_world.world import API_KEY, FunctionFailedError, World, wait_until
 
 from .upstream import PUSH_STAYS_SILENT, SCENARIO, Upstream
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-TEMPLATE: Json = yaml_parse((ROOT / "template.yaml").read_text())
+TEMPLATE: Json = read_template()
 ALARMS = [
     name
     for name, resource in TEMPLATE["Resources"].items()

@@ -11,11 +11,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from samtranslator.yaml_helper import yaml_parse
-
-from .aws_emulator import ROOT
 from .running import RefusedError
-from .template import resolved
+from .template import read_template, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +29,7 @@ def read_parameters(text: str) -> dict[str, str]:
     Raises:
         RefusedError: A name is unknown, or a value breaks its rule; the text names both.
     """
-    template = _template()
+    template = read_template()
     try:
         words = shlex.split(text)
     except ValueError:
@@ -65,7 +62,7 @@ def parameter_needed(function: str) -> str | None:
     Returns:
         Such as `DeliveryReportWebhook=enabled`; None for a function that is always there.
     """
-    template = _template()
+    template = read_template()
     condition = template["Resources"][function].get("Condition")
     if condition is None:
         return None
@@ -74,11 +71,6 @@ def parameter_needed(function: str) -> str | None:
     parameter = template["Parameters"][name]
     others = (each for each in parameter.get("AllowedValues", ()) if each != parameter["Default"])
     return f"{name}={next(others, 'outcomes')}"
-
-
-def _template() -> Json:
-    template: Json = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
-    return template
 
 
 def _meant(name: str, template: Json) -> str:

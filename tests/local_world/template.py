@@ -5,6 +5,8 @@ The emulator checks less than AWS does; what it lets pass is checked on the outc
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import re
@@ -41,6 +43,17 @@ class _NoManagedPolicies:
         return {}
 
 
+def read_template() -> Json:
+    """Return template.yaml as it is written; each caller may change what it gets."""
+    return copy.deepcopy(_written())
+
+
+@functools.cache
+def _written() -> Json:
+    written: Json = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    return written
+
+
 def _unbuilt(name: str) -> Json:
     return {"Bucket": "code", "Key": name}
 
@@ -54,7 +67,7 @@ def transformed(
         parameters: Values of template parameters; the others have their defaults.
         code_of: Returns bucket and key of the code of a function or the layer, by its name.
     """
-    template = yaml_parse((ROOT / "template.yaml").read_text())
+    template = read_template()
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = code_of(name)
