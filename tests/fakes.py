@@ -109,12 +109,15 @@ class FakeScenarioRegistry(ScenarioRegistry):
     """A registry without SSM and without a cache."""
 
     def __init__(self, *entries: RegisteredScenario) -> None:
-        self._prefix = PREFIX
         self.entries = {self.parameter(entry.name): entry for entry in entries}
         #: Runs once before the next write, like somebody else who is faster.
         self.before_write: Callable[[], None] | None = None
         #: What the next write meets.
         self.error: Exception | None = None
+
+    def parameter(self, name: str) -> str:
+        """Name the parameter, as the real one does."""
+        return PREFIX + slug(name)
 
     def find(self, name_or_slug: str) -> RegisteredScenario | None:
         """Find by name or slug."""
