@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
+from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
 from infobip_omni.api.reports import Status, StatusGroup
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.api.sends import SendResponse, SendResult
+from infobip_omni.api.sends import Recipient, SendResponse, SendResult
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dynamodb import (
     CONDITION_FAILED,
@@ -37,6 +39,7 @@ from infobip_omni.scenario_registry import (
     slug,
 )
 from infobip_omni.send_queue import SendQueue
+from infobip_omni.transitions import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,12 +109,15 @@ class FakeScenarioRegistry(ScenarioRegistry):
     """A registry without SSM and without a cache."""
 
     def __init__(self, *entries: RegisteredScenario) -> None:
-        self._prefix = PREFIX
         self.entries = {self.parameter(entry.name): entry for entry in entries}
         #: Runs once before the next write, like somebody else who is faster.
         self.before_write: Callable[[], None] | None = None
         #: What the next write meets.
         self.error: Exception | None = None
+
+    def parameter(self, name: str) -> str:
+        """Name the parameter, as the real one does."""
+        return PREFIX + slug(name)
 
     def find(self, name_or_slug: str) -> RegisteredScenario | None:
         """Find by name or slug."""
@@ -167,6 +173,23 @@ class Clock:
     def pass_by(self, **duration: float) -> None:
         """Move on."""
         self.now += timedelta(**duration)
+
+
+def make_claim(message_id: str = "m-1", **changes: Any) -> Claim:  # noqa: ANN401 (of any member)
+    """Make a claim of a message that goes by push and, if that fails, by SMS."""
+    claim = Claim(
+        message_id=message_id,
+        content_hash="content",
+        recipient=Recipient(phone_number="385991234567"),
+        scenario="otp",
+        scenario_key=None,
+        steps=(Channel.PUSH, Channel.SMS),
+        bulk_id="bulk-1",
+        send_at=None,
+        validity=timedelta(hours=1),
+        on_unknown="never-duplicate",
+    )
+    return replace(claim, **changes)
 
 
 def taken(request: AdvancedRequest) -> SendResponse:

@@ -7,12 +7,15 @@ both be registered.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError, ssm_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 _LONGEST_SLUG = 200
 #: What a parameter of SSM's standard tier holds.
@@ -87,11 +90,16 @@ def slug(name: str) -> str:
 
 
 class ScenarioRegistry:
-    """The scenarios of one stage."""
+    """The scenarios of one stage.
 
-    def __init__(self, prefix: str) -> None:
+    Args:
+        prefix: What the names of their SSM parameters begin with.
+        client: SSM; a client of its own by default.
+    """
+
+    def __init__(self, prefix: str, client: SSMClient | None = None) -> None:
         self._prefix = prefix
-        self._client = ssm_client()
+        self._client = client or ssm_client()
         self._entries: dict[str, CachedParameter[RegisteredScenario]] = {}
 
     def parameter(self, name: str) -> str:

@@ -2,8 +2,8 @@
 
 The emulator and the simulator do what AWS and Infobip do, in Python: a function waits for them most
 of its time, and slower as they fill. This server stands in for both while time is taken. It reads
-from a world that they have made, and takes every write without keeping it, so that each invocation
-finds the same world.
+from data that they have made, and takes every write without keeping it, so that each invocation
+finds the same data.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_REPORTS = b'{"results":[]}'
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Data:
     """What the server answers from.
 
     Args:
@@ -51,7 +51,7 @@ class InstantServer:
     """A running server, in a thread of this process."""
 
     def __init__(self) -> None:
-        self.world = World({}, _NO_REPORTS)
+        self.data = Data({}, _NO_REPORTS)
         #: How often each operation was called.
         self.calls: Counter[str] = Counter()
         self.port = 0
@@ -132,12 +132,12 @@ class InstantServer:
 
     def _next_reports(self, _: bytes) -> bytes:
         self._pages_taken += 1
-        return self.world.reports if self._pages_taken % 2 else _NO_REPORTS
+        return self.data.reports if self._pages_taken % 2 else _NO_REPORTS
 
     def _found(self, body: bytes) -> bytes:
         ((table, request),) = json.loads(body)["RequestItems"].items()
         keys = ((key["messageId"]["S"], key["entry"]["S"]) for key in request["Keys"])
-        found = b",".join(self.world.items[key] for key in keys if key in self.world.items)
+        found = b",".join(self.data.items[key] for key in keys if key in self.data.items)
         return b'{"Responses":{"%s":[%s]},"UnprocessedKeys":{}}' % (table.encode(), found)
 
 

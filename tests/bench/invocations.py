@@ -41,7 +41,7 @@ from tests.local_world.infobip_simulator import process
 from tests.local_world.simulator_control import SimulatorControl
 from tests.local_world.template import read_template
 
-from .instant_server import InstantServer, World
+from .instant_server import Data, InstantServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ class _Code:
 
     folder: Path
     environment: Mapping[str, str]
-    world: World
+    data: Data
     output: Path
 
 
@@ -197,7 +197,7 @@ def _measure_round(
         for number in range(first, first + row.samples + 1):
             events = row.events(number)
             for worker, code, measured in workers if number % 2 else reversed(workers):
-                server.world = code.world
+                server.data = code.data
                 server.calls.clear()
                 sample = worker.take(events)
                 if number > first:  # the first of all warms the process
@@ -306,7 +306,7 @@ def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServ
     output = folder.with_suffix(".log")
     with process.running("--api-key", _API_KEY) as simulator_url:
         code = _Code(
-            folder, environment | {"INFOBIP_BASE_URL": simulator_url}, World({}, b""), output
+            folder, environment | {"INFOBIP_BASE_URL": simulator_url}, Data({}, b""), output
         )
         with _Worker(code, "create_scenario") as worker:
             worker.take([_SCENARIO])
@@ -316,7 +316,7 @@ def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServ
         reports = _take_reports(simulator_url)
     items = clients.items(environment["MESSAGES_TABLE_NAME"])
     served = {"INFOBIP_BASE_URL": server.url, "AWS_ENDPOINT_URL_DYNAMODB": server.url}
-    return _Code(folder, environment | served, World(items, reports), output)
+    return _Code(folder, environment | served, Data(items, reports), output)
 
 
 def _environment(name: str, emulator: AwsEmulator) -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from infobip_omni import dynamodb as module
 from infobip_omni.dynamodb import (
     Answer,
     Expectation,
@@ -387,7 +388,15 @@ def test_values_come_back_as_they_went_in() -> None:
 def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run must not be spent waiting for the table."""
     monkeypatch.undo()
-    pauses = list(module._pauses())  # noqa: SLF001 (what counts is their sum)
+    pauses: list[float] = []
+    monkeypatch.setattr("infobip_omni.dynamodb.time.sleep", pauses.append)
+
+    def leave_all(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (as in botocore)
+        return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
+
+    throttled: Any = SimpleNamespace(batch_get_item=leave_all)
+    with pytest.raises(TableUnavailableError):
+        Table("messages", throttled).get_all(keys(1))
 
     assert pauses[0] == 0
     assert 1 < sum(pauses) < 2
@@ -395,8 +404,11 @@ def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.Mon
 
 def test_its_own_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts at most, of a few seconds each."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    configuration: Any = Table("messages")._client.meta.config  # noqa: SLF001
+    made: list[Any] = []
+    monkeypatch.setattr(boto3, "client", lambda _, config: made.append(config))
+    Table("messages")
+
+    (configuration,) = made
 
     assert configuration.connect_timeout + configuration.read_timeout <= 10
     assert configuration.retries["total_max_attempts"] == 2

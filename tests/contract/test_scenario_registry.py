@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
-import botocore.client
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -29,6 +28,7 @@ from tests.fakes import PREFIX, FakeScenarioRegistry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from botocore.model import OperationModel
     from mypy_boto3_ssm import SSMClient
 
 FLOW = (
@@ -52,9 +52,9 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SSMClient]:
 
 
 @pytest.fixture
-def real(ssm: SSMClient) -> ScenarioRegistry:  # noqa: ARG001 (must be there first)
+def real(ssm: SSMClient) -> ScenarioRegistry:
     """Return the registry on SSM."""
-    return ScenarioRegistry(PREFIX)
+    return ScenarioRegistry(PREFIX, ssm)
 
 
 @pytest.fixture(params=["real", "fake"])
@@ -195,15 +195,13 @@ def test_unreadable_entry_is_named_and_not_cached(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_failing_ssm_means_try_again(
-    real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
+def test_failing_ssm_means_try_again(real: ScenarioRegistry, ssm: SSMClient, code: str) -> None:
     """Neither reading nor writing takes a failure for an absent or a present entry."""
 
-    def fail(_client: object, operation: str, _arguments: dict[str, Any]) -> None:
-        raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+    def fail(model: OperationModel, **_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, model.name)
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", fail)
+    ssm.meta.events.register("before-call.ssm", fail)
 
     with pytest.raises(ParameterUnavailableError, match=code):
         real.find("order-updates")
@@ -226,17 +224,15 @@ def test_entry_that_exists_and_cannot_be_read_yet_means_try_again(
         real.register(entry(key="key-2"))
 
 
-def test_threads_share_one_read(real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_one_read(real: ScenarioRegistry, ssm: SSMClient) -> None:
     """Records of one batch that name the same scenario cost one call of SSM."""
     real.register(entry())
     calls: list[str] = []
-    call = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
 
-    def counting(client: object, operation: str, arguments: dict[str, Any]) -> object:
-        calls.append(operation)
-        return call(client, operation, arguments)
+    def note(model: OperationModel, **_: object) -> None:
+        calls.append(model.name)
 
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counting)
+    ssm.meta.events.register("before-call.ssm", note)
 
     with ThreadPoolExecutor(10) as threads:
         found = list(threads.map(real.find, ["order-updates"] * 10))

@@ -16,14 +16,14 @@ states that this can lead to, and looks for one that breaks a promise:
 Every condition of the protocol is a field of `Guards`, and a condition in the ledger or in one of
 the functions. Without any one of them a promise breaks:
 
-    python -m tests.protocol.model                  # tries all worlds, and tells their sizes
+    python -m tests.protocol.model                  # tries all environments, and tells their sizes
     python -m tests.protocol.model --without NAME   # the shortest way to a broken promise
 
 What the model takes for granted: a single write to DynamoDB happens in full or not at all; what
 the logs show of a message they go on showing; a post leaves within the lease if the sender looks
 at the clock before. And, under must-arrive only: a post has arrived, and the logs show it, when
-they are asked for the third time (`World.logs_lag_is_bounded`). What happens to a message after
-Infobip has accepted it is left to the rules for reports, which have tests of their own.
+they are asked for the third time (`Environment.logs_lag_is_bounded`). What happens to a message
+after Infobip has accepted it is left to the rules for reports, which have tests of their own.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ GUARDS = Guards()
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What may happen around the protocol."""
+class Environment:
+    """What may happen around the protocol; TLA+ gives such values to the constants of a model."""
 
     name: str
     must_arrive: bool = False
@@ -228,25 +228,25 @@ def _put(actors: tuple[Actor, ...], index: int, actor: Actor) -> tuple[Actor, ..
 # --- What may happen next --------------------------------------------------------------------
 
 
-def steps(state: State, world: World, guards: Guards) -> Iterator[Step]:
+def steps(state: State, environment: Environment, guards: Guards) -> Iterator[Step]:
     """Yield every event that is possible in a state, in words, and the state that follows."""
     for index in range(len(state.senders)):
-        yield from _sender(state, index, world, guards)
+        yield from _sender(state, index, environment, guards)
         yield from _kill(state, index)
     for index in range(len(state.reconcilers)):
-        yield from _reconciler(state, index, world, guards)
+        yield from _reconciler(state, index, environment, guards)
     if state.acceptances:
-        yield from _reports(state, world, guards)
-    yield from _surroundings(state, world)
+        yield from _reports(state, environment, guards)
+    yield from _surroundings(state, environment)
 
 
-def _sender(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _sender(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """One step of `send_message`."""
     actor, name = state.senders[index], f"sender {index + 1}"
     if actor.step == "idle":
-        yield from _claim(state, index, world, guards)
+        yield from _claim(state, index, environment, guards)
     elif actor.step == "met":
-        yield from _take_over(state, index, world, guards)
+        yield from _take_over(state, index, environment, guards)
     elif actor.step == "holds":
         lease_lasts = state.message.token == actor.token and not state.message.lease_out
         if lease_lasts or not guards.post_within_lease:
@@ -254,16 +254,16 @@ def _sender(state: State, index: int, world: World, guards: Guards) -> Iterator[
         answered = actor._replace(step="answered", known="not processed")
         yield f"{name} has no time left to post", state.sender(index, answered)
     elif actor.step == "posted":
-        yield from _post(state, index, world)
+        yield from _post(state, index, environment)
     elif actor.step == "answered":
-        yield from _record(state, index, world, guards)
+        yield from _record(state, index, environment, guards)
     elif actor.step == "acknowledges":
         yield f"{name} acknowledges the record", state.sender(index, IDLE, acknowledged=True)
     elif actor.step == "dead-letters":
         yield f"{name} dead-letters the record", state.sender(index, IDLE, dead_lettered=True)
 
 
-def _claim(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _claim(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`MessageLedger.claim`: the INSERT, and the read after it has failed.
 
     SQS may deliver the record at any time, also while another sender has it, and even once more
@@ -277,13 +277,13 @@ def _claim(state: State, index: int, world: World, guards: Guards) -> Iterator[S
         yield f"{name} claims the message", claimed.sender(index, holder)
         if not guards.own_claim_recognised:
             event = f"{name} claims the message, but takes the claim for another's"
-            yield from _dispose((event, claimed), index, CLAIMED, world, guards)
+            yield from _dispose((event, claimed), index, CLAIMED, environment, guards)
     elif _calls_for_a_write(message, guards):
         met = Actor("met", message.state, repeated=message.was_unknown, token=message.token)
         yield f"{name} meets the message {message.state}", state.sender(index, met)
     else:
         event = f"{name} meets the message {message.state}"
-        yield from _dispose((event, state), index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, environment, guards)
 
 
 def _calls_for_a_write(message: Message, guards: Guards) -> bool:
@@ -292,18 +292,20 @@ def _calls_for_a_write(message: Message, guards: Guards) -> bool:
     return lease_out or unknown or message.state == WAITING
 
 
-def _take_over(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _take_over(
+    state: State, index: int, environment: Environment, guards: Guards
+) -> Iterator[Step]:
     """`MessageLedger.claim`: the write that a met message calls for."""
     actor, name, message = state.senders[index], f"sender {index + 1}", state.message
     loses_lease = actor.known == CLAIMED and guards.lease_out_becomes_unknown
     as_met = state.is_as_known(actor) or not (loses_lease or guards.take_over_as_met)
     if not as_met:
         event = f"{name} finds the message {message.state} meanwhile"
-        yield from _dispose((event, state), index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, environment, guards)
     elif loses_lease:
         after = state._replace(message=message.become(UNKNOWN))
         event = f"{name} writes UNKNOWN, since the lease of claim {actor.token} has run out"
-        yield from _dispose((event, after), index, UNKNOWN, world, guards)
+        yield from _dispose((event, after), index, UNKNOWN, environment, guards)
     else:
         token = state.claims + 1
         claimed = message.become(CLAIMED)._replace(token=token, lease_out=False)
@@ -311,10 +313,10 @@ def _take_over(state: State, index: int, world: World, guards: Guards) -> Iterat
         yield f"{name} claims it", state.sender(index, holder, message=claimed, claims=token)
 
 
-def _post(state: State, index: int, world: World) -> Iterator[Step]:
+def _post(state: State, index: int, environment: Environment) -> Iterator[Step]:
     """`OmniClient.send_advanced`, and what Infobip does."""
     actor, name = state.senders[index], f"sender {index + 1}"
-    if world.refuses_duplicates and (state.acceptances or world.foreign):
+    if environment.refuses_duplicates and (state.acceptances or environment.foreign):
         effects = [("duplicate id", 0)]
     else:
         effects = [("accepted", 1), ("refused", 0)]
@@ -322,30 +324,30 @@ def _post(state: State, index: int, world: World) -> Iterator[Step]:
         after = {"acceptances": state.acceptances + accepted}
         answered = actor._replace(step="answered", known=answer)
         yield f"Infobip answers {name}: {answer}", state.sender(index, answered, **after)
-        if world.rough:
+        if environment.rough:
             lost = answered._replace(known="unknown")
             event = f"Infobip's answer to {name} ({answer}) is lost"
             yield event, state.sender(index, lost, **after)
-    if world.rough and state.in_flight < MOST_IN_FLIGHT:
+    if environment.rough and state.in_flight < MOST_IN_FLIGHT:
         lost = actor._replace(step="answered", known="unknown")
         event = f"{name} stops waiting for an answer; its post is still under way"
         yield event, state.sender(index, lost, in_flight=state.in_flight + 1)
 
 
-def _record(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _record(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`MessageLedger.record`."""
     actor, name, message = state.senders[index], f"sender {index + 1}", state.message
     own = message.token == actor.token or not guards.outcome_needs_token
     claimed = message.state == CLAIMED or not guards.outcome_needs_claimed
     if not (own and claimed):
         event = f"{name} cannot record '{actor.known}': the message is {message.state}"
-        yield from _dispose((event, state), index, message.state, world, guards)
+        yield from _dispose((event, state), index, message.state, environment, guards)
         return
     outcome = _outcome(actor, guards)
     duplicate = actor.known == "duplicate id" and outcome == UNKNOWN
     after = state._replace(message=message.become(outcome)._replace(duplicate_id=duplicate))
     event = f"{name} records {outcome}"
-    yield from _dispose((event, after), index, outcome, world, guards)
+    yield from _dispose((event, after), index, outcome, environment, guards)
     yield f"{name} records {outcome}, hears nothing, and is about to repeat that", after
 
 
@@ -358,7 +360,9 @@ def _outcome(actor: Actor, guards: Guards) -> MessageState:
     return {"accepted": ACCEPTED, "refused": REJECTED, "not processed": WAITING}[actor.known]
 
 
-def _dispose(learnt: Step, index: int, known: str, world: World, guards: Guards) -> Iterator[Step]:
+def _dispose(
+    learnt: Step, index: int, known: str, environment: Environment, guards: Guards
+) -> Iterator[Step]:
     """`send_queue.disposition`: the end of the record, or its return to the queue.
 
     It is joined to the event by which the sender learns where the message stands: nobody else can
@@ -377,7 +381,7 @@ def _dispose(learnt: Step, index: int, known: str, world: World, guards: Guards)
         yield f"{event}, and dead-letters the record", after
     else:
         yield f"{event}, and returns the record", state.sender(index, IDLE)
-        if world.records_age:
+        if environment.records_age:
             after = state.sender(index, Actor("acknowledges"), dead_lettered=True)
             yield f"{event}, and dead-letters the record", after
         if not guards.acknowledge_only_with_verdict:
@@ -396,11 +400,13 @@ def _kill(state: State, index: int) -> Iterator[Step]:
             yield event, state.sender(index, IDLE, in_flight=state.in_flight + 1, **left)
 
 
-def _reconciler(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _reconciler(
+    state: State, index: int, environment: Environment, guards: Guards
+) -> Iterator[Step]:
     """One step of `reconcile_messages`; a run that is killed is like one that never goes on."""
     actor, name, message = state.reconcilers[index], f"reconciler {index + 1}", state.message
     if actor.step == "idle" and message.state == UNKNOWN:
-        yield from _ask(state, index, world, guards)
+        yield from _ask(state, index, environment, guards)
     elif actor.step == "idle" and message.state == CLAIMED and message.lease_out:
         read = Actor("loses lease", CLAIMED, token=message.token)
         yield f"{name} reads the message CLAIMED", state.reconciler(index, read)
@@ -408,30 +414,30 @@ def _reconciler(state: State, index: int, world: World, guards: Guards) -> Itera
         event = f"{name} writes UNKNOWN, since the lease of claim {actor.token} has run out"
         yield _change(event, state, index, message.become(UNKNOWN), guards)
     elif actor.step != "idle":
-        yield from _conclude(state, index, world, guards)
+        yield from _conclude(state, index, environment, guards)
 
 
-def _ask(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _ask(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`reconcile_messages.ask`: reads the message and asks the logs about it."""
     name, message = f"reconciler {index + 1}", state.message
     read = Actor("found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token)
     if not guards.failed_questions_do_not_count:
         yield f"{name} takes a failed question for an answer", state.reconciler(index, read)
-    if world.must_arrive and not guards.ask_before_sending_again:
+    if environment.must_arrive and not guards.ask_before_sending_again:
         asks_not = read._replace(absent_answers=ANSWERS_NEEDED)
         yield f"{name} does not ask the logs", state.reconciler(index, asks_not)
     listed = state.listed
-    if world.logs_lag_is_bounded and message.absent_answers + 1 >= ANSWERS_NEEDED:
+    if environment.logs_lag_is_bounded and message.absent_answers + 1 >= ANSWERS_NEEDED:
         if state.in_flight or any(sender.step == "posted" for sender in state.senders):
             return
         listed = state.acceptances > 0
-    answer = "own" if listed else "foreign" if world.foreign == "listed" else "none"
+    answer = "own" if listed else "foreign" if environment.foreign == "listed" else "none"
     asked = read._replace(step=f"found {answer}")
     event = f"{name} asks the logs about claim {message.token}, which show {answer}"
     yield event, state.reconciler(index, asked, listed=listed)
 
 
-def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterator[Step]:
+def _conclude(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`reconcile_messages.decide`: what the logs' answer changes."""
     actor, name, message = state.reconcilers[index], f"reconciler {index + 1}", state.message
     foreign = actor.step == "found foreign"
@@ -445,17 +451,18 @@ def _conclude(state: State, index: int, world: World, guards: Guards) -> Iterato
         counted = actor.absent_answers + 1
         changed = message._replace(absent_answers=counted) if message.state == UNKNOWN else message
         event = f"{name} counts absence number {counted}"
-    elif _sends_again(actor, world, guards):
+    elif _sends_again(actor, environment, guards):
         changed, event = message.become(WAITING), f"{name} writes WAITING"
     else:
         changed, event = message.become(QUARANTINED), f"{name} writes QUARANTINED"
     yield _change(event, state, index, changed, guards)
 
 
-def _sends_again(actor: Actor, world: World, guards: Guards) -> bool:
+def _sends_again(actor: Actor, environment: Environment, guards: Guards) -> bool:
     """What the reconciler does about a message that the logs do not know."""
     # A message whose id was refused would be refused again, and so on for ever.
-    return (world.must_arrive and not actor.repeated) or not guards.send_again_only_if_must_arrive
+    asked_for = environment.must_arrive and not actor.repeated
+    return asked_for or not guards.send_again_only_if_must_arrive
 
 
 def _change(event: str, state: State, index: int, changed: Message, guards: Guards) -> Step:
@@ -466,7 +473,7 @@ def _change(event: str, state: State, index: int, changed: Message, guards: Guar
     return event, state.reconciler(index, IDLE, message=changed)
 
 
-def _reports(state: State, world: World, guards: Guards) -> Iterator[Step]:
+def _reports(state: State, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`DeliveryReports.record`, for a report that only proves, and for one that settles."""
     actor, message = state.report, state.message
     unproven = UNPROVEN if guards.report_overrides_unproven else frozenset({CLAIMED})
@@ -482,16 +489,16 @@ def _reports(state: State, world: World, guards: Guards) -> Iterator[Step]:
             yield "the report writes ACCEPTED", state._replace(report=after, message=proven)
         else:
             yield "the report finds the message changed", state._replace(report=after)
-    if world.final_reports and message.state != DELIVERED:
+    if environment.final_reports and message.state != DELIVERED:
         settled = message.become(DELIVERED)
         yield "a final report writes DELIVERED", state._replace(message=settled)
 
 
-def _surroundings(state: State, world: World) -> Iterator[Step]:
+def _surroundings(state: State, environment: Environment) -> Iterator[Step]:
     """Yield what time, the network and Infobip do by themselves."""
     message = state.message
     held = any(actor.token == message.token for actor in state.senders)
-    if message.state == CLAIMED and not message.lease_out and (world.rough or not held):
+    if message.state == CLAIMED and not message.lease_out and (environment.rough or not held):
         out = message._replace(lease_out=True)
         yield f"the lease of claim {message.token} runs out", state._replace(message=out)
     if state.acceptances and not state.listed:
@@ -499,7 +506,7 @@ def _surroundings(state: State, world: World) -> Iterator[Step]:
     if state.in_flight:
         arrived = state._replace(in_flight=state.in_flight - 1)
         yield "a post under way is lost", arrived
-        if not (world.refuses_duplicates and (state.acceptances or world.foreign)):
+        if not (environment.refuses_duplicates and (state.acceptances or environment.foreign)):
             accepted = arrived._replace(acceptances=state.acceptances + 1)
             yield "Infobip accepts a post that was under way", accepted
 
@@ -518,16 +525,16 @@ class Exploration:
     trace: tuple[str, ...] = field(default=(), repr=False)
 
 
-def explore(world: World, guards: Guards = GUARDS, promise: str = "") -> Exploration:
+def explore(environment: Environment, guards: Guards = GUARDS, promise: str = "") -> Exploration:
     """Go through all states, nearest first, until a promise breaks.
 
     Args:
-        world: What may happen.
+        environment: What may happen.
         guards: The conditions of the protocol.
         promise: The only promise to look at; empty for all.
     """
-    runs, senders = (IDLE,) * world.reconcilers, (IDLE,) * world.senders
-    start = State(runs, senders, IDLE, Message(), world.kills)
+    runs, senders = (IDLE,) * environment.reconcilers, (IDLE,) * environment.senders
+    start = State(runs, senders, IDLE, Message(), environment.kills)
     found = [start]
     numbers = {start.key(): 0}
     origins: list[tuple[int, str]] = [(0, "")]
@@ -536,8 +543,8 @@ def explore(world: World, guards: Guards = GUARDS, promise: str = "") -> Explora
     while left:
         number = left.popleft()
         before = found[number]
-        for event, after in steps(before, world, guards):
-            broken = _broken(before, after, world)
+        for event, after in steps(before, environment, guards):
+            broken = _broken(before, after, environment)
             if broken and promise in {"", broken}:
                 return Exploration(len(found), broken, (*_trace(number, origins), event))
             key = after.key()
@@ -555,7 +562,7 @@ def explore(world: World, guards: Guards = GUARDS, promise: str = "") -> Explora
     return Exploration(len(found))
 
 
-def _broken(before: State, after: State, world: World) -> str:
+def _broken(before: State, after: State, environment: Environment) -> str:
     """Name the promise that a step breaks, if any."""
     state = after.message.state
     broken = ""
@@ -569,7 +576,9 @@ def _broken(before: State, after: State, world: World) -> str:
         broken = "delivery undone"
     elif state == ACCEPTED and not after.acceptances:
         broken = "wrongly accepted"
-    elif state == QUARANTINED and not (world.rough or world.kills or world.foreign):
+    elif state == QUARANTINED and not (
+        environment.rough or environment.kills or environment.foreign
+    ):
         broken = "needless quarantine"
     return broken
 
@@ -594,21 +603,21 @@ def _trace(number: int, origins: Sequence[tuple[int, str]]) -> tuple[str, ...]:
     return tuple(reversed(events))
 
 
-_MUST_ARRIVE = World("must-arrive", must_arrive=True, logs_lag_is_bounded=True)
+_MUST_ARRIVE = Environment("must-arrive", must_arrive=True, logs_lag_is_bounded=True)
 _ID_IN_USE: dict[str, Literal["listed", "forgotten"]] = {
     "id in use": "listed",
     "id used before": "forgotten",
 }
 #: What the protocol is held to: no event that is possible here may break a promise.
-WORLDS = (
-    World("calm", kills=0, rough=False, final_reports=True),
-    World("never-duplicate"),
-    World("never-duplicate, one sender", senders=1, final_reports=True),
-    World("never-duplicate, overlapping runs", senders=1, reconcilers=2),
-    World("never-duplicate, old records", senders=1, records_age=True),
-    World("never-duplicate, id used twice", senders=1, foreign="listed"),
+ENVIRONMENTS = (
+    Environment("calm", kills=0, rough=False, final_reports=True),
+    Environment("never-duplicate"),
+    Environment("never-duplicate, one sender", senders=1, final_reports=True),
+    Environment("never-duplicate, overlapping runs", senders=1, reconcilers=2),
+    Environment("never-duplicate, old records", senders=1, records_age=True),
+    Environment("never-duplicate, id used twice", senders=1, foreign="listed"),
     *(
-        World(f"never-duplicate, {name}", refuses_duplicates=True, foreign=foreign)
+        Environment(f"never-duplicate, {name}", refuses_duplicates=True, foreign=foreign)
         for name, foreign in _ID_IN_USE.items()
     ),
     _MUST_ARRIVE,
@@ -629,7 +638,7 @@ WORLDS = (
 
 
 def main() -> int:
-    """Try the worlds, as a whole or without one guard, until a promise breaks.
+    """Try the environments, as a whole or without one guard, until a promise breaks.
 
     Returns:
         The exit code: 1 when one does.
@@ -639,10 +648,10 @@ def main() -> int:
     parser.add_argument("--without", choices=names, metavar="GUARD", help=", ".join(names))
     without = parser.parse_args().without
     guards = replace(GUARDS, **{without: False}) if without else GUARDS
-    for world in WORLDS:
-        found = explore(world, guards)
+    for environment in ENVIRONMENTS:
+        found = explore(environment, guards)
         outcome = f"broken: {found.broken}" if found.broken else "all promises are kept"
-        sys.stdout.write(f"{world.name}: {found.states} states, {outcome}\n")
+        sys.stdout.write(f"{environment.name}: {found.states} states, {outcome}\n")
         if found.broken:
             lines = (f"{number:4} {event}\n" for number, event in enumerate(found.trace, start=1))
             sys.stdout.writelines(lines)

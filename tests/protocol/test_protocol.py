@@ -9,10 +9,10 @@ from typing import Literal
 import pytest
 
 from tests.protocol import model
-from tests.protocol.model import GUARDS, WORLDS, Guards, World, explore
+from tests.protocol.model import ENVIRONMENTS, GUARDS, Environment, Guards, explore
 
-BY_NAME = {world.name: world for world in WORLDS}
-#: By guard: a world in which it is needed, and the promise that breaks without it.
+BY_NAME = {environment.name: environment for environment in ENVIRONMENTS}
+#: By guard: an environment in which it is needed, and the promise that breaks without it.
 CONTROLS = {
     "claim_only_absent": ("calm", "at most once"),
     "claim_only_waiting": ("never-duplicate", "at most once"),
@@ -40,10 +40,10 @@ CONTROLS = {
 MUST_ARRIVE = replace(BY_NAME["must-arrive"], senders=1, kills=0)
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
-def test_no_order_of_events_breaks_a_promise(world: World) -> None:
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda environment: environment.name)
+def test_no_order_of_events_breaks_a_promise(environment: Environment) -> None:
     """Whatever is killed, lost, late or done twice, one message is sent, and gets its verdict."""
-    found = explore(world)
+    found = explore(environment)
 
     assert not found.broken, "\n".join(found.trace)
     assert found.states > 40
@@ -57,9 +57,9 @@ def test_every_guard_has_a_control() -> None:
 @pytest.mark.parametrize("guard", CONTROLS)
 def test_without_any_one_guard_a_promise_breaks(guard: str) -> None:
     """Each condition is needed: without it, the search finds events that break a promise."""
-    world, promise = CONTROLS[guard]
+    environment, promise = CONTROLS[guard]
 
-    found = explore(BY_NAME[world], replace(GUARDS, **{guard: False}), promise)
+    found = explore(BY_NAME[environment], replace(GUARDS, **{guard: False}), promise)
 
     assert found.broken == promise
     assert found.trace
@@ -78,9 +78,9 @@ def test_must_arrive_may_send_twice_if_the_logs_lag_too_far_behind() -> None:
 
 def test_must_arrive_sends_once_if_repeats_are_refused() -> None:
     """Where Infobip refuses repeated ids, must-arrive does not depend on its logs."""
-    world = replace(MUST_ARRIVE, logs_lag_is_bounded=False, refuses_duplicates=True)
+    environment = replace(MUST_ARRIVE, logs_lag_is_bounded=False, refuses_duplicates=True)
 
-    assert not explore(world, promise="at most once").broken
+    assert not explore(environment, promise="at most once").broken
 
 
 @pytest.mark.parametrize("foreign", ["listed", "forgotten"])
@@ -88,9 +88,9 @@ def test_must_arrive_is_not_fooled_by_an_id_of_somebody_else(
     foreign: Literal["listed", "forgotten"],
 ) -> None:
     """That the id is refused twice is no proof either: only a row for the recipient is one."""
-    world = replace(MUST_ARRIVE, refuses_duplicates=True, foreign=foreign)
+    environment = replace(MUST_ARRIVE, refuses_duplicates=True, foreign=foreign)
 
-    assert not explore(world).broken
+    assert not explore(environment).broken
 
 
 def test_the_shortest_way_to_a_broken_promise_can_be_read(
@@ -101,8 +101,8 @@ def test_the_shortest_way_to_a_broken_promise_can_be_read(
 
     assert model.main() == 1
 
-    world, *events = capsys.readouterr().out.splitlines()
-    assert world.startswith("calm: ")
-    assert world.endswith("broken: at most once")
+    environment, *events = capsys.readouterr().out.splitlines()
+    assert environment.startswith("calm: ")
+    assert environment.endswith("broken: at most once")
     assert events[0].split() == ["1", "sender", "1", "claims", "the", "message"]
     assert events[-1].startswith(f"{len(events):4} Infobip answers")

@@ -129,7 +129,9 @@ def is_free_form(model: type[BaseModel], name: str) -> bool:
         return True
     kinds = get_args(model.model_fields[name].annotation)
     return any(
-        isinstance(kind, type) and issubclass(kind, channels._RichContent)  # noqa: SLF001
+        isinstance(kind, type)
+        and issubclass(kind, channels.Content)
+        and kind.model_config.get("extra") == "allow"
         for kind in kinds
     )
 

@@ -1,4 +1,9 @@
-"""What the tests of all functions need: Lambda's context, and what a function has printed."""
+"""What the tests of all functions share.
+
+Each module has a `Harness` of one shape. Its fields are what the function talks to; `dependencies`
+gives them to the function, `run` lets the function do its work, and `invoke` calls the handler, as
+Lambda does. The fixture `harness` makes one in which all is well, and has the handler use it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     Log = Callable[[], list[dict[str, Any]]]
     Printed = Callable[[], str]
 
+PHONE = "385991234567"
+TEXT = "canary text"
 #: What Lambda passes along with each event: there is time enough for everything.
 CONTEXT = cast(
     "LambdaContext",
@@ -30,6 +37,31 @@ CONTEXT = cast(
         get_remaining_time_in_millis=lambda: 300_000,
     ),
 )
+
+
+def report_of(message_id: str, **changes: object) -> dict[str, Any]:
+    """Write a report of a delivery."""
+    return {
+        "bulkId": "bulk-1",
+        "messageId": message_id,
+        "to": PHONE,
+        "sentAt": "2026-01-31T12:00:00.000+0000",
+        "doneAt": "2026-01-31T12:00:05.000+0000",
+        "channel": "SMS",
+        "status": {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET"},
+        "callbackData": TEXT,
+        "contact": None,
+    } | changes
+
+
+def page_of(*entries: object) -> bytes:
+    """Write a body of reports, as Infobip answers a page and calls the webhook."""
+    return json.dumps({"results": entries}).encode()
+
+
+def metrics_in(text: str) -> list[dict[str, Any]]:
+    """Return the metrics of each invocation, of what was printed."""
+    return [json.loads(line) for line in text.splitlines() if "_aws" in line]
 
 
 @pytest.fixture(autouse=True)

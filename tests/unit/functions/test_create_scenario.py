@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,7 @@ from tests.fakes import FakeScenarioClient, FakeScenarioRegistry
 from .conftest import CONTEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .conftest import Log
-
-    Run = Callable[[ScenarioDefinition], Outcome]
 
 PUSH = ScenarioStep(sender="acme-app", channel=Channel.PUSH)
 SMS = ScenarioStep(sender="Acme", channel=Channel.SMS)
@@ -56,32 +53,39 @@ EVENT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def client() -> FakeScenarioClient:
-    """Return an account without scenarios."""
-    return FakeScenarioClient()
+@dataclass
+class Harness:
+    """The function and what it talks to."""
 
+    client: FakeScenarioClient = field(default_factory=FakeScenarioClient)
+    registry: FakeScenarioRegistry = field(default_factory=FakeScenarioRegistry)
 
-@pytest.fixture
-def registry() -> FakeScenarioRegistry:
-    """Return an empty registry."""
-    return FakeScenarioRegistry()
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function gets."""
+        return Dependencies(self.client, self.registry)
 
-
-@pytest.fixture
-def run(client: FakeScenarioClient, registry: FakeScenarioRegistry) -> Run:
-    """Return the function on its fakes; whatever it answers must be what both of them have."""
-
-    def run_and_check(wanted: ScenarioDefinition) -> Outcome:
-        registration = create_scenario(wanted, Dependencies(client, registry), lambda _: None)
+    def run(self, wanted: ScenarioDefinition) -> Outcome:
+        """Let the function run; whatever it answers must be what both of its fakes have."""
+        registration = create_scenario(wanted, self.dependencies, lambda _: None)
         entry = registration.entry
-        assert registry.current(wanted.name) == entry
-        live = client.scenarios[entry.key]
+        assert self.registry.current(wanted.name) == entry
+        live = self.client.scenarios[entry.key]
         assert (live.name, live.flow, live.default) == (entry.name, entry.flow, entry.default)
         assert entry.flow == wanted.flow
         return registration.outcome
 
-    return run_and_check
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness in which there are no scenarios yet."""
+    harness = Harness()
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
@@ -142,184 +146,175 @@ def test_plan_follows_from_what_registry_and_infobip_have(
 # --- Created, unchanged, updated -----------------------------------------------------------
 
 
-def test_new_scenario_is_created_and_registered(run: Run, client: FakeScenarioClient) -> None:
+def test_new_scenario_is_created_and_registered(harness: Harness) -> None:
     """The first invocation creates it."""
-    assert run(OTP) is Outcome.CREATED
-    assert client.calls == ["list", "create"]
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.client.calls == ["list", "create"]
 
 
-def test_second_invocation_changes_nothing(run: Run, client: FakeScenarioClient) -> None:
+def test_second_invocation_changes_nothing(harness: Harness) -> None:
     """The same event again makes no second scenario, and writes nothing."""
-    run(OTP)
-    client.calls.clear()
+    harness.run(OTP)
+    harness.client.calls.clear()
 
-    assert run(OTP) is Outcome.UNCHANGED
-    assert client.calls == ["get"]
+    assert harness.run(OTP) is Outcome.UNCHANGED
+    assert harness.client.calls == ["get"]
 
 
-def test_other_flow_updates_under_the_same_key(run: Run, client: FakeScenarioClient) -> None:
+def test_other_flow_updates_under_the_same_key(harness: Harness) -> None:
     """Senders keep the key that they know."""
-    run(OTP)
+    harness.run(OTP)
 
-    assert run(OTHER_FLOW) is Outcome.UPDATED
-    assert list(client.scenarios) == ["key-1"]
+    assert harness.run(OTHER_FLOW) is Outcome.UPDATED
+    assert list(harness.client.scenarios) == ["key-1"]
 
 
-def test_default_is_updated_and_then_kept(run: Run, client: FakeScenarioClient) -> None:
+def test_default_is_updated_and_then_kept(harness: Harness) -> None:
     """An event that does not speak of the default leaves it, even when the flow changes."""
-    run(OTP)
+    harness.run(OTP)
 
-    assert run(OTP.model_copy(update={"default": True})) is Outcome.UPDATED
-    assert run(OTP) is Outcome.UNCHANGED
-    assert run(OTHER_FLOW) is Outcome.UPDATED
-    assert client.scenarios["key-1"].default is True
+    assert harness.run(OTP.model_copy(update={"default": True})) is Outcome.UPDATED
+    assert harness.run(OTP) is Outcome.UNCHANGED
+    assert harness.run(OTHER_FLOW) is Outcome.UPDATED
+    assert harness.client.scenarios["key-1"].default is True
 
 
-def test_change_made_at_infobip_is_undone(run: Run, client: FakeScenarioClient) -> None:
+def test_change_made_at_infobip_is_undone(harness: Harness) -> None:
     """The event decides: a flow that somebody has changed elsewhere is put right."""
-    run(OTP)
-    client.put("key-1", OTHER_FLOW)
+    harness.run(OTP)
+    harness.client.put("key-1", OTHER_FLOW)
 
-    assert run(OTP) is Outcome.UPDATED
+    assert harness.run(OTP) is Outcome.UPDATED
 
 
-def test_update_that_was_not_registered_is_completed(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
-) -> None:
+def test_update_that_was_not_registered_is_completed(harness: Harness) -> None:
     """A run that dies between the two updates is made good by the next one."""
-    run(OTP)
-    registry.error = ParameterUnavailableError("SSM cannot be written")
+    harness.run(OTP)
+    harness.registry.error = ParameterUnavailableError("SSM cannot be written")
     with pytest.raises(ParameterUnavailableError):
-        run(OTHER_FLOW)
-    client.calls.clear()
+        harness.run(OTHER_FLOW)
+    harness.client.calls.clear()
 
-    assert run(OTHER_FLOW) is Outcome.UPDATED
-    assert client.calls == ["get"]
+    assert harness.run(OTHER_FLOW) is Outcome.UPDATED
+    assert harness.client.calls == ["get"]
 
 
 # --- Adopted -------------------------------------------------------------------------------
 
 
-def test_scenario_of_that_name_is_adopted(run: Run, client: FakeScenarioClient) -> None:
+def test_scenario_of_that_name_is_adopted(harness: Harness) -> None:
     """What was made by hand, or by a run that died before registering, is taken over."""
-    client.put("by-hand", OTP)
+    harness.client.put("by-hand", OTP)
 
-    assert run(OTP) is Outcome.ADOPTED
-    assert list(client.scenarios) == ["by-hand"]
-    assert "update" not in client.calls
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert list(harness.client.scenarios) == ["by-hand"]
+    assert "update" not in harness.client.calls
 
 
-def test_adopted_scenario_gets_the_wanted_flow(run: Run, client: FakeScenarioClient) -> None:
+def test_adopted_scenario_gets_the_wanted_flow(harness: Harness) -> None:
     """The name decides what is adopted, the event what becomes of it."""
-    client.put("by-hand", OTHER_FLOW)
+    harness.client.put("by-hand", OTHER_FLOW)
 
-    assert run(OTP) is Outcome.ADOPTED
-    assert client.scenarios["by-hand"].flow == OTP.flow
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert harness.client.scenarios["by-hand"].flow == OTP.flow
 
 
-def test_of_two_with_one_name_the_fitting_one_is_adopted(
-    run: Run, client: FakeScenarioClient
-) -> None:
+def test_of_two_with_one_name_the_fitting_one_is_adopted(harness: Harness) -> None:
     """Infobip allows a name twice; the one that needs no change is the better guess."""
-    client.put("first", OTHER_FLOW)
-    client.put("second", OTP)
+    harness.client.put("first", OTHER_FLOW)
+    harness.client.put("second", OTP)
 
-    assert run(OTP) is Outcome.ADOPTED
-    assert client.scenarios["first"].flow == OTHER_FLOW.flow
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert harness.client.scenarios["first"].flow == OTHER_FLOW.flow
 
 
-def test_only_the_exact_name_is_adopted(run: Run, client: FakeScenarioClient) -> None:
+def test_only_the_exact_name_is_adopted(harness: Harness) -> None:
     """A scenario that is spelt differently is somebody else's."""
-    client.put("by-hand", OTP.model_copy(update={"name": "OTP"}))
+    harness.client.put("by-hand", OTP.model_copy(update={"name": "OTP"}))
 
-    assert run(OTP) is Outcome.CREATED
+    assert harness.run(OTP) is Outcome.CREATED
 
 
-def test_crash_before_registering_leads_to_adoption(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
-) -> None:
+def test_crash_before_registering_leads_to_adoption(harness: Harness) -> None:
     """What was created and not registered is found by the next invocation."""
-    registry.error = ParameterUnavailableError("SSM cannot be written")
+    harness.registry.error = ParameterUnavailableError("SSM cannot be written")
     with pytest.raises(ParameterUnavailableError):
-        run(OTP)
+        harness.run(OTP)
 
-    assert run(OTP) is Outcome.ADOPTED
-    assert list(client.scenarios) == ["key-1"]
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert list(harness.client.scenarios) == ["key-1"]
 
 
-def test_key_that_infobip_has_forgotten_is_replaced(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
-) -> None:
+def test_key_that_infobip_has_forgotten_is_replaced(harness: Harness) -> None:
     """After a change of account the registry's key leads nowhere; a new one takes its place."""
-    registry.register(register(OTP, "gone"))
+    harness.registry.register(register(OTP, "gone"))
 
-    assert run(OTP) is Outcome.CREATED
-    assert run(OTP) is Outcome.UNCHANGED
-    assert list(client.scenarios) == ["key-1"]
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.run(OTP) is Outcome.UNCHANGED
+    assert list(harness.client.scenarios) == ["key-1"]
 
 
-def test_forgotten_key_is_replaced_by_the_scenario_of_that_name(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry
-) -> None:
+def test_forgotten_key_is_replaced_by_the_scenario_of_that_name(harness: Harness) -> None:
     """Before a new one is created, the name is looked for here too."""
-    registry.register(register(OTP, "gone"))
-    client.put("by-hand", OTP)
+    harness.registry.register(register(OTP, "gone"))
+    harness.client.put("by-hand", OTP)
 
-    assert run(OTP) is Outcome.ADOPTED
+    assert harness.run(OTP) is Outcome.ADOPTED
 
 
 # --- Lost answers --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("blind_lists", [0, 1, 2])
-def test_lost_answer_is_looked_up(run: Run, client: FakeScenarioClient, blind_lists: int) -> None:
+def test_lost_answer_is_looked_up(harness: Harness, blind_lists: int) -> None:
     """Creation without an answer is never repeated: the list tells what became of it."""
 
     def lose_and_hide(_: Scenario) -> Scenario:
-        client.blind_lists = blind_lists
+        harness.client.blind_lists = blind_lists
         raise OutcomeUnknownError("no answer")
 
-    client.before_answer = lose_and_hide
+    harness.client.before_answer = lose_and_hide
 
-    assert run(OTP) is Outcome.CREATED
-    assert client.calls.count("create") == 1
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.client.calls.count("create") == 1
 
 
-def test_answer_without_a_key_is_looked_up(run: Run, client: FakeScenarioClient) -> None:
+def test_answer_without_a_key_is_looked_up(harness: Harness) -> None:
     """The key is optional in Infobip's answer; the list has it."""
-    client.before_answer = lambda scenario: scenario.model_copy(update={"key": None})
+    harness.client.before_answer = lambda scenario: scenario.model_copy(update={"key": None})
 
-    assert run(OTP) is Outcome.CREATED
-    assert client.calls.count("create") == 1
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.client.calls.count("create") == 1
 
 
-def test_failing_list_is_asked_again(run: Run, client: FakeScenarioClient) -> None:
+def test_failing_list_is_asked_again(harness: Harness) -> None:
     """A throttled look-up does not end the search for a lost creation."""
 
     def lose_and_fail(_: Scenario) -> Scenario:
-        client.list_errors = [RateLimitedError("slow down"), OutcomeUnknownError("no answer")]
+        harness.client.list_errors = [
+            RateLimitedError("slow down"),
+            OutcomeUnknownError("no answer"),
+        ]
         raise OutcomeUnknownError("no answer")
 
-    client.before_answer = lose_and_fail
+    harness.client.before_answer = lose_and_fail
 
-    assert run(OTP) is Outcome.CREATED
+    assert harness.run(OTP) is Outcome.CREATED
 
 
-def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(
-    run: Run, client: FakeScenarioClient
-) -> None:
+def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(harness: Harness) -> None:
     """The caller learns that nobody knows, and that invoking again is right."""
 
     def lose_and_hide(_: Scenario) -> Scenario:
-        client.blind_lists = 3
+        harness.client.blind_lists = 3
         raise OutcomeUnknownError("no answer")
 
-    client.before_answer = lose_and_hide
+    harness.client.before_answer = lose_and_hide
     with pytest.raises(OutcomeUnknownError, match="invoke again"):
-        run(OTP)
+        harness.run(OTP)
 
-    assert run(OTP) is Outcome.ADOPTED
-    assert client.calls.count("create") == 1
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert harness.client.calls.count("create") == 1
 
 
 @pytest.mark.parametrize(
@@ -332,37 +327,35 @@ def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(
         RequestRejectedError("no", status=409),
     ],
 )
-def test_refused_creation_registers_nothing(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry, error: Exception
-) -> None:
+def test_refused_creation_registers_nothing(harness: Harness, error: Exception) -> None:
     """A refusal reaches the caller at once, and is not looked up."""
 
     def refuse(_: Scenario) -> Scenario:
         raise error
 
-    client.before_answer = refuse
+    harness.client.before_answer = refuse
 
     with pytest.raises(type(error)):
-        run(OTP)
+        harness.run(OTP)
 
-    assert client.calls == ["list", "create"]
-    assert registry.entries == {}
+    assert harness.client.calls == ["list", "create"]
+    assert harness.registry.entries == {}
 
 
 def test_unreadable_scenario_is_not_taken_for_a_forgotten_one(
-    run: Run, client: FakeScenarioClient, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a 404 says that a key is unknown; any other failure must not create another."""
-    run(OTP)
+    harness.run(OTP)
 
     def fail(_: str) -> Scenario:
         raise RequestRejectedError("invalid scenario", status=409)
 
-    monkeypatch.setattr(client, "get_scenario", fail)
+    monkeypatch.setattr(harness.client, "get_scenario", fail)
 
     with pytest.raises(RequestRejectedError):
-        run(OTP)
-    assert client.calls.count("create") == 1
+        harness.run(OTP)
+    assert harness.client.calls.count("create") == 1
 
 
 # --- Races and names -----------------------------------------------------------------------
@@ -370,54 +363,52 @@ def test_unreadable_scenario_is_not_taken_for_a_forgotten_one(
 
 @pytest.mark.parametrize("theirs", [OTP, OTHER_FLOW])
 def test_loser_of_a_race_takes_the_winners_key(
-    run: Run,
-    client: FakeScenarioClient,
-    registry: FakeScenarioRegistry,
+    harness: Harness,
     log: Log,
     theirs: ScenarioDefinition,
 ) -> None:
     """Both end with one registered key; the loser's own scenario is logged as an orphan."""
 
     def win() -> None:
-        client.put("winner", theirs)
-        registry.register(register(theirs, "winner"))
+        harness.client.put("winner", theirs)
+        harness.registry.register(register(theirs, "winner"))
 
-    registry.before_write = win
+    harness.registry.before_write = win
 
-    assert run(OTP) is (Outcome.UNCHANGED if theirs == OTP else Outcome.UPDATED)
+    assert harness.run(OTP) is (Outcome.UNCHANGED if theirs == OTP else Outcome.UPDATED)
     assert [(line["key"], line["registered_key"]) for line in log()] == [("key-1", "winner")]
 
 
-def test_two_that_adopt_the_same_leave_no_orphan(
-    run: Run, client: FakeScenarioClient, registry: FakeScenarioRegistry, log: Log
-) -> None:
+def test_two_that_adopt_the_same_leave_no_orphan(harness: Harness, log: Log) -> None:
     """Adopting at once with different flows ends with the last one's, here and there."""
-    client.put("by-hand", OTP)
+    harness.client.put("by-hand", OTP)
     theirs = register(OTHER_FLOW, "by-hand")
-    registry.before_write = lambda: registry.entries.update({registry.parameter("otp"): theirs})
+    harness.registry.before_write = lambda: harness.registry.entries.update(
+        {harness.registry.parameter("otp"): theirs}
+    )
 
-    assert run(OTP) is Outcome.UPDATED
+    assert harness.run(OTP) is Outcome.UPDATED
     assert log() == []
 
 
-def test_two_names_with_one_slug_are_an_error(run: Run, client: FakeScenarioClient) -> None:
+def test_two_names_with_one_slug_are_an_error(harness: Harness) -> None:
     """The second name is refused before Infobip hears of it, and the first stays."""
-    run(OTP)
-    client.calls.clear()
+    harness.run(OTP)
+    harness.client.calls.clear()
 
     with pytest.raises(SlugTakenError, match="/otp is that of another") as caught:
-        run(OTP.model_copy(update={"name": "OTP!"}))
+        harness.run(OTP.model_copy(update={"name": "OTP!"}))
 
     assert caught.value.member == "name"
-    assert client.calls == []
+    assert harness.client.calls == []
 
 
-def test_name_without_a_slug_is_refused_first(run: Run, client: FakeScenarioClient) -> None:
+def test_name_without_a_slug_is_refused_first(harness: Harness) -> None:
     """Infobip does not get what the registry could not take."""
     with pytest.raises(UnregistrableScenarioError, match=r"^name: "):
-        run(OTP.model_copy(update={"name": "Ωμέγα"}))
+        harness.run(OTP.model_copy(update={"name": "Ωμέγα"}))
 
-    assert client.calls == []
+    assert harness.client.calls == []
 
 
 # --- The event -----------------------------------------------------------------------------
@@ -475,22 +466,11 @@ def test_event_that_is_no_object_is_refused(event: object) -> None:
 # --- The handler ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def invoke(
-    client: FakeScenarioClient, registry: FakeScenarioRegistry, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return the handler on the fakes."""
-    monkeypatch.setattr(app, "dependencies", lambda: Dependencies(client, registry))
-    return lambda event: app.lambda_handler(event, CONTEXT)
-
-
-def test_answer_tells_key_parameter_and_outcome(
-    invoke: Callable[[dict[str, Any]], dict[str, Any]], log: Log
-) -> None:
+def test_answer_tells_key_parameter_and_outcome(harness: Harness, log: Log) -> None:
     """The sample event is answered with all that a caller needs to send."""
     event = json.loads((Path(__file__).parents[3] / "events/create_scenario.json").read_text())
 
-    answer = invoke(event)
+    answer = harness.invoke(event)
 
     assert answer == event | {
         "key": "key-1",
@@ -502,17 +482,15 @@ def test_answer_tells_key_parameter_and_outcome(
     assert [(line["message"], line["outcome"]) for line in log()] == [
         ("scenario registered", "CREATED")
     ]
-    assert invoke(event)["outcome"] == "UNCHANGED"
+    assert harness.invoke(event)["outcome"] == "UNCHANGED"
 
 
-def test_invalid_event_reaches_nobody(
-    invoke: Callable[[dict[str, Any]], dict[str, Any]], client: FakeScenarioClient
-) -> None:
+def test_invalid_event_reaches_nobody(harness: Harness) -> None:
     """The error is raised to the caller of the function."""
     with pytest.raises(InvalidEventError):
-        invoke({"flow": EVENT["flow"]})
+        harness.invoke({"flow": EVENT["flow"]})
 
-    assert client.calls == []
+    assert harness.client.calls == []
 
 
 @pytest.mark.parametrize(
@@ -523,18 +501,17 @@ def test_invalid_event_reaches_nobody(
     ],
 )
 def test_scenario_that_cannot_be_registered_is_an_invalid_event(
-    invoke: Callable[[dict[str, Any]], dict[str, Any]],
-    client: FakeScenarioClient,
+    harness: Harness,
     name: str,
     rule: str,
 ) -> None:
     """The caller learns which field to change, as for any other rule."""
-    invoke(EVENT | {"name": "Order updates"})
-    client.calls.clear()
+    harness.invoke(EVENT | {"name": "Order updates"})
+    harness.client.calls.clear()
 
     with pytest.raises(InvalidEventError) as caught:
-        invoke(EVENT | {"name": name})
+        harness.invoke(EVENT | {"name": name})
 
     assert caught.value.field == "name"
     assert caught.value.rule.endswith(rule)
-    assert client.calls == []
+    assert harness.client.calls == []

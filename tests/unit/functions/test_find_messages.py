@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +88,11 @@ HISTORY: list[dict[str, Any]] = [
 class FakeSearch(MessageSearch):
     """A search that finds what it is given, and remembers what it was asked for."""
 
-    def __init__(
-        self,
-        *items: dict[str, Any],
-        history: Sequence[dict[str, Any]] = (),
-        places: Mapping[str, Place] | None = None,
-    ) -> None:
-        self.items = list(items)
-        self.entries = list(history)
-        self.places = dict(places or {})
+    def __init__(self) -> None:
+        self.items = [MESSAGE]
+        self.entries = HISTORY
+        #: Where the next page begins.
+        self.places: dict[str, Place] = {}
         self.asked: list[Any] = []
         #: What each item was said to take of the page.
         self.sizes: list[int] = []
@@ -134,9 +131,32 @@ class FakeSearch(MessageSearch):
         return Found(self.items, self.places)
 
 
-def ask(event: dict[str, Any], search: MessageSearch) -> dict[str, Any]:
-    """Ask a question."""
-    return find_messages(parse(event), Dependencies(search))
+@dataclass
+class Harness:
+    """The function and what it talks to."""
+
+    search: FakeSearch = field(default_factory=FakeSearch)
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function gets."""
+        return Dependencies(self.search)
+
+    def run(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Let the function answer a question."""
+        return find_messages(parse(event), self.dependencies)
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness that finds one message and its history."""
+    harness = Harness()
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 # --- The event -----------------------------------------------------------------------------
@@ -181,11 +201,9 @@ def test_a_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: 
 # --- Questions -----------------------------------------------------------------------------
 
 
-def test_a_message_comes_with_its_history() -> None:
+def test_a_message_comes_with_its_history(harness: Harness) -> None:
     """What is known of it, and what Infobip has said about it, as objects."""
-    search = FakeSearch(MESSAGE, history=HISTORY)
-
-    answer = ask({"messageId": "m-1", "showRecipients": True}, search)
+    answer = harness.run({"messageId": "m-1", "showRecipients": True})
 
     assert answer["found"] is True
     assert answer["message"]["state"] == "DELIVERED"
@@ -199,16 +217,20 @@ def test_a_message_comes_with_its_history() -> None:
     assert answer["history"][2]["raw"] == HISTORY[2]["raw"]
 
 
-def test_an_unknown_message_is_an_answer_and_no_error() -> None:
+def test_an_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
     """To be told from a mistake in the question."""
-    answer = ask({"messageId": "m-1"}, FakeSearch())
+    harness.search.items, harness.search.entries = [], []
+
+    answer = harness.run({"messageId": "m-1"})
 
     assert answer == {"found": False, "message": None, "history": []}
 
 
-def test_reports_of_a_message_that_was_never_claimed_are_found() -> None:
+def test_reports_of_a_message_that_was_never_claimed_are_found(harness: Harness) -> None:
     """A report may be about what somebody else has sent."""
-    answer = ask({"messageId": "m-1"}, FakeSearch(history=HISTORY))
+    harness.search.items = []
+
+    answer = harness.run({"messageId": "m-1"})
 
     assert (answer["found"], answer["message"]) == (True, None)
     assert len(answer["history"]) == 3
@@ -223,13 +245,13 @@ def test_reports_of_a_message_that_was_never_claimed_are_found() -> None:
         ("+ana@example.com", "+ana@example.com"),
     ],
 )
-def test_a_recipient_is_looked_for_as_addresses_are_kept(written: str, address: str) -> None:
+def test_a_recipient_is_looked_for_as_addresses_are_kept(
+    harness: Harness, written: str, address: str
+) -> None:
     """Phone numbers are kept without a plus."""
-    search = FakeSearch(MESSAGE)
+    answer = harness.run({"recipient": written, "limit": 7})
 
-    answer = ask({"recipient": written, "limit": 7}, search)
-
-    assert search.asked == [(address, 7, {})]
+    assert harness.search.asked == [(address, 7, {})]
     assert [message["messageId"] for message in answer["messages"]] == ["m-1"]
 
 
@@ -238,23 +260,21 @@ def test_a_recipient_is_looked_for_as_addresses_are_kept(written: str, address: 
     [("unsettled", UNSETTLED), ("unresolved", UNRESOLVED), ("quarantined", QUARANTINED)],
 )
 def test_what_is_open_is_read_from_the_lists_that_hold_it(
-    question: str, shards: tuple[str, ...]
+    harness: Harness, question: str, shards: tuple[str, ...]
 ) -> None:
     """Each list question has its lists, and a page of a hundred unless another is asked for."""
-    search = FakeSearch(MESSAGE)
+    harness.run({question: True})
 
-    ask({question: True}, search)
-
-    assert search.asked == [(shards, 100, {})]
+    assert harness.search.asked == [(shards, 100, {})]
 
 
 # --- What is shown -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("event", [{"messageId": "m-1"}, {"unsettled": True}])
-def test_recipients_are_masked_and_texts_left_out(event: dict[str, Any]) -> None:
+def test_recipients_are_masked_and_texts_left_out(harness: Harness, event: dict[str, Any]) -> None:
     """Nothing that may quote an address or a text is shown, known or new."""
-    answer = ask(event, FakeSearch(MESSAGE, history=HISTORY))
+    answer = harness.run(event)
 
     shown = json.dumps(answer)
     assert PHONE_NUMBER not in shown
@@ -265,9 +285,9 @@ def test_recipients_are_masked_and_texts_left_out(event: dict[str, Any]) -> None
     assert message["status"] == {"groupId": 3, "name": "DELIVERED_TO_HANDSET"}
 
 
-def test_what_decides_is_shown_to_everybody() -> None:
+def test_what_decides_is_shown_to_everybody(harness: Harness) -> None:
     """Status, time, price and error of a report are nobody's secret."""
-    answer = ask({"messageId": "m-1"}, FakeSearch(MESSAGE, history=HISTORY))
+    answer = harness.run({"messageId": "m-1"})
 
     assert answer["history"][0]["report"] == {
         "messageId": "m-1",
@@ -280,17 +300,17 @@ def test_what_decides_is_shown_to_everybody() -> None:
     }
 
 
-def test_recipients_are_shown_on_request() -> None:
+def test_recipients_are_shown_on_request(harness: Harness) -> None:
     """An operator who has to call somebody can."""
-    answer = ask({"quarantined": True, "showRecipients": True}, FakeSearch(MESSAGE))
+    answer = harness.run({"quarantined": True, "showRecipients": True})
 
     assert answer["messages"][0]["to"] == MESSAGE["to"]
     assert answer["messages"][0]["callbackData"] == TEXT
 
 
-def test_answers_hold_plain_json_and_nothing_of_how_the_table_works() -> None:
+def test_answers_hold_plain_json_and_nothing_of_how_the_table_works(harness: Harness) -> None:
     """Numbers are numbers; hashes, tokens and lists of the index mean nothing to a reader."""
-    [message] = ask({"unsettled": True, "showRecipients": True}, FakeSearch(MESSAGE))["messages"]
+    [message] = harness.run({"unsettled": True, "showRecipients": True})["messages"]
 
     assert message["attempts"] == 1
     assert message["price"] == {"pricePerMessage": 0.05, "currency": "EUR"}
@@ -306,11 +326,11 @@ def test_answers_hold_plain_json_and_nothing_of_how_the_table_works() -> None:
 
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, "null", "[]", "7", "not JSON"])
-def test_an_entry_that_holds_no_object_costs_only_itself(raw: str) -> None:
+def test_an_entry_that_holds_no_object_costs_only_itself(harness: Harness, raw: str) -> None:
     """Whatever Infobip has sent."""
-    entry = HISTORY[2] | {"raw": raw}
+    harness.search.entries = [HISTORY[2] | {"raw": raw}]
 
-    answer = ask({"messageId": "m-1"}, FakeSearch(MESSAGE, history=[entry]))
+    answer = harness.run({"messageId": "m-1"})
 
     assert answer["history"][0]["raw"] is None
 
@@ -329,14 +349,15 @@ def test_an_entry_that_holds_no_object_costs_only_itself(raw: str) -> None:
         "[" * 900 + "]" * 900,
     ],
 )
-def test_whatever_infobip_has_sent_can_be_answered(raw: str, show_recipients: bool) -> None:  # noqa: FBT001
+def test_whatever_infobip_has_sent_can_be_answered(
+    harness: Harness,
+    raw: str,
+    show_recipients: bool,  # noqa: FBT001
+) -> None:
     """Lambda writes JSON in UTF-8, where neither infinities nor halves of characters exist."""
-    entry = HISTORY[2] | {"raw": raw}
+    harness.search.entries = [HISTORY[2] | {"raw": raw}]
 
-    answer = ask(
-        {"messageId": "m-1", "showRecipients": show_recipients},
-        FakeSearch(MESSAGE, history=[entry]),
-    )
+    answer = harness.run({"messageId": "m-1", "showRecipients": show_recipients})
 
     assert json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
 
@@ -346,14 +367,15 @@ def test_whatever_infobip_has_sent_can_be_answered(raw: str, show_recipients: bo
 PLACES = {"3": ("2026-01-31T12:00:00.000Z", "m-1")}
 
 
-def test_an_answer_tells_how_to_go_on() -> None:
+def test_an_answer_tells_how_to_go_on(harness: Harness) -> None:
     """The token of one answer leads to the next, and the last answer has none."""
-    first = ask({"unsettled": True}, FakeSearch(MESSAGE, places=PLACES))
-    search = FakeSearch(MESSAGE)
+    harness.search.places = PLACES
+    first = harness.run({"unsettled": True})
+    harness.search = FakeSearch()
 
-    last = ask({"unsettled": True, "nextToken": first["nextToken"]}, search)
+    last = harness.run({"unsettled": True, "nextToken": first["nextToken"]})
 
-    assert search.asked == [(UNSETTLED, 100, PLACES)]
+    assert harness.search.asked == [(UNSETTLED, 100, PLACES)]
     assert "nextToken" not in last
 
 
@@ -362,19 +384,20 @@ def test_an_answer_tells_how_to_go_on() -> None:
     "question", [{"messageId": "m-1"}, {"unsettled": True}, {"recipient": "1"}]
 )
 def test_what_a_page_may_hold_is_counted_as_it_is_shown(
+    harness: Harness,
     question: dict[str, Any],
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
     """What is hidden takes no room, and what JSON writes at length takes more."""
     message = MESSAGE | {"callbackData": "\U0001f600" * 1000}
     report = HISTORY[0] | {"report": json.dumps(REPORT | {"aNewField": "\U0001f600" * 1000})}
-    search = FakeSearch(message, history=[report])
+    harness.search.items, harness.search.entries = [message], [report]
 
-    answer = ask(question | {"showRecipients": show_recipients}, search)
+    answer = harness.run(question | {"showRecipients": show_recipients})
 
     shown = answer["history"] if "history" in answer else answer["messages"]
-    assert search.sizes == [len(json.dumps(one)) + 2 for one in shown]
-    assert (search.sizes[0] > 12_000) == show_recipients
+    assert harness.search.sizes == [len(json.dumps(one)) + 2 for one in shown]
+    assert (harness.search.sizes[0] > 12_000) == show_recipients
 
 
 def written(token: object) -> str:
@@ -401,24 +424,21 @@ def written(token: object) -> str:
         written({"quarantined": {"quarantined": ["2026", "m-1"]}}),
     ],
 )
-def test_a_token_that_was_not_given_for_the_question_is_refused(token: str) -> None:
+def test_a_token_that_was_not_given_for_the_question_is_refused(
+    harness: Harness, token: str
+) -> None:
     """Whatever it holds instead."""
     with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
-        ask({"unsettled": True, "nextToken": token}, FakeSearch())
+        harness.run({"unsettled": True, "nextToken": token})
 
 
 # --- The function --------------------------------------------------------------------------
 
 
-def test_nothing_personal_is_logged(
-    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
-) -> None:
+def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
     """Not even for an answer that shows recipients: the question and a count are logged."""
-    deps = Dependencies(FakeSearch(MESSAGE, history=HISTORY))
-    monkeypatch.setattr(app, "dependencies", lambda: deps)
-
     for question in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
-        answer = app.lambda_handler(question | {"showRecipients": True}, CONTEXT)
+        answer = harness.invoke(question | {"showRecipients": True})
         assert PHONE_NUMBER in json.dumps(answer)
 
     assert [(line["question"], line["count"]) for line in log()] == [

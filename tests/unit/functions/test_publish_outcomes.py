@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from functions.publish_outcomes import app
+from functions.publish_outcomes.app import Dependencies
 from infobip_omni.dynamodb import to_wire
 from infobip_omni.outcome_events import Change, OutcomeEvents, Publication, Untold
 
@@ -13,7 +17,7 @@ from .conftest import CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pytest
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
     from .conftest import Log, Printed
 
@@ -23,19 +27,21 @@ CANARY = "385991234567"
 class FakeOutcomeEvents(OutcomeEvents):
     """Events that go nowhere, up to the first one that is refused."""
 
-    def __init__(self, refused: str | None = None, never: str | None = None) -> None:
+    def __init__(self) -> None:
         self.told: list[Change] = []
-        self._postponed = refused
-        self._never = never
+        #: The sequence number of the change that is refused for now.
+        self.refused: str | None = None
+        #: The sequence number of the change that is never taken.
+        self.never: str | None = None
 
     def publish(self, changes: Iterable[Change]) -> Publication:
         """Take events."""
         publication = Publication()
         for change in changes:
-            if change.sequence_number == self._postponed:
+            if change.sequence_number == self.refused:
                 publication.waiting = Untold(change, "ThrottlingException")
                 break
-            if change.sequence_number == self._never:
+            if change.sequence_number == self.never:
                 publication.unpublishable.append(Untold(change, "InvalidArgument"))
                 continue
             self.told.append(change)
@@ -71,28 +77,48 @@ def record(number: int) -> dict[str, Any]:
     }
 
 
-def run(events: FakeOutcomeEvents, monkeypatch: pytest.MonkeyPatch, count: int = 3) -> object:
-    """Invoke the function with so many changes."""
-    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
-    return app.lambda_handler({"Records": [record(number) for number in range(count)]}, CONTEXT)
+@dataclass
+class Harness:
+    """The function and what it talks to."""
+
+    events: FakeOutcomeEvents = field(default_factory=FakeOutcomeEvents)
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function gets."""
+        return Dependencies(self.events)
+
+    def run(self, *records: dict[str, Any]) -> object:
+        """Let the function have a batch: these records, or three changes."""
+        return self.invoke({"Records": records or [record(number) for number in range(3)]})
+
+    def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
 
 
-def test_all_changes_of_a_batch_are_told_in_order(
-    monkeypatch: pytest.MonkeyPatch, log: Log
-) -> None:
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness whose bus takes every event."""
+    harness = Harness()
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
+
+
+def test_all_changes_of_a_batch_are_told_in_order(harness: Harness, log: Log) -> None:
     """Nothing has to be delivered again."""
-    events = FakeOutcomeEvents()
-
-    assert run(events, monkeypatch) == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-1", "m-2"]
+    assert harness.run() == {"batchItemFailures": []}
+    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-1", "m-2"]
     assert log()[-1]["count"] == 3
 
 
 def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
-    monkeypatch: pytest.MonkeyPatch, log: Log
+    harness: Harness, log: Log
 ) -> None:
     """Lambda goes on from the sequence number that it is given."""
-    answer = run(FakeOutcomeEvents(refused="1"), monkeypatch)
+    harness.events.refused = "1"
+
+    answer = harness.run()
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert log()[-1]["level"] == "WARNING"
@@ -100,44 +126,42 @@ def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
 
 
 def test_an_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_other(
-    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
+    harness: Harness, log: Log, printed: Printed
 ) -> None:
     """Somebody has to learn which message nobody was told of."""
-    events = FakeOutcomeEvents(never="1")
+    harness.events.never = "1"
 
-    assert run(events, monkeypatch) == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-2"]
+    assert harness.run() == {"batchItemFailures": []}
+    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-2"]
     [line] = [line for line in log() if line["level"] == "ERROR"]
     assert (line["message_id"], line["reason"]) == ("m-1", "InvalidArgument")
     assert '"OutcomesUnpublishable":[1.0]' in printed()
 
 
 def test_a_record_that_cannot_be_read_holds_up_no_other(
-    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
+    harness: Harness, log: Log, printed: Printed
 ) -> None:
     """It is logged without its content, and counted."""
-    events = FakeOutcomeEvents()
-    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
     unreadable = record(1)
     unreadable["dynamodb"]["NewImage"]["attempts"] = {"NEW": CANARY}
 
-    answer = app.lambda_handler({"Records": [record(0), unreadable, record(2)]}, CONTEXT)
+    answer = harness.run(record(0), unreadable, record(2))
 
     assert answer == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in events.told] == ["m-0", "m-2"]
+    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-2"]
     assert [line["level"] for line in log()].count("ERROR") == 1
     text = printed()
     assert '"OutcomesUnpublishable":[1.0]' in text
     assert CANARY not in text
 
 
-def test_nothing_personal_is_logged(
-    monkeypatch: pytest.MonkeyPatch, log: Log, printed: Printed
-) -> None:
+def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
     """Neither when all goes well nor when it does not."""
-    run(FakeOutcomeEvents(), monkeypatch)
-    run(FakeOutcomeEvents(refused="0"), monkeypatch)
-    run(FakeOutcomeEvents(never="0"), monkeypatch)
+    harness.run()
+    harness.events.refused = "0"
+    harness.run()
+    harness.events.refused, harness.events.never = None, "0"
+    harness.run()
 
     assert log()
     assert CANARY not in printed()

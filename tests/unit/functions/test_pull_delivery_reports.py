@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,17 @@ from functions.pull_delivery_reports.app import (
     Pull,
     pull_delivery_reports,
 )
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
-from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.parameters import ParameterUnavailableError
-from infobip_omni.transitions import Claim
 from infobip_omni.unrecorded_reports import UnrecordedReports
-from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable
+from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable, make_claim
 
-from .conftest import CONTEXT
+from .conftest import CONTEXT, PHONE, TEXT, metrics_in, page_of, report_of
 
 if TYPE_CHECKING:
     from .conftest import Printed
-
-PHONE = "385991234567"
-TEXT = "canary text"
 
 
 class Parking(UnrecordedReports):
@@ -52,19 +46,19 @@ class Parking(UnrecordedReports):
 
 
 @dataclass
-class World:
+class Harness:
     """The function and what it talks to."""
 
     clock: Clock
-    client: FakeClient
     ledger: FakeLedger
     reports: DeliveryReports
-    parking: Parking
+    client: FakeClient = field(default_factory=FakeClient)
+    parking: Parking = field(default_factory=Parking)
     seconds_left: float = 300.0
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function talks to."""
+        """Return what the function gets."""
         return Dependencies(self.client, self.reports, self.parking)
 
     @property
@@ -76,161 +70,138 @@ class World:
         """Let the function run once."""
         return pull_delivery_reports(self.dependencies, lambda: self.seconds_left)
 
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
+
     def stored_pages(self) -> int:
         """Count what is left of pages."""
         return len(self.table.entries("PAGE#"))
 
 
 @pytest.fixture
-def world() -> World:
-    """Return a world that holds three messages."""
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness whose ledger holds three messages."""
     clock = Clock()
     ledger = FakeLedger(clock)
-    ledger.claim([claim(f"m-{number}") for number in (1, 2, 3)], timedelta(minutes=2))
-    reports = DeliveryReports(ledger.table, ledger, clock)
-    return World(clock, FakeClient(), ledger, reports, Parking())
-
-
-def claim(message_id: str) -> Claim:
-    """Make a claim."""
-    return Claim(
-        message_id=message_id,
-        content_hash="content",
-        recipient=Recipient(phone_number=PHONE),
-        scenario="otp",
-        scenario_key=None,
-        steps=(Channel.PUSH, Channel.SMS),
-        bulk_id="bulk-1",
-        send_at=None,
-        validity=timedelta(hours=1),
-        on_unknown="never-duplicate",
-    )
-
-
-def report(message_id: str, **changes: object) -> dict[str, Any]:
-    """Write a report of a delivery."""
-    return {
-        "bulkId": "bulk-1",
-        "messageId": message_id,
-        "to": PHONE,
-        "sentAt": "2026-01-31T12:00:00.000+0000",
-        "doneAt": "2026-01-31T12:00:05.000+0000",
-        "channel": "SMS",
-        "status": {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET"},
-        "callbackData": TEXT,
-    } | changes
-
-
-def page(*entries: object) -> bytes:
-    """Write a page."""
-    return json.dumps({"results": entries}).encode()
+    ledger.claim([make_claim(f"m-{number}") for number in (1, 2, 3)], timedelta(minutes=2))
+    harness = Harness(clock, ledger, DeliveryReports(ledger.table, ledger, clock))
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 def full_page() -> bytes:
     """Write a page after which there may be another."""
-    return page(*[report(f"other-{number}") for number in range(REPORTS_PER_PAGE)])
+    return page_of(*[report_of(f"other-{number}") for number in range(REPORTS_PER_PAGE)])
 
 
 # --- Taking --------------------------------------------------------------------------------
 
 
-def test_reports_are_taken_until_a_page_is_short(world: World) -> None:
+def test_reports_are_taken_until_a_page_is_short(harness: Harness) -> None:
     """Full pages are followed by another call, a short one is the last."""
-    world.client.pages = [full_page(), full_page(), page(report("m-1")), page(report("m-2"))]
+    harness.client.pages = [
+        full_page(),
+        full_page(),
+        page_of(report_of("m-1")),
+        page_of(report_of("m-2")),
+    ]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.pages, pull.stopped_by) == (3, None)
     assert pull.recorded.reports == 2 * REPORTS_PER_PAGE + 1
     assert pull.recorded.settled == 1
     assert pull.recorded.unmatched == 2 * REPORTS_PER_PAGE
-    assert world.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "CLAIMED"}
-    assert len(world.client.pages) == 1
+    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "CLAIMED"}
+    assert len(harness.client.pages) == 1
 
 
-def test_page_is_recorded_before_the_next_is_taken(world: World) -> None:
+def test_page_is_recorded_before_the_next_is_taken(harness: Harness) -> None:
     """Whenever Infobip is asked, all that it has handed out before is in the table."""
-    world.client.pages = [full_page(), full_page()]
+    harness.client.pages = [full_page(), full_page()]
     seen: list[tuple[int, int]] = []
-    world.client.before_page = lambda: seen.append(
-        (len(world.table.entries("REPORT#")), world.stored_pages())
+    harness.client.before_page = lambda: seen.append(
+        (len(harness.table.entries("REPORT#")), harness.stored_pages())
     )
-    world.run()
+    harness.run()
 
     assert seen == [(0, 0), (REPORTS_PER_PAGE, 0), (REPORTS_PER_PAGE, 0)]
 
 
-def test_page_is_stored_before_it_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_is_stored_before_it_is_read(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that dies over a page leaves it behind, and the next one records it."""
 
     def die(*_: object) -> None:
         raise SystemExit
 
-    world.client.pages = [page(report("m-1"))]
+    harness.client.pages = [page_of(report_of("m-1"))]
     with monkeypatch.context() as patch:
-        patch.setattr(world.reports, "record_page", die)
+        patch.setattr(harness.reports, "record_page", die)
         with pytest.raises(SystemExit):
-            world.run()
-    assert world.stored_pages() == 1
-    assert world.ledger.states()["m-1"] == "CLAIMED"
+            harness.run()
+    assert harness.stored_pages() == 1
+    assert harness.ledger.states()["m-1"] == "CLAIMED"
 
-    world.clock.pass_by(hours=1)
-    recorded = world.run().recorded
+    harness.clock.pass_by(hours=1)
+    recorded = harness.run().recorded
 
     assert (recorded.reports, recorded.settled) == (1, 1)
-    assert world.ledger.states()["m-1"] == "DELIVERED"
-    assert world.stored_pages() == 0
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
+    assert harness.stored_pages() == 0
 
 
-def test_abandoned_pages_come_first(world: World) -> None:
+def test_abandoned_pages_come_first(harness: Harness) -> None:
     """What was taken earlier is recorded before Infobip is asked for more."""
-    world.reports.store_page(page(report("m-1")))
-    world.clock.pass_by(hours=1)
+    harness.reports.store_page(page_of(report_of("m-1")))
+    harness.clock.pass_by(hours=1)
     seen: list[str] = []
-    world.client.before_page = lambda: seen.append(world.ledger.states()["m-1"])
-    world.run()
+    harness.client.before_page = lambda: seen.append(harness.ledger.states()["m-1"])
+    harness.run()
 
     assert seen == ["DELIVERED"]
 
 
-def test_page_of_another_run_is_left_alone(world: World) -> None:
+def test_page_of_another_run_is_left_alone(harness: Harness) -> None:
     """A page that was stored a moment ago is still being recorded by its own run."""
-    world.reports.store_page(page(report("m-1")))
+    harness.reports.store_page(page_of(report_of("m-1")))
 
-    assert world.run().recorded.reports == 0
-    assert world.stored_pages() == 1
+    assert harness.run().recorded.reports == 0
+    assert harness.stored_pages() == 1
 
 
-def test_unreadable_entry_costs_only_itself(world: World) -> None:
+def test_unreadable_entry_costs_only_itself(harness: Harness) -> None:
     """It is kept raw, its neighbours are recorded."""
     broken = [{"messageId": "m-2", "status": "new"}, 7, None, {"status": {"groupId": 3}}]
-    world.client.pages = [page(report("m-1"), *broken, report("m-3"))]
+    harness.client.pages = [page_of(report_of("m-1"), *broken, report_of("m-3"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.recorded.reports, pull.recorded.unreadable) == (2, 4)
-    assert len(world.table.entries("UNREADABLE#")) == 4
-    assert world.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "DELIVERED"}
+    assert len(harness.table.entries("UNREADABLE#")) == 4
+    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "DELIVERED"}
 
 
-def test_unreadable_entries_count_as_entries(world: World) -> None:
+def test_unreadable_entries_count_as_entries(harness: Harness) -> None:
     """A full page with a broken entry is full, and followed by another call."""
-    entries = [report(f"other-{number}") for number in range(REPORTS_PER_PAGE - 1)]
-    world.client.pages = [page(*entries, 7), page(report("m-1"))]
+    entries = [report_of(f"other-{number}") for number in range(REPORTS_PER_PAGE - 1)]
+    harness.client.pages = [page_of(*entries, 7), page_of(report_of("m-1"))]
 
-    assert world.run().pages == 2
+    assert harness.run().pages == 2
 
 
 @pytest.mark.parametrize("body", [b"not JSON", b"[]", b'{"results": 7}', b"\xff\xfe"])
-def test_unreadable_page_is_kept_and_ends_the_run(world: World, body: bytes) -> None:
+def test_unreadable_page_is_kept_and_ends_the_run(harness: Harness, body: bytes) -> None:
     """Nobody knows what it says; it is kept as it came."""
-    world.client.pages = [body, page(report("m-1"))]
+    harness.client.pages = [body, page_of(report_of("m-1"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.pages, pull.recorded.unreadable, pull.stopped_by) == (1, 1, None)
-    assert len(world.table.entries("UNREADABLE#")) == 1
-    assert world.stored_pages() == 0
+    assert len(harness.table.entries("UNREADABLE#")) == 1
+    assert harness.stored_pages() == 0
 
 
 # --- What cannot be reached ----------------------------------------------------------------
@@ -245,102 +216,102 @@ def test_unreadable_page_is_kept_and_ends_the_run(world: World, body: bytes) -> 
         (ParameterUnavailableError("SSM cannot be read"), "ParameterUnavailable"),
     ],
 )
-def test_trouble_ends_the_run(world: World, error: Exception, name: str) -> None:
+def test_trouble_ends_the_run(harness: Harness, error: Exception, name: str) -> None:
     """The answer says what has stopped it, and what was recorded until then stays."""
-    world.client.pages = [full_page(), error, page(report("m-1"))]
+    harness.client.pages = [full_page(), error, page_of(report_of("m-1"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.pages, pull.stopped_by) == (1, name)
     assert pull.recorded.reports == REPORTS_PER_PAGE
-    assert world.ledger.states()["m-1"] == "CLAIMED"
-    assert world.run().stopped_by is None
-    assert world.ledger.states()["m-1"] == "DELIVERED"
+    assert harness.ledger.states()["m-1"] == "CLAIMED"
+    assert harness.run().stopped_by is None
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_page_that_cannot_be_stored_is_recorded_all_the_same(world: World) -> None:
+def test_page_that_cannot_be_stored_is_recorded_all_the_same(harness: Harness) -> None:
     """Recording may succeed where storing has not."""
-    world.table.failures["put_all"] = 1
-    world.client.pages = [page(report("m-1"))]
+    harness.table.failures["put_all"] = 1
+    harness.client.pages = [page_of(report_of("m-1"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.recorded.settled, pull.parked, pull.stopped_by) == (1, 0, None)
-    assert world.ledger.states()["m-1"] == "DELIVERED"
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_page_that_the_table_does_not_take_is_parked(world: World) -> None:
+def test_page_that_the_table_does_not_take_is_parked(harness: Harness) -> None:
     """It goes to the queue as it came, and no other page is taken."""
-    world.table.failures["put_all"] = 2
-    world.client.pages = [full_page(), page(report("m-1"))]
-    body = world.client.pages[0]
+    harness.table.failures["put_all"] = 2
+    harness.client.pages = [full_page(), page_of(report_of("m-1"))]
+    body = harness.client.pages[0]
 
-    pull = world.run()
+    pull = harness.run()
 
-    assert world.parking.bodies == [body]
+    assert harness.parking.bodies == [body]
     assert (pull.parked, pull.lost, pull.stopped_by) == (1, 0, "TableUnavailable")
-    assert len(world.client.pages) == 1
+    assert len(harness.client.pages) == 1
 
 
-def test_page_that_nobody_takes_is_counted(world: World) -> None:
+def test_page_that_nobody_takes_is_counted(harness: Harness) -> None:
     """The logs will tell what it has said; an operator hears of it."""
-    world.table.failures["put_all"] = 2
-    world.parking.available = False
-    world.client.pages = [page(report("m-1"))]
+    harness.table.failures["put_all"] = 2
+    harness.parking.available = False
+    harness.client.pages = [page_of(report_of("m-1"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.parked, pull.lost, pull.stopped_by) == (0, 1, "TableUnavailable")
 
 
 @pytest.mark.parametrize("method", ["get_all", "execute", "delete"])
-def test_page_that_cannot_be_recorded_stays_stored(world: World, method: str) -> None:
+def test_page_that_cannot_be_recorded_stays_stored(harness: Harness, method: str) -> None:
     """The run ends, and a later one records the page."""
-    world.table.failures[method] = 1
-    world.client.pages = [full_page()[:-2] + b"," + json.dumps(report("m-1")).encode() + b"]}"]
+    harness.table.failures[method] = 1
+    harness.client.pages = [full_page()[:-2] + b"," + json.dumps(report_of("m-1")).encode() + b"]}"]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert pull.stopped_by == "TableUnavailable"
-    assert world.stored_pages() > 0
-    assert world.parking.bodies == []
-    world.clock.pass_by(hours=1)
-    world.run()
-    assert world.stored_pages() == 0
-    assert world.ledger.states()["m-1"] == "DELIVERED"
+    assert harness.stored_pages() > 0
+    assert harness.parking.bodies == []
+    harness.clock.pass_by(hours=1)
+    harness.run()
+    assert harness.stored_pages() == 0
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_unavailable_table_ends_the_run_before_a_page_is_taken(world: World) -> None:
+def test_unavailable_table_ends_the_run_before_a_page_is_taken(harness: Harness) -> None:
     """What could not be recorded is better left at Infobip."""
-    world.table.failures["query"] = 1
-    world.client.pages = [page(report("m-1"))]
+    harness.table.failures["query"] = 1
+    harness.client.pages = [page_of(report_of("m-1"))]
 
-    assert world.run().stopped_by == "TableUnavailable"
-    assert len(world.client.pages) == 1
+    assert harness.run().stopped_by == "TableUnavailable"
+    assert len(harness.client.pages) == 1
 
 
 @pytest.mark.parametrize(("seconds_left", "pages"), [(65.0, 0), (67.0, 1)])
 def test_no_page_is_taken_without_the_time_to_record_it(
-    world: World, seconds_left: float, pages: int
+    harness: Harness, seconds_left: float, pages: int
 ) -> None:
     """A page that is taken too late would be lost when the function is ended."""
-    world.seconds_left = seconds_left
-    world.client.pages = [page(report("m-1"))]
+    harness.seconds_left = seconds_left
+    harness.client.pages = [page_of(report_of("m-1"))]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert pull.pages == pages
     assert pull.stopped_by == (None if pages else "TIME")
 
 
-def test_slow_recording_shortens_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_recording_shortens_the_run(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run allows for a page that takes twice as long as the slowest one so far."""
     times = iter([0.0, 40.0])
     monkeypatch.setattr(app, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    world.seconds_left = 120.0
-    world.client.pages = [full_page(), full_page()]
+    harness.seconds_left = 120.0
+    harness.client.pages = [full_page(), full_page()]
 
-    pull = world.run()
+    pull = harness.run()
 
     assert (pull.pages, pull.stopped_by) == (1, "TIME")
 
@@ -348,14 +319,13 @@ def test_slow_recording_shortens_the_run(world: World, monkeypatch: pytest.Monke
 # --- The handler ---------------------------------------------------------------------------
 
 
-def test_handler_tells_what_was_done(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    world.client.pages = [page(report("m-1"), report("other"), {"to": PHONE, "text": TEXT})]
+    harness.client.pages = [
+        page_of(report_of("m-1"), report_of("other"), {"to": PHONE, "text": TEXT})
+    ]
 
-    answer = app.lambda_handler({}, CONTEXT)
+    answer = harness.invoke({})
 
     assert {name: count for name, count in answer.items() if count} == {
         "pages": 1,
@@ -367,29 +337,26 @@ def test_handler_tells_what_was_done(
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
-    (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(text)
     assert (numbers["ReportsRecorded"], numbers["PullsSucceeded"]) == ([2.0], [1.0])
     assert "PullsFailed" not in numbers
 
 
 @pytest.mark.parametrize("trouble", ["infobip", "table"])
-def test_handler_raises_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed, trouble: str
-) -> None:
+def test_handler_raises_nothing(harness: Harness, printed: Printed, trouble: str) -> None:
     """Trouble is counted, where a raised error would only make the scheduler repeat the call."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     if trouble == "infobip":
-        world.client.pages = [OutcomeUnknownError("no answer", text=TEXT)]
+        harness.client.pages = [OutcomeUnknownError("no answer", text=TEXT)]
     else:
-        world.table.failures["query"] = 1
+        harness.table.failures["query"] = 1
 
-    answer = app.lambda_handler({}, CONTEXT)
+    answer = harness.invoke({})
 
     names = {"infobip": "OutcomeUnknown", "table": "TableUnavailable"}
     assert answer["stoppedBy"] == names[trouble]
     text = printed()
     assert "canary" not in text
-    (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(text)
     assert numbers["PullsFailed"] == [1.0]
 
 
@@ -398,38 +365,30 @@ def test_handler_raises_nothing(
     [(OutcomeUnknownError("no answer"), None), (AuthenticationError("no", status=403), [1.0])],
 )
 def test_run_that_fails_is_no_sign_of_life(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    printed: Printed,
-    trouble: Exception,
-    refusals: list[float] | None,
+    harness: Harness, printed: Printed, trouble: Exception, refusals: list[float] | None
 ) -> None:
     """An alarm misses the runs that succeed; one about the account knows why."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    world.client.pages = [trouble]
+    harness.client.pages = [trouble]
 
-    app.lambda_handler({}, CONTEXT)
+    harness.invoke({})
 
-    (numbers,) = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(printed())
     assert "PullsSucceeded" not in numbers
     assert numbers["PullsFailed"] == [1.0]
     assert numbers.get("AccountRefusals") == refusals
 
 
-def test_report_that_refuses_the_account_is_counted(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_report_that_refuses_the_account_is_counted(harness: Harness, printed: Printed) -> None:
     """An accepted message may still be rejected since the credit is used up."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
     status = {
         "groupId": 5,
         "groupName": "REJECTED",
         "id": 12,
         "name": "REJECTED_NOT_ENOUGH_CREDITS",
     }
-    world.client.pages = [page(report("m-1") | {"status": status}, report("m-2"))]
+    harness.client.pages = [page_of(report_of("m-1") | {"status": status}, report_of("m-2"))]
 
-    app.lambda_handler({}, CONTEXT)
+    harness.invoke({})
 
-    (numbers,) = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(printed())
     assert numbers["AccountRefusals"] == [1.0]

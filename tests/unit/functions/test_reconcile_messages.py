@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,50 +14,50 @@ import pytest
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Dependencies, reconcile_messages
 from infobip_omni import transitions
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.reports import LogEntry
-from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
-from infobip_omni.transitions import Claim, Outcome
-from tests.fakes import Clock, FakeClient, FakeLedger
+from infobip_omni.transitions import Outcome
+from tests.fakes import Clock, FakeClient, FakeLedger, make_claim
 
-from .conftest import CONTEXT
+from .conftest import CONTEXT, PHONE, TEXT, metrics_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
+    from collections.abc import Callable, Sized
 
     from infobip_omni.dynamodb import Item
 
     from .conftest import Printed
 
-PHONE = "385991234567"
-TEXT = "canary text"
 LEASE = timedelta(minutes=2)
 
 
 @dataclass
-class World:
+class Harness:
     """The function and what it talks to."""
 
     clock: Clock
-    client: FakeClient
     ledger: FakeLedger
     reports: DeliveryReports
+    client: FakeClient = field(default_factory=FakeClient)
     seconds_left: float = 300.0
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function talks to."""
+        """Return what the function gets."""
         return Dependencies(self.client, self.ledger, self.reports)
 
     def run(self) -> dict[str, int]:
         """Let the function run once."""
         return reconcile_messages(self.dependencies, lambda: self.seconds_left, self.clock)
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, int]:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
 
     def run_after(self, **duration: float) -> dict[str, int]:
         """Let the function run a while later."""
@@ -72,19 +72,7 @@ class World:
         **changes: Any,  # noqa: ANN401 (members of a claim)
     ) -> None:
         """Let a sender leave a message in a state."""
-        members: dict[str, Any] = {
-            "message_id": message_id,
-            "content_hash": "content",
-            "recipient": Recipient(phone_number=PHONE),
-            "scenario": "otp",
-            "scenario_key": None,
-            "steps": (Channel.PUSH, Channel.SMS),
-            "bulk_id": "bulk-1",
-            "send_at": None,
-            "validity": timedelta(hours=1),
-            "on_unknown": "never-duplicate",
-        }
-        claim = Claim(**members | changes)
+        claim = make_claim(message_id, **changes)
         (standing,) = self.ledger.claim([claim], LEASE)
         if state is not MessageState.CLAIMED:
             token = standing.token or ""
@@ -104,17 +92,19 @@ class World:
         return str(self.item(message_id)["state"])
 
 
-@pytest.fixture
-def world() -> World:
-    """Return a world without messages."""
-    return new_world()
-
-
-def new_world() -> World:
-    """Make a world without messages."""
+def new_harness() -> Harness:
+    """Make a harness whose ledger is empty."""
     clock = Clock()
     ledger = FakeLedger(clock)
-    return World(clock, FakeClient(), ledger, DeliveryReports(ledger.table, ledger, clock))
+    return Harness(clock, ledger, DeliveryReports(ledger.table, ledger, clock))
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness whose ledger is empty."""
+    harness = new_harness()
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 def row(message_id: str = "m-1", group_id: int = 3, status_id: int = 5, **rest: object) -> LogEntry:
@@ -135,113 +125,113 @@ def row(message_id: str = "m-1", group_id: int = 3, status_id: int = 5, **rest: 
 # --- Unknown outcomes: found ---------------------------------------------------------------
 
 
-def test_message_that_the_logs_know_is_accepted(world: World) -> None:
+def test_message_that_the_logs_know_is_accepted(harness: Harness) -> None:
     """A row of a message that is under way proves that Infobip has it."""
-    world.add(MessageState.UNKNOWN)
-    world.show(group_id=1, status_id=7, doneAt=None)
+    harness.add(MessageState.UNKNOWN)
+    harness.show(group_id=1, status_id=7, doneAt=None)
 
-    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesAccepted": 1}
-    assert (world.state(), world.item()["evidence"]) == ("ACCEPTED", "logs")
+    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesAccepted": 1}
+    assert (harness.state(), harness.item()["evidence"]) == ("ACCEPTED", "logs")
 
 
-def test_message_that_the_logs_have_settled_is_settled(world: World) -> None:
+def test_message_that_the_logs_have_settled_is_settled(harness: Harness) -> None:
     """The verdict is taken over, and the row that says so is kept."""
-    world.add(MessageState.UNKNOWN)
-    world.show()
+    harness.add(MessageState.UNKNOWN)
+    harness.show()
 
-    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
-    item = world.item()
+    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    item = harness.item()
     assert (item["state"], item["channel"], item["evidence"]) == ("DELIVERED", "SMS", "logs")
-    assert len(world.ledger.table.entries("LOG#")) == 1
+    assert len(harness.ledger.table.entries("LOG#")) == 1
     assert "nextCheckAt" not in item
 
 
-def test_failed_earlier_step_proves_acceptance_only(world: World) -> None:
+def test_failed_earlier_step_proves_acceptance_only(harness: Harness) -> None:
     """The next step may still deliver."""
-    world.add(MessageState.UNKNOWN)
-    world.show(group_id=2, channel="PUSH")
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.show(group_id=2, channel="PUSH")
+    harness.run_after(minutes=10)
 
-    assert world.state() == "ACCEPTED"
+    assert harness.state() == "ACCEPTED"
 
 
-def test_failed_last_step_is_the_verdict(world: World) -> None:
+def test_failed_last_step_is_the_verdict(harness: Harness) -> None:
     """After it nothing more can come."""
-    world.add(MessageState.UNKNOWN)
-    world.show(group_id=2, channel="PUSH")
-    world.show(group_id=2, channel="SMS")
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.show(group_id=2, channel="PUSH")
+    harness.show(group_id=2, channel="SMS")
+    harness.run_after(minutes=10)
 
-    assert world.state() == "UNDELIVERED"
+    assert harness.state() == "UNDELIVERED"
 
 
-def test_nothing_is_asked_too_early(world: World) -> None:
+def test_nothing_is_asked_too_early(harness: Harness) -> None:
     """The logs lag behind: the first question comes ten minutes after the send."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
 
-    assert world.run_after(minutes=9) == {}
-    assert world.client.questions == []
+    assert harness.run_after(minutes=9) == {}
+    assert harness.client.questions == []
 
 
 @pytest.mark.parametrize("state", [MessageState.UNKNOWN, MessageState.ACCEPTED])
 def test_nothing_is_asked_before_a_message_is_due_to_be_sent(
-    world: World, state: MessageState
+    harness: Harness, state: MessageState
 ) -> None:
     """Before `sendAt` the logs know nothing, which means nothing."""
-    world.add(state, send_at=world.clock.now + timedelta(days=5))
+    harness.add(state, send_at=harness.clock.now + timedelta(days=5))
 
-    assert world.run_after(days=5) == {}
-    assert world.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(days=5) == {}
+    assert harness.run_after(minutes=10)["Questions"] == 1
 
 
 # --- Unknown outcomes: absent --------------------------------------------------------------
 
 
-def test_message_is_quarantined_after_three_answers(world: World) -> None:
+def test_message_is_quarantined_after_three_answers(harness: Harness) -> None:
     """The answers are ten minutes apart, and the last question is for this message alone."""
-    world.add(MessageState.UNKNOWN, "m-1")
-    world.add(MessageState.UNKNOWN, "m-2")
-    world.show("m-2", group_id=1, status_id=7, doneAt=None)
-    world.run_after(minutes=10)
-    world.add(MessageState.UNKNOWN, "m-3")
-    assert world.run_after(minutes=9) == {}
-    world.run_after(minutes=1)
-    assert world.state() == "UNKNOWN"
+    harness.add(MessageState.UNKNOWN, "m-1")
+    harness.add(MessageState.UNKNOWN, "m-2")
+    harness.show("m-2", group_id=1, status_id=7, doneAt=None)
+    harness.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN, "m-3")
+    assert harness.run_after(minutes=9) == {}
+    harness.run_after(minutes=1)
+    assert harness.state() == "UNKNOWN"
 
-    counts = world.run_after(minutes=10)
+    counts = harness.run_after(minutes=10)
 
     assert counts["MessagesQuarantined"] == 1
-    assert world.client.questions[-1] == ["m-1"]
-    assert world.client.questions[-2] != ["m-1"]
-    assert (world.state("m-1"), world.state("m-3")) == ("QUARANTINED", "UNKNOWN")
+    assert harness.client.questions[-1] == ["m-1"]
+    assert harness.client.questions[-2] != ["m-1"]
+    assert (harness.state("m-1"), harness.state("m-3")) == ("QUARANTINED", "UNKNOWN")
 
 
-def test_row_that_shows_up_late_is_believed(world: World) -> None:
+def test_row_that_shows_up_late_is_believed(harness: Harness) -> None:
     """Two absences do not outweigh a row."""
-    world.add(MessageState.UNKNOWN)
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
-    world.show()
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
+    harness.show()
+    harness.run_after(minutes=10)
 
-    assert world.state() == "DELIVERED"
+    assert harness.state() == "DELIVERED"
 
 
-def test_last_question_may_still_find_the_message(world: World) -> None:
+def test_last_question_may_still_find_the_message(harness: Harness) -> None:
     """A row that shows up between the group's question and the last one counts."""
-    world.add(MessageState.UNKNOWN)
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
     def appear() -> None:
-        if len(world.client.questions) == 4:
-            world.show()
+        if len(harness.client.questions) == 4:
+            harness.show()
 
-    world.client.before_rows = appear
-    counts = world.run_after(minutes=10)
+    harness.client.before_rows = appear
+    counts = harness.run_after(minutes=10)
 
     assert counts == {"Questions": 2, "MessagesSettled": 1}
-    assert world.state() == "DELIVERED"
+    assert harness.state() == "DELIVERED"
 
 
 @pytest.mark.parametrize(
@@ -252,257 +242,257 @@ def test_last_question_may_still_find_the_message(world: World) -> None:
         ParameterUnavailableError("SSM cannot be read"),
     ],
 )
-def test_failed_question_does_not_count(world: World, error: Exception) -> None:
+def test_failed_question_does_not_count(harness: Harness, error: Exception) -> None:
     """Only answers say that a message is absent; the run ends and raises nothing."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
 
     def fail() -> None:
         raise error
 
-    world.client.before_rows = fail
+    harness.client.before_rows = fail
     for _ in range(5):
-        counts = world.run_after(minutes=10)
+        counts = harness.run_after(minutes=10)
         assert counts == {"Questions": 1, "ReconciliationsFailed": 1}
-    assert world.state() == "UNKNOWN"
+    assert harness.state() == "UNKNOWN"
 
-    world.client.before_rows = lambda: None
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
-    assert world.state() == "UNKNOWN"
-    world.run_after(minutes=10)
-    assert world.state() == "QUARANTINED"
+    harness.client.before_rows = lambda: None
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
+    assert harness.state() == "UNKNOWN"
+    harness.run_after(minutes=10)
+    assert harness.state() == "QUARANTINED"
 
 
-def test_last_question_that_fails_is_asked_again(world: World) -> None:
+def test_last_question_that_fails_is_asked_again(harness: Harness) -> None:
     """Without an answer to it, nothing is decided."""
-    world.add(MessageState.UNKNOWN)
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
     def fail() -> None:
-        if len(world.client.questions) == 4:
+        if len(harness.client.questions) == 4:
             raise OutcomeUnknownError("no answer")
 
-    world.client.before_rows = fail
-    world.run_after(minutes=10)
-    assert world.state() == "UNKNOWN"
+    harness.client.before_rows = fail
+    harness.run_after(minutes=10)
+    assert harness.state() == "UNKNOWN"
 
-    world.run_after(minutes=5)
-    assert world.state() == "QUARANTINED"
+    harness.run_after(minutes=5)
+    assert harness.state() == "QUARANTINED"
 
 
-def absent(world: World) -> dict[str, int]:
+def absent(harness: Harness) -> dict[str, int]:
     """Let three answers not mention the messages."""
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
-    return world.run_after(minutes=10)
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
+    return harness.run_after(minutes=10)
 
 
-def test_message_that_must_arrive_is_handed_back(world: World) -> None:
+def test_message_that_must_arrive_is_handed_back(harness: Harness) -> None:
     """The sender sends it again, with the same id, when its record comes round."""
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
 
-    assert absent(world)["MessagesSentAgain"] == 1
-    assert world.state() == "WAITING"
-    assert "absentAnswers" not in world.item()
+    assert absent(harness)["MessagesSentAgain"] == 1
+    assert harness.state() == "WAITING"
+    assert "absentAnswers" not in harness.item()
 
 
-def test_absences_are_counted_anew_after_another_attempt(world: World) -> None:
+def test_absences_are_counted_anew_after_another_attempt(harness: Harness) -> None:
     """What the logs did not know of the first attempt says nothing of the second."""
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
-    absent(world)
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    absent(harness)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
-    assert world.state() == "UNKNOWN"
-    assert world.item()["attempts"] == 2
+    assert harness.state() == "UNKNOWN"
+    assert harness.item()["attempts"] == 2
 
 
-def test_message_that_the_logs_may_have_forgotten_is_not_sent_again(world: World) -> None:
+def test_message_that_the_logs_may_have_forgotten_is_not_sent_again(harness: Harness) -> None:
     """After 48 hours an absent row means nothing: an operator decides, whatever the policy."""
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
-    world.clock.pass_by(hours=48)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    harness.clock.pass_by(hours=48)
 
-    assert absent(world)["MessagesQuarantined"] == 1
-    assert world.state() == "QUARANTINED"
+    assert absent(harness)["MessagesQuarantined"] == 1
+    assert harness.state() == "QUARANTINED"
 
 
-def test_late_loss_of_a_lease_does_not_hide_the_age_of_a_message(world: World) -> None:
+def test_late_loss_of_a_lease_does_not_hide_the_age_of_a_message(harness: Harness) -> None:
     """What counts is when it may have been sent, not when somebody has noticed."""
-    world.add(MessageState.CLAIMED, on_unknown="must-arrive")
-    world.run_after(hours=48)
-    assert world.state() == "UNKNOWN"
+    harness.add(MessageState.CLAIMED, on_unknown="must-arrive")
+    harness.run_after(hours=48)
+    assert harness.state() == "UNKNOWN"
 
-    absent(world)
-    assert world.state() == "QUARANTINED"
+    absent(harness)
+    assert harness.state() == "QUARANTINED"
 
 
-def test_message_that_is_sent_later_is_not_old_before(world: World) -> None:
+def test_message_that_is_sent_later_is_not_old_before(harness: Harness) -> None:
     """The 48 hours begin at `sendAt`, before which the logs cannot know the message."""
-    send_at = world.clock.now + timedelta(days=5)
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive", send_at=send_at)
-    world.clock.pass_by(days=5)
+    send_at = harness.clock.now + timedelta(days=5)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive", send_at=send_at)
+    harness.clock.pass_by(days=5)
 
-    assert absent(world)["MessagesSentAgain"] == 1
+    assert absent(harness)["MessagesSentAgain"] == 1
 
 
 # --- Other people's messages ---------------------------------------------------------------
 
 
-def test_row_of_an_address_that_does_not_compare_is_proof(world: World) -> None:
+def test_row_of_an_address_that_does_not_compare_is_proof(harness: Harness) -> None:
     """A push may be logged for a device that the message did not name."""
-    world.add(MessageState.UNKNOWN)
-    world.show(to="a-device", group_id=1, status_id=7, doneAt=None)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.show(to="a-device", group_id=1, status_id=7, doneAt=None)
+    harness.run_after(minutes=10)
 
-    assert world.state() == "ACCEPTED"
+    assert harness.state() == "ACCEPTED"
 
 
-def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(world: World) -> None:
+def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(harness: Harness) -> None:
     """It may be of the message that the id was refused for; nobody is sure, and nobody sends."""
-    world.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
-    world.show(to="a-device", group_id=1, status_id=7, doneAt=None)
+    harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
+    harness.show(to="a-device", group_id=1, status_id=7, doneAt=None)
     for _ in range(3):
-        world.run_after(minutes=10)
+        harness.run_after(minutes=10)
 
-    assert world.state() == "QUARANTINED"
+    assert harness.state() == "QUARANTINED"
 
 
-def test_row_that_cannot_be_read_proves_no_absence(world: World) -> None:
+def test_row_that_cannot_be_read_proves_no_absence(harness: Harness) -> None:
     """The message is there, so that it must not be sent again."""
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
-    world.client.unread_ids.add("m-1")
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    harness.client.unread_ids.add("m-1")
     for _ in range(4):
-        world.run_after(minutes=10)
+        harness.run_after(minutes=10)
 
-    assert world.state() == "UNKNOWN"
+    assert harness.state() == "UNKNOWN"
 
 
-def test_row_of_another_recipient_proves_nothing(world: World) -> None:
+def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
     """Somebody else has used the id: this message is as absent as without the row."""
-    world.add(MessageState.UNKNOWN)
-    world.show(to="385998888888")
+    harness.add(MessageState.UNKNOWN)
+    harness.show(to="385998888888")
 
-    counts = absent(world)
+    counts = absent(harness)
 
     assert counts == {"Questions": 2, "MessagesQuarantined": 1}
-    assert world.state() == "QUARANTINED"
+    assert harness.state() == "QUARANTINED"
 
 
-def test_id_that_another_message_has_is_refused(world: World) -> None:
+def test_id_that_another_message_has_is_refused(harness: Harness) -> None:
     """Infobip has refused the id, and the logs show whose it is."""
-    world.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
-    world.show(to="385998888888")
+    harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
+    harness.show(to="385998888888")
 
-    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesRejected": 1}
-    assert (world.state(), world.item()["evidence"]) == ("REJECTED", "duplicate-id")
+    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesRejected": 1}
+    assert (harness.state(), harness.item()["evidence"]) == ("REJECTED", "duplicate-id")
 
 
-def test_refused_id_of_an_own_message_is_an_acceptance(world: World) -> None:
+def test_refused_id_of_an_own_message_is_an_acceptance(harness: Harness) -> None:
     """The logs show that it went to the same recipient."""
-    world.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
-    world.show(group_id=1, status_id=7, to=f"+{PHONE}", doneAt=None)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
+    harness.show(group_id=1, status_id=7, to=f"+{PHONE}", doneAt=None)
+    harness.run_after(minutes=10)
 
-    assert world.state() == "ACCEPTED"
+    assert harness.state() == "ACCEPTED"
 
 
-def test_row_of_a_refused_repeat_proves_no_acceptance(world: World) -> None:
+def test_row_of_a_refused_repeat_proves_no_acceptance(harness: Harness) -> None:
     """That Infobip has refused the id says that this post was not accepted."""
-    world.add(MessageState.UNKNOWN)
-    world.show(group_id=5, status_id=23)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.show(group_id=5, status_id=23)
+    harness.run_after(minutes=10)
 
-    assert world.state() == "UNKNOWN"
+    assert harness.state() == "UNKNOWN"
 
 
-def test_refused_id_is_not_tried_again(world: World) -> None:
+def test_refused_id_is_not_tried_again(harness: Harness) -> None:
     """Infobip would refuse it once more, which would look like a proof of acceptance."""
-    world.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID, on_unknown="must-arrive")
+    harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID, on_unknown="must-arrive")
 
-    assert absent(world)["MessagesQuarantined"] == 1
-    assert world.state() == "QUARANTINED"
+    assert absent(harness)["MessagesQuarantined"] == 1
+    assert harness.state() == "QUARANTINED"
 
 
 # --- Claims, waiting, accepted -------------------------------------------------------------
 
 
-def test_lease_that_ran_out_makes_a_message_unknown(world: World) -> None:
+def test_lease_that_ran_out_makes_a_message_unknown(harness: Harness) -> None:
     """Nobody knows whether its sender has sent it; the logs are asked ten minutes later."""
-    world.add(MessageState.CLAIMED)
+    harness.add(MessageState.CLAIMED)
 
-    assert world.run_after(minutes=10) == {"LeasesLost": 1}
-    assert world.state() == "UNKNOWN"
-    assert world.client.questions == []
-    assert world.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10) == {"LeasesLost": 1}
+    assert harness.state() == "UNKNOWN"
+    assert harness.client.questions == []
+    assert harness.run_after(minutes=10)["Questions"] == 1
 
 
-def test_message_whose_record_is_lost_is_counted(world: World) -> None:
+def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
     """A message that waits longer than any record lives will not be sent by anybody."""
-    world.add(MessageState.WAITING)
+    harness.add(MessageState.WAITING)
 
-    assert world.run_after(days=10) == {}
-    assert world.run_after(days=1) == {"RecordsLost": 1}
-    assert world.run_after(days=1) == {}
-    assert (world.state(), world.item()["deadLetterReason"]) == ("WAITING", "LOST")
+    assert harness.run_after(days=10) == {}
+    assert harness.run_after(days=1) == {"RecordsLost": 1}
+    assert harness.run_after(days=1) == {}
+    assert (harness.state(), harness.item()["deadLetterReason"]) == ("WAITING", "LOST")
 
 
-def test_accepted_message_is_asked_about_at_growing_intervals(world: World) -> None:
+def test_accepted_message_is_asked_about_at_growing_intervals(harness: Harness) -> None:
     """The gaps double up to six hours; after 48 hours the message is unresolved, once."""
-    world.add(MessageState.ACCEPTED)
-    began = world.clock.now
+    harness.add(MessageState.ACCEPTED)
+    began = harness.clock.now
     asked: list[float] = []
     unresolved = 0
     for _ in range(60 * 6):
-        counts = world.run_after(minutes=10)
+        counts = harness.run_after(minutes=10)
         unresolved += counts.get("MessagesUnresolved", 0)
         if counts.get("Questions"):
-            asked.append((world.clock.now - began) / timedelta(minutes=10))
+            asked.append((harness.clock.now - began) / timedelta(minutes=10))
 
     assert asked[:6] == [1, 2, 4, 8, 16, 32]
     gaps = [after - before for before, after in pairwise(asked)]
     assert max(gaps) == 36
     assert 46 * 6 <= asked[-1] <= 48 * 6
     assert unresolved == 1
-    assert "unresolvedAt" in world.item()
-    assert world.state() == "ACCEPTED"
+    assert "unresolvedAt" in harness.item()
+    assert harness.state() == "ACCEPTED"
 
 
-def test_accepted_message_is_settled_by_the_logs(world: World) -> None:
+def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
     """What no report has told, the logs do."""
-    world.add(MessageState.ACCEPTED)
-    world.show()
+    harness.add(MessageState.ACCEPTED)
+    harness.show()
 
-    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
-    assert world.state() == "DELIVERED"
+    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.state() == "DELIVERED"
 
 
-def test_accepted_message_is_never_sent_again(world: World) -> None:
+def test_accepted_message_is_never_sent_again(harness: Harness) -> None:
     """Infobip has it: that the logs do not show it changes nothing."""
-    world.add(MessageState.ACCEPTED, on_unknown="must-arrive")
+    harness.add(MessageState.ACCEPTED, on_unknown="must-arrive")
     for _ in range(300):
-        world.run_after(minutes=10)
+        harness.run_after(minutes=10)
 
-    assert world.state() == "ACCEPTED"
+    assert harness.state() == "ACCEPTED"
 
 
-def test_failure_in_an_unknown_flow_counts_when_all_is_quiet(world: World) -> None:
+def test_failure_in_an_unknown_flow_counts_when_all_is_quiet(harness: Harness) -> None:
     """Where nobody knows the steps, a last failure is one that nothing has followed."""
-    world.add(MessageState.ACCEPTED, steps=None)
-    world.show(group_id=2, channel="PUSH", doneAt="2026-01-31T12:09:00.000+0000")
-    world.run_after(minutes=10)
-    assert world.state() == "ACCEPTED"
+    harness.add(MessageState.ACCEPTED, steps=None)
+    harness.show(group_id=2, channel="PUSH", doneAt="2026-01-31T12:09:00.000+0000")
+    harness.run_after(minutes=10)
+    assert harness.state() == "ACCEPTED"
 
-    world.run_after(minutes=10)
-    assert world.state() == "UNDELIVERED"
+    harness.run_after(minutes=10)
+    assert harness.state() == "UNDELIVERED"
 
 
 # --- Many messages at once -----------------------------------------------------------------
 
 
 def test_verdicts_of_one_answer_are_written_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred of them take one write of their rows, and then one of their states."""
     written: list[tuple[str, int]] = []
@@ -518,16 +508,16 @@ def test_verdicts_of_one_answer_are_written_at_once(
         monkeypatch.setattr(owner, method, watched)
 
     for number in range(100):
-        world.add(MessageState.ACCEPTED, f"m-{number}")
-        world.show(f"m-{number}")
-    watch(world.reports, "record_logs")
-    watch(world.ledger, "apply")
-    watch(world.ledger.table, "execute")
+        harness.add(MessageState.ACCEPTED, f"m-{number}")
+        harness.show(f"m-{number}")
+    watch(harness.reports, "record_logs")
+    watch(harness.ledger, "apply")
+    watch(harness.ledger.table, "execute")
 
-    assert world.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
+    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
     assert written == [("record_logs", 100), ("apply", 100), ("execute", 100)]
-    assert set(world.ledger.states().values()) == {"DELIVERED"}
-    assert len(world.ledger.table.entries("LOG#")) == 100
+    assert set(harness.ledger.states().values()) == {"DELIVERED"}
+    assert len(harness.ledger.table.entries("LOG#")) == 100
 
 
 UNDER_WAY = {"group_id": 1, "status_id": 7, "doneAt": None}
@@ -571,241 +561,238 @@ def test_messages_of_one_answer_end_as_each_by_itself() -> None:
 
 def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
     """Let one question be asked about messages; return what they are then, and the counts."""
-    world = new_world()
-    began = world.clock.now + timedelta(hours=47)
+    harness = new_harness()
+    began = harness.clock.now + timedelta(hours=47)
     for kind in kinds:
         age, state, evidence, shown = KINDS[kind]
-        world.clock.now = began - timedelta(hours=age)
-        world.add(state, kind, evidence)
+        harness.clock.now = began - timedelta(hours=age)
+        harness.add(state, kind, evidence)
         if shown is not None:
-            world.show(kind, **shown)
-    world.clock.now = began
-    world.client.unread_ids.add("unreadable")
+            harness.show(kind, **shown)
+    harness.clock.now = began
+    harness.client.unread_ids.add("unreadable")
     for _ in range(2 * ("quarantined" in kinds)):
-        world.ledger.change(
-            transitions.check_postponed, world.item("quarantined"), began, absent=True
+        harness.ledger.change(
+            transitions.check_postponed, harness.item("quarantined"), began, absent=True
         )
-    counts = Counter(world.run())
+    counts = Counter(harness.run())
     assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
     # Tokens are random.
-    return {kind: world.item(kind) | {"claimToken": ""} for kind in kinds}, counts
+    return {kind: harness.item(kind) | {"claimToken": ""} for kind in kinds}, counts
 
 
 # --- Limits --------------------------------------------------------------------------------
 
 
-def test_messages_are_asked_about_together(world: World) -> None:
+def test_messages_are_asked_about_together(harness: Harness) -> None:
     """A hundred fit into one question."""
     for number in range(150):
-        world.add(MessageState.UNKNOWN, f"m-{number}")
-    world.run_after(minutes=10)
+        harness.add(MessageState.UNKNOWN, f"m-{number}")
+    harness.run_after(minutes=10)
 
-    assert sorted(map(len, world.client.questions)) == [50, 100]
+    assert sorted(map(len, harness.client.questions)) == [50, 100]
 
 
-def test_answer_has_room_for_all_steps(world: World) -> None:
+def test_answer_has_room_for_all_steps(harness: Harness) -> None:
     """Where flows are unknown, fewer messages go into a question."""
     for number in range(150):
-        world.add(MessageState.UNKNOWN, f"m-{number}", steps=None)
-    world.run_after(minutes=10)
+        harness.add(MessageState.UNKNOWN, f"m-{number}", steps=None)
+    harness.run_after(minutes=10)
 
-    assert max(map(len, world.client.questions)) < 100
+    assert max(map(len, harness.client.questions)) < 100
 
 
-def test_cut_answer_proves_no_absence(world: World) -> None:
+def test_cut_answer_proves_no_absence(harness: Harness) -> None:
     """A full page may have left out just the row in question."""
-    world.add(MessageState.UNKNOWN, "m-1")
-    world.add(MessageState.UNKNOWN, "m-2")
+    harness.add(MessageState.UNKNOWN, "m-1")
+    harness.add(MessageState.UNKNOWN, "m-2")
     for _ in range(1000):
-        world.show("m-2", group_id=1, status_id=7, doneAt=None)
-    world.show("m-1", group_id=1, status_id=7, doneAt=None)
+        harness.show("m-2", group_id=1, status_id=7, doneAt=None)
+    harness.show("m-1", group_id=1, status_id=7, doneAt=None)
     for _ in range(4):
-        world.run_after(minutes=10)
+        harness.run_after(minutes=10)
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "ACCEPTED"}
+    assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "ACCEPTED"}
 
 
-def test_cut_answer_about_one_message_proves_no_absence(world: World) -> None:
+def test_cut_answer_about_one_message_proves_no_absence(harness: Harness) -> None:
     """Rows of others under its id may have pushed its own row out."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
     for _ in range(1000):
-        world.show(to="385998888888")
+        harness.show(to="385998888888")
     for _ in range(4):
-        world.run_after(minutes=10)
+        harness.run_after(minutes=10)
 
-    assert world.state() == "UNKNOWN"
+    assert harness.state() == "UNKNOWN"
 
 
-def test_flood_of_rows_hides_its_neighbours_only_once(world: World) -> None:
+def test_flood_of_rows_hides_its_neighbours_only_once(harness: Harness) -> None:
     """After an answer that was cut, each half of the group is asked about by itself."""
     for number in range(8):
-        world.add(MessageState.ACCEPTED, f"m-{number}")
-        world.show(f"m-{number}")
+        harness.add(MessageState.ACCEPTED, f"m-{number}")
+        harness.show(f"m-{number}")
     for _ in range(1000):
-        world.client.rows.insert(0, row("m-3", group_id=1, status_id=7, doneAt=None))
-    world.run_after(minutes=10)
+        harness.client.rows.insert(0, row("m-3", group_id=1, status_id=7, doneAt=None))
+    harness.run_after(minutes=10)
 
-    states = world.ledger.states()
+    states = harness.ledger.states()
     assert {name for name, state in states.items() if state != "DELIVERED"} == {"m-3"}
-    assert len(world.client.questions) == 1 + 2 + 2 + 2
+    assert len(harness.client.questions) == 1 + 2 + 2 + 2
 
 
-def test_question_about_long_ids_still_takes_one_call(world: World) -> None:
+def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
     """Else the limit of questions a minute, and the time of the run, would not be kept."""
     for number in range(40):
-        world.add(MessageState.ACCEPTED, f"{number:03d}" + "ü" * 90)
-    world.run_after(minutes=10)
+        harness.add(MessageState.ACCEPTED, f"{number:03d}" + "ü" * 90)
+    harness.run_after(minutes=10)
 
-    lengths = [sum(map(log_query_length, ids)) for ids in world.client.questions]
-    assert sum(map(len, world.client.questions)) == 40
+    lengths = [sum(map(log_query_length, ids)) for ids in harness.client.questions]
+    assert sum(map(len, harness.client.questions)) == 40
     assert max(lengths) <= LONGEST_LOG_QUERY < sum(lengths)
 
 
-def test_run_asks_no_more_than_its_share(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_asks_no_more_than_its_share(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Infobip's limit is shared with other runs and people; the rest is done next time."""
     monkeypatch.setattr(app, "IDS_PER_QUESTION", 1)
     for number in range(120):
-        world.add(MessageState.ACCEPTED, f"m-{number}")
-        world.show(f"m-{number}")
+        harness.add(MessageState.ACCEPTED, f"m-{number}")
+        harness.show(f"m-{number}")
 
-    assert world.run_after(minutes=10)["Questions"] == 100
-    assert world.run_after(minutes=1)["Questions"] == 20
-    assert set(world.ledger.states().values()) == {"DELIVERED"}
+    assert harness.run_after(minutes=10)["Questions"] == 100
+    assert harness.run_after(minutes=1)["Questions"] == 20
+    assert set(harness.ledger.states().values()) == {"DELIVERED"}
 
 
-def test_last_questions_are_within_the_share(world: World) -> None:
+def test_last_questions_are_within_the_share(harness: Harness) -> None:
     """Absent messages cost a question each, and those that are left over cost nothing more."""
     for number in range(120):
-        world.add(MessageState.UNKNOWN, f"m-{number}")
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+        harness.add(MessageState.UNKNOWN, f"m-{number}")
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
-    assert world.run_after(minutes=10)["Questions"] == 100
-    counts = world.run_after(minutes=1)
-    assert set(world.ledger.states().values()) == {"QUARANTINED"}
+    assert harness.run_after(minutes=10)["Questions"] == 100
+    counts = harness.run_after(minutes=1)
+    assert set(harness.ledger.states().values()) == {"QUARANTINED"}
     assert counts["Questions"] < 100
 
 
-def test_nothing_is_asked_without_the_time_for_the_answer(world: World) -> None:
+def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> None:
     """The function must not be ended between an answer and what is made of it."""
-    world.add(MessageState.UNKNOWN)
-    world.seconds_left = 50.0
+    harness.add(MessageState.UNKNOWN)
+    harness.seconds_left = 50.0
 
-    assert world.run_after(minutes=10) == {}
-    world.seconds_left = 52.0
-    assert world.run() == {"Questions": 1}
+    assert harness.run_after(minutes=10) == {}
+    harness.seconds_left = 52.0
+    assert harness.run() == {"Questions": 1}
 
 
 # --- Runs at once, and what cannot be reached ----------------------------------------------
 
 
-def test_overlapping_runs_count_an_absence_once(world: World) -> None:
+def test_overlapping_runs_count_an_absence_once(harness: Harness) -> None:
     """Both have read the message; one of them counts the answer, and both got one."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
 
     def overtake() -> None:
-        world.client.before_rows = lambda: None
-        world.run()
+        harness.client.before_rows = lambda: None
+        harness.run()
 
-    world.client.before_rows = overtake
-    world.run_after(minutes=10)
+    harness.client.before_rows = overtake
+    harness.run_after(minutes=10)
 
-    assert len(world.client.questions) == 2
-    assert world.item()["absentAnswers"] == 1
+    assert len(harness.client.questions) == 2
+    assert harness.item()["absentAnswers"] == 1
 
 
-def test_overlapping_runs_decide_once(world: World) -> None:
+def test_overlapping_runs_decide_once(harness: Harness) -> None:
     """Only one of them hands the message back, and the other leaves the new claim alone."""
-    world.add(MessageState.UNKNOWN, on_unknown="must-arrive")
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
     def overtake() -> None:
-        if len(world.client.questions) == 4:
-            world.client.before_rows = lambda: None
-            assert world.run()["MessagesSentAgain"] == 1
-            world.add(MessageState.CLAIMED, on_unknown="must-arrive")
+        if len(harness.client.questions) == 4:
+            harness.client.before_rows = lambda: None
+            assert harness.run()["MessagesSentAgain"] == 1
+            harness.add(MessageState.CLAIMED, on_unknown="must-arrive")
 
-    world.client.before_rows = overtake
-    counts = world.run_after(minutes=10)
+    harness.client.before_rows = overtake
+    counts = harness.run_after(minutes=10)
 
     assert counts["MessagesSentAgain"] == 0
-    assert world.state() == "CLAIMED"
+    assert harness.state() == "CLAIMED"
 
 
-def test_report_during_the_question_wins(world: World) -> None:
+def test_report_during_the_question_wins(harness: Harness) -> None:
     """A message that is settled meanwhile is not quarantined."""
-    world.add(MessageState.UNKNOWN)
-    world.run_after(minutes=10)
-    world.run_after(minutes=10)
+    harness.add(MessageState.UNKNOWN)
+    harness.run_after(minutes=10)
+    harness.run_after(minutes=10)
 
     def settle() -> None:
-        if len(world.client.questions) == 4:
+        if len(harness.client.questions) == 4:
             entry = json.loads(row().model_dump_json(by_alias=True))
-            world.reports.record([entry])
+            harness.reports.record([entry])
 
-    world.client.before_rows = settle
-    counts = world.run_after(minutes=10)
+    harness.client.before_rows = settle
+    counts = harness.run_after(minutes=10)
 
     assert counts["MessagesQuarantined"] == 0
-    assert world.state() == "DELIVERED"
+    assert harness.state() == "DELIVERED"
 
 
 @pytest.mark.parametrize("method", ["query", "get_all", "put_all", "execute"])
-def test_unavailable_table_ends_the_run(world: World, method: str) -> None:
+def test_unavailable_table_ends_the_run(harness: Harness, method: str) -> None:
     """What was not written is done by the next run."""
-    world.add(MessageState.UNKNOWN)
-    world.show()
-    world.ledger.table.failures[method] = 1
+    harness.add(MessageState.UNKNOWN)
+    harness.show()
+    harness.ledger.table.failures[method] = 1
 
-    assert world.run_after(minutes=10)["ReconciliationsFailed"] == 1
-    assert world.state() == "UNKNOWN"
-    world.run()
-    assert world.state() == "DELIVERED"
+    assert harness.run_after(minutes=10)["ReconciliationsFailed"] == 1
+    assert harness.state() == "UNKNOWN"
+    harness.run()
+    assert harness.state() == "DELIVERED"
 
 
-def test_abandoned_pages_are_recorded(world: World) -> None:
+def test_abandoned_pages_are_recorded(harness: Harness) -> None:
     """A page that a killed pull has left behind settles its messages without a question."""
-    world.add(MessageState.ACCEPTED)
+    harness.add(MessageState.ACCEPTED)
     entry = json.loads(row().model_dump_json(by_alias=True))
-    world.reports.store_page(json.dumps({"results": [entry]}).encode())
+    harness.reports.store_page(json.dumps({"results": [entry]}).encode())
 
-    assert world.run_after(minutes=20) == {}
-    assert world.item()["evidence"] == "report"
-    assert world.state() == "DELIVERED"
+    assert harness.run_after(minutes=20) == {}
+    assert harness.item()["evidence"] == "report"
+    assert harness.state() == "DELIVERED"
 
 
 # --- The handler ---------------------------------------------------------------------------
 
 
-def test_handler_tells_what_was_done(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None:
     """Answer, log line and metrics hold counts, and nothing personal."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    began = datetime.now(world.clock.now.tzinfo)
-    world.clock.now = began - timedelta(hours=1)
-    world.add(MessageState.UNKNOWN)
-    world.clock.now = began
-    world.show()
+    began = datetime.now(harness.clock.now.tzinfo)
+    harness.clock.now = began - timedelta(hours=1)
+    harness.add(MessageState.UNKNOWN)
+    harness.clock.now = began
+    harness.show()
 
-    assert app.lambda_handler({}, CONTEXT) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.invoke({}) == {"Questions": 1, "MessagesSettled": 1}
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
-    (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(text)
     assert (numbers["Questions"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
-def test_trouble_is_told_without_infobips_words(world: World, printed: Printed) -> None:
+def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Printed) -> None:
     """They may quote the request."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
 
     def fail() -> None:
         raise OutcomeUnknownError("no answer", status=500, text=f"{PHONE} {TEXT}")
 
-    world.client.before_rows = fail
-    world.run_after(minutes=10)
+    harness.client.before_rows = fail
+    harness.run_after(minutes=10)
 
     text = printed()
     assert "the logs cannot be asked" in text
@@ -813,63 +800,69 @@ def test_trouble_is_told_without_infobips_words(world: World, printed: Printed) 
     assert "canary" not in text
 
 
-def counted(world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> dict[str, Any]:
-    """Let the function run, and return the metrics that it wrote."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    monkeypatch.setattr(app.reconcile_messages, "__defaults__", (world.clock,))
-    app.lambda_handler({}, CONTEXT)
-    written = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
-    return written[-1] if written else {}
+@pytest.fixture
+def counted(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> Callable[[], dict[str, Any]]:
+    """Return what lets the function run, and returns the metrics that it wrote."""
+    monkeypatch.setattr(app.reconcile_messages, "__defaults__", (harness.clock,))
+
+    def run() -> dict[str, Any]:
+        harness.invoke({})
+        written = metrics_in(printed())
+        return written[-1] if written else {}
+
+    return run
 
 
 def test_run_without_trouble_is_a_sign_of_life(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+    counted: Callable[[], dict[str, Any]],
 ) -> None:
     """An alarm misses it, though nothing was due."""
-    assert counted(world, monkeypatch, printed)["ReconciliationsSucceeded"] == [1.0]
+    assert counted()["ReconciliationsSucceeded"] == [1.0]
 
 
 def test_run_that_fails_is_no_sign_of_life(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+    harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
     """Infobip refuses the credentials: the run counts as failed, and the account as refused."""
-    world.add(MessageState.UNKNOWN)
-    world.clock.pass_by(minutes=11)
+    harness.add(MessageState.UNKNOWN)
+    harness.clock.pass_by(minutes=11)
 
     def refuse() -> None:
         raise AuthenticationError("not let in", status=401)
 
-    world.client.before_rows = refuse
+    harness.client.before_rows = refuse
 
-    written = counted(world, monkeypatch, printed)
+    written = counted()
 
     assert "ReconciliationsSucceeded" not in written
     assert (written["ReconciliationsFailed"], written["AccountRefusals"]) == ([1.0], [1.0])
 
 
 def test_every_run_counts_what_waits_for_an_operator(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+    harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
     """A quarantined message is counted until it is decided, so that its alarm stays on."""
-    world.add(MessageState.UNKNOWN)
+    harness.add(MessageState.UNKNOWN)
     for _ in range(3):
-        world.run_after(minutes=11)
-    assert world.state() == MessageState.QUARANTINED
+        harness.run_after(minutes=11)
+    assert harness.state() == MessageState.QUARANTINED
 
     for _ in range(2):
-        assert counted(world, monkeypatch, printed)["MessagesInQuarantine"] == [1.0]
-    world.ledger.change(
-        transitions.closed, world.item(), "ada", "no longer needed", world.ledger.clock()
+        assert counted()["MessagesInQuarantine"] == [1.0]
+    harness.ledger.change(
+        transitions.closed, harness.item(), "ada", "no longer needed", harness.ledger.clock()
     )
-    assert "MessagesInQuarantine" not in counted(world, monkeypatch, printed)
+    assert "MessagesInQuarantine" not in counted()
 
 
 def test_log_row_that_refuses_the_account_is_counted(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+    harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
     """The credit is used up: that concerns all messages that follow."""
-    world.add(MessageState.ACCEPTED)
-    world.show(group_id=5, status_id=12)
-    world.clock.pass_by(minutes=11)
+    harness.add(MessageState.ACCEPTED)
+    harness.show(group_id=5, status_id=12)
+    harness.clock.pass_by(minutes=11)
 
-    assert counted(world, monkeypatch, printed)["AccountRefusals"] == [1.0]
+    assert counted()["AccountRefusals"] == [1.0]

@@ -4,53 +4,57 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functions.record_parked_reports import app
-from infobip_omni.api.channels import Channel
-from infobip_omni.api.sends import Recipient
+from functions.record_parked_reports.app import Dependencies
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.transitions import Claim
-from tests.fakes import Clock, FakeLedger
+from tests.fakes import Clock, FakeLedger, make_claim
 
-from .conftest import CONTEXT
+from .conftest import CONTEXT, PHONE, TEXT, metrics_in, page_of, report_of
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+
     from .conftest import Printed
 
-PHONE = "385991234567"
-TEXT = "canary text"
+
+@dataclass
+class Harness:
+    """The function and what it talks to."""
+
+    ledger: FakeLedger
+    reports: DeliveryReports
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """Return what the function gets."""
+        return Dependencies(self.reports)
+
+    def run(self, *bodies: str) -> list[str]:
+        """Let the function have a batch, and return the numbers of the records that it keeps."""
+        records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
+        answer = self.invoke({"Records": records})
+        return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
+
+    def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
-    """Give the function a ledger with two messages."""
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness whose ledger holds two messages."""
     clock = Clock()
     ledger = FakeLedger(clock)
-    ledger.claim([claim("m-1"), claim("m-2")], timedelta(minutes=2))
-    reports = DeliveryReports(ledger.table, ledger, clock)
-    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(reports))
-    return ledger
-
-
-def claim(message_id: str) -> Claim:
-    """Make a claim."""
-    return Claim(
-        message_id=message_id,
-        content_hash="content",
-        recipient=Recipient(phone_number=PHONE),
-        scenario="otp",
-        scenario_key=None,
-        steps=(Channel.PUSH, Channel.SMS),
-        bulk_id="bulk-1",
-        send_at=None,
-        validity=timedelta(hours=1),
-        on_unknown="never-duplicate",
-    )
+    ledger.claim([make_claim("m-1"), make_claim("m-2")], timedelta(minutes=2))
+    harness = Harness(ledger, DeliveryReports(ledger.table, ledger, clock))
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 def packed(body: bytes) -> str:
@@ -60,77 +64,57 @@ def packed(body: bytes) -> str:
 
 def page(*message_ids: str) -> str:
     """Park a page of deliveries."""
-    results = [
-        {
-            "messageId": message_id,
-            "to": PHONE,
-            "doneAt": "2026-01-31T12:00:05.000+0000",
-            "channel": "PUSH",
-            "status": {"groupId": 3, "id": 5},
-            "callbackData": TEXT,
-        }
-        for message_id in message_ids
-    ]
-    return packed(json.dumps({"results": results}).encode())
+    return packed(page_of(*[report_of(message_id) for message_id in message_ids]))
 
 
-def run(*bodies: str) -> list[str]:
-    """Hand the function a batch, and return the numbers of the records that come back."""
-    records: list[dict[str, Any]] = [
-        {"messageId": str(number), "body": body} for number, body in enumerate(bodies)
-    ]
-    answer = app.lambda_handler({"Records": records}, CONTEXT)
-    return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
-
-
-def test_parked_reports_settle_their_messages(ledger: FakeLedger) -> None:
+def test_parked_reports_settle_their_messages(harness: Harness) -> None:
     """They are recorded as if they had come now."""
-    assert run(page("m-1", "other"), page("m-2")) == []
+    assert harness.run(page("m-1", "other"), page("m-2")) == []
 
-    assert ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED"}
-    assert len(ledger.table.entries("REPORT#")) == 3
+    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED"}
+    assert len(harness.ledger.table.entries("REPORT#")) == 3
 
 
-def test_repeat_changes_nothing(ledger: FakeLedger) -> None:
+def test_repeat_changes_nothing(harness: Harness) -> None:
     """SQS may hand a record out twice, and a part of a page may have been recorded before."""
-    run(page("m-1"))
-    before = dict(ledger.table.items)
+    harness.run(page("m-1"))
+    before = dict(harness.ledger.table.items)
 
-    assert run(page("m-1")) == []
+    assert harness.run(page("m-1")) == []
 
-    assert ledger.table.items == before
+    assert harness.ledger.table.items == before
 
 
 @pytest.mark.parametrize("method", ["put_all", "get_all", "execute"])
 def test_record_that_the_table_does_not_take_comes_round_again(
-    ledger: FakeLedger, method: str
+    harness: Harness, method: str
 ) -> None:
     """Its neighbour in the batch is done with."""
-    ledger.table.failures[method] = 1
+    harness.ledger.table.failures[method] = 1
 
-    assert run(page("m-1"), page("m-2")) == ["0"]
-    assert ledger.states()["m-2"] == "DELIVERED"
+    assert harness.run(page("m-1"), page("m-2")) == ["0"]
+    assert harness.ledger.states()["m-2"] == "DELIVERED"
 
-    assert run(page("m-1")) == []
-    assert ledger.states()["m-1"] == "DELIVERED"
+    assert harness.run(page("m-1")) == []
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
 @pytest.mark.parametrize("body", ["not packed", packed(b"not JSON"), packed(b'[{"a": ')])
-def test_what_is_no_page_is_kept_raw(ledger: FakeLedger, body: str) -> None:
+def test_what_is_no_page_is_kept_raw(harness: Harness, body: str) -> None:
     """It would be no page the next time either."""
-    assert run(body) == []
+    assert harness.run(body) == []
 
-    assert len(ledger.table.entries("UNREADABLE#")) == 1
+    assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
-def test_log_and_metrics_hold_counts_only(ledger: FakeLedger, printed: Printed) -> None:
+def test_log_and_metrics_hold_counts_only(harness: Harness, printed: Printed) -> None:
     """Nothing personal is printed, whether it is recorded or not."""
-    ledger.table.failures["put_all"] = 1
+    harness.ledger.table.failures["put_all"] = 1
 
-    run(page("m-1"), page("m-1"), packed(TEXT.encode()))
+    harness.run(page("m-1"), page("m-1"), packed(TEXT.encode()))
 
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
-    (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
+    (numbers,) = metrics_in(text)
     assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])

@@ -13,16 +13,15 @@ from moto import mock_aws
 from functions.redrive_messages import app
 from functions.redrive_messages.app import Dependencies, carry_out, parse
 from infobip_omni import dead_letter_queue, transitions
-from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
-from infobip_omni.transitions import Claim, Outcome
-from tests.fakes import Clock, FakeLedger
+from infobip_omni.transitions import Outcome
+from tests.fakes import Clock, FakeLedger, make_claim
 
-from .conftest import CONTEXT
+from .conftest import CONTEXT, PHONE, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +34,12 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-PHONE = "385991234567"
-TEXT = "canary text"
 WORDS = {"by": "canary operator", "why": "canary reason"}
 LEASE = timedelta(minutes=2)
 
 
-class World:
-    """The function, the queues and the ledger."""
+class Harness:
+    """The function and what it talks to."""
 
     def __init__(self, client: SQSClient) -> None:
         self.client = client
@@ -55,13 +52,17 @@ class World:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function talks to."""
+        """Return what the function gets."""
         return Dependencies(self.queue, self.ledger)
 
-    def order(self, action: str, **members: object) -> Json:
-        """Give an order, and return the answer."""
+    def run(self, action: str, **members: object) -> Json:
+        """Let the function carry out an order."""
         wanted = parse({"action": action} | members)
         return carry_out(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
+
+    def invoke(self, event: object) -> Json:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
 
     def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
         """Put a letter with these messages into the dead-letter queue, and return its id."""
@@ -102,18 +103,7 @@ class World:
 
     def claim(self, message_id: str) -> str:
         """Claim a message, as a sender does, and return the token."""
-        claim = Claim(
-            message_id=message_id,
-            content_hash="hash",
-            recipient=Recipient(phone_number=PHONE),
-            scenario="otp",
-            scenario_key=None,
-            steps=None,
-            bulk_id="bulk-1",
-            send_at=None,
-            validity=timedelta(hours=1),
-            on_unknown="never-duplicate",
-        )
+        claim = make_claim(message_id, steps=None)
         (standing,) = self.ledger.claim([claim], LEASE)
         return standing.token or ""
 
@@ -153,11 +143,13 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Return empty queues and an empty ledger."""
+def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+    """Return a harness whose queues and ledger are empty."""
     monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
     with mock_aws():
-        yield World(boto3.client("sqs"))
+        harness = Harness(boto3.client("sqs"))
+        monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+        yield harness
 
 
 # --- Orders ----------------------------------------------------------------------------------
@@ -208,9 +200,9 @@ def test_an_error_does_not_quote_the_order() -> None:
 # --- List ------------------------------------------------------------------------------------
 
 
-def test_a_list_tells_why_and_since_when_and_about_which_messages(world: World) -> None:
+def test_a_list_tells_why_and_since_when_and_about_which_messages(harness: Harness) -> None:
     """That is what a decision takes; what the letter says to whom is not shown."""
-    record_id = world.set_aside(
+    record_id = harness.set_aside(
         "m-1",
         "m-2",
         reason="INVALID",
@@ -219,7 +211,7 @@ def test_a_list_tells_why_and_since_when_and_about_which_messages(world: World) 
         originalMessageId="first-1",
     )
 
-    answer = world.order("list")
+    answer = harness.run("list")
 
     (letter,) = answer["letters"]
     assert letter.pop("sentAt").endswith("Z")
@@ -236,12 +228,12 @@ def test_a_list_tells_why_and_since_when_and_about_which_messages(world: World) 
     assert (answer["complete"], answer["approximateSize"]) == (True, 1)
 
 
-def test_a_list_shows_content_only_when_asked_to(world: World) -> None:
+def test_a_list_shows_content_only_when_asked_to(harness: Harness) -> None:
     """A body holds personal data."""
-    world.set_aside("m-1")
+    harness.set_aside("m-1")
 
-    plain = json.dumps(world.order("list"))
-    full = json.dumps(world.order("list", showContent=True))
+    plain = json.dumps(harness.run("list"))
+    full = json.dumps(harness.run("list", showContent=True))
 
     assert PHONE not in plain
     assert TEXT not in plain
@@ -249,46 +241,46 @@ def test_a_list_shows_content_only_when_asked_to(world: World) -> None:
     assert TEXT in full
 
 
-def test_a_list_shows_what_cannot_be_read(world: World) -> None:
+def test_a_list_shows_what_cannot_be_read(harness: Harness) -> None:
     """A body that is no event has no messages, and is listed all the same."""
-    world.set_aside_raw("not JSON", reason="INVALID", field="body", rule="must be JSON in UTF-8")
+    harness.set_aside_raw("not JSON", reason="INVALID", field="body", rule="must be JSON in UTF-8")
 
-    (letter,) = world.order("list")["letters"]
+    (letter,) = harness.run("list")["letters"]
 
     assert letter["messageIds"] == []
     assert "destinations" not in letter
 
 
-def test_a_list_derives_message_ids_as_the_sender_does(world: World) -> None:
+def test_a_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None:
     """A destination without an id has one by the id under which the record was first queued."""
     body = {"sms": {"text": TEXT}, "destinations": [{"to": {"phoneNumber": PHONE}}] * 2}
-    world.set_aside_raw(json.dumps(body), reason="OUTAGE", originalMessageId="first-1")
+    harness.set_aside_raw(json.dumps(body), reason="OUTAGE", originalMessageId="first-1")
 
-    (letter,) = world.order("list")["letters"]
+    (letter,) = harness.run("list")["letters"]
 
     assert letter["messageIds"] == ["first-1-0", "first-1-1"]
 
 
-def test_a_list_can_be_of_one_reason(world: World) -> None:
+def test_a_list_can_be_of_one_reason(harness: Harness) -> None:
     """A letter without a reason, which SQS has moved by itself, counts as OTHER."""
     for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID"):
-        world.set_aside("m-1", reason=reason)
-    world.set_aside_raw("{}")
+        harness.set_aside("m-1", reason=reason)
+    harness.set_aside_raw("{}")
 
     for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID", "OTHER"):
-        letters = world.order("list", reason=reason)["letters"]
+        letters = harness.run("list", reason=reason)["letters"]
         assert [letter["reason"] for letter in letters] == [reason]
 
 
-def test_a_list_that_is_cut_says_so(world: World) -> None:
+def test_a_list_that_is_cut_says_so(harness: Harness) -> None:
     """Neither the limit nor the end of time makes it look as if there were no more."""
     for number in range(25):
-        world.set_aside(f"m-{number}")
+        harness.set_aside(f"m-{number}")
 
-    short = world.order("list", limit=20)
-    full = world.order("list", limit=26)
-    world.seconds_left = 1
-    hurried = world.order("list")
+    short = harness.run("list", limit=20)
+    full = harness.run("list", limit=26)
+    harness.seconds_left = 1
+    hurried = harness.run("list")
 
     assert (len(short["letters"]), short["complete"]) == (20, False)
     assert (len(full["letters"]), full["complete"]) == (25, True)
@@ -299,28 +291,28 @@ def test_a_list_that_is_cut_says_so(world: World) -> None:
 @pytest.mark.parametrize(
     "letter", ["x", '"', "\u0161", "\U0001f600"], ids=["plain", "quote", "two-bytes", "four-bytes"]
 )
-def test_a_list_fits_the_answer_of_a_function(world: World, letter: str) -> None:
+def test_a_list_fits_the_answer_of_a_function(harness: Harness, letter: str) -> None:
     """Lambda drops an answer of more than 6 MB altogether; what is left out is not concealed."""
     for _ in range(12):
-        world.set_aside_raw(letter * (262_144 // len(letter.encode())), reason="INVALID")
+        harness.set_aside_raw(letter * (262_144 // len(letter.encode())), reason="INVALID")
 
-    answer = world.order("list", showContent=True)
+    answer = harness.run("list", showContent=True)
 
     assert 1 < len(answer["letters"]) < 12
     assert not answer["complete"]
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
-def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(world: World) -> None:
+def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(harness: Harness) -> None:
     """They are told twice where each of them has to be decided about."""
     ids = [f"{number:03d}" + "\u0161" * 197 for number in range(500)]
-    world.quarantine(*ids)
+    harness.quarantine(*ids)
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in ids]
     body = {"sms": {"text": TEXT}, "destinations": destinations}
     for _ in range(8):
-        world.set_aside_raw(json.dumps(body, ensure_ascii=False), reason="QUARANTINED")
+        harness.set_aside_raw(json.dumps(body, ensure_ascii=False), reason="QUARANTINED")
 
-    answer = world.order("list", showContent=True)
+    answer = harness.run("list", showContent=True)
 
     assert answer["letters"][0]["quarantinedMessageIds"] == ids
     assert 1 < len(answer["letters"]) < 8
@@ -328,15 +320,15 @@ def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(world: World) -
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
-def test_a_list_names_the_messages_that_wait_for_a_decision(world: World) -> None:
+def test_a_list_names_the_messages_that_wait_for_a_decision(harness: Harness) -> None:
     """Of all the messages of a quarantined letter, these are the ones to release or close."""
-    world.quarantine("m-1", "m-2", "m-3")
-    world.accept("m-4")
-    world.set_aside("m-1", "m-2", "m-3", "m-4", reason="QUARANTINED")
-    world.prove("m-2")
-    world.order("close", messageId="m-3", **WORDS)
+    harness.quarantine("m-1", "m-2", "m-3")
+    harness.accept("m-4")
+    harness.set_aside("m-1", "m-2", "m-3", "m-4", reason="QUARANTINED")
+    harness.prove("m-2")
+    harness.run("close", messageId="m-3", **WORDS)
 
-    (letter,) = world.order("list")["letters"]
+    (letter,) = harness.run("list")["letters"]
 
     assert letter["quarantinedMessageIds"] == ["m-1"]
 
@@ -344,230 +336,230 @@ def test_a_list_names_the_messages_that_wait_for_a_decision(world: World) -> Non
 # --- Redrive ---------------------------------------------------------------------------------
 
 
-def test_a_redrive_only_tells_what_it_would_do_unless_told_otherwise(world: World) -> None:
+def test_a_redrive_only_tells_what_it_would_do_unless_told_otherwise(harness: Harness) -> None:
     """Nothing moves in a dry run."""
-    ids = {world.set_aside(f"m-{number}") for number in range(3)}
-    ids.add(world.set_aside("m-9", reason="CONFLICT"))
+    ids = {harness.set_aside(f"m-{number}") for number in range(3)}
+    ids.add(harness.set_aside("m-9", reason="CONFLICT"))
 
-    answer = world.order("redrive")
+    answer = harness.run("redrive")
 
     assert answer["dryRun"] is True
     assert answer["found"] == {"OUTAGE": 3, "CONFLICT": 1}
     assert (answer["redriven"], answer["failed"]) == (0, 0)
-    assert world.sent_again() == []
-    assert world.left() == ids
+    assert harness.sent_again() == []
+    assert harness.left() == ids
 
 
-def test_a_redrive_moves_letters_under_their_first_id(world: World) -> None:
+def test_a_redrive_moves_letters_under_their_first_id(harness: Harness) -> None:
     """More than SQS hands out at once, each with what its message ids derive from."""
     for number in range(23):
-        world.set_aside(f"m-{number}", originalMessageId=f"first-{number}")
+        harness.set_aside(f"m-{number}", originalMessageId=f"first-{number}")
 
-    answer = world.order("redrive", dryRun=False)
+    answer = harness.run("redrive", dryRun=False)
 
     expected = [(f"first-{number}", [f"m-{number}"]) for number in range(23)]
     assert (answer["redriven"], answer["complete"]) == (23, True)
-    assert sorted(world.sent_again()) == sorted(expected)
-    assert world.left() == set()
+    assert sorted(harness.sent_again()) == sorted(expected)
+    assert harness.left() == set()
 
 
-def test_a_redrive_leaves_quarantined_messages_alone(world: World) -> None:
+def test_a_redrive_leaves_quarantined_messages_alone(harness: Harness) -> None:
     """They were perhaps sent: only a release sends them again, one by one."""
-    world.set_aside("m-1")
-    quarantined = world.set_aside("m-2", reason="QUARANTINED")
+    harness.set_aside("m-1")
+    quarantined = harness.set_aside("m-2", reason="QUARANTINED")
 
-    answer = world.order("redrive", dryRun=False)
+    answer = harness.run("redrive", dryRun=False)
 
     assert (answer["redriven"], answer["skippedQuarantined"]) == (1, 1)
-    assert [ids for _, ids in world.sent_again()] == [["m-1"]]
-    assert world.left() == {quarantined}
+    assert [ids for _, ids in harness.sent_again()] == [["m-1"]]
+    assert harness.left() == {quarantined}
 
 
-def test_a_redrive_can_be_of_one_reason_or_record(world: World) -> None:
+def test_a_redrive_can_be_of_one_reason_or_record(harness: Harness) -> None:
     """What else is there stays."""
-    world.set_aside("m-1", originalMessageId="first-1")
-    other = world.set_aside("m-2", originalMessageId="first-2")
-    conflict = world.set_aside("m-3", reason="CONFLICT", originalMessageId="first-1")
+    harness.set_aside("m-1", originalMessageId="first-1")
+    other = harness.set_aside("m-2", originalMessageId="first-2")
+    conflict = harness.set_aside("m-3", reason="CONFLICT", originalMessageId="first-1")
 
-    answer = world.order("redrive", dryRun=False, reason="OUTAGE", originalMessageId="first-1")
+    answer = harness.run("redrive", dryRun=False, reason="OUTAGE", originalMessageId="first-1")
 
     assert answer["found"] == {"OUTAGE": 1}
-    assert world.left() == {other, conflict}
+    assert harness.left() == {other, conflict}
 
 
-def test_a_redrive_stops_at_its_limit(world: World) -> None:
+def test_a_redrive_stops_at_its_limit(harness: Harness) -> None:
     """It says that there may be more."""
     for number in range(5):
-        world.set_aside(f"m-{number}")
+        harness.set_aside(f"m-{number}")
 
-    answer = world.order("redrive", dryRun=False, limit=2)
+    answer = harness.run("redrive", dryRun=False, limit=2)
 
     assert (answer["redriven"], answer["complete"]) == (2, False)
-    assert len(world.left()) == 3
+    assert len(harness.left()) == 3
 
 
-def test_a_letter_that_cannot_be_redriven_does_not_stop_the_others(world: World) -> None:
+def test_a_letter_that_cannot_be_redriven_does_not_stop_the_others(harness: Harness) -> None:
     """It stays where it is, and is counted."""
-    world.set_aside("m-1")
-    world.client.delete_queue(QueueUrl=world.send_url)
+    harness.set_aside("m-1")
+    harness.client.delete_queue(QueueUrl=harness.send_url)
 
-    answer = world.order("redrive", dryRun=False)
+    answer = harness.run("redrive", dryRun=False)
 
     assert (answer["redriven"], answer["failed"]) == (0, 1)
-    assert len(world.left()) == 1
+    assert len(harness.left()) == 1
 
 
 def test_a_redrive_again_after_a_crash_in_between_makes_a_harmless_copy(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both records derive the same message ids, which can be claimed once."""
-    world.set_aside("m-1", originalMessageId="first-1")
+    harness.set_aside("m-1", originalMessageId="first-1")
     with monkeypatch.context() as patched:
-        patched.setattr(world.queue, "delete", killed)
+        patched.setattr(harness.queue, "delete", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.order("redrive", dryRun=False)
+            harness.run("redrive", dryRun=False)
 
-    world.order("redrive", dryRun=False)
+    harness.run("redrive", dryRun=False)
 
-    assert world.sent_again() == [("first-1", ["m-1"])] * 2
-    assert world.left() == set()
+    assert harness.sent_again() == [("first-1", ["m-1"])] * 2
+    assert harness.left() == set()
 
 
 # --- Release ---------------------------------------------------------------------------------
 
 
-def test_a_released_message_can_be_claimed_again(world: World) -> None:
+def test_a_released_message_can_be_claimed_again(harness: Harness) -> None:
     """Its record goes back to the sender, and its item says who has decided that, and why."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
 
-    answer = world.order("release", messageId="m-1", **WORDS)
+    answer = harness.run("release", messageId="m-1", **WORDS)
 
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert (answer["state"], answer["lettersRedriven"]) == ("WAITING", 1)
     assert (item["releasedBy"], item["releasedWhy"]) == (WORDS["by"], WORDS["why"])
     assert item["releasedAt"].endswith("Z")
-    assert world.sent_again() == [("first-1", ["m-1"])]
-    assert world.left() == set()
-    world.accept("m-1")
-    assert world.ledger.item("m-1")["state"] == "ACCEPTED"
-    assert world.ledger.item("m-1")["releasedBy"] == WORDS["by"]
+    assert harness.sent_again() == [("first-1", ["m-1"])]
+    assert harness.left() == set()
+    harness.accept("m-1")
+    assert harness.ledger.item("m-1")["state"] == "ACCEPTED"
+    assert harness.ledger.item("m-1")["releasedBy"] == WORDS["by"]
 
 
-def test_a_release_leaves_other_quarantined_messages_as_they_are(world: World) -> None:
+def test_a_release_leaves_other_quarantined_messages_as_they_are(harness: Harness) -> None:
     """The sender sends one message of the record, and sets it aside again for the others."""
-    world.quarantine("m-1", "m-2")
-    world.set_aside("m-1", "m-2", reason="QUARANTINED")
-    other = world.set_aside("m-3", reason="QUARANTINED")
+    harness.quarantine("m-1", "m-2")
+    harness.set_aside("m-1", "m-2", reason="QUARANTINED")
+    other = harness.set_aside("m-3", reason="QUARANTINED")
 
-    world.order("release", messageId="m-1", **WORDS)
+    harness.run("release", messageId="m-1", **WORDS)
 
-    assert world.ledger.states() == {"m-1": "WAITING", "m-2": "QUARANTINED"}
-    assert [ids for _, ids in world.sent_again()] == [["m-1", "m-2"]]
-    assert world.left() == {other}
+    assert harness.ledger.states() == {"m-1": "WAITING", "m-2": "QUARANTINED"}
+    assert [ids for _, ids in harness.sent_again()] == [["m-1", "m-2"]]
+    assert harness.left() == {other}
 
 
 @pytest.mark.parametrize("reason", ["INVALID", "CONFLICT"])
-def test_a_release_sends_no_record_that_is_wrong_itself(reason: str, world: World) -> None:
+def test_a_release_sends_no_record_that_is_wrong_itself(reason: str, harness: Harness) -> None:
     """A letter with other content under the same id is not what was released."""
-    world.quarantine("m-1")
-    wrong = world.set_aside("m-1", reason=reason)
+    harness.quarantine("m-1")
+    wrong = harness.set_aside("m-1", reason=reason)
 
-    answer = world.order("release", messageId="m-1", **WORDS)
+    answer = harness.run("release", messageId="m-1", **WORDS)
 
     assert (answer["lettersRedriven"], answer["complete"]) == (0, True)
-    assert world.left() == {wrong}
+    assert harness.left() == {wrong}
 
 
-def test_a_release_finds_the_record_of_an_outage(world: World) -> None:
+def test_a_release_finds_the_record_of_an_outage(harness: Harness) -> None:
     """A record may be set aside before the logs were asked about one of its messages."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="OUTAGE")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="OUTAGE")
 
-    assert world.order("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+    assert harness.run("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
 
 
 @pytest.mark.parametrize("step", ["size", "receive", "redrive", "delete"])
 def test_a_release_that_was_killed_is_finished_by_the_next(
-    step: str, world: World, monkeypatch: pytest.MonkeyPatch
+    step: str, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it was killed, the record is in the send queue in the end, and nowhere else."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
     with monkeypatch.context() as patched:
-        patched.setattr(world.queue, step, killed)
+        patched.setattr(harness.queue, step, killed)
         with pytest.raises(KeyboardInterrupt):
-            world.order("release", messageId="m-1", **WORDS)
+            harness.run("release", messageId="m-1", **WORDS)
 
-    world.order("release", messageId="m-1", by="somebody else", why="again")
+    harness.run("release", messageId="m-1", by="somebody else", why="again")
 
     copies = 2 if step == "delete" else 1
-    assert world.sent_again() == [("first-1", ["m-1"])] * copies
-    assert world.left() == set()
+    assert harness.sent_again() == [("first-1", ["m-1"])] * copies
+    assert harness.left() == set()
 
 
-def test_a_release_whose_write_seems_to_fail_goes_on(world: World) -> None:
+def test_a_release_whose_write_seems_to_fail_goes_on(harness: Harness) -> None:
     """DynamoDB may have done what it did not confirm; the item tells."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
-    world.ledger.table.lost_answers = 1
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
+    harness.ledger.table.lost_answers = 1
 
     with pytest.raises(TableUnavailableError):
-        world.order("release", messageId="m-1", **WORDS)
+        harness.run("release", messageId="m-1", **WORDS)
 
-    assert world.order("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+    assert harness.run("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, world: World) -> None:  # noqa: FBT001
+def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, harness: Harness) -> None:  # noqa: FBT001
     """Proof that arrives meanwhile, or a sender at work, leaves nothing to decide."""
-    world.quarantine("m-1")
-    world.prove("m-1")
+    harness.quarantine("m-1")
+    harness.prove("m-1")
     if not settled:
-        world.claim("m-2")
-    letter = world.set_aside("m-1", "m-2", reason="QUARANTINED")
+        harness.claim("m-2")
+    letter = harness.set_aside("m-1", "m-2", reason="QUARANTINED")
 
     with pytest.raises(InvalidEventError) as caught:
-        world.order("release", messageId="m-1" if settled else "m-2", **WORDS)
+        harness.run("release", messageId="m-1" if settled else "m-2", **WORDS)
 
     state = "ACCEPTED" if settled else "CLAIMED"
     assert caught.value.field == "messageId"
     assert caught.value.rule == f"is of a message that is {state}, not quarantined"
-    assert world.sent_again() == []
-    assert world.left() == {letter}
+    assert harness.sent_again() == []
+    assert harness.left() == {letter}
 
 
-def test_proof_that_arrives_while_a_message_is_released_wins(world: World) -> None:
+def test_proof_that_arrives_while_a_message_is_released_wins(harness: Harness) -> None:
     """The write is made only over the item that was read."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
-    world.ledger.table.before_execute = lambda: world.prove("m-1")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
+    harness.ledger.table.before_execute = lambda: harness.prove("m-1")
 
     with pytest.raises(InvalidEventError, match="ACCEPTED"):
-        world.order("release", messageId="m-1", **WORDS)
+        harness.run("release", messageId="m-1", **WORDS)
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED"}
-    assert world.sent_again() == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    assert harness.sent_again() == []
 
 
 @pytest.mark.parametrize("action", ["release", "close"])
-def test_an_unknown_message_is_told_as_such(action: str, world: World) -> None:
+def test_an_unknown_message_is_told_as_such(action: str, harness: Harness) -> None:
     """A typing error in an id does not look like success."""
     with pytest.raises(InvalidEventError, match="no message that is known"):
-        world.order(action, messageId="m-1", **WORDS)
+        harness.run(action, messageId="m-1", **WORDS)
 
 
 # --- Close -----------------------------------------------------------------------------------
 
 
-def test_a_closed_message_stays_quarantined_and_its_letter_goes(world: World) -> None:
+def test_a_closed_message_stays_quarantined_and_its_letter_goes(harness: Harness) -> None:
     """Its item says who has decided that, and why; nothing is sent."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
 
-    answer = world.order("close", messageId="m-1", **WORDS)
+    answer = harness.run("close", messageId="m-1", **WORDS)
 
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert (answer["state"], answer["lettersDeleted"], answer["lettersKept"]) == (
         "QUARANTINED",
         1,
@@ -575,117 +567,117 @@ def test_a_closed_message_stays_quarantined_and_its_letter_goes(world: World) ->
     )
     assert (item["closedBy"], item["closedWhy"]) == (WORDS["by"], WORDS["why"])
     assert "checkShard" not in item
-    assert world.left() == set()
-    assert world.sent_again() == []
+    assert harness.left() == set()
+    assert harness.sent_again() == []
 
 
-def test_a_letter_goes_with_the_last_of_its_messages(world: World) -> None:
+def test_a_letter_goes_with_the_last_of_its_messages(harness: Harness) -> None:
     """Until then it is kept for those that may still be released."""
-    world.quarantine("m-1", "m-2")
-    world.accept("m-3")
-    world.set_aside("m-1", "m-2", "m-3", reason="QUARANTINED")
+    harness.quarantine("m-1", "m-2")
+    harness.accept("m-3")
+    harness.set_aside("m-1", "m-2", "m-3", reason="QUARANTINED")
 
-    first = world.order("close", messageId="m-1", **WORDS)
-    second = world.order("close", messageId="m-2", **WORDS)
+    first = harness.run("close", messageId="m-1", **WORDS)
+    second = harness.run("close", messageId="m-2", **WORDS)
 
     assert (first["lettersDeleted"], first["lettersKept"]) == (0, 1)
     assert (second["lettersDeleted"], second["lettersKept"]) == (1, 0)
 
 
 def test_a_letter_whose_message_was_released_is_not_deleted(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release may have been killed before it has sent the letter."""
-    world.quarantine("m-1", "m-2")
-    world.set_aside("m-1", "m-2", reason="QUARANTINED")
+    harness.quarantine("m-1", "m-2")
+    harness.set_aside("m-1", "m-2", reason="QUARANTINED")
     with monkeypatch.context() as patched:
-        patched.setattr(world.queue, "receive", killed)
+        patched.setattr(harness.queue, "receive", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.order("release", messageId="m-1", **WORDS)
+            harness.run("release", messageId="m-1", **WORDS)
 
-    answer = world.order("close", messageId="m-2", **WORDS)
+    answer = harness.run("close", messageId="m-2", **WORDS)
 
     assert (answer["lettersDeleted"], answer["lettersKept"]) == (0, 1)
 
 
 def test_closing_again_changes_nothing_but_finishes_what_was_begun(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first decision stands."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
     with monkeypatch.context() as patched:
-        patched.setattr(world.queue, "delete", killed)
+        patched.setattr(harness.queue, "delete", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.order("close", messageId="m-1", **WORDS)
+            harness.run("close", messageId="m-1", **WORDS)
 
-    answer = world.order("close", messageId="m-1", by="somebody else", why="again")
+    answer = harness.run("close", messageId="m-1", by="somebody else", why="again")
 
     assert answer["lettersDeleted"] == 1
-    assert world.ledger.item("m-1")["closedBy"] == WORDS["by"]
+    assert harness.ledger.item("m-1")["closedBy"] == WORDS["by"]
 
 
-def test_a_message_with_a_verdict_is_not_closed_but_its_letter_goes(world: World) -> None:
+def test_a_message_with_a_verdict_is_not_closed_but_its_letter_goes(harness: Harness) -> None:
     """Proof that has arrived meanwhile has made the decision."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
-    world.prove("m-1")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
+    harness.prove("m-1")
 
-    answer = world.order("close", messageId="m-1", **WORDS)
+    answer = harness.run("close", messageId="m-1", **WORDS)
 
     assert (answer["state"], answer["lettersDeleted"]) == ("ACCEPTED", 1)
-    assert "closedAt" not in world.ledger.item("m-1")
+    assert "closedAt" not in harness.ledger.item("m-1")
 
 
-def test_a_message_that_is_still_to_be_sent_is_not_closed(world: World) -> None:
+def test_a_message_that_is_still_to_be_sent_is_not_closed(harness: Harness) -> None:
     """Its record comes round by itself."""
-    world.claim("m-1")
-    letter = world.set_aside("m-1", reason="QUARANTINED")
+    harness.claim("m-1")
+    letter = harness.set_aside("m-1", reason="QUARANTINED")
 
     with pytest.raises(InvalidEventError, match="CLAIMED, not quarantined"):
-        world.order("close", messageId="m-1", **WORDS)
+        harness.run("close", messageId="m-1", **WORDS)
 
-    assert world.left() == {letter}
+    assert harness.left() == {letter}
 
 
-def test_a_closed_message_is_not_released(world: World) -> None:
+def test_a_closed_message_is_not_released(harness: Harness) -> None:
     """Its content may be gone."""
-    world.quarantine("m-1")
-    world.order("close", messageId="m-1", **WORDS)
+    harness.quarantine("m-1")
+    harness.run("close", messageId="m-1", **WORDS)
 
     with pytest.raises(InvalidEventError, match="CLOSED, not quarantined"):
-        world.order("release", messageId="m-1", **WORDS)
+        harness.run("release", messageId="m-1", **WORDS)
 
 
-def test_of_a_release_and_a_close_at_once_one_wins(world: World) -> None:
+def test_of_a_release_and_a_close_at_once_one_wins(harness: Harness) -> None:
     """A message is not sent whose content is about to be deleted."""
-    world.quarantine("m-1")
-    world.set_aside("m-1", reason="QUARANTINED")
-    met: Item = world.ledger.item("m-1")
+    harness.quarantine("m-1")
+    harness.set_aside("m-1", reason="QUARANTINED")
+    met: Item = harness.ledger.item("m-1")
 
     def close() -> None:
-        world.ledger.change(
-            transitions.closed, met, "somebody else", "enough", world.ledger.clock()
+        harness.ledger.change(
+            transitions.closed, met, "somebody else", "enough", harness.ledger.clock()
         )
 
-    world.ledger.table.before_execute = close
+    harness.ledger.table.before_execute = close
 
     with pytest.raises(InvalidEventError, match="CLOSED"):
-        world.order("release", messageId="m-1", **WORDS)
+        harness.run("release", messageId="m-1", **WORDS)
 
-    assert world.ledger.states() == {"m-1": "QUARANTINED"}
-    assert world.sent_again() == []
+    assert harness.ledger.states() == {"m-1": "QUARANTINED"}
+    assert harness.sent_again() == []
 
 
-def test_a_message_that_reuses_an_expired_id_inherits_no_decision(world: World) -> None:
+def test_a_message_that_reuses_an_expired_id_inherits_no_decision(harness: Harness) -> None:
     """A decision about one message says nothing about another."""
-    world.quarantine("m-1")
-    world.order("close", messageId="m-1", **WORDS)
-    world.clock.pass_by(days=91)
+    harness.quarantine("m-1")
+    harness.run("close", messageId="m-1", **WORDS)
+    harness.clock.pass_by(days=91)
 
-    world.accept("m-1")
+    harness.accept("m-1")
 
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert item["state"] == "ACCEPTED"
     assert not {"closedAt", "closedBy", "closedWhy"} & item.keys()
 
@@ -693,16 +685,13 @@ def test_a_message_that_reuses_an_expired_id_inherits_no_decision(world: World) 
 # --- The function ----------------------------------------------------------------------------
 
 
-def test_the_function_logs_nothing_personal(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_the_function_logs_nothing_personal(harness: Harness, printed: Printed) -> None:
     """Neither what a letter holds, nor what the operator has said."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    world.quarantine("m-1", "m-2")
+    harness.quarantine("m-1", "m-2")
     for message_id in ("m-1", "m-2"):
-        world.set_aside(message_id, reason="QUARANTINED")
-    world.set_aside("m-3")
-    world.set_aside("m-4", originalMessageId=TEXT)
+        harness.set_aside(message_id, reason="QUARANTINED")
+    harness.set_aside("m-3")
+    harness.set_aside("m-4", originalMessageId=TEXT)
 
     for event in (
         {"action": "list", "showContent": True},
@@ -710,7 +699,7 @@ def test_the_function_logs_nothing_personal(
         {"action": "release", "messageId": "m-1"} | WORDS,
         {"action": "close", "messageId": "m-2"} | WORDS,
     ):
-        answer = app.lambda_handler(event, CONTEXT)
+        answer = harness.invoke(event)
         assert answer["action"] == event["action"]
 
     told = printed()
@@ -721,15 +710,12 @@ def test_the_function_logs_nothing_personal(
         assert canary not in told
 
 
-def test_an_order_that_sqs_does_not_carry_out_fails(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_order_that_sqs_does_not_carry_out_fails(harness: Harness) -> None:
     """The operator is not told that there was nothing."""
-    world.client.delete_queue(QueueUrl=world.dead_url)
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
+    harness.client.delete_queue(QueueUrl=harness.dead_url)
 
     with pytest.raises(QueueUnavailableError):
-        app.lambda_handler({"action": "list"}, CONTEXT)
+        harness.invoke({"action": "list"})
 
 
 def killed(*_: object) -> None:

@@ -6,7 +6,6 @@ import json
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,10 +41,12 @@ from tests.fakes import (
     taken,
 )
 
-from .conftest import CONTEXT
+from .conftest import CONTEXT, PHONE, TEXT, metrics_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
     from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.delivery import MessageState
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
     from .conftest import Printed
 
 LARGE = "x" * 262_144
-PHONE = "385991234567"
-TEXT = "canary text"
 OTP = RegisteredScenario(
     key="key-1",
     name="OTP",
@@ -83,7 +82,7 @@ NOT_PROCESSED = [
 
 
 @dataclass
-class World:
+class Harness:
     """The function and what it talks to."""
 
     clock: Clock
@@ -94,7 +93,7 @@ class World:
     breaker: CircuitBreaker
     policy: Policy
     webhook: Webhook | None = None
-    kept: list[str] = field(default_factory=list)
+    seconds_left: float = 60.0
 
     @property
     def dependencies(self) -> Dependencies:
@@ -109,10 +108,14 @@ class World:
             webhook=self.webhook,
         )
 
-    def run(self, *records: Record, seconds_left: float = 60.0) -> None:
-        """Let the function have a batch."""
-        kept = send_messages(records, self.dependencies, lambda: seconds_left)
-        self.kept = [each.sqs_id for each in kept]
+    def run(self, *records: Record) -> list[str]:
+        """Let the function have a batch, and return the ids of the records that it keeps."""
+        kept = send_messages(records, self.dependencies, lambda: self.seconds_left)
+        return [each.sqs_id for each in kept]
+
+    def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
+        """Invoke the function as Lambda does."""
+        return app.lambda_handler(event, CONTEXT)
 
     def record(self, number: int = 1, **changes: object) -> Record:
         """Make a record that has just been queued."""
@@ -139,11 +142,10 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """Return a world in which all is well."""
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """Return a harness in which all is well."""
     clock = Clock()
-    monkeypatch.setattr(app, "utc_now", clock)
-    return World(
+    harness = Harness(
         clock=clock,
         client=FakeClient(),
         scenarios=FakeScenarioRegistry(OTP),
@@ -152,6 +154,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         breaker=CircuitBreaker(clock.seconds),
         policy=Policy(timedelta(seconds=120), "never-duplicate"),
     )
+    monkeypatch.setattr(app, "utc_now", clock)
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 def many(number: int) -> list[dict[str, Any]]:
@@ -165,46 +170,46 @@ def many(number: int) -> list[dict[str, Any]]:
 # --- Accepted ------------------------------------------------------------------------------
 
 
-def test_accepted_message_is_acknowledged(world: World) -> None:
+def test_accepted_message_is_acknowledged(harness: Harness) -> None:
     """One record, one post under the scenario's key, one verdict."""
-    world.run(world.record())
+    kept = harness.run(harness.record())
 
-    assert world.kept == []
-    assert world.ledger.states() == {"m-1": "ACCEPTED"}
-    (request,) = world.client.sent
+    assert kept == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    (request,) = harness.client.sent
     body = request.model_dump(mode="json", exclude_none=True)
     assert body == {
         "scenarioKey": "key-1",
-        "bulkId": world.ledger.item("m-1")["bulkId"],
+        "bulkId": harness.ledger.item("m-1")["bulkId"],
         "destinations": [{"messageId": "m-1", "to": {"phoneNumber": PHONE}}],
         "push": {"text": TEXT},
         "sms": {"text": TEXT},
     }
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert item["evidence"] == Evidence.RESPONSE
     assert item["steps"] == ["PUSH", "SMS"]
-    assert world.queue.dead == []
+    assert harness.queue.dead == []
 
 
-def test_redelivered_record_is_acknowledged_and_not_sent(world: World) -> None:
+def test_redelivered_record_is_acknowledged_and_not_sent(harness: Harness) -> None:
     """SQS may deliver a record as often as it likes."""
     for _ in range(3):
-        world.run(world.record())
-        assert world.kept == []
+        kept = harness.run(harness.record())
+        assert kept == []
 
-    assert world.client.posted_ids() == ["m-1"]
+    assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_repeated_content_in_a_new_record_is_not_sent(world: World) -> None:
+def test_repeated_content_in_a_new_record_is_not_sent(harness: Harness) -> None:
     """The message id tells a repeat, not the record."""
-    world.run(world.record(1))
-    world.run(world.record(2, messageId="m-1"))
+    harness.run(harness.record(1))
+    kept = harness.run(harness.record(2, messageId="m-1"))
 
-    assert world.kept == []
-    assert world.client.posted_ids() == ["m-1"]
+    assert kept == []
+    assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_caller_may_name_key_and_bulk(world: World) -> None:
+def test_caller_may_name_key_and_bulk(harness: Harness) -> None:
     """Infobip's own body passes as it stands, without a look into the registry."""
     body = {
         "scenarioKey": "their-key",
@@ -212,57 +217,57 @@ def test_caller_may_name_key_and_bulk(world: World) -> None:
         "destinations": [{"to": {"phoneNumber": PHONE}}],
         "sms": {"text": TEXT},
     }
-    world.run(replace(world.record(), body=json.dumps(body)))
+    harness.run(replace(harness.record(), body=json.dumps(body)))
 
-    (request,) = world.client.sent
+    (request,) = harness.client.sent
     assert (request.scenario_key, request.bulk_id) == ("their-key", "their-bulk")
-    assert world.ledger.states() == {"record-1-0": "ACCEPTED"}
-    assert "steps" not in world.ledger.item("record-1-0")
+    assert harness.ledger.states() == {"record-1-0": "ACCEPTED"}
+    assert "steps" not in harness.ledger.item("record-1-0")
 
 
-def test_redriven_record_derives_the_same_id(world: World) -> None:
+def test_redriven_record_derives_the_same_id(harness: Harness) -> None:
     """A record that comes back under a new SQS id is still the same message."""
     body = json.dumps({name: BODY[name] for name in BODY if name != "messageId"})
-    world.run(replace(world.record(1), body=body))
-    world.run(replace(world.record(2), body=body, original_id="record-1"))
+    harness.run(replace(harness.record(1), body=body))
+    harness.run(replace(harness.record(2), body=body, original_id="record-1"))
 
-    assert world.client.posted_ids() == ["record-1-0"]
+    assert harness.client.posted_ids() == ["record-1-0"]
 
 
-def test_lost_answer_of_the_table_does_not_cost_the_claim(world: World) -> None:
+def test_lost_answer_of_the_table_does_not_cost_the_claim(harness: Harness) -> None:
     """A claim that was written, though its write seemed to fail, is recognised and used."""
-    world.ledger.table.lost_answers = 1
-    world.run(world.record())
+    harness.ledger.table.lost_answers = 1
+    kept = harness.run(harness.record())
 
-    assert world.client.posted_ids() == ["m-1"]
-    assert world.kept == []
+    assert harness.client.posted_ids() == ["m-1"]
+    assert kept == []
 
 
 # --- Grouped -------------------------------------------------------------------------------
 
 
-def test_same_content_goes_as_one_request(world: World) -> None:
+def test_same_content_goes_as_one_request(harness: Harness) -> None:
     """Ten records that differ only in their recipients cost one post."""
-    world.run(
-        *[world.record(number, to={"phoneNumber": f"38599{number:07}"}) for number in range(10)]
+    kept = harness.run(
+        *[harness.record(number, to={"phoneNumber": f"38599{number:07}"}) for number in range(10)]
     )
 
-    assert [len(request.destinations) for request in world.client.sent] == [10]
-    assert set(world.ledger.states().values()) == {"ACCEPTED"}
-    assert world.kept == []
+    assert [len(request.destinations) for request in harness.client.sent] == [10]
+    assert set(harness.ledger.states().values()) == {"ACCEPTED"}
+    assert kept == []
 
 
-def test_large_event_is_cut_into_requests(world: World) -> None:
+def test_large_event_is_cut_into_requests(harness: Harness) -> None:
     """No request has more than a hundred destinations, and none gets lost."""
-    world.run(world.record(messageId=None, to=None, destinations=many(250)))
+    kept = harness.run(harness.record(messageId=None, to=None, destinations=many(250)))
 
-    assert sorted(len(request.destinations) for request in world.client.sent) == [50, 100, 100]
-    assert len({request.bulk_id for request in world.client.sent}) == 1
-    assert sorted(map(str, world.client.posted_ids())) == sorted(f"d-{n}" for n in range(250))
-    assert world.kept == []
+    assert sorted(len(request.destinations) for request in harness.client.sent) == [50, 100, 100]
+    assert len({request.bulk_id for request in harness.client.sent}) == 1
+    assert sorted(map(str, harness.client.posted_ids())) == sorted(f"d-{n}" for n in range(250))
+    assert kept == []
 
 
-def test_different_contents_are_posted_at_once(world: World) -> None:
+def test_different_contents_are_posted_at_once(harness: Harness) -> None:
     """Ten contents make ten requests, all under way at the same time."""
     together = threading.Barrier(10, timeout=10)
 
@@ -270,43 +275,43 @@ def test_different_contents_are_posted_at_once(world: World) -> None:
         together.wait()
         return taken(request)
 
-    world.client.answer = answer
-    world.run(*[world.record(number, sms={"text": f"text {number}"}) for number in range(10)])
+    harness.client.answer = answer
+    harness.run(*[harness.record(number, sms={"text": f"text {number}"}) for number in range(10)])
 
-    assert len(world.client.sent) == 10
-    assert len({request.bulk_id for request in world.client.sent}) == 10
-    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+    assert len(harness.client.sent) == 10
+    assert len({request.bulk_id for request in harness.client.sent}) == 10
+    assert set(harness.ledger.states().values()) == {"ACCEPTED"}
 
 
-def test_same_message_in_two_records_is_sent_once(world: World) -> None:
+def test_same_message_in_two_records_is_sent_once(harness: Harness) -> None:
     """Both records of a batch that hold a message live from its one claim."""
-    world.run(world.record(1), world.record(2, messageId="m-1"))
+    kept = harness.run(harness.record(1), harness.record(2, messageId="m-1"))
 
-    assert world.client.posted_ids() == ["m-1"]
-    assert world.kept == []
+    assert harness.client.posted_ids() == ["m-1"]
+    assert kept == []
 
 
-def test_same_id_with_other_content_in_one_batch_is_a_conflict(world: World) -> None:
+def test_same_id_with_other_content_in_one_batch_is_a_conflict(harness: Harness) -> None:
     """The first record wins, the second is dead-lettered."""
-    world.run(world.record(1), world.record(2, messageId="m-1", sms={"text": "other"}))
+    kept = harness.run(harness.record(1), harness.record(2, messageId="m-1", sms={"text": "other"}))
 
-    assert world.client.posted_ids() == ["m-1"]
-    assert world.kept == []
-    assert world.dead() == [("record-2", DeadLetterReason.CONFLICT, "messageId")]
+    assert harness.client.posted_ids() == ["m-1"]
+    assert kept == []
+    assert harness.dead() == [("record-2", DeadLetterReason.CONFLICT, "messageId")]
 
 
 # --- Never sendable ------------------------------------------------------------------------
 
 
-def test_poison_does_not_touch_its_neighbours(world: World) -> None:
+def test_poison_does_not_touch_its_neighbours(harness: Harness) -> None:
     """A broken record is dead-lettered at once, with field and rule; nine others are sent."""
-    poison = world.record(0, sms={"text": TEXT, "colour": "red"})
-    world.run(poison, *[world.record(number) for number in range(1, 10)])
+    poison = harness.record(0, sms={"text": TEXT, "colour": "red"})
+    kept = harness.run(poison, *[harness.record(number) for number in range(1, 10)])
 
-    assert world.kept == []
-    assert set(world.ledger.states().values()) == {"ACCEPTED"}
-    assert len(world.ledger.states()) == 9
-    ((record, reason, name, rule),) = world.queue.dead
+    assert kept == []
+    assert set(harness.ledger.states().values()) == {"ACCEPTED"}
+    assert len(harness.ledger.states()) == 9
+    ((record, reason, name, rule),) = harness.queue.dead
     assert (record.body, reason, name) == (poison.body, DeadLetterReason.INVALID, "sms.colour")
     assert rule
 
@@ -323,25 +328,27 @@ def test_poison_does_not_touch_its_neighbours(world: World) -> None:
         ({"sms": {"text": TEXT}, "push": {"text": TEXT, "customPayload": {"a": LARGE}}}, "body"),
     ],
 )
-def test_unsendable_event_names_its_field(world: World, change: dict[str, Any], name: str) -> None:
+def test_unsendable_event_names_its_field(
+    harness: Harness, change: dict[str, Any], name: str
+) -> None:
     """A name that is not registered, or contents that do not fit the flow, are refused unsent."""
-    world.run(world.record(**change))
+    kept = harness.run(harness.record(**change))
 
-    assert world.client.sent == []
-    assert world.ledger.states() == {}
-    assert world.kept == []
-    assert world.dead() == [("record-1", DeadLetterReason.INVALID, name)]
+    assert harness.client.sent == []
+    assert harness.ledger.states() == {}
+    assert kept == []
+    assert harness.dead() == [("record-1", DeadLetterReason.INVALID, name)]
 
 
-def test_a_record_under_an_id_that_is_none_is_set_aside_whole(world: World) -> None:
+def test_a_record_under_an_id_that_is_none_is_set_aside_whole(harness: Harness) -> None:
     """Its attribute is named, its neighbours are sent, and nothing of it is lost."""
-    wrong = replace(world.record(1), original_id="a,b" + 1000 * "x")
+    wrong = replace(harness.record(1), original_id="a,b" + 1000 * "x")
 
-    world.run(wrong, world.record(2))
+    kept = harness.run(wrong, harness.record(2))
 
-    assert world.kept == []
-    assert world.ledger.states() == {"m-2": "ACCEPTED"}
-    assert world.queue.dead == [
+    assert kept == []
+    assert harness.ledger.states() == {"m-2": "ACCEPTED"}
+    assert harness.queue.dead == [
         (
             wrong,
             DeadLetterReason.INVALID,
@@ -352,7 +359,7 @@ def test_a_record_under_an_id_that_is_none_is_set_aside_whole(world: World) -> N
 
 
 @pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
-def test_what_one_record_can_make_us_write_is_bounded(world: World, letter: str) -> None:
+def test_what_one_record_can_make_us_write_is_bounded(harness: Harness, letter: str) -> None:
     """What all its messages share is stored with each of them, 9.1 MB at most."""
     shared = {
         "scenario": None,
@@ -371,86 +378,88 @@ def test_what_one_record_can_make_us_write_is_bounded(world: World, letter: str)
     body = json.dumps(event, ensure_ascii=False)
     assert 200_000 < len(body.encode()) <= LARGEST_EVENT_BYTES
 
-    world.run(replace(world.record(), body=body, original_id="r" * 100))
+    harness.run(replace(harness.record(), body=body, original_id="r" * 100))
 
-    assert set(world.ledger.states().values()) == {"ACCEPTED"}
-    items = world.ledger.table.entries("")
+    assert set(harness.ledger.states().values()) == {"ACCEPTED"}
+    items = harness.ledger.table.entries("")
     assert len(items) == MOST_DESTINATIONS
     written = json.dumps(items, default=float, ensure_ascii=False).encode()
     assert len(written) < 10_000_000
 
 
-def test_conflict_gives_back_the_other_claims(world: World) -> None:
+def test_conflict_gives_back_the_other_claims(harness: Harness) -> None:
     """One destination with a used id costs its record, and leaves no message claimed."""
-    world.run(world.record(1, messageId=None, to=None, destinations=many(2)))
+    harness.run(harness.record(1, messageId=None, to=None, destinations=many(2)))
     others = [*many(3)[2:], *many(1)]
-    world.run(world.record(2, messageId=None, to=None, destinations=others, sms={"text": "other"}))
+    kept = harness.run(
+        harness.record(2, messageId=None, to=None, destinations=others, sms={"text": "other"})
+    )
 
-    assert world.client.posted_ids() == ["d-0", "d-1"]
-    assert world.kept == []
-    assert world.dead() == [("record-2", DeadLetterReason.CONFLICT, "destinations[1].messageId")]
-    assert world.ledger.states() == {"d-0": "ACCEPTED", "d-1": "ACCEPTED", "d-2": "WAITING"}
-    assert world.ledger.item("d-2")["deadLetterReason"] == "CONFLICT"
-    assert "nextCheckAt" not in world.ledger.item("d-2")
+    assert harness.client.posted_ids() == ["d-0", "d-1"]
+    assert kept == []
+    assert harness.dead() == [("record-2", DeadLetterReason.CONFLICT, "destinations[1].messageId")]
+    assert harness.ledger.states() == {"d-0": "ACCEPTED", "d-1": "ACCEPTED", "d-2": "WAITING"}
+    assert harness.ledger.item("d-2")["deadLetterReason"] == "CONFLICT"
+    assert "nextCheckAt" not in harness.ledger.item("d-2")
 
 
-def test_conflict_does_not_cost_who_shares_the_claim(world: World) -> None:
+def test_conflict_does_not_cost_who_shares_the_claim(harness: Harness) -> None:
     """A message that a refused record has given back is sent for the other record that holds it."""
-    world.run(world.record(1, sms={"text": "other"}))
+    harness.run(harness.record(1, sms={"text": "other"}))
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in ("m-1", "m-2")]
-    both = world.record(3, messageId=None, to=None, destinations=destinations)
-    world.run(both, world.record(2))
-    assert world.kept == ["record-2"]
+    both = harness.record(3, messageId=None, to=None, destinations=destinations)
+    kept = harness.run(both, harness.record(2))
+    assert kept == ["record-2"]
 
-    world.run(world.record(2))
+    kept = harness.run(harness.record(2))
 
-    assert world.kept == []
-    assert world.client.posted_ids() == ["m-1", "m-2"]
-    assert world.dead() == [("record-3", DeadLetterReason.CONFLICT, "destinations[0].messageId")]
+    assert kept == []
+    assert harness.client.posted_ids() == ["m-1", "m-2"]
+    assert harness.dead() == [("record-3", DeadLetterReason.CONFLICT, "destinations[0].messageId")]
 
 
-def test_record_that_cannot_be_dead_lettered_stays(world: World) -> None:
+def test_record_that_cannot_be_dead_lettered_stays(harness: Harness) -> None:
     """While the dead-letter queue is unavailable, the send queue keeps the content."""
-    world.queue.available = False
-    world.run(world.record(1, colour="red"), world.record(2, scenario="unknown"))
-    assert world.kept == ["record-1", "record-2"]
+    harness.queue.available = False
+    kept = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
+    assert kept == ["record-1", "record-2"]
 
-    world.queue.available = True
-    world.run(world.record(1, colour="red"), world.record(2, scenario="unknown"))
-    assert world.kept == []
-    assert len(world.queue.dead) == 2
+    harness.queue.available = True
+    kept = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
+    assert kept == []
+    assert len(harness.queue.dead) == 2
 
 
 # --- Not processed -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", NOT_PROCESSED, ids=str)
-def test_message_that_was_not_processed_waits(world: World, error: Exception) -> None:
+def test_message_that_was_not_processed_waits(harness: Harness, error: Exception) -> None:
     """It is certainly not sent, so its record comes back and is sent then; nothing is dead."""
-    world.fail(error)
-    world.run(world.record())
-    assert world.kept == ["record-1"]
-    assert world.ledger.states() == {"m-1": "WAITING"}
-    assert timedelta(seconds=3.75) <= world.queue.delays["record-1"] <= timedelta(seconds=5)
+    harness.fail(error)
+    kept = harness.run(harness.record())
+    assert kept == ["record-1"]
+    assert harness.ledger.states() == {"m-1": "WAITING"}
+    assert timedelta(seconds=3.75) <= harness.queue.delays["record-1"] <= timedelta(seconds=5)
 
-    world.client.answer = taken
-    world.run(world.record())
+    harness.client.answer = taken
+    kept = harness.run(harness.record())
 
-    assert world.kept == []
-    assert world.ledger.states() == {"m-1": "ACCEPTED"}
-    assert world.ledger.item("m-1")["attempts"] == 2
-    assert world.queue.dead == []
+    assert kept == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    assert harness.ledger.item("m-1")["attempts"] == 2
+    assert harness.queue.dead == []
 
 
-def test_infobip_gets_the_pause_that_it_asks_for(world: World) -> None:
+def test_infobip_gets_the_pause_that_it_asks_for(harness: Harness) -> None:
     """Retry-After is honoured where it is longer than our own delay, also by its neighbours."""
-    world.fail(RateLimitedError("slow down", status=429, retry_after_seconds=77))
-    world.run(world.record(1), world.record(2))
+    harness.fail(RateLimitedError("slow down", status=429, retry_after_seconds=77))
+    harness.run(harness.record(1), harness.record(2))
 
-    assert set(world.queue.delays.values()) == {timedelta(seconds=77)}
+    assert set(harness.queue.delays.values()) == {timedelta(seconds=77)}
 
 
-def test_longest_pause_counts(world: World) -> None:
+def test_longest_pause_counts(harness: Harness) -> None:
     """Of the requests of one record, the one that is to wait longest decides."""
     pauses = iter([77.0, None, 5.0])
     lock = threading.Lock()
@@ -460,27 +469,27 @@ def test_longest_pause_counts(world: World) -> None:
             pause = next(pauses)
         raise RateLimitedError("slow down", status=429, retry_after_seconds=pause)
 
-    world.client.answer = answer
-    world.run(world.record(messageId=None, to=None, destinations=many(300)))
+    harness.client.answer = answer
+    harness.run(harness.record(messageId=None, to=None, destinations=many(300)))
 
-    assert world.queue.delays == {"record-1": timedelta(seconds=77)}
+    assert harness.queue.delays == {"record-1": timedelta(seconds=77)}
 
 
-def test_delay_grows_with_every_receive(world: World) -> None:
+def test_delay_grows_with_every_receive(harness: Harness) -> None:
     """An outage is waited out in longer and longer steps."""
-    world.fail(NotProcessedError("not reached"))
-    world.run(replace(world.record(), receive_count=6))
+    harness.fail(NotProcessedError("not reached"))
+    harness.run(replace(harness.record(), receive_count=6))
 
-    assert timedelta(seconds=120) <= world.queue.delays["record-1"] <= timedelta(seconds=160)
+    assert timedelta(seconds=120) <= harness.queue.delays["record-1"] <= timedelta(seconds=160)
 
 
-def test_failed_postponement_loses_nothing(world: World) -> None:
+def test_failed_postponement_loses_nothing(harness: Harness) -> None:
     """A record that cannot be hidden still goes back to the queue."""
-    world.fail(NotProcessedError("not reached"))
-    world.queue.available = False
-    world.run(world.record())
+    harness.fail(NotProcessedError("not reached"))
+    harness.queue.available = False
+    kept = harness.run(harness.record())
 
-    assert world.kept == ["record-1"]
+    assert kept == ["record-1"]
 
 
 @pytest.mark.parametrize(
@@ -488,47 +497,47 @@ def test_failed_postponement_loses_nothing(world: World) -> None:
     [(timedelta(days=8, hours=23), False), (timedelta(days=9), True)],
 )
 def test_old_record_is_saved_before_the_queue_drops_it(
-    world: World, age: timedelta, *, dead: bool
+    harness: Harness, age: timedelta, *, dead: bool
 ) -> None:
     """After nine days of outage the content goes to the dead-letter queue, and not before."""
-    world.fail(NotProcessedError("not reached"))
-    record = world.record()
-    world.clock.now += age
-    world.run(record)
+    harness.fail(NotProcessedError("not reached"))
+    record = harness.record()
+    harness.clock.now += age
+    kept = harness.run(record)
 
-    assert world.dead() == ([("record-1", DeadLetterReason.OUTAGE, "")] if dead else [])
-    assert world.kept == ([] if dead else ["record-1"])
-    assert world.ledger.states() == {"m-1": "WAITING"}
-    assert world.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
+    assert harness.dead() == ([("record-1", DeadLetterReason.OUTAGE, "")] if dead else [])
+    assert kept == ([] if dead else ["record-1"])
+    assert harness.ledger.states() == {"m-1": "WAITING"}
+    assert harness.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
 
 
-def test_old_record_is_still_tried(world: World) -> None:
+def test_old_record_is_still_tried(harness: Harness) -> None:
     """Age alone is no reason for the dead-letter queue."""
-    record = world.record()
-    world.clock.pass_by(days=9)
-    world.run(record)
+    record = harness.record()
+    harness.clock.pass_by(days=9)
+    harness.run(record)
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED"}
-    assert world.queue.dead == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    assert harness.queue.dead == []
 
 
 # --- Refused -------------------------------------------------------------------------------
 
 
-def test_refused_request_is_a_verdict(world: World) -> None:
+def test_refused_request_is_a_verdict(harness: Harness) -> None:
     """The same request can never succeed, so that the record is acknowledged."""
-    world.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
-    world.run(world.record())
+    harness.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
+    kept = harness.run(harness.record())
 
-    assert world.kept == []
-    item = world.ledger.item("m-1")
+    assert kept == []
+    item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("REJECTED", "response")
     assert item["status"] == {"httpStatus": 400, "name": "BAD_REQUEST", "description": "why"}
-    world.run(world.record())
-    assert len(world.client.sent) == 1
+    harness.run(harness.record())
+    assert len(harness.client.sent) == 1
 
 
-def test_refusal_of_a_group_costs_only_the_faulty_record(world: World) -> None:
+def test_refusal_of_a_group_costs_only_the_faulty_record(harness: Harness) -> None:
     """A refused request for several records is repeated for each alone; nothing was sent yet."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
@@ -536,26 +545,26 @@ def test_refusal_of_a_group_costs_only_the_faulty_record(world: World) -> None:
             raise RequestRejectedError("no", status=400)
         return taken(request)
 
-    world.client.answer = answer
-    world.run(*[world.record(number) for number in (1, 2, 3)])
+    harness.client.answer = answer
+    kept = harness.run(*[harness.record(number) for number in (1, 2, 3)])
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
-    assert world.kept == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
+    assert kept == []
 
 
-def test_refused_destination_does_not_cost_the_others(world: World) -> None:
+def test_refused_destination_does_not_cost_the_others(harness: Harness) -> None:
     """Infobip rules on each destination by itself."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
         good, bad = taken(request), answer_to(request, REFUSED)
         return SendResponse(messages=(good.messages[0], bad.messages[1]))
 
-    world.client.answer = answer
-    world.run(world.record(1), world.record(2))
+    harness.client.answer = answer
+    kept = harness.run(harness.record(1), harness.record(2))
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
-    assert world.ledger.item("m-2")["status"]["id"] == 12
-    assert world.kept == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
+    assert harness.ledger.item("m-2")["status"]["id"] == 12
+    assert kept == []
 
 
 # --- Unknown -------------------------------------------------------------------------------
@@ -591,187 +600,191 @@ def lost(_: AdvancedRequest) -> SendResponse:
     "answer", [lost, without_entries, without_status, with_new_group, about_another]
 )
 def test_message_of_unknown_outcome_is_never_posted_again(
-    world: World, answer: Callable[[AdvancedRequest], SendResponse]
+    harness: Harness, answer: Callable[[AdvancedRequest], SendResponse]
 ) -> None:
     """What the answer does not say is unknown: the record comes back, and only looks."""
-    world.client.answer = answer
-    world.run(world.record())
-    assert world.ledger.states() == {"m-1": "UNKNOWN"}
-    assert world.kept == ["record-1"]
-    assert world.queue.delays == {"record-1": world.ledger.check_after}
+    harness.client.answer = answer
+    kept = harness.run(harness.record())
+    assert harness.ledger.states() == {"m-1": "UNKNOWN"}
+    assert kept == ["record-1"]
+    assert harness.queue.delays == {"record-1": harness.ledger.check_after}
 
-    world.client.answer = taken
+    harness.client.answer = taken
     for _ in range(3):
-        world.clock.pass_by(hours=1)
-        world.run(world.record())
-        assert world.kept == ["record-1"]
+        harness.clock.pass_by(hours=1)
+        kept = harness.run(harness.record())
+        assert kept == ["record-1"]
 
-    assert world.client.posted_ids() == ["m-1"]
-    assert world.ledger.states() == {"m-1": "UNKNOWN"}
-    assert world.queue.dead == []
+    assert harness.client.posted_ids() == ["m-1"]
+    assert harness.ledger.states() == {"m-1": "UNKNOWN"}
+    assert harness.queue.dead == []
 
 
-def test_entry_without_an_id_is_told_by_its_place(world: World) -> None:
+def test_entry_without_an_id_is_told_by_its_place(harness: Harness) -> None:
     """Where all entries are there, their order serves."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
         statuses = (taken(request).messages[0].status, REFUSED)
         return SendResponse(messages=tuple(SendResult(status=status) for status in statuses))
 
-    world.client.answer = answer
-    world.run(world.record(1), world.record(2))
+    harness.client.answer = answer
+    harness.run(harness.record(1), harness.record(2))
 
-    assert world.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
+    assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
 
 
-def test_missing_entry_costs_only_its_message(world: World) -> None:
+def test_missing_entry_costs_only_its_message(harness: Harness) -> None:
     """The others' entries are found by their ids."""
-    world.client.answer = lambda request: SendResponse(messages=taken(request).messages[1:])
-    world.run(world.record(1), world.record(2))
+    harness.client.answer = lambda request: SendResponse(messages=taken(request).messages[1:])
+    kept = harness.run(harness.record(1), harness.record(2))
 
-    assert world.ledger.states() == {"m-1": "UNKNOWN", "m-2": "ACCEPTED"}
-    assert world.kept == ["record-1"]
+    assert harness.ledger.states() == {"m-1": "UNKNOWN", "m-2": "ACCEPTED"}
+    assert kept == ["record-1"]
 
 
 @pytest.mark.parametrize("earlier", [None, lost])
 def test_refused_id_proves_nothing(
-    world: World, earlier: Callable[[AdvancedRequest], SendResponse] | None
+    harness: Harness, earlier: Callable[[AdvancedRequest], SendResponse] | None
 ) -> None:
     """Infobip may know the id from an earlier attempt or from others: the logs will tell."""
     if earlier is not None:
-        world.client.answer = earlier
-        world.run(world.record())
-        world.ledger.change(
-            transitions.sent_again, world.ledger.message("m-1"), world.ledger.clock()
+        harness.client.answer = earlier
+        harness.run(harness.record())
+        harness.ledger.change(
+            transitions.sent_again, harness.ledger.message("m-1"), harness.ledger.clock()
         )
-    world.client.answer = lambda request: answer_to(request, DUPLICATE)
-    world.run(world.record())
+    harness.client.answer = lambda request: answer_to(request, DUPLICATE)
+    kept = harness.run(harness.record())
 
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("UNKNOWN", "duplicate-id")
-    assert world.kept == ["record-1"]
+    assert kept == ["record-1"]
 
 
-def test_killed_run_is_not_repeated(world: World) -> None:
+def test_killed_run_is_not_repeated(harness: Harness) -> None:
     """Who dies between claim and outcome may have posted; when the lease is over, nobody knows."""
 
     def die(_: AdvancedRequest) -> SendResponse:
         raise SystemExit
 
-    world.client.answer = die
+    harness.client.answer = die
     with pytest.raises(SystemExit):
-        world.run(world.record())
-    world.client.answer = taken
-    world.run(world.record())
-    assert (world.ledger.states(), world.kept) == ({"m-1": "CLAIMED"}, ["record-1"])
-    assert world.queue.delays["record-1"] <= timedelta(seconds=120)
+        harness.run(harness.record())
+    harness.client.answer = taken
+    kept = harness.run(harness.record())
+    assert (harness.ledger.states(), kept) == ({"m-1": "CLAIMED"}, ["record-1"])
+    assert harness.queue.delays["record-1"] <= timedelta(seconds=120)
 
-    world.clock.pass_by(minutes=3)
-    world.run(world.record())
+    harness.clock.pass_by(minutes=3)
+    kept = harness.run(harness.record())
 
-    assert (world.ledger.states(), world.kept) == ({"m-1": "UNKNOWN"}, ["record-1"])
-    assert world.client.posted_ids() == ["m-1"]
+    assert (harness.ledger.states(), kept) == ({"m-1": "UNKNOWN"}, ["record-1"])
+    assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_quarantined_message_is_dead_lettered_with_its_content(world: World) -> None:
+def test_quarantined_message_is_dead_lettered_with_its_content(harness: Harness) -> None:
     """The operator who decides finds all that is needed to send it."""
-    world.client.answer = lost
-    record = world.record()
-    world.run(record)
-    world.ledger.change(transitions.quarantined, world.ledger.message("m-1"), world.ledger.clock())
-    world.run(record)
+    harness.client.answer = lost
+    record = harness.record()
+    harness.run(record)
+    harness.ledger.change(
+        transitions.quarantined, harness.ledger.message("m-1"), harness.ledger.clock()
+    )
+    kept = harness.run(record)
 
-    assert world.kept == []
-    assert world.dead() == [("record-1", DeadLetterReason.QUARANTINED, "")]
-    assert world.queue.dead[0][0].body == record.body
-    assert world.client.posted_ids() == ["m-1"]
+    assert kept == []
+    assert harness.dead() == [("record-1", DeadLetterReason.QUARANTINED, "")]
+    assert harness.queue.dead[0][0].body == record.body
+    assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_quarantined_record_stays_while_another_message_is_open(world: World) -> None:
+def test_quarantined_record_stays_while_another_message_is_open(harness: Harness) -> None:
     """The record is needed until each of its messages has a verdict."""
     destinations = many(2)
-    record = world.record(messageId=None, to=None, destinations=destinations)
-    world.client.answer = lost
-    world.run(record)
-    world.ledger.change(transitions.quarantined, world.ledger.message("d-0"), world.ledger.clock())
-    world.run(record)
-    assert (world.kept, world.queue.dead) == (["record-1"], [])
-
-    world.ledger.change(
-        transitions.proven_accepted,
-        world.ledger.message("d-1"),
-        Evidence.LOGS,
-        world.ledger.clock(),
-        world.ledger.check_after,
+    record = harness.record(messageId=None, to=None, destinations=destinations)
+    harness.client.answer = lost
+    harness.run(record)
+    harness.ledger.change(
+        transitions.quarantined, harness.ledger.message("d-0"), harness.ledger.clock()
     )
-    world.run(record)
-    assert (world.kept, world.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
+    kept = harness.run(record)
+    assert (kept, harness.queue.dead) == (["record-1"], [])
+
+    harness.ledger.change(
+        transitions.proven_accepted,
+        harness.ledger.message("d-1"),
+        Evidence.LOGS,
+        harness.ledger.clock(),
+        harness.ledger.check_after,
+    )
+    kept = harness.run(record)
+    assert (kept, harness.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
 
 
 @pytest.mark.parametrize("policy", ["never-duplicate", "must-arrive"])
-def test_event_overrides_the_policy(world: World, policy: str) -> None:
+def test_event_overrides_the_policy(harness: Harness, policy: str) -> None:
     """What becomes of an unknown outcome is the caller's choice, and else the deployment's."""
-    world.policy = Policy(timedelta(seconds=120), "must-arrive")
-    world.run(world.record(1, onUnknown=policy), world.record(2))
+    harness.policy = Policy(timedelta(seconds=120), "must-arrive")
+    harness.run(harness.record(1, onUnknown=policy), harness.record(2))
 
-    assert world.ledger.item("m-1")["onUnknown"] == policy
-    assert world.ledger.item("m-2")["onUnknown"] == "must-arrive"
+    assert harness.ledger.item("m-1")["onUnknown"] == policy
+    assert harness.ledger.item("m-2")["onUnknown"] == "must-arrive"
 
 
 # --- Where reports go ----------------------------------------------------------------------
 
 
-def test_reports_go_to_the_webhook_of_their_bulk(world: World) -> None:
+def test_reports_go_to_the_webhook_of_their_bulk(harness: Harness) -> None:
     """Every request tells Infobip the address that only its own bulk has."""
-    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
-    world.run(world.record())
+    harness.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
+    harness.run(harness.record())
 
-    (request,) = world.client.sent
+    (request,) = harness.client.sent
     assert request.bulk_id
-    assert request.notify_url == world.webhook.url_for(request.bulk_id)
+    assert request.notify_url == harness.webhook.url_for(request.bulk_id)
     assert request.notify_content_type == "application/json"
 
 
 @pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
-def test_caller_may_have_reports_elsewhere(world: World, own: dict[str, Any]) -> None:
+def test_caller_may_have_reports_elsewhere(harness: Harness, own: dict[str, Any]) -> None:
     """What an event says of its own about reports is left alone."""
-    world.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
-    world.run(world.record(**own))
+    harness.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
+    harness.run(harness.record(**own))
 
-    (request,) = world.client.sent
+    (request,) = harness.client.sent
     assert request.notify_url == own.get("notifyUrl")
 
 
-def test_nothing_is_sent_without_the_webhooks_key(world: World) -> None:
+def test_nothing_is_sent_without_the_webhooks_key(harness: Harness) -> None:
     """Its reports could go nowhere, so the message waits."""
 
     def no_key() -> list[bytes]:
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
-    world.webhook = Webhook("https://reports.example/", no_key)
-    world.run(world.record())
+    harness.webhook = Webhook("https://reports.example/", no_key)
+    kept = harness.run(harness.record())
 
-    assert world.client.sent == []
-    assert (world.ledger.states(), world.kept) == ({"m-1": "WAITING"}, ["record-1"])
+    assert harness.client.sent == []
+    assert (harness.ledger.states(), kept) == ({"m-1": "WAITING"}, ["record-1"])
 
 
 # --- What cannot be reached ----------------------------------------------------------------
 
 
 def test_unavailable_registry_postpones_without_a_claim(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is known of the scenario, so nothing is claimed, refused or posted."""
 
     def find(_: str) -> RegisteredScenario | None:
         raise ParameterUnavailableError("SSM cannot be read")
 
-    monkeypatch.setattr(world.scenarios, "find", find)
-    world.run(world.record(1), world.record(2, scenario=None, scenarioKey="key-2"))
+    monkeypatch.setattr(harness.scenarios, "find", find)
+    kept = harness.run(harness.record(1), harness.record(2, scenario=None, scenarioKey="key-2"))
 
-    assert world.kept == ["record-1"]
-    assert world.ledger.states() == {"m-2": "ACCEPTED"}
-    assert world.queue.dead == []
+    assert kept == ["record-1"]
+    assert harness.ledger.states() == {"m-2": "ACCEPTED"}
+    assert harness.queue.dead == []
 
 
 @dataclass
@@ -798,95 +811,95 @@ class UnreadableParameters:
             raise self.error
 
 
-def break_parameter(world: World, parameter: str) -> UnreadableParameters:
+def break_parameter(harness: Harness, parameter: str) -> UnreadableParameters:
     """Let SSM be down for the webhook's key or for the credentials."""
     ssm = UnreadableParameters()
     if parameter == "key":
-        world.client.answer = taken
-        world.webhook = Webhook("https://reports.example/", ssm.keys)
+        harness.client.answer = taken
+        harness.webhook = Webhook("https://reports.example/", ssm.keys)
     else:
-        world.client.answer = ssm.answer
+        harness.client.answer = ssm.answer
     return ssm
 
 
 @pytest.mark.parametrize("parameter", ["key", "credentials"])
-def test_trouble_with_ssm_does_not_open_the_circuit(world: World, parameter: str) -> None:
+def test_trouble_with_ssm_does_not_open_the_circuit(harness: Harness, parameter: str) -> None:
     """The records wait and lose nothing; Infobip is well, and gets them once SSM is."""
-    ssm = break_parameter(world, parameter)
-    records = [world.record(number, sms={"text": f"text {number}"}) for number in range(12)]
+    ssm = break_parameter(harness, parameter)
+    records = [harness.record(number, sms={"text": f"text {number}"}) for number in range(12)]
     for _ in range(3):
-        world.run(*records)
+        kept = harness.run(*records)
 
-        assert world.kept == [record.sqs_id for record in records]
-        assert set(world.ledger.states().values()) == {"WAITING"}
-        assert world.breaker.seconds_left() == 0
-    assert world.queue.dead == []
+        assert kept == [record.sqs_id for record in records]
+        assert set(harness.ledger.states().values()) == {"WAITING"}
+        assert harness.breaker.seconds_left() == 0
+    assert harness.queue.dead == []
 
     ssm.error = None
-    world.run(*records)
+    kept = harness.run(*records)
 
-    assert world.kept == []
-    assert set(world.ledger.states().values()) == {"ACCEPTED"}
+    assert kept == []
+    assert set(harness.ledger.states().values()) == {"ACCEPTED"}
 
 
 @pytest.mark.parametrize("parameter", ["key", "credentials"])
-def test_trouble_with_ssm_does_not_use_up_the_probe(world: World, parameter: str) -> None:
+def test_trouble_with_ssm_does_not_use_up_the_probe(harness: Harness, parameter: str) -> None:
     """The next record is the probe, at once and after the shortest pause."""
-    open_circuit(world)
-    world.clock.pass_by(seconds=5)
-    ssm = break_parameter(world, parameter)
+    open_circuit(harness)
+    harness.clock.pass_by(seconds=5)
+    ssm = break_parameter(harness, parameter)
     for _ in range(3):
-        world.run(world.record(2))
-        assert world.kept == ["record-2"]
-        assert world.breaker.seconds_left() == 0
+        kept = harness.run(harness.record(2))
+        assert kept == ["record-2"]
+        assert harness.breaker.seconds_left() == 0
 
     ssm.error = None
-    world.fail(NotProcessedError("not reached"))
-    world.run(world.record(2))
-    assert world.breaker.seconds_left() == 10
-    world.clock.pass_by(seconds=10)
-    world.client.answer = taken
-    world.run(world.record(2))
+    harness.fail(NotProcessedError("not reached"))
+    harness.run(harness.record(2))
+    assert harness.breaker.seconds_left() == 10
+    harness.clock.pass_by(seconds=10)
+    harness.client.answer = taken
+    kept = harness.run(harness.record(2))
 
-    assert world.kept == []
-    assert world.ledger.states()["m-2"] == "ACCEPTED"
+    assert kept == []
+    assert harness.ledger.states()["m-2"] == "ACCEPTED"
 
 
-def open_circuit(world: World) -> None:
+def open_circuit(harness: Harness) -> None:
     """Let five posts fail."""
-    world.fail(NotProcessedError("not reached"))
+    harness.fail(NotProcessedError("not reached"))
     for _ in range(5):
-        world.run(world.record(1))
+        harness.run(harness.record(1))
 
 
-def test_open_circuit_claims_and_posts_nothing(world: World) -> None:
+def test_open_circuit_claims_and_posts_nothing(harness: Harness) -> None:
     """While Infobip is down, a batch costs neither a write nor a call."""
-    open_circuit(world)
-    posted = len(world.client.sent)
-    world.run(world.record(2), world.record(3))
+    open_circuit(harness)
+    posted = len(harness.client.sent)
+    kept = harness.run(harness.record(2), harness.record(3))
 
-    assert len(world.client.sent) == posted
-    assert world.ledger.states() == {"m-1": "WAITING"}
-    assert world.kept == ["record-2", "record-3"]
-    assert all(delay >= timedelta(seconds=3.75) for delay in world.queue.delays.values())
+    assert len(harness.client.sent) == posted
+    assert harness.ledger.states() == {"m-1": "WAITING"}
+    assert kept == ["record-2", "record-3"]
+    assert all(delay >= timedelta(seconds=3.75) for delay in harness.queue.delays.values())
 
 
-def test_open_circuit_lets_one_probe_through(world: World) -> None:
+def test_open_circuit_lets_one_probe_through(harness: Harness) -> None:
     """After the pause one request is tried, and the others wait for what becomes of it."""
-    open_circuit(world)
-    posted = len(world.client.sent)
-    world.clock.pass_by(seconds=5)
-    batch = [world.record(number, sms={"text": f"text {number}"}) for number in (2, 3, 4)]
-    world.run(*batch)
-    assert len(world.client.sent) == posted + 1
-    assert len(world.kept) == 3
+    open_circuit(harness)
+    posted = len(harness.client.sent)
+    harness.clock.pass_by(seconds=5)
+    batch = [harness.record(number, sms={"text": f"text {number}"}) for number in (2, 3, 4)]
+    kept = harness.run(*batch)
+    assert len(harness.client.sent) == posted + 1
+    assert len(kept) == 3
 
-    world.clock.pass_by(seconds=10)
-    world.client.answer = taken
-    world.run(batch[0])
-    world.run(*batch)
-    assert world.kept == []
-    assert set(world.ledger.states().values()) == {"WAITING", "ACCEPTED"}
+    harness.clock.pass_by(seconds=10)
+    harness.client.answer = taken
+    harness.run(batch[0])
+    kept = harness.run(*batch)
+    assert kept == []
+    assert set(harness.ledger.states().values()) == {"WAITING", "ACCEPTED"}
 
 
 @pytest.mark.parametrize(
@@ -894,108 +907,106 @@ def test_open_circuit_lets_one_probe_through(world: World) -> None:
     [(60.0, 120, True), (14.0, 120, False), (60.0, 50, False)],
 )
 def test_nothing_is_posted_without_the_time_to_finish(
-    world: World, seconds_left: float, lease: int, *, posted: bool
+    harness: Harness, seconds_left: float, lease: int, *, posted: bool
 ) -> None:
     """A post must end within the lease, and leave the function time to write the outcome."""
-    world.policy = Policy(timedelta(seconds=lease), "never-duplicate")
-    world.run(world.record(), seconds_left=seconds_left)
+    harness.policy = Policy(timedelta(seconds=lease), "never-duplicate")
+    harness.seconds_left = seconds_left
+    kept = harness.run(harness.record())
 
-    assert len(world.client.sent) == int(posted)
-    assert world.ledger.states() == {"m-1": "ACCEPTED" if posted else "WAITING"}
-    assert world.kept == ([] if posted else ["record-1"])
+    assert len(harness.client.sent) == int(posted)
+    assert harness.ledger.states() == {"m-1": "ACCEPTED" if posted else "WAITING"}
+    assert kept == ([] if posted else ["record-1"])
 
 
-def test_unavailable_ledger_keeps_the_record(world: World) -> None:
+def test_unavailable_ledger_keeps_the_record(harness: Harness) -> None:
     """Without a claim nothing is posted."""
-    world.ledger.table.failures.update({"execute": 9, "get_all": 9})
-    world.run(world.record())
+    harness.ledger.table.failures.update({"execute": 9, "get_all": 9})
+    kept = harness.run(harness.record())
 
-    assert world.client.sent == []
-    assert world.kept == ["record-1"]
-    assert world.queue.dead == []
+    assert harness.client.sent == []
+    assert kept == ["record-1"]
+    assert harness.queue.dead == []
 
 
-def test_outcome_that_cannot_be_written_keeps_the_record(world: World) -> None:
+def test_outcome_that_cannot_be_written_keeps_the_record(harness: Harness) -> None:
     """What was posted and is not written down is unknown when the lease is over."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
-        world.ledger.table.failures["execute"] = 1
+        harness.ledger.table.failures["execute"] = 1
         return taken(request)
 
-    world.client.answer = answer
-    world.run(world.record())
-    assert world.kept == ["record-1"]
+    harness.client.answer = answer
+    kept = harness.run(harness.record())
+    assert kept == ["record-1"]
 
-    world.clock.pass_by(minutes=3)
-    world.run(world.record())
-    assert world.client.posted_ids() == ["m-1"]
-    assert world.ledger.states() == {"m-1": "UNKNOWN"}
+    harness.clock.pass_by(minutes=3)
+    harness.run(harness.record())
+    assert harness.client.posted_ids() == ["m-1"]
+    assert harness.ledger.states() == {"m-1": "UNKNOWN"}
 
 
-def test_report_may_be_faster_than_the_outcome(world: World) -> None:
+def test_report_may_be_faster_than_the_outcome(harness: Harness) -> None:
     """A message that was proven while its answer was under way stays as it was proven."""
 
     def answer(_: AdvancedRequest) -> SendResponse:
-        world.ledger.change(
+        harness.ledger.change(
             transitions.proven_accepted,
-            world.ledger.message("m-1"),
+            harness.ledger.message("m-1"),
             Evidence.REPORT,
-            world.ledger.clock(),
-            world.ledger.check_after,
+            harness.ledger.clock(),
+            harness.ledger.check_after,
         )
         raise OutcomeUnknownError("no answer")
 
-    world.client.answer = answer
-    world.run(world.record())
+    harness.client.answer = answer
+    kept = harness.run(harness.record())
 
-    item = world.ledger.item("m-1")
+    item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("ACCEPTED", "report")
-    assert world.kept == []
+    assert kept == []
 
 
 # --- The handler ---------------------------------------------------------------------------
 
 
-def sqs_event(*bodies: str) -> dict[str, Any]:
+def event_of(*records: Record) -> dict[str, Any]:
     """Make the event that Lambda makes of a batch."""
     return {
         "Records": [
             {
-                "messageId": f"record-{number}",
-                "receiptHandle": f"handle-{number}",
-                "body": body,
+                "messageId": record.sqs_id,
+                "receiptHandle": record.receipt_handle,
+                "body": record.body,
                 "attributes": {
-                    "ApproximateReceiveCount": "1",
-                    "SentTimestamp": "1769860800000",
+                    "ApproximateReceiveCount": str(record.receive_count),
+                    "SentTimestamp": str(int(record.sent_at.timestamp() * 1000)),
                 },
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
             }
-            for number, body in enumerate(bodies, start=1)
+            for record in records
         ]
     }
 
 
-def test_handler_answers_with_the_records_that_stay(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_handler_answers_with_the_records_that_stay(harness: Harness) -> None:
     """Of a batch only what has no verdict comes back; a whole batch that fails raises nothing."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    event = sqs_event(json.dumps(BODY), "not JSON")
-    world.client.answer = lost
+    event = event_of(harness.record(1), replace(harness.record(2), body="not JSON"))
+    harness.client.answer = lost
 
-    answer = app.lambda_handler(event, CONTEXT)
+    answer = harness.invoke(event)
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "record-1"}]}
-    assert world.dead() == [("record-2", DeadLetterReason.INVALID, "body")]
-    world.ledger.change(
+    assert harness.dead() == [("record-2", DeadLetterReason.INVALID, "body")]
+    harness.ledger.change(
         transitions.proven_accepted,
-        world.ledger.message("m-1"),
+        harness.ledger.message("m-1"),
         Evidence.LOGS,
-        world.ledger.clock(),
-        world.ledger.check_after,
+        harness.ledger.clock(),
+        harness.ledger.check_after,
     )
-    assert app.lambda_handler(event, CONTEXT) == {"batchItemFailures": []}
+    assert harness.invoke(event) == {"batchItemFailures": []}
 
 
 @pytest.mark.parametrize(
@@ -1007,15 +1018,13 @@ def test_handler_answers_with_the_records_that_stay(
     ],
 )
 def test_nothing_personal_is_printed(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
+    harness: Harness,
     printed: Printed,
     answer: Callable[[AdvancedRequest], SendResponse],
     state: MessageState,
 ) -> None:
     """Log lines and metrics tell ids and states, and no number, text or body."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    world.client.answer = answer
+    harness.client.answer = answer
     bodies = [
         BODY,
         BODY | {"messageId": "m-2", "sms": {"text": [TEXT]}},
@@ -1023,7 +1032,11 @@ def test_nothing_personal_is_printed(
         BODY | {"messageId": "m-4", PHONE: TEXT},
         BODY | {"sms": {"text": f"other {TEXT}"}},
     ]
-    app.lambda_handler(sqs_event(*map(json.dumps, bodies)), CONTEXT)
+    records = [
+        replace(harness.record(number), body=json.dumps(body))
+        for number, body in enumerate(bodies, start=1)
+    ]
+    harness.invoke(event_of(*records))
 
     text = printed()
     assert PHONE not in text
@@ -1037,7 +1050,7 @@ def test_nothing_personal_is_printed(
     assert numbers[f"Messages{state.title()}"] == [1.0]
 
 
-def test_refusal_does_not_print_infobips_words(world: World, printed: Printed) -> None:
+def test_refusal_does_not_print_infobips_words(harness: Harness, printed: Printed) -> None:
     """They may quote the request; only the table gets them."""
     for number, error in enumerate(
         [
@@ -1046,8 +1059,8 @@ def test_refusal_does_not_print_infobips_words(world: World, printed: Printed) -
             OutcomeUnknownError("no answer", status=500, text=TEXT),
         ]
     ):
-        world.fail(error)
-        world.run(world.record(number))
+        harness.fail(error)
+        harness.run(harness.record(number))
 
     text = printed()
     assert PHONE not in text
@@ -1056,16 +1069,8 @@ def test_refusal_does_not_print_infobips_words(world: World, printed: Printed) -
 
 def numbers(printed: Printed) -> dict[str, Any]:
     """Return the metrics that were written last."""
-    written = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
+    written = metrics_in(printed())
     return written[-1] if written else {}
-
-
-def handle(world: World, monkeypatch: pytest.MonkeyPatch, *records: Record) -> None:
-    """Let the handler have these records."""
-    monkeypatch.setattr(app, "dependencies", lambda: world.dependencies)
-    monkeypatch.setattr(app, "SQSEvent", lambda _: SimpleNamespace(records=records))
-    monkeypatch.setattr(app, "Record", SimpleNamespace(received=lambda record: record))
-    app.lambda_handler({}, CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -1078,16 +1083,12 @@ def handle(world: World, monkeypatch: pytest.MonkeyPatch, *records: Record) -> N
     ],
 )
 def test_refused_account_is_counted(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    printed: Printed,
-    error: Exception,
-    refusals: list[float] | None,
+    harness: Harness, printed: Printed, error: Exception, refusals: list[float] | None
 ) -> None:
     """Credentials that Infobip does not accept need somebody; a throttle or an outage ends."""
-    world.fail(error)
+    harness.fail(error)
 
-    handle(world, monkeypatch, world.record())
+    harness.invoke(event_of(harness.record()))
 
     assert numbers(printed).get("AccountRefusals") == refusals
 
@@ -1096,49 +1097,43 @@ def test_refused_account_is_counted(
     ("status_id", "refusals"), [(12, [1.0]), (13, [1.0]), (17, [1.0]), (14, None), (6, None)]
 )
 def test_message_that_is_rejected_for_the_account_is_counted(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    printed: Printed,
-    status_id: int,
-    refusals: list[float] | None,
+    harness: Harness, printed: Printed, status_id: int, refusals: list[float] | None
 ) -> None:
     """Credit, sender or package, and not what concerns one recipient."""
-    world.client.answer = lambda request: answer_to(request, Status(group_id=5, id=status_id))
+    harness.client.answer = lambda request: answer_to(request, Status(group_id=5, id=status_id))
 
-    handle(world, monkeypatch, world.record())
+    harness.invoke(event_of(harness.record()))
 
     assert numbers(printed).get("AccountRefusals") == refusals
 
 
-def test_age_of_the_oldest_record_that_stays_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_age_of_the_oldest_record_that_stays_is_told(harness: Harness, printed: Printed) -> None:
     """SQS gives no age to records that it has handed out three times."""
-    world.fail(NotProcessedError("not reached"))
-    old = replace(world.record(1), sent_at=world.clock.now - timedelta(hours=5), receive_count=40)
+    harness.fail(NotProcessedError("not reached"))
+    old = replace(
+        harness.record(1), sent_at=harness.clock.now - timedelta(hours=5), receive_count=40
+    )
 
-    handle(world, monkeypatch, world.record(2), old)
+    harness.invoke(event_of(harness.record(2), old))
 
     assert numbers(printed)["OldestRecordSeconds"] == [5 * 3600.0]
 
 
 def test_record_that_only_waits_for_an_open_circuit_has_an_age_too(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
+    harness: Harness, printed: Printed
 ) -> None:
     """Nothing is claimed for it, and still it waits."""
     for _ in range(5):
-        world.breaker.failed()
-    old = replace(world.record(), sent_at=world.clock.now - timedelta(hours=2))
+        harness.breaker.failed()
+    old = replace(harness.record(), sent_at=harness.clock.now - timedelta(hours=2))
 
-    handle(world, monkeypatch, old)
+    harness.invoke(event_of(old))
 
     assert numbers(printed)["OldestRecordSeconds"] == [2 * 3600.0]
 
 
-def test_nothing_is_told_of_records_that_are_done(
-    world: World, monkeypatch: pytest.MonkeyPatch, printed: Printed
-) -> None:
+def test_nothing_is_told_of_records_that_are_done(harness: Harness, printed: Printed) -> None:
     """A metric that nobody reads is not paid for."""
-    handle(world, monkeypatch, world.record())
+    harness.invoke(event_of(harness.record()))
 
     assert "OldestRecordSeconds" not in numbers(printed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import botocore.client
+import boto3
 import pytest
 
 
@@ -15,9 +15,8 @@ class Ssm:
         self.value: str | Exception = ""
         self.requests: list[dict[str, Any]] = []
 
-    def call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Stand in for botocore's call of an operation."""
-        assert operation == "GetParameter"
+    def get_parameter(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (as in botocore)
+        """Answer, or raise."""
         self.requests.append(arguments)
         if isinstance(self.value, Exception):
             raise self.value
@@ -26,8 +25,8 @@ class Ssm:
 
 @pytest.fixture
 def ssm(monkeypatch: pytest.MonkeyPatch) -> Ssm:
-    """Put SSM behind botocore."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    """Let it be the only client of AWS that can be made."""
     ssm = Ssm()
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", ssm.call)
+    clients = {"ssm": ssm}
+    monkeypatch.setattr(boto3, "client", lambda service, **_: clients[service])
     return ssm

@@ -125,13 +125,13 @@ def test_threads_that_wait_share_one_failure(
     """A run has no time to let each of its posts wait for SSM in its turn."""
     together = Barrier(10)
     ssm.value = refusal("ThrottlingException")
-    call = ssm.call
+    answer = ssm.get_parameter
 
-    def slow(_client: object, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def slow(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (passed through)
         time.sleep(0.5)
-        return call(operation, arguments)
+        return answer(**arguments)
 
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", slow)
+    monkeypatch.setattr(ssm, "get_parameter", slow)
 
     def fail() -> str:
         together.wait()
@@ -153,12 +153,12 @@ def test_known_value_serves_while_a_refresh_fails(
     parameter()
     reading = Event()
 
-    def fail(_client: object, _operation: str, _arguments: dict[str, Any]) -> None:
+    def fail(**_: object) -> None:
         reading.set()
         time.sleep(0.5)
         raise refusal("ThrottlingException")
 
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", fail)
+    monkeypatch.setattr(ssm, "get_parameter", fail)
 
     with ThreadPoolExecutor(2) as threads:
         refreshed = threads.submit(parameter, refresh=True)

@@ -223,9 +223,9 @@ def urls(sqs: SQSClient) -> tuple[str, str]:
 
 
 @pytest.fixture
-def queue(urls: tuple[str, str]) -> SendQueue:
+def queue(urls: tuple[str, str], sqs: SQSClient) -> SendQueue:
     """Return the queue under test."""
-    return SendQueue(*urls)
+    return SendQueue(*urls, sqs)
 
 
 def dead_letters(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
@@ -318,14 +318,13 @@ def test_postponed_records_are_hidden_for_as_long_as_asked(
         handles += [message["ReceiptHandle"] for message in answer["Messages"]]
     assert len(handles) == 12
     calls: list[Any] = []
-    client = queue._client  # noqa: SLF001 (to see what reaches the wire)
-    hide = client.change_message_visibility_batch
+    hide = sqs.change_message_visibility_batch
 
     def noting(**arguments: Any) -> Any:  # noqa: ANN401 (passed through)
         calls.append(arguments)
         return hide(**arguments)
 
-    monkeypatch.setattr(client, "change_message_visibility_batch", noting)
+    monkeypatch.setattr(sqs, "change_message_visibility_batch", noting)
     delays = [timedelta(seconds=5.2), timedelta(0), timedelta(days=2), *9 * [timedelta(minutes=1)]]
     records = [record(number, handle) for number, handle in enumerate(handles)]
 
@@ -365,8 +364,12 @@ def test_nothing_to_postpone_calls_nobody() -> None:
     assert not broken.calls
 
 
-def test_the_client_is_made_in_time_to_fail_in_time(sqs: SQSClient) -> None:  # noqa: ARG001
+def test_the_client_is_made_in_time_to_fail_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQS that hangs must not use up the run."""
-    configuration: Any = SendQueue("send", "dead")._client.meta.config  # noqa: SLF001
+    made: list[Any] = []
+    monkeypatch.setattr(boto3, "client", lambda _, config: made.append(config))
+    SendQueue("send", "dead")
+
+    (configuration,) = made
 
     assert configuration.connect_timeout + configuration.read_timeout <= 10
