@@ -6,9 +6,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from functions.redrive_messages import app
 from functions.redrive_messages.app import Dependencies, carry_out, parse
@@ -24,8 +22,6 @@ from tests.fakes import Clock, FakeLedger, make_claim
 from .conftest import CONTEXT, PHONE, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_sqs import SQSClient
 
     from infobip_omni.dynamodb import Item
@@ -143,13 +139,12 @@ class Harness:
 
 
 @pytest.fixture
-def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+def harness(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Harness:
     """Return a harness whose queues and ledger are empty."""
     monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
-    with mock_aws():
-        harness = Harness(boto3.client("sqs"))
-        monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
-        yield harness
+    harness = Harness(sqs)
+    monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    return harness
 
 
 # --- Orders ----------------------------------------------------------------------------------

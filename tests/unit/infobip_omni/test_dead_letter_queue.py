@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from infobip_omni import dead_letter_queue
 from infobip_omni.aws import QueueUnavailableError
@@ -16,7 +14,7 @@ from infobip_omni.dead_letter_queue import DeadLetter, DeadLetterQueue, Scan
 from infobip_omni.send_queue import DeadLetterReason, Record, SendQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_sqs import SQSClient
 
@@ -82,11 +80,10 @@ class PreparedQueue(DeadLetterQueue):
 
 
 @pytest.fixture
-def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+def queues(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Queues:
     """Return empty queues, whose receives do not wait."""
     monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
-    with mock_aws():
-        yield Queues(boto3.client("sqs"))
+    return Queues(sqs)
 
 
 def test_a_letter_tells_what_the_sender_wrote(queues: Queues) -> None:

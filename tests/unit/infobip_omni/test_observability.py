@@ -185,45 +185,73 @@ def test_masked_address_shows_its_end_at_most(address: str, shown: str) -> None:
     assert masked(address) == shown
 
 
-@pytest.mark.parametrize("log_format", ["JSON", "Text"])
-@pytest.mark.parametrize("level", ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
-def test_no_library_writes_whatever_level_lambda_has_set(level: str, log_format: str) -> None:
-    """Neither botocore's requests nor a warning reaches the log; our own lines do."""
-    script = f"""
-import logging, sys, warnings
-level = {{"TRACE": "DEBUG", "FATAL": "CRITICAL"}}.get("{level}", "{level}")
-logging.getLogger().setLevel(level)  # as the runtime does before it imports a function
-logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
-logging.getLogger("talkative").setLevel("DEBUG")
-from infobip_omni.observability import logger
-import botocore.session
-for name in ("botocore.endpoint", "urllib3.connectionpool", "talkative"):
-    logging.getLogger(name).critical("{CANARY}")
-warnings.warn("{CANARY}", stacklevel=1)
-client = botocore.session.get_session().create_client(
-    "ssm", "eu-central-1", aws_access_key_id="{CANARY}", aws_secret_access_key="{CANARY}"
-)
-def stop(**_):
-    raise RuntimeError("nothing is sent")
-client.meta.events.register("before-send", stop)
-try:
-    client.get_parameter(Name="{CANARY}")
-except RuntimeError:
-    pass
-logger.critical("our own line")
-"""
-    environment = {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "AWS_LAMBDA_LOG_FORMAT": log_format,
-        "AWS_LAMBDA_LOG_LEVEL": level,
-    }
-
-    done = subprocess.run(  # noqa: S603 (all of the command is ours)
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+#: Runs in a process of its own, which a fork is for each case: the platform's level is read where
+#: a function is imported. Only what no level has a say in is imported once for all.
+_AT_EACH_LEVEL = f"""
+import json, logging, os, sys, warnings
+import aws_lambda_powertools.metrics, boto3, botocore.session, pydantic, requests
+session = botocore.session.get_session()
+def ssm():
+    return session.create_client(
+        "ssm", "eu-central-1", aws_access_key_id="{CANARY}", aws_secret_access_key="{CANARY}"
     )
+ssm()  # reads the descriptions of the service, which all share
+for level, log_format in json.loads(sys.argv[1]):
+    print("case", level, log_format, flush=True)
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    os.environ.update(AWS_LAMBDA_LOG_LEVEL=level, AWS_LAMBDA_LOG_FORMAT=log_format)
+    # The runtime does this before it imports a function.
+    logging.getLogger().setLevel({{"TRACE": "DEBUG", "FATAL": "CRITICAL"}}.get(level, level))
+    logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
+    logging.getLogger("talkative").setLevel("DEBUG")
+    from infobip_omni.observability import logger
+    for name in ("botocore.endpoint", "urllib3.connectionpool", "talkative"):
+        logging.getLogger(name).critical("{CANARY}")
+    warnings.warn("{CANARY}", stacklevel=1)
+    client = ssm()
+    def stop(**_):
+        raise RuntimeError("nothing is sent")
+    client.meta.events.register("before-send", stop)
+    try:
+        client.get_parameter(Name="{CANARY}")
+    except RuntimeError:
+        pass
+    logger.critical("our own line")
+    sys.stdout.flush()
+    os._exit(0)
+"""
+_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+_FORMATS = ("JSON", "Text")
 
-    assert "our own line" in done.stdout
-    assert CANARY not in done.stdout + done.stderr
+
+@pytest.fixture(scope="module")
+def written_at_each_level() -> dict[tuple[str, str], str]:
+    """Return what a function writes at each level of Lambda's, in each of its formats."""
+    cases = [(level, log_format) for level in _LEVELS for log_format in _FORMATS]
+    done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        [sys.executable, "-c", _AT_EACH_LEVEL, json.dumps(cases)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    _, *texts = re.split(r"^case .*$", done.stdout, flags=re.MULTILINE)
+    return dict(zip(cases, texts, strict=True))
+
+
+@pytest.mark.parametrize("log_format", _FORMATS)
+@pytest.mark.parametrize("level", _LEVELS)
+def test_no_library_writes_whatever_level_lambda_has_set(
+    level: str, log_format: str, written_at_each_level: dict[tuple[str, str], str]
+) -> None:
+    """Neither botocore's requests nor a warning reaches the log; our own lines do."""
+    written = written_at_each_level[level, log_format]
+
+    assert "our own line" in written
+    assert CANARY not in written
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery import MessageState
@@ -34,8 +33,6 @@ from infobip_omni.send_queue import (
 from infobip_omni.transitions import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_sqs import SQSClient
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -200,14 +197,6 @@ def test_an_old_record_is_saved_only_if_it_is_not_done() -> None:
 
 
 # --- The queues ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[SQSClient]:
-    """Return an empty SQS."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield boto3.client("sqs")
 
 
 @pytest.fixture

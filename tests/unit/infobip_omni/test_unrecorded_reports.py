@@ -9,17 +9,15 @@ import random
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from infobip_omni.api.reports import parse_reports_page
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.unrecorded_reports import LARGEST_MESSAGE_BYTES, UnrecordedReports, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from mypy_boto3_sqs import SQSClient
 
 CANARY = "canary-7a3c"
 
@@ -27,8 +25,8 @@ CANARY = "canary-7a3c"
 class Queue:
     """A queue, and what it holds."""
 
-    def __init__(self) -> None:
-        self.client = boto3.client("sqs", region_name="eu-central-1")
+    def __init__(self, client: SQSClient) -> None:
+        self.client = client
         self.url = self.client.create_queue(QueueName="unrecorded")["QueueUrl"]
         self.reports = UnrecordedReports(self.url, self.client)
 
@@ -43,10 +41,9 @@ class Queue:
 
 
 @pytest.fixture
-def queue() -> Iterator[Queue]:
+def queue(sqs: SQSClient) -> Queue:
     """Create a queue."""
-    with mock_aws():
-        yield Queue()
+    return Queue(sqs)
 
 
 def page(*entries: Any) -> bytes:  # noqa: ANN401 (any JSON values)
