@@ -9,7 +9,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -24,6 +23,7 @@ from infobip_omni.scenario_registry import (
     UnregistrableScenarioError,
 )
 from tests.fakes import PREFIX, FakeScenarioRegistry
+from tests.local_world.clients import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +44,10 @@ def entry(name: str = "Order updates", key: str = "key-1") -> RegisteredScenario
 
 
 @pytest.fixture
-def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SSMClient]:
+def ssm() -> Iterator[SSMClient]:
     """Return an empty SSM."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with mock_aws():
-        yield boto3.client("ssm")
+        yield session().client("ssm")
 
 
 @pytest.fixture
