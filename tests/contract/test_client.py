@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import pytest
-import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -40,6 +39,7 @@ from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_reports_
 from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.api.sends import AdvancedRequest
 from tests.local_world.infobip_simulator import process
+from tests.local_world.simulator_control import SimulatorControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,27 +78,6 @@ def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest
 # --- The simulator -------------------------------------------------------------------------
 
 
-class Infobip:
-    """The control interface of the simulator."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 (JSON)
-        """Use the control interface."""
-        response = requests.request(method, f"{self.url}/_control/{path}", json=body, timeout=10)
-        response.raise_for_status()
-        return response.json()
-
-    def fault(self, operation: str, kind: str, **members: object) -> None:
-        """Order a fault."""
-        self.control("POST", "faults", {"operation": operation, "kind": kind} | members)
-
-    def acceptances(self) -> int:
-        """Count the accepted destinations."""
-        return int(self.control("GET", "totals")["acceptances"])
-
-
 @pytest.fixture(scope="module")
 def simulator_url() -> Iterator[str]:
     """Start one simulator for this module; it is ready when it says so."""
@@ -107,15 +86,15 @@ def simulator_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def infobip(simulator_url: str) -> Infobip:
+def infobip(simulator_url: str) -> SimulatorControl:
     """Return an account without scenarios."""
-    infobip = Infobip(simulator_url)
-    infobip.control("POST", "reset")
+    infobip = SimulatorControl(simulator_url)
+    infobip.reset()
     return infobip
 
 
 @pytest.fixture
-def omni(infobip: Infobip) -> OmniClient:
+def omni(infobip: SimulatorControl) -> OmniClient:
     """Return a client of the account."""
     return OmniClient(infobip.url, key)
 
@@ -142,12 +121,14 @@ def test_scenario_is_created_listed_read_and_replaced(
     assert caught.value.status == 404
 
 
-def test_message_is_sent_reported_and_found_in_the_logs(omni: OmniClient, infobip: Infobip) -> None:
+def test_message_is_sent_reported_and_found_in_the_logs(
+    omni: OmniClient, infobip: SimulatorControl
+) -> None:
     """A send, its report and its log rows tell of the same message."""
     omni.create_scenario(DEFINITION)
 
     response = omni.send_advanced(send_request("m1", "m2"))
-    infobip.control("POST", "clock", {"advanceSeconds": 60})
+    infobip.advance_clock(60)
     page = parse_reports_page(omni.take_reports())
     rows = omni.search_logs(message_ids=["m1", "m2", "m3"]).rows
 
@@ -183,7 +164,7 @@ def test_message_is_sent_reported_and_found_in_the_logs(omni: OmniClient, infobi
 )
 def test_faulty_send_is_never_repeated(  # noqa: PLR0913
     omni: OmniClient,
-    infobip: Infobip,
+    infobip: SimulatorControl,
     monkeypatch: pytest.MonkeyPatch,
     *,
     kind: str,
@@ -194,22 +175,24 @@ def test_faulty_send_is_never_repeated(  # noqa: PLR0913
     """Whatever goes wrong, Infobip has accepted the message at most once, and the error fits."""
     monkeypatch.setattr(client_module, "READ_SECONDS", 0.3)
     omni.create_scenario(DEFINITION)
-    infobip.fault("send_advanced", kind, **members)
+    infobip.add_fault("send_advanced", kind, **members)
 
     with pytest.raises(error) as caught:
         omni.send_advanced(send_request("m1"))
 
     assert type(caught.value) is error
-    assert infobip.acceptances() == acceptances
+    assert infobip.totals()["acceptances"] == acceptances
     if isinstance(caught.value, RateLimitedError):
         assert caught.value.retry_after_seconds == 7
 
 
-def test_incomplete_answer_is_read_as_far_as_it_goes(omni: OmniClient, infobip: Infobip) -> None:
+def test_incomplete_answer_is_read_as_far_as_it_goes(
+    omni: OmniClient, infobip: SimulatorControl
+) -> None:
     """An entry that lacks its id stays, one whose status makes no sense goes."""
     omni.create_scenario(DEFINITION)
-    infobip.fault("send_advanced", "incomplete_answer")
-    infobip.fault("send_advanced", "malformed_entry", afterCalls=1)
+    infobip.add_fault("send_advanced", "incomplete_answer")
+    infobip.add_fault("send_advanced", "malformed_entry", afterCalls=1)
 
     incomplete = omni.send_advanced(send_request("m1", "m2"))
     malformed = omni.send_advanced(send_request("m3", "m4"))
@@ -633,7 +616,7 @@ def test_connection_that_the_server_has_closed_is_not_reused() -> None:
     assert server.connections == 3
 
 
-def test_threads_share_the_client(omni: OmniClient, infobip: Infobip) -> None:
+def test_threads_share_the_client(omni: OmniClient, infobip: SimulatorControl) -> None:
     """Many threads send at once, and each gets the answer to its own request."""
     omni.create_scenario(DEFINITION)
     ids = [f"m{number}" for number in range(64)]
@@ -642,7 +625,7 @@ def test_threads_share_the_client(omni: OmniClient, infobip: Infobip) -> None:
         answers = list(pool.map(lambda name: omni.send_advanced(send_request(name)), ids))
 
     assert [answer.messages[0].message_id for answer in answers] == ids
-    assert infobip.acceptances() == 64
+    assert infobip.totals()["acceptances"] == 64
 
 
 def test_redirect_is_not_followed() -> None:

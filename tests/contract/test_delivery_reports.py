@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infobip_omni import delivery_reports, transitions
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import MessageState
@@ -26,8 +25,8 @@ from infobip_omni.delivery_reports import (
 )
 from infobip_omni.dynamodb import Query, Table, TableUnavailableError
 from infobip_omni.moments import to_text
-from infobip_omni.transitions import Claim, Outcome
-from tests.fakes import Clock, OpenLedger
+from infobip_omni.transitions import Outcome
+from tests.fakes import Clock, OpenLedger, make_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,17 +36,11 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=90)
 CHECK_AFTER = timedelta(minutes=10)
 DELIVERED = "2026-01-31T12:00:05.000+0000"
-CLAIM = Claim(
-    message_id="m-1",
+CLAIM = make_claim(
     content_hash="hash",
     recipient=Recipient(phone_number="385995550123"),
     scenario="order-updates",
-    scenario_key=None,
-    steps=(Channel.PUSH, Channel.SMS),
     bulk_id="bulk",
-    send_at=None,
-    validity=timedelta(hours=1),
-    on_unknown="never-duplicate",
 )
 
 pytestmark = pytest.mark.usefixtures("_without_pauses")

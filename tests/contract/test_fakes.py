@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infobip_omni import transitions
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry
-from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
-from infobip_omni.transitions import Claim, Outcome, Standing
-from tests.fakes import Clock, FakeLedger, OpenLedger
+from infobip_omni.transitions import Outcome, Standing
+from tests.fakes import Clock, FakeLedger, OpenLedger, make_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,25 +59,9 @@ def ledger(request: pytest.FixtureRequest, clock: Clock) -> OpenLedger:
     return ledger
 
 
-def claim(message_id: str = "m-1", content: str = "content") -> Claim:
-    """Make a claim."""
-    return Claim(
-        message_id=message_id,
-        content_hash=content,
-        recipient=Recipient(phone_number="385991234567"),
-        scenario="otp",
-        scenario_key=None,
-        steps=(Channel.PUSH, Channel.SMS),
-        bulk_id="bulk-1",
-        send_at=None,
-        validity=timedelta(hours=1),
-        on_unknown="never-duplicate",
-    )
-
-
 def take(ledger: OpenLedger, message_id: str = "m-1") -> Standing:
     """Claim a message."""
-    return ledger.claim([claim(message_id)], LEASE)[0]
+    return ledger.claim([make_claim(message_id)], LEASE)[0]
 
 
 def end(ledger: OpenLedger, standing: Standing, state: MessageState) -> Standing:
@@ -112,7 +94,7 @@ def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
     """Who comes second learns until when the message is taken, and of other content."""
     first = take(ledger)
     second = take(ledger)
-    other = ledger.claim([claim(content="other")], LEASE)[0]
+    other = ledger.claim([make_claim(content_hash="other")], LEASE)[0]
 
     assert (first.state, first.claimed) == (MessageState.CLAIMED, True)
     assert second == Standing(MessageState.CLAIMED, until=clock.now + LEASE)
@@ -146,7 +128,7 @@ def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> N
     clock.pass_by(days=91)
 
     assert ledger.find(["m-1"]) == {}
-    assert ledger.claim([claim(content="other")], LEASE)[0].claimed
+    assert ledger.claim([make_claim(content_hash="other")], LEASE)[0].claimed
 
 
 def test_change_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Clock) -> None:
@@ -240,7 +222,10 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
     def claims() -> object:
         chosen = chance.sample(["m-1", "m-2", "m-3"], chance.randint(1, 3))
         standings = ledger.claim(
-            [claim(each, chance.choice(["content", "content", "other"])) for each in chosen],
+            [
+                make_claim(each, content_hash=chance.choice(["content", "content", "other"]))
+                for each in chosen
+            ],
             LEASE,
         )
         tokens.extend(

@@ -12,7 +12,6 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from infobip_omni import transitions
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import (
@@ -27,7 +26,7 @@ from infobip_omni.dynamodb import Table, TableUnavailableError
 from infobip_omni.message import CHECK_SHARDS, MESSAGE_ENTRY
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
-from tests.fakes import Clock, OpenLedger
+from tests.fakes import Clock, OpenLedger, make_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,17 +41,12 @@ RETENTION = timedelta(days=90)
 CHECK_AFTER = timedelta(minutes=10)
 VALIDITY = timedelta(hours=1)
 PHONE = "385995550123"
-CLAIM = Claim(
-    message_id="m-1",
+CLAIM = make_claim(
     content_hash="hash",
     recipient=Recipient(phone_number=PHONE),
     scenario="order-updates",
-    scenario_key=None,
-    steps=(Channel.PUSH, Channel.SMS),
     bulk_id="bulk",
-    send_at=None,
     validity=VALIDITY,
-    on_unknown="never-duplicate",
 )
 
 pytestmark = pytest.mark.usefixtures("_without_pauses")

@@ -16,8 +16,8 @@ from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now
-from infobip_omni.transitions import Claim, Outcome
-from tests.fakes import OpenLedger
+from infobip_omni.transitions import Outcome
+from tests.fakes import OpenLedger, make_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,19 +64,7 @@ class Shelf:
     ) -> None:
         """Claim a message, and let it come to a state by the way that leads there."""
         recipient = Recipient.model_validate(address or {"phoneNumber": PHONE_NUMBER})
-        claim = Claim(
-            message_id=message_id,
-            content_hash="hash",
-            recipient=recipient,
-            scenario="otp",
-            scenario_key=None,
-            steps=None,
-            bulk_id="bulk-1",
-            send_at=None,
-            validity=timedelta(hours=1),
-            on_unknown="never-duplicate",
-            callback_data=callback_data,
-        )
+        claim = make_claim(message_id, recipient=recipient, steps=None, callback_data=callback_data)
         [standing] = self.ledger.claim([claim], LEASE)
         if state == "CLAIMED":
             return

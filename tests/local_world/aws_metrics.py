@@ -284,7 +284,8 @@ def _watch_queues(notes: _Notes) -> None:
     queues: dict[str, Queue] = {}
     while True:
         time.sleep(_SECONDS_BETWEEN_SAMPLES)
-        # Other threads change what is looked at; then the next second sees it.
+        # Only these names tell what is polled and what waits. Other threads change what is looked
+        # at; then the next second sees it.
         with suppress(RuntimeError):
             mappings = [mapping for _, mapping in lambda_svc._esms.all_items()]  # noqa: SLF001
             polled = {each.get("EventSourceArn") for each in mappings if each.get("Enabled", True)}

@@ -61,6 +61,7 @@ _Kind = Literal["ready", "init_error", "response", "error", "too_large", "end", 
 
 def install() -> None:
     """Have ministack run functions in these environments, and keep to Lambda's limits."""
+    # There is no other way in than by these names.
     lambda_runtime._worker_class_for = lambda config: ExecutionEnvironment  # noqa: ARG005, SLF001
     # The way of custom runtimes, which hands on what the runtime says of an error.
     lambda_svc._execute_function_warm = (  # noqa: SLF001

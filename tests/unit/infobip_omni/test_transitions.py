@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infobip_omni import transitions
-from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import DeliveryReport, Status
-from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery import TAKEN, Evidence, MessageState, verdict_of
 from infobip_omni.dynamodb import Comparison, Expectation, from_wire, to_wire
 from infobip_omni.message import CHECK_SHARDS, QUARANTINED_SHARD, UNRESOLVED_SHARD, Message
@@ -26,6 +24,7 @@ from infobip_omni.transitions import (
     Standing,
     Write,
 )
+from tests.fakes import make_claim
 
 if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
@@ -34,18 +33,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 CHECK_AFTER = timedelta(minutes=10)
 PERIODS = Periods(retention=timedelta(days=90), check_after=CHECK_AFTER)
 LEASE = Lease("token", NOW, NOW + timedelta(minutes=2))
-CLAIM = Claim(
-    message_id="m-1",
-    content_hash="hash",
-    recipient=Recipient(phone_number="385991234567"),
-    scenario="otp",
-    scenario_key=None,
-    steps=(Channel.PUSH, Channel.SMS),
-    bulk_id="bulk-1",
-    send_at=None,
-    validity=timedelta(hours=1),
-    on_unknown="never-duplicate",
-)
+CLAIM = make_claim(content_hash="hash")
 OTHERS = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))
 
 
