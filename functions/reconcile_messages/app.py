@@ -24,24 +24,23 @@ from infobip_omni.api.client import (
 )
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import in_batches
-from infobip_omni.delivery import (
-    DUPLICATE_MESSAGE_ID,
-    LOGS_REACH_BACK,
-    Evidence,
-    MessageState,
-    check_delay,
-    refuses_account,
-    verdict_of_logs,
-)
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
+from infobip_omni.verdicts import (
+    DUPLICATE_MESSAGE_ID,
+    LOGS_REACH_BACK,
+    check_delay,
+    refuses_account,
+    verdict_of_logs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -51,9 +50,9 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.client import LogPage, OmniClient
     from infobip_omni.api.reports import LogEntry
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
+    from infobip_omni.verdicts import Verdict
 
     #: What was done, by the name of its metric.
     Counts = Mapping[str, int]

@@ -23,8 +23,8 @@ from pydantic.alias_generators import to_camel
 from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
-from infobip_omni.delivery import RESOLVED, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
+from infobip_omni.message import RESOLVED, MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed, time_left

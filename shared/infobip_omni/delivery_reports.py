@@ -26,18 +26,16 @@ from infobip_omni.api.reports import (
     UnreadablePageError,
     parse_reports_page,
 )
-from infobip_omni.delivery import (
+from infobip_omni.dynamodb import Query
+from infobip_omni.message import UNPROVEN, Chunk, Contents, Entry, Evidence
+from infobip_omni.moments import to_text, utc_now
+from infobip_omni.recipients import is_somebody_else
+from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
-    UNPROVEN,
-    Evidence,
     highest,
     refuses_account,
     verdict_of,
 )
-from infobip_omni.dynamodb import Query
-from infobip_omni.message import Chunk, Contents, Entry
-from infobip_omni.moments import to_text, utc_now
-from infobip_omni.recipients import is_somebody_else
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
-from infobip_omni.delivery import TAKEN, Evidence, MessageState
 from infobip_omni.dynamodb import (
     ENTRY,
     MESSAGE_ID,
@@ -62,6 +61,57 @@ _TOLD = (
     "callbackData",
     "doneAt",
     "price",
+)
+
+
+# --- Where it stands -------------------------------------------------------------------------
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease ends
+    WAITING = "WAITING"  #: certainly not sent; it will be tried again
+    UNKNOWN = "UNKNOWN"  #: perhaps sent; never sent again before the logs were asked
+    ACCEPTED = "ACCEPTED"  #: Infobip has it
+    DELIVERED = "DELIVERED"
+    UNDELIVERED = "UNDELIVERED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    QUARANTINED = "QUARANTINED"  #: nobody knows; an operator decides
+
+
+class Evidence(StrEnum):
+    """How a state was learnt."""
+
+    RESPONSE = "response"  #: the answer to the send
+    REPORT = "report"
+    LOGS = "logs"
+    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as known to it
+
+
+#: Infobip has taken responsibility, or has ruled.
+TAKEN = frozenset(
+    {
+        MessageState.ACCEPTED,
+        MessageState.DELIVERED,
+        MessageState.UNDELIVERED,
+        MessageState.EXPIRED,
+        MessageState.REJECTED,
+    }
+)
+#: Infobip has ruled: it says no more of the message, or only what outranks this.
+SETTLED = TAKEN - {MessageState.ACCEPTED}
+#: Nothing is left for the sender to do.
+RESOLVED = TAKEN | {MessageState.QUARANTINED}
+#: States that a proof of acceptance turns into ACCEPTED.
+UNPROVEN = frozenset(
+    {
+        MessageState.CLAIMED,
+        MessageState.WAITING,
+        MessageState.UNKNOWN,
+        MessageState.QUARANTINED,
+    }
 )
 
 

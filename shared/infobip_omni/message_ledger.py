@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from infobip_omni import transitions
-from infobip_omni.delivery import MessageState
 from infobip_omni.dynamodb import MESSAGE_ID, Query, Table, TableUnavailableError
 from infobip_omni.message import (
     CHECK_INDEX,
@@ -19,6 +18,7 @@ from infobip_omni.message import (
     MESSAGE_ENTRY,
     QUARANTINED_SHARD,
     Message,
+    MessageState,
     state_of,
 )
 from infobip_omni.moments import to_text, utc_now

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 
 from infobip_omni.aws import AwsError, attempt, client_config, in_batches
-from infobip_omni.delivery import SETTLED
 from infobip_omni.dynamodb import from_wire
-from infobip_omni.message import id_of, state_of, told_of
+from infobip_omni.message import SETTLED, id_of, state_of, told_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

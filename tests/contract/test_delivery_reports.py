@@ -15,7 +15,6 @@ from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import MessageState
 from infobip_omni.delivery_reports import (
     FOREIGN_ID,
     PAGES_ID,
@@ -25,6 +24,7 @@ from infobip_omni.delivery_reports import (
     Recorded,
 )
 from infobip_omni.dynamodb import Query, Table, TableUnavailableError
+from infobip_omni.message import MessageState
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import Claim, Outcome
 from tests.fakes import Clock, OpenLedger

@@ -19,9 +19,10 @@ from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.transitions import Claim, Outcome, Standing
+from infobip_omni.verdicts import verdict_of
 from tests.fakes import Clock, FakeLedger, OpenLedger
 
 if TYPE_CHECKING:

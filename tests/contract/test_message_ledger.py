@@ -15,18 +15,18 @@ from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import (
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message import (
+    CHECK_SHARDS,
+    MESSAGE_ENTRY,
     TAKEN,
     UNPROVEN,
     Evidence,
     MessageState,
-    highest,
-    verdict_of,
 )
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message import CHECK_SHARDS, MESSAGE_ENTRY
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
+from infobip_omni.verdicts import highest, verdict_of
 from tests.fakes import Clock, OpenLedger
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
+    from infobip_omni.verdicts import Verdict
 
 LEASE = timedelta(minutes=2)
 RETENTION = timedelta(days=90)

@@ -12,11 +12,12 @@ from functions.find_messages.app import LARGEST_PAGE_BYTES, Dependencies, find_m
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now
 from infobip_omni.transitions import Claim, Outcome
+from infobip_omni.verdicts import verdict_of
 from tests.fakes import OpenLedger
 
 if TYPE_CHECKING:

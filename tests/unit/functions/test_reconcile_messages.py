@@ -19,8 +19,8 @@ from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.transitions import Claim, Outcome

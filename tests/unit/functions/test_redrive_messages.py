@@ -16,9 +16,9 @@ from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
-from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.transitions import Claim, Outcome
 from tests.fakes import Clock, FakeLedger
 

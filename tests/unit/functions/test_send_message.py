@@ -26,8 +26,8 @@ from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
 from infobip_omni.circuit_breaker import CircuitBreaker
-from infobip_omni.delivery import Evidence
 from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
+from infobip_omni.message import Evidence
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.send_queue import DeadLetterReason, Record
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infobip_omni.api.sends import AdvancedRequest
-    from infobip_omni.delivery import MessageState
+    from infobip_omni.message import MessageState
 
     from .conftest import Printed
 

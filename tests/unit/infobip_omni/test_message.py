@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infobip_omni.delivery import RESOLVED, SETTLED, TAKEN, UNPROVEN, Evidence, MessageState
 from infobip_omni.dynamodb import Expectation, Update, from_wire, to_wire
 from infobip_omni.message import (
+    RESOLVED,
+    SETTLED,
+    TAKEN,
+    UNPROVEN,
     Chunk,
     Contents,
     Entry,
+    Evidence,
     Message,
+    MessageState,
     expect,
     happened_at,
     new_item,

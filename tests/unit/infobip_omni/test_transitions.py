@@ -12,9 +12,16 @@ from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.reports import DeliveryReport, Status
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import TAKEN, Evidence, MessageState, verdict_of
 from infobip_omni.dynamodb import Comparison, Expectation, from_wire, to_wire
-from infobip_omni.message import CHECK_SHARDS, QUARANTINED_SHARD, UNRESOLVED_SHARD, Message
+from infobip_omni.message import (
+    CHECK_SHARDS,
+    QUARANTINED_SHARD,
+    TAKEN,
+    UNRESOLVED_SHARD,
+    Evidence,
+    Message,
+    MessageState,
+)
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import (
     LONGEST_WAIT,
@@ -26,6 +33,7 @@ from infobip_omni.transitions import (
     Standing,
     Write,
 )
+from infobip_omni.verdicts import verdict_of
 
 if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
