@@ -132,11 +132,6 @@ class Standing:
     #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
     until: datetime | None = None
 
-    @property
-    def claimed(self) -> bool:
-        """Whether the caller holds the claim."""
-        return self.token is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -115,7 +115,7 @@ def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
     second = take(ledger)
     other = ledger.claim([claim(content="other")], LEASE)[0]
 
-    assert (first.state, first.claimed) == (MessageState.CLAIMED, True)
+    assert (first.state, first.token is not None) == (MessageState.CLAIMED, True)
     assert second == Standing(MessageState.CLAIMED, until=clock.now + LEASE)
     assert other == Standing(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
 
@@ -124,7 +124,7 @@ def test_waiting_message_is_claimed_again(ledger: OpenLedger) -> None:
     """It was certainly not sent; attempts are counted."""
     end(ledger, take(ledger), MessageState.WAITING)
 
-    assert take(ledger).claimed
+    assert take(ledger).token is not None
     assert item(ledger)["attempts"] == 2
 
 
@@ -136,7 +136,7 @@ def test_claim_that_ran_out_is_not_taken_over(ledger: OpenLedger, clock: Clock) 
     met = take(ledger)
 
     assert met.state is MessageState.UNKNOWN
-    assert not met.claimed
+    assert met.token is None
     assert met.until == clock.now + ledger.check_after
     assert end(ledger, first, MessageState.ACCEPTED) == Standing(MessageState.UNKNOWN)
 
@@ -147,7 +147,7 @@ def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> N
     clock.pass_by(days=91)
 
     assert ledger.find(["m-1"]) == {}
-    assert ledger.claim([claim(content="other")], LEASE)[0].claimed
+    assert ledger.claim([claim(content="other")], LEASE)[0].token is not None
 
 
 def test_change_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Clock) -> None:

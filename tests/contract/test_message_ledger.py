@@ -176,7 +176,7 @@ def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     (standing,) = ledger.claim([CLAIM], LEASE)
 
     assert standing == Standing(MessageState.CLAIMED, token=standing.token)
-    assert standing.claimed
+    assert standing.token is not None
     found = item(ledger)
     assert found["claimToken"] == standing.token
     assert found["steps"] == ["PUSH", "SMS"]
@@ -198,7 +198,7 @@ def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, cloc
     (standing,) = ledger.claim([CLAIM], LEASE)
 
     assert standing == Standing(MessageState.CLAIMED, until=clock.now + timedelta(seconds=1))
-    assert not standing.claimed
+    assert standing.token is None
 
 
 def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
@@ -229,7 +229,7 @@ def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
 
     (standing,) = ledger.claim([CLAIM], LEASE)
 
-    assert (standing.state, standing.claimed, standing.conflict) == (state, False, False)
+    assert (standing.state, standing.token, standing.conflict) == (state, None, False)
     assert item(ledger) == before
     assert (standing.until is None) == (state in TAKEN)
 
@@ -247,7 +247,7 @@ def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) ->
 
     (standing,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
 
-    assert standing.claimed
+    assert standing.token is not None
     found = item(ledger)
     assert (found["state"], found["attempts"], found["bulkId"]) == ("CLAIMED", 2, "other")
     assert found["claimToken"] == standing.token
@@ -263,7 +263,7 @@ def test_the_same_id_with_other_content_is_a_conflict(
     before = brought_to(ledger, state)
 
     (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
-    assert (standing.conflict, standing.claimed, standing.state) == (True, False, state)
+    assert (standing.conflict, standing.token, standing.state) == (True, None, state)
     assert item(ledger) == before
 
     clock.pass_by(seconds=120)
@@ -281,7 +281,7 @@ def test_an_expired_message_counts_as_absent(
 
     (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
 
-    assert (standing.claimed, standing.conflict) == (True, False)
+    assert (standing.token is not None, standing.conflict) == (True, False)
     found = item(ledger)
     assert (found["state"], found["attempts"], found["contentHash"]) == ("CLAIMED", 1, "other")
     fresh = {"claimedAt", "claimToken", "contentHash", "expiresAt", "leaseUntil", "nextCheckAt"}
@@ -324,12 +324,12 @@ def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clo
         MessageState.CLAIMED,
         MessageState.ACCEPTED,
     ]
-    assert [standing.claimed for standing in standings] == [
+    assert [standing.token is not None for standing in standings] == [
         *(15 * [True, False]),
         *(5 * [False]),
         *(25 * [True]),
     ]
-    assert len({standing.token for standing in standings if standing.claimed}) == 40
+    assert len({standing.token for standing in standings if standing.token}) == 40
 
 
 def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
@@ -359,10 +359,10 @@ def test_an_own_claim_is_recognised_after_a_lost_answer(
 
     if reclaimed and lost == 6:
         # Its answer never came: the claim is not used, and ends as a lease that ran out.
-        assert not standing.claimed
+        assert standing.token is None
         assert standing.state not in TAKEN
     else:
-        assert standing.claimed
+        assert standing.token is not None
         assert item(ledger)["claimToken"] == standing.token
 
 
@@ -578,7 +578,7 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
     assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
     assert ledger.change(transitions.quarantined, before, ledger.clock()) == 0
     assert ledger.change(transitions.sent_again, before, ledger.clock()) == 0
-    assert not ledger.claim([CLAIM], LEASE)[0].claimed
+    assert ledger.claim([CLAIM], LEASE)[0].token is None
 
 
 def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
