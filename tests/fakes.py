@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from infobip_omni import transitions
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
-from infobip_omni.api.reports import Status, StatusGroup
+from infobip_omni.api.reports import RawEntry, Status, StatusGroup
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.aws import QueueUnavailableError
@@ -226,7 +226,11 @@ class FakeClient(OmniClient):
         """Return the rows of these messages, as many as fit."""
         self.questions.append(list(message_ids))
         self.before_rows()
-        rows = [row for row in self.rows if row.message_id in message_ids]
+        rows = [
+            RawEntry(row.model_dump_json(by_alias=True, exclude_none=True), row)
+            for row in self.rows
+            if row.message_id in message_ids
+        ]
         return LogPage(rows[:limit], len(rows) >= limit, frozenset(self.unread_ids))
 
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import LogPage, OmniClient
-    from infobip_omni.api.reports import LogEntry
+    from infobip_omni.api.reports import LogEntry, RawEntry
     from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
     from infobip_omni.verdicts import Verdict
@@ -88,7 +88,7 @@ class Decisions:
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     #: The rows that the verdicts follow from.
-    rows: list[LogEntry] = field(default_factory=list)
+    rows: list[RawEntry[LogEntry]] = field(default_factory=list)
     #: Were unknown, and Infobip has them.
     accepted: list[Message] = field(default_factory=list)
     #: Refused, since another's message has their id.
@@ -251,7 +251,7 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
         deps.reports.record_logs(decisions.rows)
         settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
         yield _change("MessagesSettled", settled, ledger)
-        if refusals := sum(refuses_account(row.status) for row in decisions.rows):
+        if refusals := sum(refuses_account(row.parsed.status) for row in decisions.rows):
             yield {"AccountRefusals": refusals}
     accepted = (
         transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
@@ -290,13 +290,14 @@ def decide(
     messages: Iterable[Message], page: LogPage, now: datetime, check_after: timedelta
 ) -> Decisions:
     """Decide what becomes of the messages that a page of the logs was asked about."""
-    rows: dict[str, list[LogEntry]] = defaultdict(list)
+    rows: dict[str, list[RawEntry[LogEntry]]] = defaultdict(list)
     for row in page.rows:
-        rows[row.message_id].append(row)
+        rows[row.parsed.message_id].append(row)
     decisions = Decisions()
     for message in messages:
         own, is_duplicate = _judge_rows(message, rows[message.id])
-        verdict = verdict_of_logs(own, message.last_step, now - check_after)
+        judged = [row.parsed for row in own]
+        verdict = verdict_of_logs(judged, message.last_step, now - check_after)
         if verdict is not None:
             decisions.verdicts[message.id] = verdict
             decisions.rows.extend(own)
@@ -317,17 +318,19 @@ def decide(
     return decisions
 
 
-def _judge_rows(message: Message, rows: Sequence[LogEntry]) -> tuple[list[LogEntry], bool]:
+def _judge_rows(
+    message: Message, rows: Sequence[RawEntry[LogEntry]]
+) -> tuple[list[RawEntry[LogEntry]], bool]:
     """Tell which rows prove that Infobip has a message, and whether its id is another's."""
     # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
     # a row for the very recipient is proof then. Else a row is, unless it is of another's.
     refused = message.was_refused_as_repeat
-    proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_somebody_else(message.to, row.to)]
+    proofs = [row for row in rows if row.parsed.status.id != DUPLICATE_MESSAGE_ID]
+    foreign = [row for row in proofs if is_somebody_else(message.to, row.parsed.to)]
     own = [
         row
         for row in proofs
-        if (is_recipient(message.to, row.to) if refused else row not in foreign)
+        if (is_recipient(message.to, row.parsed.to) if refused else row not in foreign)
     ]
     return own, refused and bool(proofs) and foreign == proofs
 

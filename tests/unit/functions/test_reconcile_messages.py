@@ -741,8 +741,8 @@ def test_report_during_the_question_wins(world: World) -> None:
 
     def settle() -> None:
         if len(world.client.questions) == 4:
-            entry = json.loads(row().model_dump_json(by_alias=True))
-            world.reports.record([entry])
+            entry = row().model_dump_json(by_alias=True)
+            world.reports.record_body(f'{{"results": [{entry}]}}'.encode())
 
     world.client.before_rows = settle
     counts = world.run_after(minutes=10)
