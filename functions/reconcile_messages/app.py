@@ -27,7 +27,7 @@ from infobip_omni.aws import in_batches
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
-from infobip_omni.message import Evidence, MessageState
+from infobip_omni.message import Evidence, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, observed, time_left
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from infobip_omni.api.client import LogPage, OmniClient
     from infobip_omni.api.reports import LogEntry, RawEntry
     from infobip_omni.dynamodb import Update
-    from infobip_omni.message import Message
     from infobip_omni.verdicts import Verdict
 
     #: What was done, by the name of its metric.
@@ -152,7 +151,11 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
     if quarantined := deps.ledger.count_quarantined(_MOST_COUNTED):
         yield {"MessagesInQuarantine": quarantined}
     to_ask: list[Message] = []
-    for group in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+    for due in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+        group = [message for message in due if isinstance(message, Message)]
+        yield _leave_unreadable(
+            message for message in due if isinstance(message, UnreadableMessage)
+        )
         yield from _deal_without_question(group, deps.ledger, now())
         to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
         to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
@@ -163,6 +166,14 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
                 return
             yield from _deal_with(messages, deps, budget, now)
     yield from _deal_with(to_ask, deps, budget, now)
+
+
+def _leave_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
+    """Name the messages that are due and cannot be read."""
+    ids = [message.id for message in messages]
+    for message_id in ids:
+        logger.error("a message cannot be read", message_id=message_id)
+    return {"MessagesUnreadable": len(ids)} if ids else {}
 
 
 def _deal_without_question(

@@ -347,6 +347,9 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
                 owners.setdefault(message_id, (queued.record, fate))
     found = deps.ledger.claim(list(claims.values()), deps.policy.lease)
     standings = dict(zip(claims, found, strict=True))
+    for message_id, standing in standings.items():
+        if standing.unreadable:
+            logger.error("a message cannot be read", message_id=message_id)
     used = {message_id for message_id, standing in standings.items() if standing.conflict}
     checked = [queued.refused_if_used(used) for queued in distinct]
     refused = {queued.record.sqs_id for queued in checked if isinstance(queued.fate, Refused)}

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import uuid
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,10 +25,11 @@ from infobip_omni.api.reports import (
     LogEntry,
     SeenReport,
     UnreadablePageError,
+    page_of,
     parse_page,
 )
 from infobip_omni.dynamodb import Query
-from infobip_omni.message import UNPROVEN, Chunk, Contents, Entry, Evidence
+from infobip_omni.message import UNPROVEN, Chunk, Contents, Entry, Evidence, Message
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.recipients import is_somebody_else
 from infobip_omni.verdicts import (
@@ -38,12 +40,12 @@ from infobip_omni.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from infobip_omni.api.reports import RawEntry
     from infobip_omni.dynamodb import Item, Table, Update
-    from infobip_omni.message import Message
+    from infobip_omni.message import UnreadableMessage
     from infobip_omni.message_ledger import MessageLedger
 
 #: Under the first of these message ids stand the pages that are not recorded yet, under the second
@@ -81,11 +83,14 @@ class Recorded:
     foreign: int = 0  #: entries of messages that the webhook they came to is not for
     inbound: int = 0  #: messages from recipients, which are no reports and are not kept
     account_refusals: int = 0  #: reports by which Infobip refuses the account, not the message
+    #: Reports on messages that cannot be read: a page by themselves holds them until these can.
+    waiting: int = 0
 
     @property
     def entries(self) -> int:
         """Count the entries."""
-        return self.reports + self.unreadable + self.seen + self.foreign + self.inbound
+        known = self.reports + self.unreadable + self.seen + self.foreign
+        return known + self.inbound + self.waiting
 
     def __add__(self, other: Recorded) -> Recorded:
         """Add up."""
@@ -98,6 +103,7 @@ class Recorded:
             self.foreign + other.foreign,
             self.inbound + other.inbound,
             self.account_refusals + other.account_refusals,
+            self.waiting + other.waiting,
         )
 
     def counts(self) -> dict[str, int]:
@@ -107,6 +113,7 @@ class Recorded:
             "ReportsUnreadable": self.unreadable,
             "ReportsUnmatched": self.unmatched,
             "ReportsForeign": self.foreign,
+            "ReportsWaiting": self.waiting,
             "InboundMessagesIgnored": self.inbound,
             "MessagesSettled": self.settled,
             "AccountRefusals": self.account_refusals,
@@ -152,19 +159,23 @@ class DeliveryReports:
     def _abandoned_pages(self) -> Iterator[Page]:
         """Read the pages that were left behind.
 
-        A page of which a part is missing was cut while it was stored; it cannot be read and is
-        left where it is.
+        A page of which a part is missing was cut while it was stored. Like one of which a part is
+        not as it was written, it cannot be read and is left where it is.
         """
         before = to_text(self._now() - _ABANDONED_AFTER)
         parts: dict[str, list[Chunk]] = defaultdict(list)
         found = self._table.query(Query(PAGES_ID, first="PAGE#", last=f"PAGE#{before}"))
-        for chunk in map(Chunk.from_item, found):
+        for chunk in filter(None, map(Chunk.from_item, found)):
             name, _, place = chunk.name.rpartition("#")
             parts[name].append(chunk)
-            if len(parts[name]) == int(place.partition("-")[2]):
+            if place.partition("-")[2] == f"{len(parts[name]):03d}":
                 chunks = parts.pop(name)
                 packed = b"".join(part.data for part in chunks)
-                yield Page(gzip.decompress(packed), tuple(part.name for part in chunks))
+                try:
+                    body = gzip.decompress(packed)
+                except (EOFError, OSError, zlib.error):
+                    continue
+                yield Page(body, tuple(part.name for part in chunks))
 
     def record_page(self, page: Page) -> Recorded:
         """Record all reports of a stored page, then delete the page.
@@ -212,10 +223,17 @@ class DeliveryReports:
                 inbound += 1
             else:
                 unreadable.append(self._unreadable(_message_id(entry.parsed), entry.raw))
-        messages = self._ledger.find([report.parsed.message_id for report in readable])
-        strangers = _ids_outside(bulk_id, messages)
-        own = [report for report in readable if report.parsed.message_id not in strangers]
+        found = self._ledger.find([report.parsed.message_id for report in readable])
+        messages = {one.id: one for one in found.values() if isinstance(one, Message)}
+        strangers = _ids_outside(bulk_id, found)
         foreign = [report.raw for report in readable if report.parsed.message_id in strangers]
+        unsettleable = found.keys() - messages.keys() - strangers
+        waiting = [report for report in readable if report.parsed.message_id in unsettleable]
+        own = [
+            report
+            for report in readable
+            if report.parsed.message_id not in strangers | unsettleable
+        ]
         self._table.put_all(
             [
                 *unreadable,
@@ -223,6 +241,9 @@ class DeliveryReports:
                 *(self._kept_row(each, messages.get(each.parsed.message_id)) for each in own),
             ]
         )
+        if waiting:
+            # Like a page that was left behind, it is recorded later.
+            self.store_page(page_of(waiting))
         reports = [each.parsed for each in own if isinstance(each.parsed, DeliveryReport)]
         return Recorded(
             reports=len(reports),
@@ -232,6 +253,7 @@ class DeliveryReports:
             seen=len(own) - len(reports),
             foreign=len(foreign),
             inbound=inbound,
+            waiting=len(waiting),
             account_refusals=sum(refuses_account(report.status) for report in reports),
         )
 
@@ -282,7 +304,11 @@ class DeliveryReports:
                 for message in messages
             )
             seen = self._ledger.find([message.id for message in messages])
-            messages = [message for message in seen.values() if message.state in UNPROVEN]
+            messages = [
+                message
+                for message in seen.values()
+                if isinstance(message, Message) and message.state in UNPROVEN
+            ]
 
     def _kept_row(
         self,
@@ -331,7 +357,9 @@ def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 
-def _ids_outside(bulk_id: str | None, messages: dict[str, Message]) -> set[str]:
+def _ids_outside(
+    bulk_id: str | None, messages: Mapping[str, Message | UnreadableMessage]
+) -> set[str]:
     """Tell which messages are of another bulk; one that is unknown is of none."""
     if bulk_id is None:
         return set()

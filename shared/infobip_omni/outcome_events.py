@@ -163,9 +163,9 @@ class OutcomeEvents:
     def _events(self, changes: Iterable[Change], publication: Publication) -> Iterator[_Event]:
         """Write the events of the changes that have one; note those that can never go out."""
         for change in changes:
-            if not change.settles():
-                continue
             try:
+                if not change.settles():
+                    continue
                 event = self._event(change)
             except _NOT_AS_EXPECTED as error:
                 publication.unpublishable.append(Untold(change, type(error).__name__))

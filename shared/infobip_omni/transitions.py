@@ -129,6 +129,8 @@ class Standing:
     token: str | None = None
     #: The same id was used with other content.
     conflict: bool = False
+    #: The item of the message is not as this version writes it, so that nothing is done about it.
+    unreadable: bool = False
     #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
     until: datetime | None = None
 

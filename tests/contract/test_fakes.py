@@ -23,7 +23,7 @@ from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
 from infobip_omni.message import Evidence, MessageState
 from infobip_omni.transitions import Claim, Outcome, Standing
 from infobip_omni.verdicts import verdict_of
-from tests.fakes import Clock, FakeLedger, OpenLedger
+from tests.fakes import Clock, FakeLedger, OpenLedger, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +190,7 @@ def test_due_messages_are_found(ledger: OpenLedger, clock: Clock) -> None:
     assert list(ledger.due(10)) == []
     clock.pass_by(minutes=10)
 
-    due = {each.id: each for each in ledger.due(10)}
+    due = {each.id: each for each in readable(ledger.due(10))}
     assert sorted(due) == ["m-1", "m-2", "m-3"]
     ledger.change(
         transitions.check_postponed, due["m-1"], clock.now + timedelta(minutes=1), absent=False
@@ -258,7 +258,7 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
         return ledger.save([Outcome(message_id, token, state, dead_letter_reason=reason)])
 
     def reads() -> object:
-        due = sorted(ledger.due(10), key=lambda each: each.id)
+        due = sorted(readable(ledger.due(10)), key=lambda each: each.id)
         read.extend(due)
         return [asdict(each) for each in due]
 

@@ -27,7 +27,7 @@ from infobip_omni.message import (
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
 from infobip_omni.verdicts import highest, verdict_of
-from tests.fakes import Clock, OpenLedger
+from tests.fakes import Clock, OpenLedger, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -526,7 +526,7 @@ def test_a_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None
     claimed(ledger, replace(CLAIM, send_at=send_at))
     clock.pass_by(minutes=10)
 
-    (due,) = ledger.due(10)
+    (due,) = readable(ledger.due(10))
     assert due.age(clock.now) == timedelta(minutes=10)
     assert ledger.change(transitions.lease_expired, due, ledger.clock(), ledger.check_after) == 1
 
@@ -757,7 +757,7 @@ def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
     """It stays accepted; no question is asked about it any more."""
     brought_to(ledger, MessageState.ACCEPTED)
     clock.pass_by(hours=47)
-    (due,) = ledger.due(100)
+    (due,) = readable(ledger.due(100))
 
     assert ledger.change(transitions.left_unresolved, due, ledger.clock()) == 1
 
@@ -776,7 +776,7 @@ def test_a_message_that_waits_longer_than_any_record_lives_is_found(
     clock.now += LONGEST_WAIT - timedelta(seconds=1)
     assert list(ledger.due(100)) == []
     clock.pass_by(seconds=1)
-    (due,) = ledger.due(100)
+    (due,) = readable(ledger.due(100))
 
     assert ledger.change(transitions.record_lost, due) == 1
 

@@ -21,7 +21,8 @@ from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.delivery_reports import DeliveryReports, Recorded
+from infobip_omni.dynamodb import from_wire, to_wire
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.transitions import Claim
 from infobip_omni.unrecorded_reports import UnrecordedReports
@@ -433,3 +434,45 @@ def test_report_that_refuses_the_account_is_counted(
 
     (numbers,) = [json.loads(line) for line in printed().splitlines() if "_aws" in line]
     assert numbers["AccountRefusals"] == [1.0]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(world: World) -> None:
+    """Its neighbours are recorded at once, and it is as soon as the message can be read."""
+    world.ledger.alter("m-2", state="SEEN")
+    world.client.pages = [page(report("m-1"), report("m-2"), report("m-3"))]
+
+    pull = world.run()
+
+    assert (pull.stopped_by, pull.recorded.settled, pull.recorded.waiting) == (None, 2, 1)
+    assert pull.recorded.entries == 3
+    assert world.ledger.states() == {"m-1": "DELIVERED", "m-2": "SEEN", "m-3": "DELIVERED"}
+    assert world.stored_pages() == 1
+
+    world.clock.pass_by(minutes=16)
+    assert world.run().recorded == Recorded(waiting=1)
+    assert world.stored_pages() == 1
+
+    world.ledger.alter("m-2", state="CLAIMED")
+    world.clock.pass_by(minutes=16)
+    assert world.run().recorded == Recorded(reports=1, settled=1)
+    assert world.ledger.states()["m-2"] == "DELIVERED"
+    assert world.stored_pages() == 0
+    (kept,) = [each for each in world.table.entries("REPORT#") if each["messageId"] == "m-2"]
+    assert json.loads(kept["report"]) == report("m-2")
+
+
+@pytest.mark.parametrize("chunk", [b"not packed", "text", None])
+def test_stored_page_that_cannot_be_read_holds_up_no_other(world: World, chunk: object) -> None:
+    """It stays where it is."""
+    world.reports.store_page(page(report("m-1")))
+    world.reports.store_page(page(report("m-2")))
+    (key, _) = sorted(key for key in world.table.items if key[1].startswith("PAGE#"))
+    stored = {"messageId": key[0], "entry": key[1], "chunk": chunk}
+    world.table.items[key] = from_wire(to_wire(stored))
+    world.clock.pass_by(minutes=16)
+
+    assert world.run().recorded.settled == 1
+    assert world.stored_pages() == 1

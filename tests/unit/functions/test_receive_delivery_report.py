@@ -333,3 +333,33 @@ def test_nothing_personal_is_printed(ledger: FakeLedger, printed: Printed) -> No
     answers = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     counted = [name for line in answers for name in line if name.startswith("WebhookAnswers")]
     assert counted == [f"WebhookAnswers{status}" for status in (200, 200, 404, 503)]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(ledger: FakeLedger) -> None:
+    """Infobip need not call again; what a call says of another bulk's message is kept apart."""
+    ledger.alter("m-1", state="SEEN")
+    ledger.alter("foreign-1", state="SEEN")
+
+    assert call(body_of(report("m-1"), report("m-2"), report("foreign-1"))) == 200
+
+    assert ledger.states() == {"m-1": "SEEN", "m-2": "DELIVERED", "foreign-1": "SEEN"}
+    assert [each["messageId"] for each in ledger.table.entries("FOREIGN#")] == [FOREIGN_ID]
+    ledger.alter("m-1", state="ACCEPTED")
+    ledger.alter("foreign-1", state="ACCEPTED")
+    assert isinstance(ledger.clock, Clock)
+    ledger.clock.pass_by(minutes=16)
+    app.dependencies().reports.record_abandoned_pages()
+    assert ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED", "foreign-1": "ACCEPTED"}
+
+
+def test_report_that_can_neither_be_recorded_nor_wait_is_called_with_again(
+    ledger: FakeLedger,
+) -> None:
+    """Nothing of it is lost."""
+    ledger.alter("m-1", state="SEEN")
+    ledger.table.failures["put_all"] = 1
+
+    assert call(body_of(report("m-1"))) == 503

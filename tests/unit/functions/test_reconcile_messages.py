@@ -20,7 +20,7 @@ from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, Ra
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
-from infobip_omni.message import Evidence, MessageState
+from infobip_omni.message import Evidence, Message, MessageState
 from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.transitions import Claim, Outcome
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.dynamodb import Item
 
-    from .conftest import Printed
+    from .conftest import Log, Printed
 
 PHONE = "385991234567"
 TEXT = "canary text"
@@ -873,3 +873,48 @@ def test_log_row_that_refuses_the_account_is_counted(
     world.clock.pass_by(minutes=11)
 
     assert counted(world, monkeypatch, printed)["AccountRefusals"] == [1.0]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+@pytest.mark.parametrize("attributes", [{"state": "SEEN"}, {"to": 5}, {"expiresAt": "never"}])
+def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
+    world: World, log: Log, attributes: dict[str, Any]
+) -> None:
+    """It is left as it is, and not asked about."""
+    for message_id in ("m-1", "m-2", "m-3"):
+        world.add(MessageState.UNKNOWN, message_id)
+        world.show(message_id)
+    world.ledger.alter("m-2", **attributes)
+    altered = world.item("m-2")
+
+    assert world.run_after(minutes=10) == {
+        "MessagesUnreadable": 1,
+        "Questions": 1,
+        "MessagesSettled": 2,
+    }
+
+    assert sorted(world.client.questions[0]) == ["m-1", "m-3"]
+    assert (world.state("m-1"), world.state("m-3")) == ("DELIVERED", "DELIVERED")
+    assert world.item("m-2") == altered
+    (line,) = [line for line in log() if line["level"] == "ERROR"]
+    assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
+
+
+def test_messages_that_cannot_be_read_take_no_place_of_others(world: World) -> None:
+    """However many of them are due."""
+    ids = [f"m-{number}" for number in range(40)]
+    for message_id in ids:
+        world.add(MessageState.UNKNOWN, message_id)
+        world.clock.pass_by(seconds=1)
+    for message_id in ids[:30]:
+        world.ledger.alter(message_id, state="SEEN")
+    world.clock.pass_by(minutes=20)
+
+    due = list(world.ledger.due(most=2))
+
+    readable = {message.id for message in due if isinstance(message, Message)}
+    shards = Counter(world.item(message_id)["checkShard"] for message_id in ids[30:])
+    assert len(readable) == sum(min(count, 2) for count in shards.values())
+    assert readable <= set(ids[30:])

@@ -134,3 +134,18 @@ def test_log_and_metrics_hold_counts_only(ledger: FakeLedger, printed: Printed) 
     assert "canary" not in text
     (numbers,) = [json.loads(line) for line in text.splitlines() if "_aws" in line]
     assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(ledger: FakeLedger) -> None:
+    """The table holds it until a later run can record it; its neighbours are recorded at once."""
+    ledger.alter("m-1", state="SEEN")
+
+    assert run(page("m-1", "m-2"), page("m-1", "other")) == []
+
+    assert ledger.states() == {"m-1": "SEEN", "m-2": "DELIVERED"}
+    assert len(ledger.table.entries("PAGE#")) == 2
+    ledger.alter("m-1", state="ACCEPTED")
+    assert isinstance(ledger.clock, Clock)
+    ledger.clock.pass_by(minutes=16)
+    assert app.dependencies().reports.record_abandoned_pages().settled == 1
+    assert ledger.states()["m-1"] == "DELIVERED"

@@ -735,3 +735,43 @@ def test_an_order_that_sqs_does_not_carry_out_fails(
 def killed(*_: object) -> None:
     """Let nothing after this happen."""
     raise KeyboardInterrupt
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_list_names_messages_that_cannot_be_read(world: World) -> None:
+    """The others are listed as ever."""
+    world.quarantine("m-1", "m-2", "m-3")
+    world.ledger.alter("m-2", state="SEEN")
+    world.set_aside("m-1", "m-2", reason="QUARANTINED")
+    world.set_aside("m-3", reason="QUARANTINED")
+
+    letters = world.order("list")["letters"]
+
+    named = {
+        tuple(each["quarantinedMessageIds"]): each.get("unreadableMessageIds") for each in letters
+    }
+    assert named == {("m-1",): ["m-2"], ("m-3",): None}
+
+
+@pytest.mark.parametrize("action", ["release", "close"])
+def test_message_that_cannot_be_read_is_not_decided_about(world: World, action: str) -> None:
+    """Its letter stays; a neighbour in it can be decided about."""
+    world.quarantine("m-1", "m-2")
+    world.ledger.alter("m-2", state="SEEN")
+    world.set_aside("m-1", "m-2", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError) as caught:
+        world.order(action, messageId="m-2", **WORDS)
+    assert (caught.value.field, caught.value.rule) == (
+        "messageId",
+        "is of a message that this version cannot read",
+    )
+
+    answer = world.order(action, messageId="m-1", **WORDS)
+    if action == "close":
+        assert (answer["lettersKept"], answer["unreadableMessageIds"]) == (1, ["m-2"])
+    else:
+        assert [ids for _, ids in world.sent_again()] == [["m-1", "m-2"]]
+    assert world.ledger.states()["m-2"] == "SEEN"

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.message import MessageState
 
-    from .conftest import Printed
+    from .conftest import Log, Printed
 
 LARGE = "x" * 262_144
 PHONE = "385991234567"
@@ -1142,3 +1142,72 @@ def test_nothing_is_told_of_records_that_are_done(
     handle(world, monkeypatch, world.record())
 
     assert "OldestRecordSeconds" not in numbers(printed)
+
+
+# --- What another version has written --------------------------------------------------------
+
+OF_ANOTHER_VERSION: list[dict[str, Any]] = [
+    {"state": "SEEN"},
+    {"state": None},
+    {"to": "everybody"},
+    {"claimedAt": "yesterday"},
+    {"leaseUntil": "2026-01-31T12:00:00"},
+    {"attempts": [1]},
+]
+
+
+@pytest.mark.parametrize("attributes", OF_ANOTHER_VERSION)
+def test_message_that_cannot_be_read_costs_its_neighbours_nothing(
+    world: World, log: Log, attributes: dict[str, Any]
+) -> None:
+    """Only its own record comes round again, and the message stays as it is."""
+    world.run(world.record(2))
+    before = dict(world.ledger.item("m-2"))
+    world.ledger.alter("m-2", **attributes)
+    altered = world.ledger.item("m-2")
+
+    world.run(world.record(1), world.record(2), world.record(3))
+
+    assert world.kept == ["record-2"]
+    assert world.client.posted_ids() == ["m-2", "m-1", "m-3"]
+    assert world.ledger.item("m-2") == altered
+    (line,) = [line for line in log() if line["level"] == "ERROR"]
+    assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
+
+    world.ledger.alter("m-2", **before)
+    world.run(world.record(2))
+    assert world.kept == []
+
+
+def test_outcome_over_a_state_that_is_not_known_costs_its_neighbours_nothing(world: World) -> None:
+    """A later version was faster: what it has written stands."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        world.ledger.alter("m-1", state="SEEN")
+        return taken(request)
+
+    world.client.answer = answer
+    world.run(world.record(1), world.record(2))
+
+    assert world.kept == ["record-1"]
+    assert world.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}
+
+
+def test_lost_lease_of_a_message_that_turned_unreadable_costs_its_neighbours_nothing(
+    world: World,
+) -> None:
+    """It changes between being met and being changed."""
+    world.fail(OutcomeUnknownError("no answer"))
+    world.run(world.record(1))
+    world.ledger.alter("m-1", state="CLAIMED")
+    world.clock.pass_by(minutes=5)
+
+    def interfere() -> None:
+        world.ledger.table.before_execute = lambda: world.ledger.alter("m-1", state="SEEN")
+
+    world.ledger.table.before_execute = interfere
+    world.client.answer = taken
+    world.run(world.record(1), world.record(2))
+
+    assert world.kept == ["record-1"]
+    assert world.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}

@@ -34,6 +34,7 @@ from infobip_omni.transitions import (
     Write,
 )
 from infobip_omni.verdicts import verdict_of
+from tests.fakes import readable
 
 if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
@@ -60,7 +61,8 @@ OTHERS = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=
 def found(claim: Claim = CLAIM, lease: Lease = OTHERS, **changes: Any) -> Message:  # noqa: ANN401
     """Read a message that was claimed before."""
     item = dict(transitions.claimed(claim, lease, PERIODS).item)
-    return replace(Message.from_item(from_wire(to_wire(item))), **changes)
+    (message,) = readable([Message.from_item(from_wire(to_wire(item)))])
+    return replace(message, **changes)
 
 
 def met(message: Message, claim: Claim = CLAIM) -> Leave | Write:
