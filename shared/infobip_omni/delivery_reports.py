@@ -227,13 +227,10 @@ class DeliveryReports:
         messages = {one.id: one for one in found.values() if isinstance(one, Message)}
         strangers = _ids_outside(bulk_id, found)
         foreign = [report.raw for report in readable if report.parsed.message_id in strangers]
-        unsettleable = found.keys() - messages.keys() - strangers
-        waiting = [report for report in readable if report.parsed.message_id in unsettleable]
-        own = [
-            report
-            for report in readable
-            if report.parsed.message_id not in strangers | unsettleable
-        ]
+        put_off = found.keys() - messages.keys() - strangers
+        waiting = [report for report in readable if report.parsed.message_id in put_off]
+        others = strangers | put_off
+        own = [report for report in readable if report.parsed.message_id not in others]
         self._table.put_all(
             [
                 *unreadable,
