@@ -13,7 +13,7 @@ from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
-from infobip_omni.api.reports import Status, StatusGroup
+from infobip_omni.api.reports import RawEntry, Status, StatusGroup
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.api.sends import Recipient, SendResponse, SendResult
 from infobip_omni.aws import QueueUnavailableError
@@ -30,7 +30,7 @@ from infobip_omni.dynamodb import (
     from_wire,
     to_wire,
 )
-from infobip_omni.message import MESSAGE_ENTRY, Message
+from infobip_omni.message import MESSAGE_ENTRY, Message, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import LogEntry
     from infobip_omni.api.sends import AdvancedRequest
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Expectation, Item, Query, Update
     from infobip_omni.send_queue import DeadLetterReason, Record
+    from infobip_omni.verdicts import Verdict
 
 PREFIX = "/omni/test/scenarios/"
 
@@ -249,7 +249,11 @@ class FakeClient(OmniClient):
         """Return the rows of these messages, as many as fit."""
         self.questions.append(list(message_ids))
         self.before_rows()
-        rows = [row for row in self.rows if row.message_id in message_ids]
+        rows = [
+            RawEntry(row.model_dump_json(by_alias=True, exclude_none=True), row)
+            for row in self.rows
+            if row.message_id in message_ids
+        ]
         return LogPage(rows[:limit], len(rows) >= limit, frozenset(self.unread_ids))
 
 
@@ -389,7 +393,7 @@ class OpenLedger(MessageLedger):
 
     def message(self, message_id: str = "m-1") -> Message:
         """Return a message."""
-        return Message.from_item(self.item(message_id))
+        return next(readable([Message.from_item(self.item(message_id))]))
 
     def settle(self, verdicts: Mapping[str, Verdict]) -> int:
         """Give verdicts on messages, and return how many have changed."""
@@ -406,6 +410,7 @@ class OpenLedger(MessageLedger):
         if isinstance(met, str):
             met = self.item(met)
         message = met if isinstance(met, Message) else Message.from_item(met)
+        (message,) = readable([message])
         return self.apply([transition(message, *arguments, **named)])
 
 
@@ -421,9 +426,21 @@ class FakeLedger(OpenLedger):
         """Return the item of a message."""
         return dict(self.table.items[message_id, MESSAGE_ENTRY])
 
+    def alter(self, message_id: str, **attributes: object) -> None:
+        """Change attributes of a message's item, like another version of this code."""
+        item = self.table.items[message_id, MESSAGE_ENTRY]
+        self.table.items[message_id, MESSAGE_ENTRY] = from_wire(to_wire(item | attributes))
+
     def states(self) -> dict[str, str]:
         """Return the state of each message."""
         return {item["messageId"]: str(item["state"]) for item in self.table.entries(MESSAGE_ENTRY)}
+
+
+def readable(messages: Iterable[Message | UnreadableMessage]) -> Iterator[Message]:
+    """Pass messages on, each of which must be one that can be read."""
+    for message in messages:
+        assert isinstance(message, Message), message.id
+        yield message
 
 
 def _holds(expectation: Expectation, item: Item) -> bool:

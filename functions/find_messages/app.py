@@ -241,9 +241,11 @@ def _impersonal(content: object) -> object:
     return shown
 
 
-def _number(value: object) -> int | float:
-    """Write one of the table's numbers."""
-    number = Decimal(str(value))
+def _number(value: object) -> int | float | None:
+    """Write one of the table's numbers; nothing for what JSON does not have."""
+    if not isinstance(value, Decimal):
+        return None
+    number = value
     return int(number) if number == number.to_integral_value() else float(number)
 
 

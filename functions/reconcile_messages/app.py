@@ -24,24 +24,23 @@ from infobip_omni.api.client import (
 )
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import in_batches
-from infobip_omni.delivery import (
-    DUPLICATE_MESSAGE_ID,
-    LOGS_REACH_BACK,
-    Evidence,
-    MessageState,
-    check_delay,
-    refuses_account,
-    verdict_of_logs,
-)
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
+from infobip_omni.message import Evidence, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
+from infobip_omni.verdicts import (
+    DUPLICATE_MESSAGE_ID,
+    LOGS_REACH_BACK,
+    check_delay,
+    refuses_account,
+    verdict_of_logs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -50,10 +49,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import LogPage, OmniClient
-    from infobip_omni.api.reports import LogEntry
-    from infobip_omni.delivery import Verdict
+    from infobip_omni.api.reports import LogEntry, RawEntry
     from infobip_omni.dynamodb import Update
-    from infobip_omni.message import Message
+    from infobip_omni.verdicts import Verdict
 
     #: What was done, by the name of its metric.
     Counts = Mapping[str, int]
@@ -89,7 +87,7 @@ class Decisions:
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     #: The rows that the verdicts follow from.
-    rows: list[LogEntry] = field(default_factory=list)
+    rows: list[RawEntry[LogEntry]] = field(default_factory=list)
     #: Were unknown, and Infobip has them.
     accepted: list[Message] = field(default_factory=list)
     #: Refused, since another's message has their id.
@@ -153,7 +151,11 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
     if quarantined := deps.ledger.count_quarantined(_MOST_COUNTED):
         yield {"MessagesInQuarantine": quarantined}
     to_ask: list[Message] = []
-    for group in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+    for due in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+        group = [message for message in due if isinstance(message, Message)]
+        yield _leave_unreadable(
+            message for message in due if isinstance(message, UnreadableMessage)
+        )
         yield from _deal_without_question(group, deps.ledger, now())
         to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
         to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
@@ -164,6 +166,14 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
                 return
             yield from _deal_with(messages, deps, budget, now)
     yield from _deal_with(to_ask, deps, budget, now)
+
+
+def _leave_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
+    """Name the messages that are due and cannot be read."""
+    ids = [message.id for message in messages]
+    for message_id in ids:
+        logger.error("a message cannot be read", message_id=message_id)
+    return {"MessagesUnreadable": len(ids)} if ids else {}
 
 
 def _deal_without_question(
@@ -252,7 +262,7 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
         deps.reports.record_logs(decisions.rows)
         settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
         yield _change("MessagesSettled", settled, ledger)
-        if refusals := sum(refuses_account(row.status) for row in decisions.rows):
+        if refusals := sum(refuses_account(row.parsed.status) for row in decisions.rows):
             yield {"AccountRefusals": refusals}
     accepted = (
         transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
@@ -291,13 +301,14 @@ def decide(
     messages: Iterable[Message], page: LogPage, now: datetime, check_after: timedelta
 ) -> Decisions:
     """Decide what becomes of the messages that a page of the logs was asked about."""
-    rows: dict[str, list[LogEntry]] = defaultdict(list)
+    rows: dict[str, list[RawEntry[LogEntry]]] = defaultdict(list)
     for row in page.rows:
-        rows[row.message_id].append(row)
+        rows[row.parsed.message_id].append(row)
     decisions = Decisions()
     for message in messages:
         own, is_duplicate = _judge_rows(message, rows[message.id])
-        verdict = verdict_of_logs(own, message.last_step, now - check_after)
+        judged = [row.parsed for row in own]
+        verdict = verdict_of_logs(judged, message.last_step, now - check_after)
         if verdict is not None:
             decisions.verdicts[message.id] = verdict
             decisions.rows.extend(own)
@@ -318,17 +329,19 @@ def decide(
     return decisions
 
 
-def _judge_rows(message: Message, rows: Sequence[LogEntry]) -> tuple[list[LogEntry], bool]:
+def _judge_rows(
+    message: Message, rows: Sequence[RawEntry[LogEntry]]
+) -> tuple[list[RawEntry[LogEntry]], bool]:
     """Tell which rows prove that Infobip has a message, and whether its id is another's."""
     # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
     # a row for the very recipient is proof then. Else a row is, unless it is of another's.
     refused = message.was_refused_as_repeat
-    proofs = [row for row in rows if row.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_somebody_else(message.to, row.to)]
+    proofs = [row for row in rows if row.parsed.status.id != DUPLICATE_MESSAGE_ID]
+    foreign = [row for row in proofs if is_somebody_else(message.to, row.parsed.to)]
     own = [
         row
         for row in proofs
-        if (is_recipient(message.to, row.to) if refused else row not in foreign)
+        if (is_recipient(message.to, row.parsed.to) if refused else row not in foreign)
     ]
     return own, refused and bool(proofs) and foreign == proofs
 

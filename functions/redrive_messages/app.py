@@ -23,8 +23,8 @@ from pydantic.alias_generators import to_camel
 from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
-from infobip_omni.delivery import RESOLVED, MessageState
 from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
+from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed, time_left
@@ -32,14 +32,13 @@ from infobip_omni.send_queue import DeadLetterReason
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dead_letter_queue import DeadLetter
     from infobip_omni.dynamodb import Update
-    from infobip_omni.message import Message
 
 Json = dict[str, Any]
 
@@ -200,14 +199,23 @@ def _with_quarantined(letters: Sequence[Json], ledger: MessageLedger) -> list[Js
     """Add to quarantined letters which of their messages wait for a decision."""
     quarantined = [each["messageIds"] for each in letters if _is_quarantined(each)]
     found = ledger.find(message_id for ids in quarantined for message_id in ids)
-    waiting = {message_id for message_id, message in found.items() if message.is_open}
+    waiting = {each.id for each in found.values() if isinstance(each, Message) and each.is_open}
     return [
         letter
         | {"quarantinedMessageIds": [each for each in letter["messageIds"] if each in waiting]}
+        | _unreadable_ids(letter["messageIds"], found)
         if _is_quarantined(letter)
         else letter
         for letter in letters
     ]
+
+
+def _unreadable_ids(
+    message_ids: Iterable[str], found: Mapping[str, Message | UnreadableMessage]
+) -> Json:
+    """Name the messages that cannot be read, if there are any."""
+    ids = [each for each in message_ids if isinstance(found.get(each), UnreadableMessage)]
+    return {"unreadableMessageIds": ids} if ids else {}
 
 
 def _is_quarantined(letter: Json) -> bool:
@@ -291,6 +299,7 @@ def _close(
     elif not message.is_done:
         raise _not_quarantined(message)
     deleted = kept = 0
+    unreadable: Json = {}
     with Scan(deps.queue, seconds_left) as scan:
         for letter in scan:
             if letter.reason is not DeadLetterReason.QUARANTINED:
@@ -299,7 +308,9 @@ def _close(
             if order.message_id not in ids:
                 continue
             messages = deps.ledger.find(ids)
-            if all(one in messages and messages[one].is_done for one in ids):
+            unreadable |= _unreadable_ids(ids, messages)
+            found = [messages.get(one) for one in ids]
+            if all(isinstance(one, Message) and one.is_done for one in found):
                 scan.delete(letter)
                 deleted += 1
             else:
@@ -310,6 +321,7 @@ def _close(
         "lettersDeleted": deleted,
         "lettersKept": kept,
         "complete": scan.complete,
+        **unreadable,
     }
 
 
@@ -333,6 +345,8 @@ def _find(message_id: str, ledger: MessageLedger) -> Message:
     message = ledger.find([message_id]).get(message_id)
     if message is None:
         raise InvalidEventError("messageId", "is of no message that is known")
+    if isinstance(message, UnreadableMessage):
+        raise InvalidEventError("messageId", "is of a message that this version cannot read")
     return message
 
 

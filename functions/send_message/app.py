@@ -38,16 +38,10 @@ from infobip_omni.api.errors import (
 from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.aws import QueueUnavailableError, in_batches
 from infobip_omni.circuit_breaker import CircuitBreaker
-from infobip_omni.delivery import (
-    MessageState,
-    SendAnswer,
-    not_processed,
-    read_answer,
-    request_rejected,
-)
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError, SendEvent
 from infobip_omni.infobip_client import open_client
+from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed, time_left
@@ -64,6 +58,12 @@ from infobip_omni.send_queue import (
 )
 from infobip_omni.settings import SendMessageSettings
 from infobip_omni.transitions import Claim, Outcome, Standing
+from infobip_omni.verdicts import (
+    SendAnswer,
+    not_processed,
+    read_answer,
+    request_rejected,
+)
 from infobip_omni.webhook import Webhook, parse_keys
 
 if TYPE_CHECKING:
@@ -347,6 +347,9 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
                 owners.setdefault(message_id, (queued.record, fate))
     found = deps.ledger.claim(list(claims.values()), deps.policy.lease)
     standings = dict(zip(claims, found, strict=True))
+    for message_id, standing in standings.items():
+        if standing.unreadable:
+            logger.error("a message cannot be read", message_id=message_id)
     used = {message_id for message_id, standing in standings.items() if standing.conflict}
     checked = [queued.refused_if_used(used) for queued in distinct]
     refused = {queued.record.sqs_id for queued in checked if isinstance(queued.fate, Refused)}

@@ -10,45 +10,43 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import uuid
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
 from infobip_omni.api.reports import (
     LONGEST_KEY_BYTES,
     DeliveryReport,
+    LogEntry,
     SeenReport,
     UnreadablePageError,
-    parse_reports_page,
+    page_of,
+    parse_page,
 )
-from infobip_omni.delivery import (
+from infobip_omni.dynamodb import Query
+from infobip_omni.message import UNPROVEN, Chunk, Contents, Entry, Evidence, Message
+from infobip_omni.moments import to_text, utc_now
+from infobip_omni.recipients import is_somebody_else
+from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
-    UNPROVEN,
-    Evidence,
     highest,
     refuses_account,
     verdict_of,
 )
-from infobip_omni.dynamodb import Query
-from infobip_omni.message import Chunk, Contents, Entry
-from infobip_omni.moments import to_text, utc_now
-from infobip_omni.recipients import is_somebody_else
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from infobip_omni.api.reports import LogEntry
+    from infobip_omni.api.reports import RawEntry
     from infobip_omni.dynamodb import Item, Table, Update
-    from infobip_omni.message import Message
+    from infobip_omni.message import UnreadableMessage
     from infobip_omni.message_ledger import MessageLedger
-
-    RowT = TypeVar("RowT", DeliveryReport, SeenReport)
 
 #: Under the first of these message ids stand the pages that are not recorded yet, under the second
 #: what names no message, and under the third what came to the webhook of another message; none of
@@ -59,6 +57,8 @@ FOREIGN_ID = "#foreign"
 #: DynamoDB's items end at 400 KB.
 _CHUNK_BYTES = 350_000
 _LONGEST_ENTRY_PART = 64
+#: How JSON begins to write half of a character; the other half may follow.
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 #: A page that is older than any run of the puller was left behind by one that died.
 _ABANDONED_AFTER = timedelta(minutes=15)
 
@@ -83,11 +83,14 @@ class Recorded:
     foreign: int = 0  #: entries of messages that the webhook they came to is not for
     inbound: int = 0  #: messages from recipients, which are no reports and are not kept
     account_refusals: int = 0  #: reports by which Infobip refuses the account, not the message
+    #: Reports on messages that cannot be read: a page by themselves holds them until these can.
+    waiting: int = 0
 
     @property
     def entries(self) -> int:
         """Count the entries."""
-        return self.reports + self.unreadable + self.seen + self.foreign + self.inbound
+        known = self.reports + self.unreadable + self.seen + self.foreign
+        return known + self.inbound + self.waiting
 
     def __add__(self, other: Recorded) -> Recorded:
         """Add up."""
@@ -100,6 +103,7 @@ class Recorded:
             self.foreign + other.foreign,
             self.inbound + other.inbound,
             self.account_refusals + other.account_refusals,
+            self.waiting + other.waiting,
         )
 
     def counts(self) -> dict[str, int]:
@@ -109,6 +113,7 @@ class Recorded:
             "ReportsUnreadable": self.unreadable,
             "ReportsUnmatched": self.unmatched,
             "ReportsForeign": self.foreign,
+            "ReportsWaiting": self.waiting,
             "InboundMessagesIgnored": self.inbound,
             "MessagesSettled": self.settled,
             "AccountRefusals": self.account_refusals,
@@ -154,19 +159,23 @@ class DeliveryReports:
     def _abandoned_pages(self) -> Iterator[Page]:
         """Read the pages that were left behind.
 
-        A page of which a part is missing was cut while it was stored; it cannot be read and is
-        left where it is.
+        A page of which a part is missing was cut while it was stored. Like one of which a part is
+        not as it was written, it cannot be read and is left where it is.
         """
         before = to_text(self._now() - _ABANDONED_AFTER)
         parts: dict[str, list[Chunk]] = defaultdict(list)
         found = self._table.query(Query(PAGES_ID, first="PAGE#", last=f"PAGE#{before}"))
-        for chunk in map(Chunk.from_item, found):
+        for chunk in filter(None, map(Chunk.from_item, found)):
             name, _, place = chunk.name.rpartition("#")
             parts[name].append(chunk)
-            if len(parts[name]) == int(place.partition("-")[2]):
+            if place.partition("-")[2] == f"{len(parts[name]):03d}":
                 chunks = parts.pop(name)
                 packed = b"".join(part.data for part in chunks)
-                yield Page(gzip.decompress(packed), tuple(part.name for part in chunks))
+                try:
+                    body = gzip.decompress(packed)
+                except (EOFError, OSError, zlib.error):
+                    continue
+                yield Page(body, tuple(part.name for part in chunks))
 
     def record_page(self, page: Page) -> Recorded:
         """Record all reports of a stored page, then delete the page.
@@ -184,55 +193,55 @@ class DeliveryReports:
 
         Args:
             body: What Infobip has sent.
-            bulk_id: As for `record`.
-
-        Raises:
-            TableUnavailableError: Something was not recorded; recording all of it again is right.
-        """
-        try:
-            entries = parse_reports_page(body)
-        except UnreadablePageError:
-            raw = body.decode(errors="backslashreplace")
-            self._table.put_all([self._unreadable(UNREADABLE_ID, raw)])
-            return Recorded(unreadable=1)
-        return self.record(entries, bulk_id)
-
-    def record(self, entries: Sequence[Any], bulk_id: str | None = None) -> Recorded:
-        """Record reports, in any order and however often they come.
-
-        Args:
-            entries: Reports as they came. One that cannot be read is kept raw, and costs the
-                others nothing.
             bulk_id: The only bulk whose messages these reports may be about; None is any. A
                 report on another message is kept apart, and changes nothing.
 
         Raises:
             TableUnavailableError: Something was not recorded; recording all of it again is right.
         """
-        readable: list[tuple[DeliveryReport | SeenReport, str]] = []
+        try:
+            entries = parse_page(body)
+        except UnreadablePageError:
+            raw = body.decode(errors="backslashreplace")
+            self._table.put_all([self._unreadable(UNREADABLE_ID, raw)])
+            return Recorded(unreadable=1)
+        return self._record(entries, bulk_id)
+
+    def _record(self, entries: Iterable[RawEntry[Any]], bulk_id: str | None) -> Recorded:
+        """Record reports, in any order and however often they come.
+
+        One that cannot be read is kept raw, and costs the others nothing.
+        """
+        readable: list[RawEntry[DeliveryReport | SeenReport]] = []
         unreadable: list[Item] = []
         inbound = 0
         for entry in entries:
-            raw = json.dumps(entry, default=float)
-            row = _read(entry)
-            if row is not None and len(raw) <= _CHUNK_BYTES:
-                readable.append((row, raw))
-            elif _is_inbound(entry):
+            report = _read(entry)
+            if report is not None and _fits(report):
+                readable.append(report)
+            elif _is_inbound(entry.parsed):
                 inbound += 1
             else:
-                unreadable.append(self._unreadable(_message_id(entry), raw))
-        messages = self._ledger.find([row.message_id for row, _ in readable])
-        strangers = _ids_outside(bulk_id, messages)
-        own = [(row, raw) for row, raw in readable if row.message_id not in strangers]
-        foreign = [raw for row, raw in readable if row.message_id in strangers]
+                unreadable.append(self._unreadable(_message_id(entry.parsed), entry.raw))
+        found = self._ledger.find([report.parsed.message_id for report in readable])
+        messages = {one.id: one for one in found.values() if isinstance(one, Message)}
+        strangers = _ids_outside(bulk_id, found)
+        foreign = [report.raw for report in readable if report.parsed.message_id in strangers]
+        put_off = found.keys() - messages.keys() - strangers
+        waiting = [report for report in readable if report.parsed.message_id in put_off]
+        others = strangers | put_off
+        own = [report for report in readable if report.parsed.message_id not in others]
         self._table.put_all(
             [
                 *unreadable,
                 *(self._kept_raw(FOREIGN_ID, "FOREIGN", raw) for raw in foreign),
-                *(self._kept_report(row, raw, messages) for row, raw in own),
+                *(self._kept_row(each, messages.get(each.parsed.message_id)) for each in own),
             ]
         )
-        reports = [row for row, _ in own if isinstance(row, DeliveryReport)]
+        if waiting:
+            # Like a page that was left behind, it is recorded later.
+            self.store_page(page_of(waiting))
+        reports = [each.parsed for each in own if isinstance(each.parsed, DeliveryReport)]
         return Recorded(
             reports=len(reports),
             settled=self._settle(reports, messages),
@@ -241,16 +250,20 @@ class DeliveryReports:
             seen=len(own) - len(reports),
             foreign=len(foreign),
             inbound=inbound,
+            waiting=len(waiting),
             account_refusals=sum(refuses_account(report.status) for report in reports),
         )
 
-    def record_logs(self, rows: Iterable[LogEntry]) -> None:
+    def record_logs(self, rows: Iterable[RawEntry[LogEntry]]) -> None:
         """Keep the log rows that have decided about messages.
 
         Raises:
             TableUnavailableError: Some were not kept.
         """
-        self._table.put_all(map(self._kept_log, rows))
+        self._table.put_all(
+            self._kept_row(row) if _fits(row) else self._unreadable(row.parsed.message_id, row.raw)
+            for row in rows
+        )
 
     def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Message]) -> int:
         """Give the messages the states that their reports say.
@@ -288,21 +301,22 @@ class DeliveryReports:
                 for message in messages
             )
             seen = self._ledger.find([message.id for message in messages])
-            messages = [message for message in seen.values() if message.state in UNPROVEN]
+            messages = [
+                message
+                for message in seen.values()
+                if isinstance(message, Message) and message.state in UNPROVEN
+            ]
 
-    def _kept_report(
-        self, row: DeliveryReport | SeenReport, raw: str, messages: dict[str, Message]
+    def _kept_row(
+        self,
+        entry: RawEntry[DeliveryReport | SeenReport | LogEntry],
+        message: Message | None = None,
     ) -> Item:
-        message = messages.get(row.message_id)
-        name = _seen_entry(row) if isinstance(row, SeenReport) else _entry("REPORT", row)
+        """Make the item of a report or log row, which keeps it as it came."""
+        row = entry.parsed
+        contents = Contents.ROW if isinstance(row, LogEntry) else Contents.REPORT
         expires_at = message.expires_at if message else None
-        return self._kept(row.message_id, name, Contents.REPORT, raw, expires_at)
-
-    def _kept_log(self, row: LogEntry) -> Item:
-        raw = row.model_dump_json(by_alias=True, exclude_none=True)
-        if len(raw.encode()) > _CHUNK_BYTES:
-            return self._unreadable(row.message_id, raw)
-        return self._kept(row.message_id, _entry("LOG", row), Contents.ROW, raw)
+        return self._kept(row.message_id, _entry(row), contents, entry.raw, expires_at)
 
     def _unreadable(self, message_id: str, raw: str) -> Item:
         return self._kept_raw(message_id, "UNREADABLE", raw)
@@ -330,40 +344,47 @@ class DeliveryReports:
         return int((self._now() + self._ledger.retention).timestamp())
 
 
-def _entry(kind: str, row: DeliveryReport | LogEntry) -> str:
+def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
     """Write the sort key, under which a repeat of a row meets the first."""
     channel = (row.channel or "-")[:_LONGEST_ENTRY_PART]
+    if isinstance(row, SeenReport):
+        return f"SEEN#{channel}#{to_text(row.seen_at)}"
+    kind = "LOG" if isinstance(row, LogEntry) else "REPORT"
     done_at = to_text(row.done_at) if row.done_at else "-"
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 
-def _ids_outside(bulk_id: str | None, messages: dict[str, Message]) -> set[str]:
+def _ids_outside(
+    bulk_id: str | None, messages: Mapping[str, Message | UnreadableMessage]
+) -> set[str]:
     """Tell which messages are of another bulk; one that is unknown is of none."""
     if bulk_id is None:
         return set()
     return {message.id for message in messages.values() if message.bulk_id != bulk_id}
 
 
-def _seen_entry(row: SeenReport) -> str:
-    return f"SEEN#{(row.channel or '-')[:_LONGEST_ENTRY_PART]}#{to_text(row.seen_at)}"
-
-
-def _read(entry: object) -> DeliveryReport | SeenReport | None:
+def _read(entry: RawEntry[Any]) -> RawEntry[DeliveryReport | SeenReport] | None:
     """Read a report, unless its key would be none, or it holds what UTF-8 cannot carry."""
+    if _HALF_CHARACTER.search(entry.raw) and not _is_encodable(entry.parsed):
+        return None
+    report: RawEntry[DeliveryReport | SeenReport] | None = entry.read(DeliveryReport)
+    if report is None:
+        # A report that says when a message was seen has no status.
+        report = entry.read(SeenReport)
+    return report if report is not None and _is_key(report.parsed.message_id) else None
+
+
+def _is_encodable(parsed: object) -> bool:
     try:
-        json.dumps(entry, default=float, ensure_ascii=False).encode()
+        json.dumps(parsed, default=float, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return None
-    # A report that says when a message was seen has no status.
-    row = _read_as(DeliveryReport, entry) or _read_as(SeenReport, entry)
-    return row if row is not None and _is_key(row.message_id) else None
+        return False
+    return True
 
 
-def _read_as(model: type[RowT], entry: object) -> RowT | None:
-    try:
-        return model.model_validate(entry)
-    except ValidationError:
-        return None
+def _fits(entry: RawEntry[Any]) -> bool:
+    """Tell whether an item can hold an entry whole."""
+    return len(entry.raw.encode()) <= _CHUNK_BYTES
 
 
 def _is_inbound(entry: object) -> bool:

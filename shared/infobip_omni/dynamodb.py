@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import BotoCoreError, ClientError
 
-from infobip_omni.aws import client_config, error_code, in_batches
+from infobip_omni.aws import AwsError, attempt, client_config, in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     ItemT = TypeVar("ItemT")
     AnswerT = TypeVar("AnswerT")
+    WorkT = TypeVar("WorkT")
 
 Item = dict[str, Any]
 #: An item as the wire has it: each value under its type.
@@ -67,7 +67,7 @@ _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
-class TableUnavailableError(Exception):
+class TableUnavailableError(AwsError):
     """DynamoDB did not do it, or did not say so: a write may or may not have happened."""
 
 
@@ -179,18 +179,16 @@ class Table:
             An answer for each, in order. A transient error has outlasted all repeats.
         """
         answers = [Answer("ThrottlingError")] * len(writes)
-        left = list(range(len(writes)))
-        deadline = time.monotonic() + _SECONDS_TO_REPEAT
-        for pause in _pauses():
-            time.sleep(pause)
+
+        def execute(left: list[int]) -> list[int]:
             batches = list(in_batches(left, _STATEMENTS_PER_CALL))
             calls = ([writes[index] for index in batch] for batch in batches)
             for batch, results in zip(batches, self._each(self._execute_batch, calls), strict=True):
                 for index, answer in zip(batch, results, strict=True):
                     answers[index] = answer
-            left = [index for index in left if answers[index].transient]
-            if not left or time.monotonic() > deadline:
-                break
+            return [index for index in left if answers[index].transient]
+
+        _in_rounds(list(range(len(writes))), execute)
         return answers
 
     def put_all(self, items: Iterable[Item]) -> None:
@@ -200,13 +198,14 @@ class Table:
             TableUnavailableError: Some of the items were not written.
         """
         by_key = {(item[MESSAGE_ID], item[ENTRY]): item for item in items}
-        left = [{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()]
-        for pause in _pauses():
-            if not left:
-                return
-            time.sleep(pause)
-            batches = list(in_batches(left, _WRITES_PER_CALL, LARGEST_WRITE_BYTES, _bytes_on_wire))
-            left = [one for rest in self._each(self._write_batch, batches) for one in rest]
+
+        def put(left: list[Any]) -> list[Any]:
+            batches = in_batches(left, _WRITES_PER_CALL, LARGEST_WRITE_BYTES, _bytes_on_wire)
+            return [one for rest in self._each(self._write_batch, batches) for one in rest]
+
+        left = _in_rounds(
+            [{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()], put
+        )
         if left:
             raise TableUnavailableError(f"{len(left)} of {len(by_key)} items were not written")
 
@@ -216,20 +215,20 @@ class Table:
         Raises:
             TableUnavailableError: Some of the items could not be read.
         """
-        left = [
+        found: dict[tuple[str, str], Item] = {}
+
+        def get(left: list[WireItem]) -> list[WireItem]:
+            unread: list[WireItem] = []
+            for items, rest in self._each(self._read_batch, in_batches(left, _READS_PER_CALL)):
+                found.update({(item[MESSAGE_ID], item[ENTRY]): item for item in items})
+                unread += rest
+            return unread
+
+        wanted = [
             to_wire({MESSAGE_ID: message_id, ENTRY: entry})
             for message_id, entry in dict.fromkeys(keys)
         ]
-        found: dict[tuple[str, str], Item] = {}
-        for pause in _pauses():
-            if not left:
-                return found
-            time.sleep(pause)
-            batches = list(in_batches(left, _READS_PER_CALL))
-            left = []
-            for items, rest in self._each(self._read_batch, batches):
-                found |= {(item[MESSAGE_ID], item[ENTRY]): item for item in items}
-                left += rest
+        left = _in_rounds(wanted, get)
         if left:
             raise TableUnavailableError(f"{len(left)} items were not read")
         return found
@@ -242,7 +241,11 @@ class Table:
         """
         arguments = _query_arguments(query) | {"TableName": self.name}
         while True:
-            answer = _attempt(lambda: self._client.query(**arguments))
+            answer = attempt(
+                lambda: self._client.query(**arguments),
+                TableUnavailableError,
+                "DynamoDB did not read them",
+            )
             yield from map(from_wire, answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
@@ -255,7 +258,11 @@ class Table:
             TableUnavailableError: It may still be there.
         """
         key = to_wire({MESSAGE_ID: message_id, ENTRY: entry})
-        _attempt(lambda: self._client.delete_item(TableName=self.name, Key=key))
+        attempt(
+            lambda: self._client.delete_item(TableName=self.name, Key=key),
+            TableUnavailableError,
+            "DynamoDB did not delete it",
+        )
 
     def _each(
         self, call: Callable[[ItemT], AnswerT], batches: Iterable[ItemT]
@@ -267,7 +274,11 @@ class Table:
     def _execute_batch(self, writes: Sequence[Insert | Update]) -> list[Answer]:
         request = [_statement(self.name, write) for write in writes]
         try:
-            answer = _attempt(lambda: self._client.batch_execute_statement(Statements=request))
+            answer = attempt(
+                lambda: self._client.batch_execute_statement(Statements=request),
+                TableUnavailableError,
+                "DynamoDB did not do it",
+            )
         except TableUnavailableError:
             # Perhaps executed all the same: callers recognise their own writes.
             return [Answer("InternalServerError")] * len(writes)
@@ -275,7 +286,11 @@ class Table:
 
     def _write_batch(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Write a batch and return what DynamoDB has left over."""
-        answer = _attempt(lambda: self._client.batch_write_item(RequestItems={self.name: requests}))
+        answer = attempt(
+            lambda: self._client.batch_write_item(RequestItems={self.name: requests}),
+            TableUnavailableError,
+            "DynamoDB did not write them",
+        )
         unprocessed: Any = answer.get("UnprocessedItems", {})
         left: list[Any] = unprocessed.get(self.name, [])
         return left
@@ -283,7 +298,11 @@ class Table:
     def _read_batch(self, keys: Sequence[Any]) -> tuple[list[Item], Sequence[Any]]:
         """Read a batch; return the items, and the keys that DynamoDB has left over."""
         request: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
-        answer: Any = _attempt(lambda: self._client.batch_get_item(RequestItems=request))
+        answer: Any = attempt(
+            lambda: self._client.batch_get_item(RequestItems=request),
+            TableUnavailableError,
+            "DynamoDB did not read them",
+        )
         items = [from_wire(item) for item in answer["Responses"].get(self.name, [])]
         return items, answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
 
@@ -369,14 +388,23 @@ def _answer(response: Any) -> Answer:  # noqa: ANN401 (one of botocore's nested 
     return Answer(error["Code"], from_wire(error.get("Item", {})))
 
 
-def _attempt(call: Callable[[], AnswerT]) -> AnswerT:
-    try:
-        return call()
-    except ClientError as error:
-        # The service's own text may quote a key, and so a caller's id.
-        raise TableUnavailableError(f"DynamoDB answered {error_code(error)}") from None
-    except BotoCoreError as error:
-        raise TableUnavailableError(f"DynamoDB was not reached: {type(error).__name__}") from None
+def _in_rounds(left: list[WorkT], call: Callable[[list[WorkT]], list[WorkT]]) -> list[WorkT]:
+    """Make a call about what the last one has left over, until that is nothing or the time is up.
+
+    Args:
+        left: What is to be done.
+        call: Does what it can of that, and returns the rest.
+
+    Returns:
+        What is not done.
+    """
+    deadline = time.monotonic() + _SECONDS_TO_REPEAT
+    for pause in _pauses():
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(pause)
+        left = call(left)
+    return left
 
 
 def _pauses() -> Iterator[float]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
-from infobip_omni.delivery import TAKEN, Evidence, MessageState
 from infobip_omni.dynamodb import (
     ENTRY,
     MESSAGE_ID,
@@ -62,6 +62,57 @@ _TOLD = (
     "callbackData",
     "doneAt",
     "price",
+)
+
+
+# --- Where it stands -------------------------------------------------------------------------
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease ends
+    WAITING = "WAITING"  #: certainly not sent; it will be tried again
+    UNKNOWN = "UNKNOWN"  #: perhaps sent; never sent again before the logs were asked
+    ACCEPTED = "ACCEPTED"  #: Infobip has it
+    DELIVERED = "DELIVERED"
+    UNDELIVERED = "UNDELIVERED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    QUARANTINED = "QUARANTINED"  #: nobody knows; an operator decides
+
+
+class Evidence(StrEnum):
+    """How a state was learnt."""
+
+    RESPONSE = "response"  #: the answer to the send
+    REPORT = "report"
+    LOGS = "logs"
+    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as known to it
+
+
+#: Infobip has taken responsibility, or has ruled.
+TAKEN = frozenset(
+    {
+        MessageState.ACCEPTED,
+        MessageState.DELIVERED,
+        MessageState.UNDELIVERED,
+        MessageState.EXPIRED,
+        MessageState.REJECTED,
+    }
+)
+#: Infobip has ruled: it says no more of the message, or only what outranks this.
+SETTLED = TAKEN - {MessageState.ACCEPTED}
+#: Nothing is left for the sender to do.
+RESOLVED = TAKEN | {MessageState.QUARANTINED}
+#: States that a proof of acceptance turns into ACCEPTED.
+UNPROVEN = frozenset(
+    {
+        MessageState.CLAIMED,
+        MessageState.WAITING,
+        MessageState.UNKNOWN,
+        MessageState.QUARANTINED,
+    }
 )
 
 
@@ -143,26 +194,34 @@ class Message:
     is_closed: bool
 
     @classmethod
-    def from_item(cls, item: Item) -> Self:
-        """Read the item of a message."""
+    def from_item(cls, item: Item) -> Self | UnreadableMessage:
+        """Read the item of a message; one that is not as this version writes it is unreadable."""
+        try:
+            return cls._from_item(item)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            bulk_id = item.get("bulkId")
+            return UnreadableMessage(item[MESSAGE_ID], bulk_id if isinstance(bulk_id, str) else "")
+
+    @classmethod
+    def _from_item(cls, item: Item) -> Self:
         steps = item.get("steps")
         send_at, next_check_at = item.get("sendAt"), item.get("nextCheckAt")
         return cls(
             id=item[MESSAGE_ID],
             state=MessageState(item["state"]),
-            content_hash=item["contentHash"],
-            to=item["to"],
-            steps=None if steps is None else tuple(steps),
-            bulk_id=item["bulkId"],
-            on_unknown=item["onUnknown"],
-            send_at=None if send_at is None else from_text(send_at),
+            content_hash=_text(item["contentHash"]),
+            to={_text(kind): _text(address) for kind, address in dict(item["to"]).items()},
+            steps=None if steps is None else tuple(map(_text, steps)),
+            bulk_id=_text(item["bulkId"]),
+            on_unknown=_text(item["onUnknown"]),
+            send_at=None if send_at is None else _moment(send_at),
             attempts=int(item["attempts"]),
-            claim_token=item["claimToken"],
-            claimed_at=from_text(item["claimedAt"]),
-            lease_until=from_text(item["leaseUntil"]),
-            verdict_rank=item["verdictRank"],
+            claim_token=_text(item["claimToken"]),
+            claimed_at=_moment(item["claimedAt"]),
+            lease_until=_moment(item["leaseUntil"]),
+            verdict_rank=_text(item["verdictRank"]),
             expires_at=int(item["expiresAt"]),
-            next_check_at=None if next_check_at is None else from_text(next_check_at),
+            next_check_at=None if next_check_at is None else _moment(next_check_at),
             evidence=item.get("evidence"),
             absent_answers=int(item.get("absentAnswers", 0)),
             is_released="releasedAt" in item,
@@ -214,6 +273,17 @@ class Message:
         return update(self.id, expected, **changes)
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableMessage:
+    """A message whose item this version cannot read: a later one may have written it.
+
+    It is left as it is, and costs its neighbours nothing.
+    """
+
+    id: str
+    bulk_id: str  #: empty where even that cannot be read
+
+
 def new_item(message_id: str, **attributes: Unpack[Changes]) -> Item:
     """Make the item of a message."""
     return {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY} | _written(attributes)
@@ -234,6 +304,19 @@ def expect(**values: Unpack[Changes]) -> tuple[Expectation, ...]:
 def expect_rank_below(rank: str) -> tuple[Expectation, ...]:
     """Expect that no verdict of this rank or a higher one stands."""
     return (Expectation(_ATTRIBUTES["verdict_rank"], rank, Comparison.BELOW),)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("an attribute is no text")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    moment = from_text(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("a time has no offset")
+    return moment
 
 
 def _written(attributes: Changes) -> dict[str, object]:
@@ -292,9 +375,12 @@ class Chunk:
     data: bytes = field(repr=False)
 
     @classmethod
-    def from_item(cls, item: Item) -> Self:
-        """Read the item of a chunk."""
-        return cls(item[ENTRY], bytes(item["chunk"]))
+    def from_item(cls, item: Item) -> Self | None:
+        """Read the item of a chunk; return None where it is not as this version writes it."""
+        try:
+            return cls(item[ENTRY], bytes(item["chunk"]))
+        except (LookupError, TypeError, ValueError):
+            return None
 
     def to_item(self, message_id: str, expires_at: int) -> Item:
         """Write the item of the chunk.
@@ -316,7 +402,8 @@ class Chunk:
 
 def has_expired(item: Item, now: datetime) -> bool:
     """Tell whether an item counts as deleted, though DynamoDB may not have done so yet."""
-    return bool(item["expiresAt"] <= now.timestamp())
+    expires_at = item.get("expiresAt")
+    return isinstance(expires_at, Decimal) and expires_at <= now.timestamp()
 
 
 def is_message(item: Item) -> bool:
@@ -327,12 +414,12 @@ def is_message(item: Item) -> bool:
 def happened_at(item: Item) -> str:
     """Tell when something happened; where an entry does not say so, when it became known."""
     written: str = item[ENTRY].rpartition("#")[2]
-    return written if written.endswith("Z") else item.get("receivedAt", "")
+    return written if written.endswith("Z") else str(item.get("receivedAt", ""))
 
 
 def claimed_at(item: Item) -> str:
     """Tell when a message was claimed last, as a text that sorts."""
-    return str(item["claimedAt"])
+    return str(item.get("claimedAt", ""))
 
 
 def shown_message(item: Item, impersonal: Callable[[object], object] | None = None) -> Item:
@@ -345,7 +432,9 @@ def shown_message(item: Item, impersonal: Callable[[object], object] | None = No
     """
     shown = {name: value for name, value in item.items() if name not in _INTERNAL}
     if impersonal is not None:
-        shown["to"] = {name: masked(address) for name, address in item["to"].items()}
+        to = item.get("to")
+        addresses = to if isinstance(to, dict) else {}
+        shown["to"] = {name: masked(str(address)) for name, address in addresses.items()}
         shown.pop("callbackData", None)
         if "status" in shown:
             shown["status"] = impersonal(shown["status"])
@@ -359,13 +448,17 @@ def shown_entry(item: Item, content: Callable[[str], object]) -> Item:
         item: The item.
         content: Shows what was reported, which is a text.
     """
-    shown = {name: item[name] for name in (ENTRY, "receivedAt") if name in item}
-    return shown | {name.value: content(item[name]) for name in Contents if name in item}
+    shown = {name: str(item[name]) for name in (ENTRY, "receivedAt") if name in item}
+    texts = {name.value: item[name] for name in Contents if isinstance(item.get(name), str)}
+    return shown | {name: content(text) for name, text in texts.items()}
 
 
-def state_of(item: Item) -> str | None:
-    """Tell the state of a message; None where there is none."""
-    return item.get("state")
+def state_of(item: Item) -> MessageState | None:
+    """Tell the state of a message; None where there is none, or none that this version knows."""
+    try:
+        return MessageState(item["state"])
+    except (KeyError, ValueError):
+        return None
 
 
 def id_of(item: Item) -> str:

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from infobip_omni import transitions
-from infobip_omni.delivery import MessageState
 from infobip_omni.dynamodb import MESSAGE_ID, Query, Table, TableUnavailableError
 from infobip_omni.message import (
     CHECK_INDEX,
@@ -19,6 +18,8 @@ from infobip_omni.message import (
     MESSAGE_ENTRY,
     QUARANTINED_SHARD,
     Message,
+    MessageState,
+    UnreadableMessage,
     state_of,
 )
 from infobip_omni.moments import to_text, utc_now
@@ -108,8 +109,8 @@ class MessageLedger:
         writes: list[tuple[Claim, Lease, Write]] = []
         for claim, lease in wanted:
             message = found.get(claim.message_id)
-            if message is None:
-                standings[claim.message_id] = Standing(None)
+            if not isinstance(message, Message):
+                standings[claim.message_id] = Standing(None, unreadable=message is not None)
                 continue
             meeting = transitions.meet(claim, lease, message, periods)
             standings[claim.message_id] = meeting.standing
@@ -134,8 +135,7 @@ class MessageLedger:
         standings = []
         for outcome, answer in zip(outcomes, answers, strict=True):
             if answer.error is not None:
-                state = state_of(answer.item)
-                standings.append(Standing(MessageState(state) if state else None))
+                standings.append(Standing(state_of(answer.item)))
             elif outcome.state is MessageState.UNKNOWN:
                 until = transitions.first_check(outcome.send_at, now, self.check_after)
                 standings.append(Standing(outcome.state, until=until))
@@ -161,7 +161,7 @@ class MessageLedger:
             )
         return sum(answer.error is None for answer in answers)
 
-    def find(self, message_ids: Iterable[str]) -> dict[str, Message]:
+    def find(self, message_ids: Iterable[str]) -> dict[str, Message | UnreadableMessage]:
         """Read messages by their ids; unknown and expired ones are left out.
 
         Raises:
@@ -172,11 +172,14 @@ class MessageLedger:
         return {
             message_id: message
             for message_id, message in found.items()
-            if not message.has_expired(now)
+            if isinstance(message, UnreadableMessage) or not message.has_expired(now)
         }
 
-    def due(self, most: int) -> Iterator[Message]:
+    def due(self, most: int) -> Iterator[Message | UnreadableMessage]:
         """Read the messages whose check is due, the longest overdue first within a shard.
+
+        Args:
+            most: Most messages of a shard; those that cannot be read come on top.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -184,12 +187,21 @@ class MessageLedger:
         now = self._now()
         for shard in range(CHECK_SHARDS):
             query = Query(str(shard), CHECK_INDEX, last=to_text(now), page_size=most)
-            ids = [key[MESSAGE_ID] for key in islice(self._table.query(query), most)]
-            found = self.find(ids)
-            for message_id in ids:
-                # The index may lag behind the table.
-                if message_id in found and found[message_id].is_due(now):
-                    yield found[message_id]
+            keys = self._table.query(query)
+            left = most
+            while ids := [key[MESSAGE_ID] for key in islice(keys, left)]:
+                found = self.find(ids)
+                unreadable = 0
+                for message_id in ids:
+                    message = found.get(message_id)
+                    if isinstance(message, UnreadableMessage):
+                        unreadable += 1
+                        yield message
+                    # The index may lag behind the table.
+                    elif message is not None and message.is_due(now):
+                        yield message
+                # However many there are, they must not keep others from being found.
+                left = unreadable
 
     def count_quarantined(self, most: int) -> int:
         """Count the messages that wait for an operator's decision, up to a number.
@@ -200,14 +212,14 @@ class MessageLedger:
         keys = self._table.query(Query(QUARANTINED_SHARD, CHECK_INDEX, page_size=most))
         return sum(1 for _ in islice(keys, most))
 
-    def _find_all(self, message_ids: Iterable[str]) -> dict[str, Message]:
+    def _find_all(self, message_ids: Iterable[str]) -> dict[str, Message | UnreadableMessage]:
         """Read messages, expired ones as well; none where the table cannot be read."""
         try:
             return self._read(message_ids)
         except TableUnavailableError:
             return {}
 
-    def _read(self, message_ids: Iterable[str]) -> dict[str, Message]:
+    def _read(self, message_ids: Iterable[str]) -> dict[str, Message | UnreadableMessage]:
         found = self._table.get_all((message_id, MESSAGE_ENTRY) for message_id in message_ids)
         return {message_id: Message.from_item(item) for (message_id, _), item in found.items()}
 
@@ -216,6 +228,7 @@ def _standing_after(claim: Claim, lease: Lease, write: Write, answer: Answer) ->
     """Tell where a message stands that was changed when it was met, by the answer to that."""
     if answer.error is None:
         return write.standing
-    if answer.item:
-        return transitions.standing_of(claim, lease, Message.from_item(answer.item))
+    message = Message.from_item(answer.item) if answer.item else None
+    if isinstance(message, Message):
+        return transitions.standing_of(claim, lease, message)
     return write.fallback

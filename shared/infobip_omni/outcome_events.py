@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 
 from infobip_omni.aws import AwsError, attempt, client_config, in_batches
-from infobip_omni.delivery import SETTLED
 from infobip_omni.dynamodb import from_wire
-from infobip_omni.message import id_of, state_of, told_of
+from infobip_omni.message import SETTLED, id_of, state_of, told_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -164,9 +163,9 @@ class OutcomeEvents:
     def _events(self, changes: Iterable[Change], publication: Publication) -> Iterator[_Event]:
         """Write the events of the changes that have one; note those that can never go out."""
         for change in changes:
-            if not change.settles():
-                continue
             try:
+                if not change.settles():
+                    continue
                 event = self._event(change)
             except _NOT_AS_EXPECTED as error:
                 publication.unpublishable.append(Untold(change, type(error).__name__))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
-from infobip_omni.delivery import RESOLVED, MessageState
+from infobip_omni.message import RESOLVED, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,4 +1,13 @@
-"""How a message changes: one function for each arrow of the diagram in `delivery`.
+"""How a message changes: one function for each arrow of the diagram.
+
+::
+
+    (absent) ─claim─▶ CLAIMED ─POST─▶ ACCEPTED ─reports, logs─▶ DELIVERED | UNDELIVERED
+        ▲              │ │ │                                    | EXPIRED | REJECTED
+        │              │ │ └ refused at once ─▶ REJECTED
+        │              │ └── not processed ───▶ WAITING ─claim─▶ CLAIMED
+        │              └──── outcome unknown ─▶ UNKNOWN ─logs──▶ ACCEPTED … | QUARANTINED
+        └─ expired                                               | WAITING (must-arrive)
 
 Each returns what changes and what must still hold for it, and does nothing: the ledger applies it.
 Only an absent or WAITING message can be claimed, and only the holder of a claim sends. A claim
@@ -14,19 +23,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from infobip_omni.delivery import NO_RANK, TAKEN, Evidence, MessageState
 from infobip_omni.dynamodb import Insert
 from infobip_omni.message import (
     CHECK_SHARDS,
     QUARANTINED_SHARD,
+    TAKEN,
     UNRESOLVED_SHARD,
     Changes,
+    Evidence,
+    MessageState,
     expect,
     expect_rank_below,
     new_item,
     update,
 )
 from infobip_omni.recipients import recipient_index_key
+from infobip_omni.verdicts import NO_RANK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +47,10 @@ if TYPE_CHECKING:
     from infobip_omni.api.channels import Channel
     from infobip_omni.api.reports import Status
     from infobip_omni.api.sends import Recipient
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Update
     from infobip_omni.events import OnUnknown
     from infobip_omni.message import Message
+    from infobip_omni.verdicts import Verdict
 
 #: Longer than any record of the send queue lives: a message that waits longer has lost its record.
 LONGEST_WAIT = timedelta(days=11)
@@ -117,13 +129,10 @@ class Standing:
     token: str | None = None
     #: The same id was used with other content.
     conflict: bool = False
+    #: The item of the message is not as this version writes it, so that nothing is done about it.
+    unreadable: bool = False
     #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
     until: datetime | None = None
-
-    @property
-    def claimed(self) -> bool:
-        """Whether the caller holds the claim."""
-        return self.token is not None
 
 
 @dataclass(frozen=True, slots=True)

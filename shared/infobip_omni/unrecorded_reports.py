@@ -9,18 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
-import json
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.api.reports import UnreadablePageError, parse_reports_page
+from infobip_omni.api.reports import UnreadablePageError, page_of, parse_page
 from infobip_omni.aws import QueueUnavailableError, attempt, sqs_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mypy_boto3_sqs import SQSClient
+
+    from infobip_omni.api.reports import RawEntry
 
 #: What every queue takes, written in base64.
 LARGEST_MESSAGE_BYTES = 256 * 1024
@@ -62,12 +63,12 @@ def unpacked(text: str) -> bytes:
 
 def _parts(body: bytes) -> Iterator[str]:
     try:
-        yield from _pages(parse_reports_page(body), body)
+        yield from _pages(parse_page(body), body)
     except UnreadablePageError:
         yield from _raw_parts(body)
 
 
-def _pages(entries: Sequence[Any], body: bytes) -> Iterator[str]:
+def _pages(entries: Sequence[RawEntry[Any]], body: bytes) -> Iterator[str]:
     """Halve a page until each half fits."""
     packed = gzip.compress(body)
     if len(packed) <= _LARGEST_PACKED_BYTES:
@@ -75,8 +76,7 @@ def _pages(entries: Sequence[Any], body: bytes) -> Iterator[str]:
     elif len(entries) > 1:
         middle = len(entries) // 2
         for half in (entries[:middle], entries[middle:]):
-            page = json.dumps({"results": half}, default=float)
-            yield from _pages(half, page.encode())
+            yield from _pages(half, page_of(half))
     else:
         yield from _raw_parts(body)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.delivery import TAKEN, Evidence, MessageState
 from infobip_omni.delivery_reports import FOREIGN_ID
-from infobip_omni.message import MESSAGE_ENTRY
+from infobip_omni.message import MESSAGE_ENTRY, TAKEN, Evidence, MessageState
 
 from .traffic import PERSONAL
 

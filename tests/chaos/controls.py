@@ -17,13 +17,14 @@ from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.client import LogPage
 from infobip_omni.api.errors import OmniError
 from infobip_omni.api.sends import AdvancedRequest, Destination
-from infobip_omni.delivery import MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import logger
 from infobip_omni.transitions import Standing, Write
+from infobip_omni.verdicts import verdict_of
 
 from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from infobip_omni.api.reports import DeliveryReport
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
     from infobip_omni.transitions import Claim, Lease, Outcome, Periods
+    from infobip_omni.verdicts import Verdict
 
 
 def consume_naively() -> None:

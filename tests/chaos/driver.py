@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import READ_SECONDS
 from infobip_omni.api.sends import AdvancedRequest
-from infobip_omni.delivery import MessageState
+from infobip_omni.message import MessageState
 
 from .checker import Books, Breach, PageEnd, TakenPage
 from .cloud import TEMPLATE, Cloud

@@ -35,7 +35,7 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
-from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_reports_page
+from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_page
 from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.api.sends import AdvancedRequest
 from tests.local_world.infobip_simulator import process
@@ -129,17 +129,18 @@ def test_message_is_sent_reported_and_found_in_the_logs(
 
     response = omni.send_advanced(send_request("m1", "m2"))
     infobip.advance_clock(60)
-    page = parse_reports_page(omni.take_reports())
-    rows = omni.search_logs(message_ids=["m1", "m2", "m3"]).rows
+    page = parse_page(omni.take_reports())
+    page_of_logs = omni.search_logs(message_ids=["m1", "m2", "m3"])
+    rows = [row.parsed for row in page_of_logs.rows]
 
     statuses = [result.status for result in response.messages if result.status is not None]
     assert [status.group_id for status in statuses] == [StatusGroup.PENDING] * 2
-    reports = [DeliveryReport.model_validate(row) for row in page]
+    reports = [DeliveryReport.model_validate(row.parsed) for row in page]
     assert {report.message_id for report in reports} == {"m1", "m2"}
     assert all(report.status.group_id == StatusGroup.DELIVERED for report in reports)
     assert {row.message_id for row in rows} == {"m1", "m2"}
     assert all(row.done_at is not None and row.sender == "app-code" for row in rows)
-    assert parse_reports_page(omni.take_reports()) == []
+    assert parse_page(omni.take_reports()) == []
 
 
 @pytest.mark.parametrize(
@@ -669,7 +670,7 @@ def test_compressed_answer_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(answering(head.encode() + packed, head.encode() + packed)) as server:
         omni = OmniClient(f"http://127.0.0.1:{server.port}", key)
 
-        assert parse_reports_page(omni.take_reports()) == []
+        assert parse_page(omni.take_reports()) == []
         monkeypatch.setattr(client_module, "LARGEST_ANSWER_BYTES", 500_000)
         with pytest.raises(OutcomeUnknownError):
             omni.take_reports()

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infobip_omni import delivery_reports, transitions
-from infobip_omni.api.reports import LogEntry, StatusGroup
+from infobip_omni.api.reports import LogEntry, RawEntry, StatusGroup, parse_page
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import MessageState
 from infobip_omni.delivery_reports import (
     FOREIGN_ID,
     PAGES_ID,
@@ -24,9 +23,10 @@ from infobip_omni.delivery_reports import (
     Recorded,
 )
 from infobip_omni.dynamodb import Query, Table, TableUnavailableError
+from infobip_omni.message import MessageState
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import Outcome
-from tests.fakes import Clock, OpenLedger, make_claim
+from tests.fakes import Clock, OpenLedger, make_claim, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -140,6 +140,14 @@ def report(
 def page(*entries: object) -> bytes:
     """Write the body of an answer."""
     return json.dumps({"results": entries}).encode()
+
+
+def log_row(written: dict[str, Any]) -> RawEntry[LogEntry]:
+    """Read a row of the logs as it comes."""
+    (entry,) = parse_page(page(written))
+    row = entry.read(LogEntry)
+    assert row is not None
+    return row
 
 
 def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
@@ -445,7 +453,7 @@ def test_a_report_on_somebody_elses_number_settles_nothing(
     """The id is also theirs then; an address that does not compare is no reason to doubt."""
     accept(ledger, "m-1")
 
-    reports.record([report(to=to)])
+    reports.record_body(page(report(to=to)))
 
     assert ledger.item("m-1")["state"] == state
 
@@ -619,7 +627,7 @@ def test_a_full_page_is_recorded(
     recorded = reports.record_page(reports.store_page(body))
 
     assert recorded == Recorded(reports=780, settled=260, unreadable=3)
-    assert {message.state for message in ledger.find(ids).values()} == {"DELIVERED"}
+    assert {message.state for message in readable(ledger.find(ids).values())} == {"DELIVERED"}
     assert len(entries(table, "m-259")) == 4
     assert len(entries(table, UNREADABLE_ID)) == 2
 
@@ -629,7 +637,7 @@ def test_a_full_page_is_recorded(
 
 def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table: Table) -> None:
     """Beside the reports, since they lack some of what those hold."""
-    row = LogEntry.model_validate(report(text="Hello", **{"from": "Acme"}))  # type: ignore[arg-type]
+    row = log_row(report(text="Hello", **{"from": "Acme"}))  # type: ignore[arg-type]
     reports.record_logs([row, row])
     reports.record_logs([row])
 
@@ -638,12 +646,28 @@ def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table:
     assert json.loads(kept["row"])["from"] == "Acme"
 
 
+def test_reports_and_rows_are_kept_to_the_letter(reports: DeliveryReports, table: Table) -> None:
+    """Digits, members that nobody knows, and half of a character that the sender has cut."""
+    written = """{"messageId":"m-1", "status":{"groupId": 3,"id":5}, "price": 0.10,
+        "new": [1e999, null, "\u00fc\\u00fc"]}"""
+    cut = written.replace("null", r'"\ud83d"')
+
+    reports.record_body(f'{{"results": [{written}]}}'.encode())
+    (row,) = parse_page(f'{{"results": [{cut}]}}'.encode())
+    read = row.read(LogEntry)
+    assert read is not None
+    reports.record_logs([read])
+
+    assert [each["report"] for each in entries(table, "m-1", "REPORT#")] == [written]
+    assert [each["row"] for each in entries(table, "m-1", "LOG#")] == [cut]
+
+
 def test_row_of_the_logs_that_no_item_can_hold_is_kept_cut(
     reports: DeliveryReports, table: Table
 ) -> None:
     """So that its neighbours, and the verdicts that follow, are written all the same."""
     long, short = (
-        LogEntry.model_validate(report(message_id, text=text))
+        log_row(report(message_id, text=text))
         for message_id, text in (("m-1", "\u0161" * 200_000), ("m-2", "Hello"))
     )
     reports.record_logs([long, short])

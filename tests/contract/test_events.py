@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent,
 from functions.create_scenario import app as create_scenario
 from functions.find_messages import app as find_messages
 from functions.redrive_messages import app as redrive_messages
-from infobip_omni.api.reports import DeliveryReport, parse_reports_page
+from infobip_omni.api.reports import DeliveryReport, parse_page
 from infobip_omni.events import SendEvent
 from infobip_omni.moments import utc_now
 from infobip_omni.outcome_events import Change
@@ -48,15 +48,15 @@ def webhook_reports(event: dict[str, Any]) -> list[DeliveryReport]:
     """Read the body of a call to the function URL."""
     call = LambdaFunctionUrlEvent(event)
     assert (call.http_method, call.is_base64_encoded) == ("POST", False)
-    entries = parse_reports_page((call.body or "").encode())
-    return [DeliveryReport.model_validate(entry) for entry in entries]
+    entries = parse_page((call.body or "").encode())
+    return [DeliveryReport.model_validate(entry.parsed) for entry in entries]
 
 
 def parked_reports(event: dict[str, Any]) -> list[DeliveryReport]:
     """Read the pages of an SQS event as record_parked_reports does."""
     pages = [unpacked(record.body) for record in SQSEvent(event).records]
     return [
-        DeliveryReport.model_validate(entry) for page in pages for entry in parse_reports_page(page)
+        DeliveryReport.model_validate(entry.parsed) for page in pages for entry in parse_page(page)
     ]
 
 

@@ -14,27 +14,27 @@ from botocore.exceptions import ReadTimeoutError
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import (
+from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.message import (
+    CHECK_SHARDS,
+    MESSAGE_ENTRY,
     TAKEN,
     UNPROVEN,
     Evidence,
     MessageState,
-    highest,
-    verdict_of,
 )
-from infobip_omni.dynamodb import Table, TableUnavailableError
-from infobip_omni.message import CHECK_SHARDS, MESSAGE_ENTRY
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
-from tests.fakes import Clock, OpenLedger, make_claim
+from infobip_omni.verdicts import highest, verdict_of
+from tests.fakes import Clock, OpenLedger, make_claim, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Item
+    from infobip_omni.verdicts import Verdict
 
 LEASE = timedelta(minutes=2)
 RETENTION = timedelta(days=90)
@@ -170,7 +170,7 @@ def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     (standing,) = ledger.claim([CLAIM], LEASE)
 
     assert standing == Standing(MessageState.CLAIMED, token=standing.token)
-    assert standing.claimed
+    assert standing.token is not None
     found = item(ledger)
     assert found["claimToken"] == standing.token
     assert found["steps"] == ["PUSH", "SMS"]
@@ -192,7 +192,7 @@ def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, cloc
     (standing,) = ledger.claim([CLAIM], LEASE)
 
     assert standing == Standing(MessageState.CLAIMED, until=clock.now + timedelta(seconds=1))
-    assert not standing.claimed
+    assert standing.token is None
 
 
 def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
@@ -223,7 +223,7 @@ def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
 
     (standing,) = ledger.claim([CLAIM], LEASE)
 
-    assert (standing.state, standing.claimed, standing.conflict) == (state, False, False)
+    assert (standing.state, standing.token, standing.conflict) == (state, None, False)
     assert item(ledger) == before
     assert (standing.until is None) == (state in TAKEN)
 
@@ -241,7 +241,7 @@ def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) ->
 
     (standing,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
 
-    assert standing.claimed
+    assert standing.token is not None
     found = item(ledger)
     assert (found["state"], found["attempts"], found["bulkId"]) == ("CLAIMED", 2, "other")
     assert found["claimToken"] == standing.token
@@ -257,7 +257,7 @@ def test_the_same_id_with_other_content_is_a_conflict(
     before = brought_to(ledger, state)
 
     (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
-    assert (standing.conflict, standing.claimed, standing.state) == (True, False, state)
+    assert (standing.conflict, standing.token, standing.state) == (True, None, state)
     assert item(ledger) == before
 
     clock.pass_by(seconds=120)
@@ -275,7 +275,7 @@ def test_an_expired_message_counts_as_absent(
 
     (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
 
-    assert (standing.claimed, standing.conflict) == (True, False)
+    assert (standing.token is not None, standing.conflict) == (True, False)
     found = item(ledger)
     assert (found["state"], found["attempts"], found["contentHash"]) == ("CLAIMED", 1, "other")
     fresh = {"claimedAt", "claimToken", "contentHash", "expiresAt", "leaseUntil", "nextCheckAt"}
@@ -318,12 +318,12 @@ def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clo
         MessageState.CLAIMED,
         MessageState.ACCEPTED,
     ]
-    assert [standing.claimed for standing in standings] == [
+    assert [standing.token is not None for standing in standings] == [
         *(15 * [True, False]),
         *(5 * [False]),
         *(25 * [True]),
     ]
-    assert len({standing.token for standing in standings if standing.claimed}) == 40
+    assert len({standing.token for standing in standings if standing.token}) == 40
 
 
 def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
@@ -353,10 +353,10 @@ def test_an_own_claim_is_recognised_after_a_lost_answer(
 
     if reclaimed and lost == 6:
         # Its answer never came: the claim is not used, and ends as a lease that ran out.
-        assert not standing.claimed
+        assert standing.token is None
         assert standing.state not in TAKEN
     else:
-        assert standing.claimed
+        assert standing.token is not None
         assert item(ledger)["claimToken"] == standing.token
 
 
@@ -520,7 +520,7 @@ def test_a_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None
     claimed(ledger, replace(CLAIM, send_at=send_at))
     clock.pass_by(minutes=10)
 
-    (due,) = ledger.due(10)
+    (due,) = readable(ledger.due(10))
     assert due.age(clock.now) == timedelta(minutes=10)
     assert ledger.change(transitions.lease_expired, due, ledger.clock(), ledger.check_after) == 1
 
@@ -572,7 +572,7 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
     assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
     assert ledger.change(transitions.quarantined, before, ledger.clock()) == 0
     assert ledger.change(transitions.sent_again, before, ledger.clock()) == 0
-    assert not ledger.claim([CLAIM], LEASE)[0].claimed
+    assert ledger.claim([CLAIM], LEASE)[0].token is None
 
 
 def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
@@ -751,7 +751,7 @@ def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
     """It stays accepted; no question is asked about it any more."""
     brought_to(ledger, MessageState.ACCEPTED)
     clock.pass_by(hours=47)
-    (due,) = ledger.due(100)
+    (due,) = readable(ledger.due(100))
 
     assert ledger.change(transitions.left_unresolved, due, ledger.clock()) == 1
 
@@ -770,7 +770,7 @@ def test_a_message_that_waits_longer_than_any_record_lives_is_found(
     clock.now += LONGEST_WAIT - timedelta(seconds=1)
     assert list(ledger.due(100)) == []
     clock.pass_by(seconds=1)
-    (due,) = ledger.due(100)
+    (due,) = readable(ledger.due(100))
 
     assert ledger.change(transitions.record_lost, due) == 1
 

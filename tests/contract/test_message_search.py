@@ -10,13 +10,14 @@ import pytest
 
 from functions.find_messages.app import LARGEST_PAGE_BYTES, Dependencies, find_messages, parse
 from infobip_omni import transitions
-from infobip_omni.api.reports import DeliveryReport, LogEntry
+from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.sends import Recipient
-from infobip_omni.delivery import Evidence, MessageState, verdict_of
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now
 from infobip_omni.transitions import Outcome
+from infobip_omni.verdicts import verdict_of
 from tests.fakes import OpenLedger, make_claim
 
 if TYPE_CHECKING:
@@ -79,9 +80,13 @@ class Shelf:
         assert item is not None
         return item
 
+    def record(self, entries: list[dict[str, Any]]) -> None:
+        """Record reports."""
+        self.reports.record_body(json.dumps({"results": entries}).encode())
+
     def settle(self, message_id: str) -> None:
         """Let a report deliver a message."""
-        self.reports.record([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
+        self.record([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
 
 
 @pytest.fixture
@@ -148,7 +153,7 @@ def test_an_unknown_message_is_not_found(shelf: Shelf) -> None:
 def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
     """However late and in whatever order it was learnt."""
     shelf.put("m-1")
-    shelf.reports.record(
+    shelf.record(
         [
             report("m-1", "SMS", 3, 5, "2026-01-31T12:00:09.000+0000"),
             report("m-1", "PUSH", 2, 66, "2026-01-31T12:00:03.000+0000"),
@@ -156,7 +161,7 @@ def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> Non
         ]
     )
     row = report("m-1", "SMS", 3, 5, "2026-01-31T12:00:06.000+0000")
-    shelf.reports.record_logs([LogEntry.model_validate(row)])
+    shelf.reports.record_logs([RawEntry(json.dumps(row), LogEntry.model_validate(row))])
 
     kinds = [
         item["entry"].split("#")[:2] for item in shelf.search.history("m-1", 100, {}, nothing).items
@@ -170,7 +175,7 @@ def test_a_long_history_is_read_page_by_page(shelf: Shelf) -> None:
     """Each entry comes once, however small the pages are."""
     shelf.put("m-1")
     moments = [f"2026-01-31T12:00:0{second}.000+0000" for second in range(7)]
-    shelf.reports.record([report("m-1", "SMS", 1, 7, moment) for moment in moments])
+    shelf.record([report("m-1", "SMS", 1, 7, moment) for moment in moments])
 
     entries: list[str] = []
     places: dict[str, Place] = {}
@@ -307,7 +312,7 @@ def test_expired_messages_are_not_found(shelf: Shelf) -> None:
     """DynamoDB deletes what has expired only some days later; nobody notices."""
     shelf.put("m-1")
     shelf.put("m-2", "QUARANTINED")
-    shelf.reports.record([report("m-1", "SMS", 1, 7, None)])
+    shelf.record([report("m-1", "SMS", 1, 7, None)])
     shelf.clock.time += RETENTION + timedelta(hours=2)
 
     assert shelf.search.message("m-1") is None
@@ -344,7 +349,7 @@ def test_a_history_of_the_largest_reports_comes_in_answers_that_lambda_takes(
     moments = [f"2026-01-31T12:00:{second:02d}.000+0000" for second in range(36)]
     for moment in moments:
         written = report("m-1", "SMS", 1, 7, moment) | {"callbackData": "x" * 349_000}
-        shelf.reports.record([written])
+        shelf.record([written])
 
     found = answers(shelf, {"messageId": "m-1", "showRecipients": show_recipients})
 

@@ -13,8 +13,7 @@ from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
-from infobip_omni.delivery import SETTLED
-from infobip_omni.message import MESSAGE_ENTRY
+from infobip_omni.message import MESSAGE_ENTRY, SETTLED
 from infobip_omni.settings import (
     CreateScenarioSettings,
     FindMessagesSettings,

@@ -34,7 +34,7 @@ from collections import deque
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from infobip_omni.delivery import TAKEN, UNPROVEN, MessageState
+from infobip_omni.message import TAKEN, UNPROVEN, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

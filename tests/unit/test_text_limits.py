@@ -30,12 +30,12 @@ from infobip_omni.api.sends import (
     SendResult,
 )
 from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
-from infobip_omni.delivery import verdict_of
 from infobip_omni.events import LARGEST_EVENT_BYTES, InvalidEventError, SendEvent
 from infobip_omni.outcome_events import Change, OutcomeEvents
 from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.settings import Settings
 from infobip_omni.transitions import Claim
+from infobip_omni.verdicts import verdict_of
 from infobip_omni.webhook import Webhook
 from tests.fakes import Clock, FakeLedger
 

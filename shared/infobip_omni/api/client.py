@@ -8,6 +8,7 @@ ever tried again here, and that means that the first attempt was turned away.
 
 from __future__ import annotations
 
+import itertools
 import json
 import ssl
 import time
@@ -26,16 +27,17 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .errors import NotProcessedError, OutcomeUnknownError, error_for
-from .reports import LogEntry
+from .reports import LogEntry, UnreadablePageError, parse_page
 from .scenarios import Scenario
 from .sends import SendResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from urllib3.response import HTTPResponse
 
     from .authorization import Credentials
+    from .reports import RawEntry
     from .scenarios import ScenarioDefinition
     from .sends import AdvancedRequest
 
@@ -71,7 +73,7 @@ class CredentialsSource(Protocol):
 class LogPage:
     """What the logs answer."""
 
-    rows: list[LogEntry]
+    rows: list[RawEntry[LogEntry]]
     #: There may be more rows than were asked for, so that a missing one means nothing.
     is_cut: bool = False
     #: Of messages that have a row which cannot be read: it tells that they are there, not more.
@@ -109,13 +111,13 @@ class OmniClient:
 
     def list_scenarios(self) -> Iterator[Scenario]:
         """List the account's scenarios, a page at a time; one that cannot be read is left out."""
-        page, entries = 0, [None] * SCENARIOS_PER_PAGE
-        while len(entries) >= SCENARIOS_PER_PAGE:
+        for page in itertools.count():
             query = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
             content = self._call("GET", "/omni/1/scenarios", query=query)
             entries = _entries(content, "scenarios")
-            yield from _readable(Scenario, entries)
-            page += 1
+            yield from (scenario.parsed for scenario in _readable(Scenario, entries))
+            if len(entries) < SCENARIOS_PER_PAGE:
+                return
 
     def create_scenario(self, definition: ScenarioDefinition) -> Scenario:
         """Create a scenario; a repeat creates another one.
@@ -145,7 +147,7 @@ class OmniClient:
         """Take delivery reports that Infobip has not handed out yet, as they came.
 
         Infobip hands each report out once: keep the page before taking the next one.
-        `parse_reports_page` reads it. After an `OutcomeUnknownError` reports may be lost with
+        `parse_page` reads it. After an `OutcomeUnknownError` reports may be lost with
         the answer; the logs still know them.
 
         Args:
@@ -170,11 +172,10 @@ class OmniClient:
         content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
         entries = _entries(content, "results")
         rows = list(_readable(LogEntry, entries))
-        ids = (entry.get("messageId") for entry in entries if isinstance(entry, dict))
-        named = {message_id for message_id in ids if isinstance(message_id, str)}
-        return LogPage(
-            rows, len(entries) >= limit, frozenset(named - {row.message_id for row in rows})
-        )
+        written = [entry.parsed for entry in entries if isinstance(entry.parsed, dict)]
+        named = {each["messageId"] for each in written if isinstance(each.get("messageId"), str)}
+        read = {row.parsed.message_id for row in rows}
+        return LogPage(rows, len(entries) >= limit, frozenset(named - read))
 
     def _call(
         self,
@@ -268,12 +269,11 @@ def _json(content: bytes) -> Any:  # noqa: ANN401 (any JSON value)
         raise OutcomeUnknownError("Infobip's answer is not JSON") from None
 
 
-def _entries(content: bytes, member: str) -> list[Any]:
-    body = _json(content)
-    entries = body.get(member) if isinstance(body, dict) else None
-    if not isinstance(entries, list):
-        raise OutcomeUnknownError(f"Infobip's answer has no list of {member}")
-    return entries
+def _entries(content: bytes, member: str) -> list[RawEntry[Any]]:
+    try:
+        return parse_page(content, member)
+    except UnreadablePageError:
+        raise OutcomeUnknownError(f"Infobip's answer has no list of {member}") from None
 
 
 def _read(model: type[ModelT], content: bytes) -> ModelT:
@@ -283,12 +283,8 @@ def _read(model: type[ModelT], content: bytes) -> ModelT:
         raise OutcomeUnknownError("Infobip's answer is incomplete") from None
 
 
-def _readable(model: type[ModelT], entries: list[Any]) -> Iterator[ModelT]:
-    for entry in entries:
-        try:
-            yield model.model_validate(entry)
-        except ValidationError:
-            continue
+def _readable(model: type[ModelT], entries: Iterable[RawEntry[Any]]) -> Iterator[RawEntry[ModelT]]:
+    return (read for entry in entries if (read := entry.read(model)))
 
 
 def _scenario_path(key: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from functions.find_messages import app
 from functions.find_messages.app import Dependencies, find_messages, parse
+from infobip_omni.dynamodb import from_wire, to_wire
 from infobip_omni.events import InvalidEventError
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, Found, MessageSearch
 
@@ -448,3 +449,48 @@ def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed
     text = printed()
     assert PHONE_NUMBER not in text
     assert TEXT not in text
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+@pytest.mark.parametrize("show_recipients", [True, False])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"state": "SEEN"},
+        {"to": 5, "state": "SEEN"},
+        {"to": None, "state": "SEEN"},
+        {"to": {"phoneNumber": 5}, "state": "SEEN"},
+        {"price": {"a": {b"binary"}}, "state": "SEEN"},
+        {"status": "none", "attempts": b"one", "state": "SEEN"},
+    ],
+)
+def test_message_of_another_version_is_shown_as_far_as_it_can_be_read(
+    harness: Harness,
+    attributes: dict[str, Any],
+    show_recipients: bool,  # noqa: FBT001
+) -> None:
+    """With its state as it stands."""
+    item = from_wire(to_wire(MESSAGE | attributes))
+    harness.search.items = [item, MESSAGE]
+
+    answer = harness.run({"unsettled": True, "showRecipients": show_recipients})
+
+    shown, neighbour = answer["messages"]
+
+    assert (shown["messageId"], shown["state"]) == ("m-1", "SEEN")
+    assert neighbour["state"] == "DELIVERED"
+    assert json.dumps(shown)
+
+
+def test_history_of_another_version_is_shown_as_far_as_it_can_be_read(harness: Harness) -> None:
+    """An entry whose contents are no text shows the rest of it."""
+    odd = from_wire(to_wire(HISTORY[0] | {"report": b"packed", "receivedAt": 5}))
+    harness.search.entries = [odd, HISTORY[1]]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert answer["history"][0] == {"entry": HISTORY[0]["entry"], "receivedAt": "5"}
+    assert answer["history"][1]["row"]["status"]["id"] == 5
+    assert json.dumps(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -182,3 +183,32 @@ def test_the_environment_says_which_bus_is_told_and_how_much(
         app.dependencies()
 
     assert made == [("outcomes", False), ("outcomes", True)]
+
+
+def test_state_of_another_version_costs_its_neighbours_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it means, nobody here knows; a state after it is told as ever."""
+    states: list[tuple[object, object]] = [
+        ("ACCEPTED", "SEEN"),
+        ("ACCEPTED", ["SEEN"]),
+        ("SEEN", "DELIVERED"),
+        (5, "REJECTED"),
+        ("ACCEPTED", "DELIVERED"),
+    ]
+    records = [record(number) for number in range(len(states))]
+    for each, (old, new) in zip(records, states, strict=True):
+        each["dynamodb"]["OldImage"] |= to_wire({"state": old})
+        each["dynamodb"]["NewImage"] |= to_wire({"state": new})
+    told: list[str] = []
+
+    class Bus:
+        def put_events(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 (as boto3's)
+            told.extend(json.loads(entry["Detail"])["messageId"] for entry in request["Entries"])
+            return {"Entries": [{} for _ in request["Entries"]]}
+
+    events = OutcomeEvents("outcomes", with_recipients=False, client=Bus())
+    monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
+
+    assert app.lambda_handler({"Records": records}, CONTEXT) == {"batchItemFailures": []}
+    assert told == ["m-2", "m-3", "m-4"]

@@ -19,7 +19,8 @@ from functions.pull_delivery_reports.app import (
 )
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.delivery_reports import DeliveryReports, Recorded
+from infobip_omni.dynamodb import from_wire, to_wire
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.unrecorded_reports import UnrecordedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable, make_claim
@@ -392,3 +393,45 @@ def test_report_that_refuses_the_account_is_counted(harness: Harness, printed: P
 
     (numbers,) = metrics_in(printed())
     assert numbers["AccountRefusals"] == [1.0]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
+    """Its neighbours are recorded at once, and it is as soon as the message can be read."""
+    harness.ledger.alter("m-2", state="SEEN")
+    harness.client.pages = [page_of(report_of("m-1"), report_of("m-2"), report_of("m-3"))]
+
+    pull = harness.run()
+
+    assert (pull.stopped_by, pull.recorded.settled, pull.recorded.waiting) == (None, 2, 1)
+    assert pull.recorded.entries == 3
+    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "SEEN", "m-3": "DELIVERED"}
+    assert harness.stored_pages() == 1
+
+    harness.clock.pass_by(minutes=16)
+    assert harness.run().recorded == Recorded(waiting=1)
+    assert harness.stored_pages() == 1
+
+    harness.ledger.alter("m-2", state="CLAIMED")
+    harness.clock.pass_by(minutes=16)
+    assert harness.run().recorded == Recorded(reports=1, settled=1)
+    assert harness.ledger.states()["m-2"] == "DELIVERED"
+    assert harness.stored_pages() == 0
+    (kept,) = [each for each in harness.table.entries("REPORT#") if each["messageId"] == "m-2"]
+    assert json.loads(kept["report"]) == report_of("m-2")
+
+
+@pytest.mark.parametrize("chunk", [b"not packed", "text", None])
+def test_stored_page_that_cannot_be_read_holds_up_no_other(harness: Harness, chunk: object) -> None:
+    """It stays where it is."""
+    harness.reports.store_page(page_of(report_of("m-1")))
+    harness.reports.store_page(page_of(report_of("m-2")))
+    (key, _) = sorted(key for key in harness.table.items if key[1].startswith("PAGE#"))
+    stored = {"messageId": key[0], "entry": key[1], "chunk": chunk}
+    harness.table.items[key] = from_wire(to_wire(stored))
+    harness.clock.pass_by(minutes=16)
+
+    assert harness.run().recorded.settled == 1
+    assert harness.stored_pages() == 1

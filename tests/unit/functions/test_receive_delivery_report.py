@@ -318,3 +318,37 @@ def test_nothing_personal_is_printed(harness: Harness, printed: Printed) -> None
     answers = metrics_in(text)
     counted = [name for line in answers for name in line if name.startswith("WebhookAnswers")]
     assert counted == [f"WebhookAnswers{status}" for status in (200, 200, 404, 503)]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
+    """Infobip need not call again; what a call says of another bulk's message is kept apart."""
+    harness.ledger.alter("m-1", state="SEEN")
+    harness.ledger.alter("foreign-1", state="SEEN")
+
+    assert harness.run(page_of(report_of("m-1"), report_of("m-2"), report_of("foreign-1"))) == 200
+
+    assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "DELIVERED", "foreign-1": "SEEN"}
+    assert [each["messageId"] for each in harness.ledger.table.entries("FOREIGN#")] == [FOREIGN_ID]
+    harness.ledger.alter("m-1", state="ACCEPTED")
+    harness.ledger.alter("foreign-1", state="ACCEPTED")
+    assert isinstance(harness.ledger.clock, Clock)
+    harness.ledger.clock.pass_by(minutes=16)
+    harness.reports.record_abandoned_pages()
+    assert harness.ledger.states() == {
+        "m-1": "DELIVERED",
+        "m-2": "DELIVERED",
+        "foreign-1": "ACCEPTED",
+    }
+
+
+def test_report_that_can_neither_be_recorded_nor_wait_is_called_with_again(
+    harness: Harness,
+) -> None:
+    """Nothing of it is lost."""
+    harness.ledger.alter("m-1", state="SEEN")
+    harness.ledger.table.failures["put_all"] = 1
+
+    assert harness.run(page_of(report_of("m-1"))) == 503

@@ -17,8 +17,8 @@ from infobip_omni import transitions
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.api.reports import LogEntry
-from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.message import Evidence, Message, MessageState
 from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.transitions import Outcome
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.dynamodb import Item
 
-    from .conftest import Printed
+    from .conftest import Log, Printed
 
 LEASE = timedelta(minutes=2)
 
@@ -731,8 +731,8 @@ def test_report_during_the_question_wins(harness: Harness) -> None:
 
     def settle() -> None:
         if len(harness.client.questions) == 4:
-            entry = json.loads(row().model_dump_json(by_alias=True))
-            harness.reports.record([entry])
+            entry = row().model_dump_json(by_alias=True)
+            harness.reports.record_body(f'{{"results": [{entry}]}}'.encode())
 
     harness.client.before_rows = settle
     counts = harness.run_after(minutes=10)
@@ -866,3 +866,48 @@ def test_log_row_that_refuses_the_account_is_counted(
     harness.clock.pass_by(minutes=11)
 
     assert counted()["AccountRefusals"] == [1.0]
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+@pytest.mark.parametrize("attributes", [{"state": "SEEN"}, {"to": 5}, {"expiresAt": "never"}])
+def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
+    harness: Harness, log: Log, attributes: dict[str, Any]
+) -> None:
+    """It is left as it is, and not asked about."""
+    for message_id in ("m-1", "m-2", "m-3"):
+        harness.add(MessageState.UNKNOWN, message_id)
+        harness.show(message_id)
+    harness.ledger.alter("m-2", **attributes)
+    altered = harness.item("m-2")
+
+    assert harness.run_after(minutes=10) == {
+        "MessagesUnreadable": 1,
+        "Questions": 1,
+        "MessagesSettled": 2,
+    }
+
+    assert sorted(harness.client.questions[0]) == ["m-1", "m-3"]
+    assert (harness.state("m-1"), harness.state("m-3")) == ("DELIVERED", "DELIVERED")
+    assert harness.item("m-2") == altered
+    (line,) = [line for line in log() if line["level"] == "ERROR"]
+    assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
+
+
+def test_messages_that_cannot_be_read_take_no_place_of_others(harness: Harness) -> None:
+    """However many of them are due."""
+    ids = [f"m-{number}" for number in range(40)]
+    for message_id in ids:
+        harness.add(MessageState.UNKNOWN, message_id)
+        harness.clock.pass_by(seconds=1)
+    for message_id in ids[:30]:
+        harness.ledger.alter(message_id, state="SEEN")
+    harness.clock.pass_by(minutes=20)
+
+    due = list(harness.ledger.due(most=2))
+
+    readable = {message.id for message in due if isinstance(message, Message)}
+    shards = Counter(harness.item(message_id)["checkShard"] for message_id in ids[30:])
+    assert len(readable) == sum(min(count, 2) for count in shards.values())
+    assert readable <= set(ids[30:])

@@ -118,3 +118,18 @@ def test_log_and_metrics_hold_counts_only(harness: Harness, printed: Printed) ->
     assert "canary" not in text
     (numbers,) = metrics_in(text)
     assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])
+
+
+def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
+    """The table holds it until a later run can record it; its neighbours are recorded at once."""
+    harness.ledger.alter("m-1", state="SEEN")
+
+    assert harness.run(page("m-1", "m-2"), page("m-1", "other")) == []
+
+    assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "DELIVERED"}
+    assert len(harness.ledger.table.entries("PAGE#")) == 2
+    harness.ledger.alter("m-1", state="ACCEPTED")
+    assert isinstance(harness.ledger.clock, Clock)
+    harness.ledger.clock.pass_by(minutes=16)
+    assert harness.reports.record_abandoned_pages().settled == 1
+    assert harness.ledger.states()["m-1"] == "DELIVERED"

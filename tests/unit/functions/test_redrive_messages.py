@@ -13,9 +13,9 @@ from functions.redrive_messages.app import Dependencies, carry_out, parse
 from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
-from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events import InvalidEventError
+from infobip_omni.message import Evidence, MessageState
 from infobip_omni.transitions import Outcome
 from tests.fakes import Clock, FakeLedger, make_claim
 
@@ -716,3 +716,43 @@ def test_an_order_that_sqs_does_not_carry_out_fails(harness: Harness) -> None:
 def killed(*_: object) -> None:
     """Let nothing after this happen."""
     raise KeyboardInterrupt
+
+
+# --- What another version has written --------------------------------------------------------
+
+
+def test_list_names_messages_that_cannot_be_read(harness: Harness) -> None:
+    """The others are listed as ever."""
+    harness.quarantine("m-1", "m-2", "m-3")
+    harness.ledger.alter("m-2", state="SEEN")
+    harness.set_aside("m-1", "m-2", reason="QUARANTINED")
+    harness.set_aside("m-3", reason="QUARANTINED")
+
+    letters = harness.run("list")["letters"]
+
+    named = {
+        tuple(each["quarantinedMessageIds"]): each.get("unreadableMessageIds") for each in letters
+    }
+    assert named == {("m-1",): ["m-2"], ("m-3",): None}
+
+
+@pytest.mark.parametrize("action", ["release", "close"])
+def test_message_that_cannot_be_read_is_not_decided_about(harness: Harness, action: str) -> None:
+    """Its letter stays; a neighbour in it can be decided about."""
+    harness.quarantine("m-1", "m-2")
+    harness.ledger.alter("m-2", state="SEEN")
+    harness.set_aside("m-1", "m-2", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError) as caught:
+        harness.run(action, messageId="m-2", **WORDS)
+    assert (caught.value.field, caught.value.rule) == (
+        "messageId",
+        "is of a message that this version cannot read",
+    )
+
+    answer = harness.run(action, messageId="m-1", **WORDS)
+    if action == "close":
+        assert (answer["lettersKept"], answer["unreadableMessageIds"]) == (1, ["m-2"])
+    else:
+        assert [ids for _, ids in harness.sent_again()] == [["m-1", "m-2"]]
+    assert harness.ledger.states()["m-2"] == "SEEN"

@@ -25,8 +25,8 @@ from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
 from infobip_omni.circuit_breaker import CircuitBreaker
-from infobip_omni.delivery import Evidence
 from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
+from infobip_omni.message import Evidence
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.send_queue import DeadLetterReason, Record
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
     from infobip_omni.api.sends import AdvancedRequest
-    from infobip_omni.delivery import MessageState
+    from infobip_omni.message import MessageState
 
-    from .conftest import Printed
+    from .conftest import Log, Printed
 
 LARGE = "x" * 262_144
 OTP = RegisteredScenario(
@@ -1137,3 +1137,73 @@ def test_nothing_is_told_of_records_that_are_done(harness: Harness, printed: Pri
     harness.invoke(event_of(harness.record()))
 
     assert "OldestRecordSeconds" not in numbers(printed)
+
+
+# --- What another version has written --------------------------------------------------------
+
+OF_ANOTHER_VERSION: list[dict[str, Any]] = [
+    {"state": "SEEN"},
+    {"state": None},
+    {"to": "everybody"},
+    {"claimedAt": "yesterday"},
+    {"leaseUntil": "2026-01-31T12:00:00"},
+    {"attempts": [1]},
+]
+
+
+@pytest.mark.parametrize("attributes", OF_ANOTHER_VERSION)
+def test_message_that_cannot_be_read_costs_its_neighbours_nothing(
+    harness: Harness, log: Log, attributes: dict[str, Any]
+) -> None:
+    """Only its own record comes round again, and the message stays as it is."""
+    harness.run(harness.record(2))
+    before = dict(harness.ledger.item("m-2"))
+    harness.ledger.alter("m-2", **attributes)
+    altered = harness.ledger.item("m-2")
+
+    kept = harness.run(harness.record(1), harness.record(2), harness.record(3))
+
+    assert kept == ["record-2"]
+    assert harness.client.posted_ids() == ["m-2", "m-1", "m-3"]
+    assert harness.ledger.item("m-2") == altered
+    (line,) = [line for line in log() if line["level"] == "ERROR"]
+    assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
+
+    harness.ledger.alter("m-2", **before)
+    assert harness.run(harness.record(2)) == []
+
+
+def test_outcome_over_a_state_that_is_not_known_costs_its_neighbours_nothing(
+    harness: Harness,
+) -> None:
+    """A later version was faster: what it has written stands."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        harness.ledger.alter("m-1", state="SEEN")
+        return taken(request)
+
+    harness.client.answer = answer
+    kept = harness.run(harness.record(1), harness.record(2))
+
+    assert kept == ["record-1"]
+    assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}
+
+
+def test_lost_lease_of_a_message_that_turned_unreadable_costs_its_neighbours_nothing(
+    harness: Harness,
+) -> None:
+    """It changes between being met and being changed."""
+    harness.fail(OutcomeUnknownError("no answer"))
+    harness.run(harness.record(1))
+    harness.ledger.alter("m-1", state="CLAIMED")
+    harness.clock.pass_by(minutes=5)
+
+    def interfere() -> None:
+        harness.ledger.table.before_execute = lambda: harness.ledger.alter("m-1", state="SEEN")
+
+    harness.ledger.table.before_execute = interfere
+    harness.client.answer = taken
+    kept = harness.run(harness.record(1), harness.record(2))
+
+    assert kept == ["record-1"]
+    assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infobip_omni import dynamodb as module
 from infobip_omni.dynamodb import (
     LARGEST_WRITE_BYTES,
     Answer,
@@ -17,8 +20,12 @@ from infobip_omni.dynamodb import (
     Insert,
     Query,
     Table,
+    TableUnavailableError,
     Update,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: AWS's limits for a call of BatchWriteItem, in bytes, and for an item.
 MOST_BYTES = 16_000_000
@@ -183,6 +190,51 @@ def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
     )
 
     assert sorted(len(call["messages"]) for call in dynamodb.writes) == [10, 25, 25]
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal", "use"),
+    [
+        (
+            "batch_execute_statement",
+            {"Responses": [{"Error": {"Code": "ThrottlingError"}}]},
+            lambda table: table.execute([Insert({"messageId": "m-1"})]),
+        ),
+        (
+            "batch_write_item",
+            {"UnprocessedItems": {"messages": [{}]}},
+            lambda table: table.put_all([{"messageId": "m-1", "entry": "MESSAGE"}]),
+        ),
+        (
+            "batch_get_item",
+            {"Responses": {}, "UnprocessedKeys": {"messages": {"Keys": [{}]}}},
+            lambda table: table.get_all([("m-1", "MESSAGE")]),
+        ),
+    ],
+    ids=["execute", "put", "get"],
+)
+def test_no_round_begins_when_the_time_for_repeats_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    refusal: Any,  # noqa: ANN401
+    use: Callable[[Table], object],
+) -> None:
+    """A slow DynamoDB that takes nothing must not use up the time of a run."""
+    now = [0.0]
+    calls: list[float] = []
+
+    def refuse(**_: object) -> Any:  # noqa: ANN401 (as boto3's)
+        calls.append(now[0])
+        now[0] += 6
+        return refusal
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
+    monkeypatch.setattr(module, "time", clock)
+    client: Any = SimpleNamespace(**{method: refuse})
+    with suppress(TableUnavailableError):
+        use(Table("messages", client))
+
+    assert calls == [0, 6]
 
 
 def test_an_item_of_the_largest_size_is_less_than_a_call() -> None:

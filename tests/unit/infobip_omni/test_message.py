@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infobip_omni.delivery import RESOLVED, SETTLED, TAKEN, UNPROVEN, Evidence, MessageState
 from infobip_omni.dynamodb import Expectation, Update, from_wire, to_wire
 from infobip_omni.message import (
+    RESOLVED,
+    SETTLED,
+    TAKEN,
+    UNPROVEN,
     Chunk,
     Contents,
     Entry,
+    Evidence,
     Message,
+    MessageState,
+    UnreadableMessage,
     expect,
     happened_at,
     new_item,
@@ -24,6 +30,7 @@ from infobip_omni.message import (
     update,
 )
 from infobip_omni.moments import to_text
+from tests.fakes import readable
 
 if TYPE_CHECKING:
     from infobip_omni.dynamodb import Item
@@ -48,7 +55,7 @@ ITEM: dict[str, Any] = {
 
 def message(**attributes: object) -> Message:
     """Read a message, as the table returns its item."""
-    return Message.from_item(from_wire(to_wire(ITEM | attributes)))
+    return next(readable([Message.from_item(from_wire(to_wire(ITEM | attributes)))]))
 
 
 def test_attributes_that_are_absent_say_nothing() -> None:
@@ -223,3 +230,26 @@ def test_no_address_is_told_unless_it_is_asked_for() -> None:
     """And nothing of how the table works."""
     assert told_of(ITEM, with_recipient=False) == {"messageId": "m-1", "state": "CLAIMED"}
     assert told_of(ITEM, with_recipient=True)["to"] == ITEM["to"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        *({name: None} for name in ITEM if name not in ("messageId", "entry")),
+        *({name: [b"odd"]} for name in ITEM if name not in ("messageId", "entry")),
+        {"state": "SEEN"},
+        {"to": {"phoneNumber": 5}},
+        {"steps": [5]},
+        {"sendAt": "2026-01-31T12:00:00"},
+        {"nextCheckAt": 5},
+        {"absentAnswers": "three"},
+    ],
+    ids=str,
+)
+def test_what_is_not_as_this_version_writes_it_is_unreadable(attributes: dict[str, Any]) -> None:
+    """A later version may have written it; its id is known in any case."""
+    item = {name: value for name, value in (ITEM | attributes).items() if value is not None}
+
+    read = Message.from_item(item)
+
+    assert read == UnreadableMessage("m-1", "" if "bulkId" in attributes else "bulk-1")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from infobip_omni.delivery import SETTLED, MessageState
 from infobip_omni.dynamodb import to_wire
+from infobip_omni.message import SETTLED, MessageState
 from infobip_omni.outcome_events import (
     LARGEST_CALL_BYTES,
     Change,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.delivery import MessageState
+from infobip_omni.message import MessageState
 from infobip_omni.send_queue import (
     FIRST_DELAY,
     LONGEST_DELAY,

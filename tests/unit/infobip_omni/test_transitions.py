@@ -10,9 +10,16 @@ import pytest
 
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, Status
-from infobip_omni.delivery import TAKEN, Evidence, MessageState, verdict_of
 from infobip_omni.dynamodb import Comparison, Expectation, from_wire, to_wire
-from infobip_omni.message import CHECK_SHARDS, QUARANTINED_SHARD, UNRESOLVED_SHARD, Message
+from infobip_omni.message import (
+    CHECK_SHARDS,
+    QUARANTINED_SHARD,
+    TAKEN,
+    UNRESOLVED_SHARD,
+    Evidence,
+    Message,
+    MessageState,
+)
 from infobip_omni.moments import to_text
 from infobip_omni.transitions import (
     LONGEST_WAIT,
@@ -24,7 +31,8 @@ from infobip_omni.transitions import (
     Standing,
     Write,
 )
-from tests.fakes import make_claim
+from infobip_omni.verdicts import verdict_of
+from tests.fakes import make_claim, readable
 
 if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
@@ -40,7 +48,8 @@ OTHERS = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=
 def found(claim: Claim = CLAIM, lease: Lease = OTHERS, **changes: Any) -> Message:  # noqa: ANN401
     """Read a message that was claimed before."""
     item = dict(transitions.claimed(claim, lease, PERIODS).item)
-    return replace(Message.from_item(from_wire(to_wire(item))), **changes)
+    (message,) = readable([Message.from_item(from_wire(to_wire(item)))])
+    return replace(message, **changes)
 
 
 def met(message: Message, claim: Claim = CLAIM) -> Leave | Write:

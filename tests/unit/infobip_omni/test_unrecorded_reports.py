@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infobip_omni.api.reports import parse_reports_page
+from infobip_omni.api.reports import parse_page
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.unrecorded_reports import LARGEST_MESSAGE_BYTES, UnrecordedReports, unpacked
 
@@ -84,7 +84,7 @@ def test_large_page_is_divided_between_its_reports(queue: Queue) -> None:
     messages = queue.messages()
     assert len(messages) == count > 1
     assert all(len(message) <= LARGEST_MESSAGE_BYTES for message in messages)
-    found = [entry for message in messages for entry in parse_reports_page(unpacked(message))]
+    found = [entry.parsed for message in messages for entry in parse_page(unpacked(message))]
     assert sorted(found, key=lambda entry: int(entry["messageId"][2:])) == entries
 
 
@@ -96,7 +96,7 @@ def test_numbers_survive_being_divided(queue: Queue) -> None:
     assert queue.reports.park(page(*entries)) > 1
 
     found = [
-        entry for message in queue.messages() for entry in parse_reports_page(unpacked(message))
+        entry.parsed for message in queue.messages() for entry in parse_page(unpacked(message))
     ]
     assert sorted(entry["price"] for entry in found) == [Decimal("1E-7"), Decimal("0.0105"), 7]
 

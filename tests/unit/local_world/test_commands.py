@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infobip_omni.delivery import SETTLED as SETTLED_STATES
-from infobip_omni.delivery import MessageState
+from infobip_omni.message import SETTLED as SETTLED_STATES
+from infobip_omni.message import MessageState
 from tests.local_world import commands
 from tests.local_world.running import RefusedError
 

@@ -322,7 +322,7 @@ def test_logs_are_asked_for_all_ids_at_once(omni: OmniClient, wire: responses.Re
 
     page = omni.search_logs(message_ids=ids, limit=50)
 
-    assert [row.message_id for row in page.rows] == ["m1", "m1"]
+    assert [row.parsed.message_id for row in page.rows] == ["m1", "m1"]
     assert page.unread_ids == {"m2"}
     assert query(wire) == [*(("messageId", message_id) for message_id in ids), ("limit", "50")]
     assert "a%2Bb%26c%3Dd%2Ce%2Ff" in str(sent(wire).url)

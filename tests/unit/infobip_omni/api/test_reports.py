@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from infobip_omni.api.reports import (
     DeliveryReport,
     LogEntry,
+    RawEntry,
     UnreadablePageError,
-    parse_reports_page,
+    page_of,
+    parse_page,
 )
 
 from .bodies import PHONE
@@ -67,13 +72,13 @@ def test_report_is_read_with_all_its_members() -> None:
         }
     ).encode()
 
-    (row,) = parse_reports_page(body)
-    report = DeliveryReport.model_validate(row)
+    (row,) = parse_page(body)
+    report = DeliveryReport.model_validate(row.parsed)
 
     assert report.price is not None
     assert report.price.price_per_message == Decimal("0.0285")
     assert report.channel == "CARRIER_PIGEON"
-    assert row["new"] == {"a": 1}
+    assert row.parsed["new"] == {"a": 1}
 
 
 def test_optional_members_cost_only_themselves() -> None:
@@ -145,9 +150,24 @@ def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
     """Entries of any kind are handed on, and one bad byte or number costs no neighbour."""
     body = b'\xef\xbb\xbf{"results": [{"a": 0.10}, "x", null, {"b": "\xff"}, {"c": NaN}]}'
 
-    assert parse_reports_page(body) == [{"a": Decimal("0.10")}, "x", None, {"b": "�"}, {"c": "NaN"}]
-    assert str(parse_reports_page(body)[0]["a"]) == "0.10"
-    assert parse_reports_page(b'{"results": []}') == []
+    page = parse_page(body)
+
+    assert [entry.parsed for entry in page] == [
+        {"a": Decimal("0.10")},
+        "x",
+        None,
+        {"b": "\ufffd"},
+        {"c": "NaN"},
+    ]
+    assert str(page[0].parsed["a"]) == "0.10"
+    assert [entry.raw for entry in page] == [
+        '{"a": 0.10}',
+        '"x"',
+        "null",
+        '{"b": "\ufffd"}',
+        '{"c": NaN}',
+    ]
+    assert parse_page(b'{"results": []}') == []
 
 
 @pytest.mark.parametrize(
@@ -169,9 +189,63 @@ def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
 def test_page_without_a_list_of_reports_is_unreadable(body: bytes) -> None:
     """The error tells so and holds nothing of the page."""
     with pytest.raises(UnreadablePageError) as caught:
-        parse_reports_page(body)
+        parse_page(body)
 
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+PAGES = st.builds(
+    lambda page, indent: json.dumps(page, indent=indent),
+    st.dictionaries(st.sampled_from(["results", "more", ""]), JSON, max_size=3),
+    st.sampled_from([None, 0, 2]),
+)
+TOKENS = st.lists(
+    st.sampled_from(["{", "}", "[", "]", ",", ":", '"results"', '"}"', "-1.50", "NaN", "\n", "!"]),
+    max_size=4,
+).map("".join)
+
+
+def results(text: str) -> Any:  # noqa: ANN401 (any JSON value)
+    """Read the whole page at once, as Python does; None where there is no list of results."""
+    try:
+        page = json.loads(text, parse_float=Decimal, parse_constant=str)
+    except ValueError:
+        return None
+    found = page.get("results") if isinstance(page, dict) else None
+    return found if isinstance(found, list) else None
+
+
+@given(PAGES, TOKENS, st.integers(0, 60))
+@example('{"results": [1], "results": [2]}', "", 0)
+@example('{"results": [1], "results": 2}', "", 0)
+@example('{"results": [1,]}', "", 0)
+@example('{"results": [1],}', "", 0)
+@example('{"results": [1]} x', "", 0)
+@example('{"results" [1]}', "", 0)
+@example('{5: 1, "results": [1]}', "", 0)
+@example(' {\n"results"\t:\r[ 1 , [2 ] ] } ', "", 0)
+def test_page_is_read_piece_by_piece_as_it_is_read_at_once(text: str, put: str, at: int) -> None:
+    """Whatever is put into it; what is kept of an entry reads like the entry."""
+    written = text[:at] + put + text[at:]
+    try:
+        page = parse_page(written.encode(errors="replace"))
+    except UnreadablePageError:
+        page = None
+
+    expected = results(written.encode(errors="replace").decode())
+    assert (page if page is None else [entry.parsed for entry in page]) == expected
+    for entry in page or []:
+        assert results(f'{{"results": [{entry.raw}]}}') == [entry.parsed]
+        assert entry.raw in written
+    if page is not None:
+        assert parse_page(page_of(page)) == page
 
 
 def test_nothing_personal_shows_in_repr() -> None:
@@ -183,7 +257,8 @@ def test_nothing_personal_shows_in_repr() -> None:
     )
     entry = LogEntry.model_validate(row | {"text": secret})
 
-    shown = [report, entry]
+    raw = RawEntry(secret, row).read(LogEntry)
+    shown = [report, entry, raw, RawEntry(secret, secret)]
 
     assert not [text for text in map(repr, shown) if secret in text]
     assert not [text for text in map(str, shown) if secret in text]

@@ -1,25 +1,15 @@
-"""The rules by which a message gets its state. Pure: no clock, no network, no table.
-
-::
-
-    (absent) ─claim─▶ CLAIMED ─POST─▶ ACCEPTED ─reports, logs─▶ DELIVERED | UNDELIVERED
-        ▲              │ │ │                                    | EXPIRED | REJECTED
-        │              │ │ └ refused at once ─▶ REJECTED
-        │              │ └── not processed ───▶ WAITING ─claim─▶ CLAIMED
-        │              └──── outcome unknown ─▶ UNKNOWN ─logs──▶ ACCEPTED … | QUARANTINED
-        └─ expired                                               | WAITING (must-arrive)
-"""
+"""Which report, log row or answer decides about a message. Pure: no clock, no network, no table."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from infobip_omni.api.errors import AuthenticationError
 from infobip_omni.api.reports import LogEntry, StatusGroup
+from infobip_omni.message import Evidence, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,53 +18,6 @@ if TYPE_CHECKING:
     from infobip_omni.api.reports import DeliveryReport, Price, Status
     from infobip_omni.api.sends import SendResponse, SendResult
 
-
-class MessageState(StrEnum):
-    """Where a message stands."""
-
-    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease ends
-    WAITING = "WAITING"  #: certainly not sent; it will be tried again
-    UNKNOWN = "UNKNOWN"  #: perhaps sent; never sent again before the logs were asked
-    ACCEPTED = "ACCEPTED"  #: Infobip has it
-    DELIVERED = "DELIVERED"
-    UNDELIVERED = "UNDELIVERED"
-    EXPIRED = "EXPIRED"
-    REJECTED = "REJECTED"
-    QUARANTINED = "QUARANTINED"  #: nobody knows; an operator decides
-
-
-class Evidence(StrEnum):
-    """How a state was learnt."""
-
-    RESPONSE = "response"  #: the answer to the send
-    REPORT = "report"
-    LOGS = "logs"
-    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as known to it
-
-
-#: Infobip has taken responsibility, or has ruled.
-TAKEN = frozenset(
-    {
-        MessageState.ACCEPTED,
-        MessageState.DELIVERED,
-        MessageState.UNDELIVERED,
-        MessageState.EXPIRED,
-        MessageState.REJECTED,
-    }
-)
-#: Infobip has ruled: it says no more of the message, or only what outranks this.
-SETTLED = TAKEN - {MessageState.ACCEPTED}
-#: Nothing is left for the sender to do.
-RESOLVED = TAKEN | {MessageState.QUARANTINED}
-#: States that a proof of acceptance turns into ACCEPTED.
-UNPROVEN = frozenset(
-    {
-        MessageState.CLAIMED,
-        MessageState.WAITING,
-        MessageState.UNKNOWN,
-        MessageState.QUARANTINED,
-    }
-)
 #: Infobip has seen the message id before: says nothing about what became of the message.
 DUPLICATE_MESSAGE_ID = 23
 #: Statuses by which Infobip refuses whatever the account sends, until somebody acts: the sender is

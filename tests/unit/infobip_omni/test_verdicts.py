@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from infobip_omni.api.reports import DeliveryReport, LogEntry, Status, StatusGroup
 from infobip_omni.api.sends import SendResponse, SendResult
-from infobip_omni.delivery import (
-    DUPLICATE_MESSAGE_ID,
-    LOGS_REACH_BACK,
-    NO_RANK,
+from infobip_omni.message import (
     TAKEN,
     UNPROVEN,
     Evidence,
     MessageState,
+)
+from infobip_omni.verdicts import (
+    DUPLICATE_MESSAGE_ID,
+    LOGS_REACH_BACK,
+    NO_RANK,
     SendAnswer,
     check_delay,
     highest,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable
 
-    from infobip_omni.delivery import Verdict
+    from infobip_omni.verdicts import Verdict
 
     Row = DeliveryReport | LogEntry
 
