@@ -9,15 +9,13 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from infobip_omni.api.errors import OmniError, OutcomeUnknownError, RequestRejectedError
-from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.create_scenario import Outcome, parse
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.observability import logger, observed
 from infobip_omni.parameters import ParameterUnavailableError
@@ -34,18 +32,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
+    from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 
 #: Pauses before each look for a scenario whose creation was not answered, in seconds.
 _PAUSES_BEFORE_LOOKING = (0.0, 1.0, 3.0)
-
-
-class Outcome(StrEnum):
-    """What it took."""
-
-    CREATED = "CREATED"
-    ADOPTED = "ADOPTED"  #: Infobip had it already, the registry did not
-    UPDATED = "UPDATED"
-    UNCHANGED = "UNCHANGED"
 
 
 class RegistryWrite(Enum):
@@ -247,18 +237,6 @@ def _is_as_described(live: Scenario, entry: RegisteredScenario) -> bool:
 def _update(entry: RegisteredScenario, client: OmniClient) -> None:
     # An update replaces the whole scenario, so what was not asked for is said as well.
     client.update_scenario(entry.key, entry.definition())
-
-
-def parse(event: object) -> ScenarioDefinition:
-    """Read the event, which is Infobip's own body for creating a scenario.
-
-    Raises:
-        InvalidEventError: It breaks a rule.
-    """
-    try:
-        return ScenarioDefinition.model_validate(event)
-    except ValidationError as error:
-        raise InvalidEventError.from_validation(error) from None
 
 
 @functools.cache

@@ -15,20 +15,25 @@ import functools
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic.alias_generators import to_camel
+from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.delivery import RESOLVED, MessageState
-from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.redrive_messages import (
+    CloseOrder,
+    ListOrder,
+    RedriveOrder,
+    ReleaseOrder,
+    parse,
+)
+from infobip_omni.events.send_message import SendEvent, is_record_id
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed, time_left
-from infobip_omni.send_queue import DeadLetterReason
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.dead_letter_queue import DeadLetter
     from infobip_omni.dynamodb import Update
+    from infobip_omni.events.redrive_messages import Order
     from infobip_omni.message import Message
 
 Json = dict[str, Any]
@@ -49,86 +55,6 @@ _LARGEST_LIST_BYTES = 2_500_000
 _RELEASED_REASONS = frozenset(
     {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
 )
-
-Limit = Annotated[int, Field(ge=1, le=1000)]
-MessageId = Annotated[str, Field(min_length=1, max_length=500)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-
-
-class _Order(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        strict=True,
-    )
-
-
-class _Selection(_Order):
-    #: In JSON an enumeration's member is a string, which strictness would not take for one.
-    reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
-    limit: Limit = 100
-
-
-class ListOrder(_Selection):
-    """Show dead letters."""
-
-    action: Literal["list"]
-    #: With the body, which holds personal data.
-    show_content: bool = False
-
-
-class RedriveOrder(_Selection):
-    """Send dead letters again, but not quarantined messages."""
-
-    action: Literal["redrive"]
-    original_message_id: MessageId | None = None
-    dry_run: bool = True
-
-
-class _Decision(_Order):
-    message_id: MessageId
-    by: Name
-    why: Text
-
-
-class ReleaseOrder(_Decision):
-    """Send a quarantined message again, at the risk that the recipient gets it twice."""
-
-    action: Literal["release"]
-
-
-class CloseOrder(_Decision):
-    """Leave a quarantined message as it is, at the risk that the recipient never gets it."""
-
-    action: Literal["close"]
-
-
-Order = ListOrder | RedriveOrder | ReleaseOrder | CloseOrder
-_ORDERS: dict[str, type[Order]] = {
-    "list": ListOrder,
-    "redrive": RedriveOrder,
-    "release": ReleaseOrder,
-    "close": CloseOrder,
-}
-
-
-def parse(event: object) -> Order:
-    """Read what the operator wants.
-
-    Raises:
-        InvalidEventError: It breaks a rule.
-    """
-    action = event.get("action") if isinstance(event, dict) else None
-    order = _ORDERS.get(action) if isinstance(action, str) else None
-    if order is None:
-        raise InvalidEventError("action", f"must be one of {', '.join(_ORDERS)}")
-    try:
-        return order.model_validate(event)
-    except ValidationError as error:
-        raise InvalidEventError.from_validation(error) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.delivery import MessageState, SendAnswer, not_processed, request_rejected
 from infobip_omni.dynamodb import TableUnavailableError
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
@@ -54,7 +55,7 @@ from infobip_omni.queued_events import (
     want,
 )
 from infobip_omni.scenario_registry import ScenarioRegistry
-from infobip_omni.send_queue import DeadLetter, DeadLetterReason, Record, Retry, SendQueue
+from infobip_omni.send_queue import DeadLetter, Record, Retry, SendQueue
 from infobip_omni.settings import SendMessageSettings
 from infobip_omni.webhook import Webhook, parse_keys
 
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
-    from infobip_omni.events import OnUnknown, SendEvent
+    from infobip_omni.events.send_message import OnUnknown, SendEvent
     from infobip_omni.posts import Post, Posted
     from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario

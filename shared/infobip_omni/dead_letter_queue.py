@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
+from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
 from infobip_omni.moments import utc_now
-from infobip_omni.send_queue import ORIGINAL_ID, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from infobip_omni.delivery import MessageState, SendAnswer
-from infobip_omni.events import InvalidEventError, SendEvent
-from infobip_omni.send_queue import DeadLetter, DeadLetterReason, backoff, disposition
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.send_message import SendEvent
+from infobip_omni.send_queue import DeadLetter, backoff, disposition
 from infobip_omni.transitions import Claim, Outcome, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.events.send_message import OnUnknown
     from infobip_omni.scenario_registry import RegisteredScenario
     from infobip_omni.send_queue import Acknowledge, Record, Retry
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.sends import Recipient
     from infobip_omni.delivery import Verdict
     from infobip_omni.dynamodb import Update
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.events.send_message import OnUnknown
     from infobip_omni.message import Message
 
 #: Longer than any record of the send queue lives: a message that waits longer has lost its record.

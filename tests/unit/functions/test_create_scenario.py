@@ -12,11 +12,9 @@ from functions.create_scenario import app
 from functions.create_scenario.app import (
     Dependencies,
     LiveScenario,
-    Outcome,
     RegistryWrite,
     create_scenario,
     make_plan,
-    parse,
 )
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
@@ -27,7 +25,8 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioStep
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.create_scenario import Outcome, parse
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,

@@ -11,14 +11,15 @@ import pytest
 from moto import mock_aws
 
 from functions.redrive_messages import app
-from functions.redrive_messages.app import Dependencies, carry_out, parse
+from functions.redrive_messages.app import Dependencies, carry_out
 from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.delivery import Evidence, MessageState
 from infobip_omni.dynamodb import TableUnavailableError
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.redrive_messages import parse
 from infobip_omni.transitions import Claim, Outcome
 from tests.fakes import Clock, FakeLedger
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infobip_omni.delivery import MessageState
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.queued_events import (
     Claimed,
     Pending,
@@ -22,7 +23,6 @@ from infobip_omni.send_queue import (
     FIRST_DELAY,
     Acknowledge,
     DeadLetter,
-    DeadLetterReason,
     Record,
     Retry,
 )

@@ -18,13 +18,13 @@ from moto import mock_aws
 
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery import MessageState
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.send_queue import (
     FIRST_DELAY,
     LONGEST_DELAY,
     OLDEST_RECORD,
     Acknowledge,
     DeadLetter,
-    DeadLetterReason,
     Record,
     Retry,
     SendQueue,
