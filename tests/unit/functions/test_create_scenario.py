@@ -292,6 +292,31 @@ def test_answer_without_a_key_is_looked_up(run: Run, client: FakeScenarioClient)
     assert client.calls.count("create") == 1
 
 
+def test_answer_that_leaves_out_the_flow_is_believed(run: Run, client: FakeScenarioClient) -> None:
+    """Infobip has just been told the flow and the default: it is not told them again."""
+    left_out = {"flow": (), "default": False}
+    client.before_answer = lambda scenario: scenario.model_copy(update=left_out)
+
+    assert run(OTP.model_copy(update={"default": True})) is Outcome.CREATED
+    assert client.calls == ["list", "create"]
+
+
+def test_what_is_found_after_a_lost_answer_gets_the_wanted_flow(
+    run: Run, client: FakeScenarioClient
+) -> None:
+    """It may be somebody else's of the same name: it is dealt with like what was there before."""
+
+    def lose_to_another(created: Scenario) -> Scenario:
+        del client.scenarios[created.key or ""]
+        client.put("theirs", OTHER_FLOW)
+        raise OutcomeUnknownError("no answer")
+
+    client.before_answer = lose_to_another
+
+    assert run(OTP) is Outcome.CREATED
+    assert client.calls == ["list", "create", "list", "update"]
+
+
 def test_failing_list_is_asked_again(run: Run, client: FakeScenarioClient) -> None:
     """A throttled look-up does not end the search for a lost creation."""
 
