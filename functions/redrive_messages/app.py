@@ -24,9 +24,14 @@ from infobip_omni.delivery import RESOLVED, MessageState
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
+    Closed,
     CloseOrder,
+    Letter,
+    Listed,
     ListOrder,
+    Redriven,
     RedriveOrder,
+    Released,
     ReleaseOrder,
     parse,
 )
@@ -37,24 +42,20 @@ from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dead_letter_queue import DeadLetter
     from infobip_omni.dynamodb import Update
-    from infobip_omni.events.redrive_messages import Order
+    from infobip_omni.events.redrive_messages import Answer, Order
     from infobip_omni.message import Message
 
 Json = dict[str, Any]
 
 #: An answer of Lambda ends at 6 MB, to which the largest letter may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
-#: A release sends these; the others are still wrong, and of their ids only some are theirs.
-_RELEASED_REASONS = frozenset(
-    {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,8 @@ def carry_out(
         now: Tells the time.
 
     Returns:
-        The answer. It says whether the search was `complete`: if not, there may be more, and the
-        order may be given again. Letters that others hold at the time are not seen;
-        `approximateSize` is SQS's count before the search, with those.
+        The answer. Letters that others hold at the time are not seen; `approximateSize` is SQS's
+        count before the search, with those.
 
     Raises:
         InvalidEventError: The message is not in a state for this.
@@ -90,6 +90,7 @@ def carry_out(
         TableUnavailableError: DynamoDB did not do it. The same holds.
     """
     size = deps.queue.size()
+    answer: Answer
     match order:
         case ListOrder():
             answer = _list(order, deps, seconds_left)
@@ -99,48 +100,41 @@ def carry_out(
             answer = _release(order, deps, seconds_left, now())
         case CloseOrder():
             answer = _close(order, deps, seconds_left, now())
-    return {"action": order.action, **answer, "approximateSize": size}
+    return {"action": order.action, **answer.to_json(), "approximateSize": size}
 
 
 # --- Letters -----------------------------------------------------------------------------------
 
 
-def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
-    shown: list[Json] = []
+def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
+    shown: list[Letter] = []
     size = 0
     with Scan(deps.queue, seconds_left) as scan:
         for letter in scan:
             if order.reason not in (None, letter.reason):
                 continue
             described = _described(letter, show_content=order.show_content)
-            size += len(json.dumps(described))
+            size += len(json.dumps(described.to_json(frozenset())))
             if shown and size > _LARGEST_LIST_BYTES:
                 break
             shown.append(described)
             if len(shown) == order.limit:
                 break
-    return {"letters": _with_quarantined(shown, deps.ledger), "complete": scan.complete}
+    quarantined = _waiting_for_a_decision(shown, deps.ledger)
+    letters = [letter.to_json(quarantined) for letter in shown]
+    return Listed(letters=letters, complete=scan.complete)
 
 
-def _with_quarantined(letters: Sequence[Json], ledger: MessageLedger) -> list[Json]:
-    """Add to quarantined letters which of their messages wait for a decision."""
-    quarantined = [each["messageIds"] for each in letters if _is_quarantined(each)]
-    found = ledger.find(message_id for ids in quarantined for message_id in ids)
-    waiting = {message_id for message_id, message in found.items() if message.is_open}
-    return [
-        letter
-        | {"quarantinedMessageIds": [each for each in letter["messageIds"] if each in waiting]}
-        if _is_quarantined(letter)
-        else letter
-        for letter in letters
-    ]
+def _waiting_for_a_decision(letters: Iterable[Letter], ledger: MessageLedger) -> frozenset[str]:
+    """Return which messages of quarantined letters wait for a decision."""
+    quarantined = [each for each in letters if each.reason is DeadLetterReason.QUARANTINED]
+    found = ledger.find(message_id for letter in quarantined for message_id in letter.message_ids)
+    return frozenset(message_id for message_id, message in found.items() if message.is_open)
 
 
-def _is_quarantined(letter: Json) -> bool:
-    return bool(letter["reason"] == DeadLetterReason.QUARANTINED)
-
-
-def _redrive(order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
+def _redrive(
+    order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]
+) -> Redriven:
     found: Counter[str] = Counter()
     skipped = redriven = failed = 0
     with Scan(deps.queue, seconds_left) as scan:
@@ -160,139 +154,14 @@ def _redrive(order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[],
             if found.total() == order.limit or not scan.has_time():
                 break
     count({"RecordsRedriven": redriven})
-    return {
-        "dryRun": order.dry_run,
-        "found": dict(found),
-        "redriven": redriven,
-        "failed": failed,
-        # Their messages stay quarantined: each has to be released or closed by itself.
-        "skippedQuarantined": skipped,
-        "complete": scan.complete,
-    }
-
-
-# --- Decisions about one message ---------------------------------------------------------------
-
-
-def _release(
-    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
-) -> Json:
-    """Release a message, and send its record.
-
-    A record that is not found among the dead letters is still in the send queue, to which the
-    sender returns it, or was put there before.
-    """
-    message, changed = _decide(order, transitions.released, deps.ledger, now)
-    if changed:
-        logger.info("message released", message_id=order.message_id)
-        count({"MessagesReleased": 1})
-    elif not message.is_released or message.state in RESOLVED:
-        # Else it was released before, and its letter may still be where it was.
-        raise _not_quarantined(message)
-    redriven = 0
-    with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if letter.reason in _RELEASED_REASONS and order.message_id in _ids(letter):
-                scan.redrive(letter)
-                redriven += 1
-    return {
-        "messageId": order.message_id,
-        "state": message.state,
-        "lettersRedriven": redriven,
-        "complete": scan.complete,
-    }
-
-
-def _close(
-    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
-) -> Json:
-    """Close a message, and delete its letter if none of its messages is left to decide.
-
-    Of a message that has a verdict by now, only the letter is dealt with.
-    """
-    message, changed = _decide(order, transitions.closed, deps.ledger, now)
-    if changed:
-        logger.info("message closed", message_id=order.message_id)
-        count({"MessagesClosed": 1})
-    elif not message.is_done:
-        raise _not_quarantined(message)
-    deleted = kept = 0
-    with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if letter.reason is not DeadLetterReason.QUARANTINED:
-                continue
-            ids = _ids(letter)
-            if order.message_id not in ids:
-                continue
-            messages = deps.ledger.find(ids)
-            if all(one in messages and messages[one].is_done for one in ids):
-                scan.delete(letter)
-                deleted += 1
-            else:
-                kept += 1
-    return {
-        "messageId": order.message_id,
-        "state": message.state,
-        "lettersDeleted": deleted,
-        "lettersKept": kept,
-        "complete": scan.complete,
-    }
-
-
-def _decide(
-    order: ReleaseOrder | CloseOrder,
-    decided: Callable[[Message, str, str, datetime], Update],
-    ledger: MessageLedger,
-    now: datetime,
-) -> tuple[Message, bool]:
-    """Write a decision, if the message waits for one.
-
-    Returns:
-        The message as it is then, and whether it was changed.
-    """
-    message = _find(order.message_id, ledger)
-    changed = message.is_open and ledger.apply([decided(message, order.by, order.why, now)]) > 0
-    return _find(order.message_id, ledger), changed
-
-
-def _find(message_id: str, ledger: MessageLedger) -> Message:
-    message = ledger.find([message_id]).get(message_id)
-    if message is None:
-        raise InvalidEventError("messageId", "is of no message that is known")
-    return message
-
-
-def _not_quarantined(message: Message) -> InvalidEventError:
-    """Say why there is nothing to decide about a message."""
-    closed = message.state is MessageState.QUARANTINED and message.is_closed
-    state = "CLOSED" if closed else message.state.value
-    return InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
-
-
-def _ids(letter: DeadLetter) -> list[str]:
-    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
-    try:
-        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
-    except InvalidEventError:
-        return []
-    return [message.message_id for message in event.messages]
-
-
-def _described(letter: DeadLetter, *, show_content: bool) -> Json:
-    ids = _ids(letter)
-    described = {
-        "recordId": letter.record_id,
-        "originalMessageId": letter.original_id,
-        "reason": letter.reason.value,
-        "field": letter.field_name,
-        "rule": letter.rule,
-        "sentAt": to_text(letter.sent_at),
-        "ageSeconds": max(0, int((utc_now() - letter.sent_at).total_seconds())),
-        "destinations": len(ids) or None,
-        "messageIds": ids,
-        "body": letter.body if show_content else None,
-    }
-    return {name: value for name, value in described.items() if value is not None}
+    return Redriven(
+        dry_run=order.dry_run,
+        found=dict(found),
+        redriven=redriven,
+        failed=failed,
+        skipped_quarantined=skipped,
+        complete=scan.complete,
+    )
 
 
 def _redriven(scan: Scan, letter: DeadLetter) -> bool:
@@ -310,6 +179,157 @@ def _redriven(scan: Scan, letter: DeadLetter) -> bool:
         reason=letter.reason,
     )
     return True
+
+
+# --- Decisions about one message ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator can decide about a quarantined message."""
+
+    #: What the log says when it is made.
+    logged: str
+    metric: str
+    transition: Callable[[Message, str, str, datetime], Update]
+    #: Whether a message that is not quarantined any more is as if this had been decided: then only
+    #: its letters are left to deal with.
+    stands_for: Callable[[Message], bool]
+    #: The reasons of the letters that it concerns.
+    reasons: frozenset[DeadLetterReason]
+
+
+_RELEASE = Decision(
+    "message released",
+    "MessagesReleased",
+    transitions.released,
+    stands_for=lambda message: message.is_released and message.state not in RESOLVED,
+    # The others are still wrong, and of their ids only some are theirs.
+    reasons=frozenset(
+        {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
+    ),
+)
+_CLOSE = Decision(
+    "message closed",
+    "MessagesClosed",
+    transitions.closed,
+    # A message may have got a verdict meanwhile.
+    stands_for=lambda message: message.is_done,
+    reasons=frozenset({DeadLetterReason.QUARANTINED}),
+)
+
+
+def _release(
+    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Released:
+    """Release a message, and send its record.
+
+    A record that is not found among the dead letters is still in the send queue, to which the
+    sender returns it, or was put there before.
+    """
+    message = _decide(order, _RELEASE, deps.ledger, now)
+    redriven = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter, _ in _letters_of(message, _RELEASE, scan):
+            scan.redrive(letter)
+            redriven += 1
+    return Released(
+        message_id=message.id,
+        state=message.state,
+        letters_redriven=redriven,
+        complete=scan.complete,
+    )
+
+
+def _close(
+    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Closed:
+    """Close a message, and delete its letter if none of its messages is left to decide."""
+    message = _decide(order, _CLOSE, deps.ledger, now)
+    deleted = kept = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter, ids in _letters_of(message, _CLOSE, scan):
+            messages = deps.ledger.find(ids)
+            if all(one in messages and messages[one].is_done for one in ids):
+                scan.delete(letter)
+                deleted += 1
+            else:
+                kept += 1
+    return Closed(
+        message_id=message.id,
+        state=message.state,
+        letters_deleted=deleted,
+        letters_kept=kept,
+        complete=scan.complete,
+    )
+
+
+def _decide(
+    order: ReleaseOrder | CloseOrder, decision: Decision, ledger: MessageLedger, now: datetime
+) -> Message:
+    """Write a decision, unless the message is as if it had been made before.
+
+    Returns:
+        The message as it is then.
+
+    Raises:
+        InvalidEventError: There is no such message, or nothing to decide about it.
+    """
+    message = _find(order.message_id, ledger)
+    changed = False
+    if message.is_open:
+        update = decision.transition(message, order.by, order.why, now)
+        changed = ledger.apply([update]) > 0
+        message = _find(order.message_id, ledger)
+    if changed:
+        logger.info(decision.logged, message_id=message.id)
+        count({decision.metric: 1})
+    elif not decision.stands_for(message):
+        closed = message.state is MessageState.QUARANTINED and message.is_closed
+        state = "CLOSED" if closed else message.state.value
+        raise InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
+    return message
+
+
+def _find(message_id: str, ledger: MessageLedger) -> Message:
+    message = ledger.find([message_id]).get(message_id)
+    if message is None:
+        raise InvalidEventError("messageId", "is of no message that is known")
+    return message
+
+
+def _letters_of(
+    message: Message, decision: Decision, scan: Scan
+) -> Iterator[tuple[DeadLetter, list[str]]]:
+    """Find the letters of a message that a decision concerns, each with its message ids."""
+    for letter in scan:
+        if letter.reason in decision.reasons and message.id in (ids := _ids(letter)):
+            yield letter, ids
+
+
+def _ids(letter: DeadLetter) -> list[str]:
+    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
+    try:
+        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
+    except InvalidEventError:
+        return []
+    return [message.message_id for message in event.messages]
+
+
+def _described(letter: DeadLetter, *, show_content: bool) -> Letter:
+    ids = _ids(letter)
+    return Letter(
+        record_id=letter.record_id,
+        original_message_id=letter.original_id,
+        reason=letter.reason,
+        field=letter.field_name,
+        rule=letter.rule,
+        sent_at=to_text(letter.sent_at),
+        age_seconds=max(0, int((utc_now() - letter.sent_at).total_seconds())),
+        destinations=len(ids) or None,
+        message_ids=ids,
+        body=letter.body if show_content else None,
+    )
 
 
 @functools.cache

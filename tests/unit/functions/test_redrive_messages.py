@@ -488,7 +488,7 @@ def test_a_release_finds_the_record_of_an_outage(world: World) -> None:
     assert world.order("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
 
 
-@pytest.mark.parametrize("step", ["size", "receive", "redrive", "delete"])
+@pytest.mark.parametrize("step", ["size", "receive", "send_back", "delete"])
 def test_a_release_that_was_killed_is_finished_by_the_next(
     step: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,6 +535,19 @@ def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, world:
     assert caught.value.field == "messageId"
     assert caught.value.rule == f"is of a message that is {state}, not quarantined"
     assert world.sent_again() == []
+    assert world.left() == {letter}
+
+
+def test_a_released_message_that_was_sent_is_not_released_again(world: World) -> None:
+    """A letter that turns up later stays where it is."""
+    world.quarantine("m-1")
+    world.order("release", messageId="m-1", **WORDS)
+    world.accept("m-1")
+    letter = world.set_aside("m-1", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError, match="that is ACCEPTED, not quarantined"):
+        world.order("release", messageId="m-1", **WORDS)
+
     assert world.left() == {letter}
 
 
