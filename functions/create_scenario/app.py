@@ -238,7 +238,7 @@ def dependencies() -> Dependencies:
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Answer with the registered scenario, its parameter and what it took."""
     wanted = parse(event)
     try:

@@ -171,10 +171,10 @@ def dependencies() -> Dependencies:
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Answer with the message and its history, or with a page of messages."""
     asked = parse(event)
     answer = find_messages(asked, dependencies())
-    count = len(answer.get("messages", answer.get("history", ())))
-    logger.info("messages looked up", question=asked.questions()[0], count=count)
+    shown = answer.get("messages", answer.get("history", ()))
+    logger.info("messages looked up", question=asked.questions()[0], count=len(shown))
     return answer

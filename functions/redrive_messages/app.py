@@ -66,7 +66,7 @@ class Dependencies:
     ledger: MessageLedger
 
 
-def carry_out(
+def redrive_messages(
     order: Order,
     deps: Dependencies,
     seconds_left: Callable[[], float],
@@ -345,4 +345,5 @@ def dependencies() -> Dependencies:
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> Json:
     """Answer with what was found and done."""
-    return carry_out(parse(event), dependencies(), time_left(context))
+    order = parse(event)
+    return redrive_messages(order, dependencies(), time_left(context))

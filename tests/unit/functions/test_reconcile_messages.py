@@ -57,7 +57,10 @@ class World:
 
     def run(self) -> dict[str, int]:
         """Let the function run once."""
-        return reconcile_messages(self.dependencies, lambda: self.seconds_left, self.clock)
+        reconciliation = reconcile_messages(
+            self.dependencies, lambda: self.seconds_left, self.clock
+        )
+        return reconciliation.answer()
 
     def run_after(self, **duration: float) -> dict[str, int]:
         """Let the function run a while later."""

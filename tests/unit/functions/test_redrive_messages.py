@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from functions.redrive_messages import app
-from functions.redrive_messages.app import Dependencies, carry_out
+from functions.redrive_messages.app import Dependencies, redrive_messages
 from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.api.sends import Recipient
 from infobip_omni.aws import QueueUnavailableError
@@ -62,7 +62,7 @@ class World:
     def order(self, action: str, **members: object) -> Json:
         """Give an order, and return the answer."""
         wanted = parse({"action": action} | members)
-        return carry_out(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
+        return redrive_messages(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
 
     def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
         """Put a letter with these messages into the dead-letter queue, and return its id."""
