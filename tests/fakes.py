@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from infobip_omni.api.reports import LogEntry
     from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.dynamodb import Expectation, Item, Query, Update
-    from infobip_omni.send_queue import DeadLetterReason, Record
+    from infobip_omni.events.dead_letter import DeadLetterReason
+    from infobip_omni.send_queue import Record
     from infobip_omni.verdicts import Verdict
 
 PREFIX = "/omni/test/scenarios/"

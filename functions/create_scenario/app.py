@@ -9,15 +9,13 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from infobip_omni.api.errors import OmniError, OutcomeUnknownError, RequestRejectedError
-from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.create_scenario import Outcome, parse
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.observability import logger, observed
 from infobip_omni.parameters import ParameterUnavailableError
@@ -34,18 +32,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
+    from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 
 #: Pauses before each look for a scenario whose creation was not answered, in seconds.
 _PAUSES_BEFORE_LOOKING = (0.0, 1.0, 3.0)
-
-
-class Outcome(StrEnum):
-    """What it took."""
-
-    CREATED = "CREATED"
-    ADOPTED = "ADOPTED"  #: Infobip had it already, the registry did not
-    UPDATED = "UPDATED"
-    UNCHANGED = "UNCHANGED"
 
 
 class RegistryWrite(Enum):
@@ -79,7 +69,7 @@ class Plan:
     outcome: Outcome
     #: What the registry is to hold; none while Infobip has yet to give a key.
     entry: RegisteredScenario | None
-    #: Whether Infobip's scenario differs from the entry.
+    #: Whether Infobip's scenario has to follow the entry; what is created is looked at then.
     update: bool
     write: RegistryWrite
 
@@ -134,9 +124,8 @@ def make_plan(
     write = RegistryWrite.ADD if registered is None else RegistryWrite.REPLACE
     if live is None:
         return Plan(Outcome.CREATED, None, update=False, write=write)
-    entry = _entry(wanted, live.key, live.scenario)
     # The registry alone does not tell: a run may have died between the two updates.
-    update = not _is_as_described(live.scenario, entry)
+    entry, update = _described(wanted, live)
     if registered is None or registered.key != live.key:
         return Plan(Outcome.ADOPTED, entry, update, write)
     if entry != registered:
@@ -164,9 +153,12 @@ def _carry_out(
     Returns:
         What the registry holds now; None if somebody else has registered another in the meantime.
     """
-    entry = plan.entry or _create(wanted, deps.client, sleep)
-    if plan.update:
-        _update(entry, deps.client)
+    entry, update = plan.entry, plan.update
+    if entry is None:
+        entry, update = _described(wanted, _create(wanted, deps.client, sleep))
+    if update:
+        # An update replaces the whole scenario, so what was not asked for is said as well.
+        deps.client.update_scenario(entry.key, entry.definition())
     if plan.write is RegistryWrite.REPLACE:
         deps.registry.replace(entry)
     elif plan.write is RegistryWrite.ADD:
@@ -181,39 +173,31 @@ def _carry_out(
 
 def _create(
     wanted: ScenarioDefinition, client: OmniClient, sleep: Callable[[float], None]
-) -> RegisteredScenario:
+) -> LiveScenario:
     """Create the scenario; where the answer does not tell its key, the list does."""
     unanswered: OutcomeUnknownError | None = None
     try:
         created = client.create_scenario(wanted)
         if created.key:
-            return _entry(wanted, created.key, created)
+            # It is as it was asked for, whatever the answer leaves out.
+            default = created.default if wanted.default is None else wanted.default
+            as_asked = {"flow": wanted.flow, "default": default}
+            return LiveScenario(created.key, created.model_copy(update=as_asked))
     except OutcomeUnknownError as error:
         unanswered = error
     for pause in _PAUSES_BEFORE_LOOKING:
         sleep(pause)
         try:
-            adopted = _adopt(wanted, client)
+            live = _listed(wanted, client)
         except (OmniError, ParameterUnavailableError) as error:
             logger.warning("the scenario cannot be looked for", reason=str(error))
             continue
-        if adopted is not None:
-            return adopted
+        if live is not None:
+            return live
     raise OutcomeUnknownError(
         "Infobip did not say whether it has created the scenario, and does not list it yet; "
         "invoke again in a few minutes"
     ) from unanswered
-
-
-def _adopt(wanted: ScenarioDefinition, client: OmniClient) -> RegisteredScenario | None:
-    """Take a scenario of exactly that name, and make it what is wanted."""
-    live = _listed(wanted, client)
-    if live is None:
-        return None
-    entry = _entry(wanted, live.key, live.scenario)
-    if not _is_as_described(live.scenario, entry):
-        _update(entry, client)
-    return entry
 
 
 def _listed(wanted: ScenarioDefinition, client: OmniClient) -> LiveScenario | None:
@@ -235,30 +219,12 @@ def _get(client: OmniClient, key: str) -> Scenario | None:
         raise
 
 
-def _entry(wanted: ScenarioDefinition, key: str, live: Scenario) -> RegisteredScenario:
-    default = live.default if wanted.default is None else wanted.default
-    return RegisteredScenario(key=key, name=wanted.name, flow=wanted.flow, default=default)
-
-
-def _is_as_described(live: Scenario, entry: RegisteredScenario) -> bool:
-    return (live.flow, live.default) == (entry.flow, entry.default)
-
-
-def _update(entry: RegisteredScenario, client: OmniClient) -> None:
-    # An update replaces the whole scenario, so what was not asked for is said as well.
-    client.update_scenario(entry.key, entry.definition())
-
-
-def parse(event: object) -> ScenarioDefinition:
-    """Read the event, which is Infobip's own body for creating a scenario.
-
-    Raises:
-        InvalidEventError: It breaks a rule.
-    """
-    try:
-        return ScenarioDefinition.model_validate(event)
-    except ValidationError as error:
-        raise InvalidEventError.from_validation(error) from None
+def _described(wanted: ScenarioDefinition, live: LiveScenario) -> tuple[RegisteredScenario, bool]:
+    """Return the entry of a scenario that Infobip has, and whether Infobip's has to follow it."""
+    has = live.scenario
+    default = has.default if wanted.default is None else wanted.default
+    entry = RegisteredScenario(key=live.key, name=wanted.name, flow=wanted.flow, default=default)
+    return entry, (has.flow, has.default) != (entry.flow, entry.default)
 
 
 @functools.cache
@@ -272,7 +238,7 @@ def dependencies() -> Dependencies:
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Answer with the registered scenario, its parameter and what it took."""
     wanted = parse(event)
     try:

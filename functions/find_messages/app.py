@@ -8,30 +8,15 @@ unless the event asks for them.
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    TypeAdapter,
-    ValidationError,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING, Any
 
 from infobip_omni.dynamodb import Table
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.find_messages import parse, read_token, write_token
 from infobip_omni.message import shown_entry, shown_message
 from infobip_omni.message_search import (
     QUARANTINED,
@@ -50,16 +35,14 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dynamodb import Item
+    from infobip_omni.events.find_messages import FindMessagesEvent
 
 #: What a list question is called in the event, and the lists of the index that answer it.
 LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARANTINED}
-QUESTIONS = ("messageId", "recipient", *LISTS)
 #: Where a page ends, in bytes as JSON in ASCII. An answer of Lambda ends at 6 MB; a page has one
 #: entry at least, of which the largest takes 2.1 MB, and a history comes with its message.
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_PAGE_BYTES = 3_000_000
-#: Characters; a place in each of nine lists takes half of it at most.
-LONGEST_TOKEN = 65_536
 #: What Infobip says that is neither an address nor a text of somebody's, at any depth.
 _IMPERSONAL = frozenset(
     {
@@ -69,77 +52,6 @@ _IMPERSONAL = frozenset(
         *("price", "pricePerMessage", "currency"),
     }
 )
-
-
-def _storable(longest: int) -> AfterValidator:
-    """Accept what the table can hold as a key of so many bytes."""
-
-    def check(text: str) -> str:
-        # A lone surrogate, which JSON can write and UTF-8 cannot, becomes a question mark.
-        written = text.encode(errors="replace")
-        if not 0 < len(written) <= longest or written.decode() != text:
-            rule = "must be text of 1 to {longest} bytes"
-            raise PydanticCustomError("key", rule, {"longest": longest})
-        return text
-
-    return AfterValidator(check)
-
-
-def _only_true(asked: object) -> object:
-    if asked is not True:
-        raise PydanticCustomError("asked", "must be true, or absent")
-    return asked
-
-
-_Key = Annotated[StrictStr, _storable(2048)]
-_SortKey = Annotated[StrictStr, _storable(1024)]
-_Asked = Annotated[StrictBool, AfterValidator(_only_true)]
-#: By question, then by part of it.
-_Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
-
-
-class FindMessagesEvent(BaseModel):
-    """A question: exactly one of the first five fields."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
-
-    message_id: _Key | None = None
-    #: A phone number, an e-mail address, a push registration or a WhatsApp user.
-    recipient: _Key | None = Field(default=None, repr=False)
-    unsettled: _Asked | None = None
-    unresolved: _Asked | None = None
-    quarantined: _Asked | None = None
-    #: Most entries that are read for one answer; those that have expired are left out of it.
-    limit: Annotated[StrictInt, Field(ge=1, le=1000)] = 100
-    #: From the last answer, to go on from where it ended.
-    next_token: Annotated[StrictStr, Field(max_length=LONGEST_TOKEN)] | None = None
-    #: Whether recipients and free texts are shown as they are.
-    show_recipients: StrictBool = False
-
-    def questions(self) -> list[str]:
-        """Name the questions that are asked."""
-        given = self.model_dump(by_alias=True, exclude_none=True)
-        return [name for name in QUESTIONS if name in given]
-
-
-def parse(event: object) -> FindMessagesEvent:
-    """Read the event.
-
-    Raises:
-        InvalidEventError: It breaks a rule.
-    """
-    try:
-        asked = FindMessagesEvent.model_validate(event)
-    except ValidationError as error:
-        raise InvalidEventError.from_validation(error) from None
-    if len(asked.questions()) != 1:
-        raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUESTIONS)}")
-    return asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +68,7 @@ def find_messages(asked: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         InvalidEventError: The token was not given for this question.
         TableUnavailableError: The table could not be read.
     """
-    places = _read_token(asked)
+    places = read_token(asked)
     answer: dict[str, Any] = {}
     if asked.message_id is not None:
 
@@ -174,7 +86,7 @@ def find_messages(asked: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         found = _found(asked, deps.search, places)
         answer["messages"] = [_message(item, asked) for item in found.items]
     if found.places:
-        answer["nextToken"] = _write_token(asked, found.places)
+        answer["nextToken"] = write_token(asked, found.places)
     return answer
 
 
@@ -249,27 +161,6 @@ def _number(value: object) -> int | float | None:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-# --- Tokens ------------------------------------------------------------------------------------
-
-
-def _write_token(asked: FindMessagesEvent, places: Mapping[str, Place]) -> str:
-    token = json.dumps({asked.questions()[0]: places})
-    return base64.urlsafe_b64encode(token.encode()).decode()
-
-
-def _read_token(asked: FindMessagesEvent) -> dict[str, Place]:
-    """Read where to go on; nobody is kept from changing a token, which gives access to nothing."""
-    if asked.next_token is None:
-        return {}
-    question = asked.questions()[0]
-    try:
-        text = base64.b64decode(asked.next_token.encode(), altchars=b"-_", validate=True)
-        return _Token.validate_python(json.loads(text))[question]
-    except (ValueError, RecursionError, KeyError):
-        rule = "must be the one of the last answer to the same question"
-        raise InvalidEventError("nextToken", rule) from None
-
-
 # --- The function ------------------------------------------------------------------------------
 
 
@@ -282,10 +173,10 @@ def dependencies() -> Dependencies:
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Answer with the message and its history, or with a page of messages."""
     asked = parse(event)
     answer = find_messages(asked, dependencies())
-    count = len(answer.get("messages", answer.get("history", ())))
-    logger.info("messages looked up", question=asked.questions()[0], count=count)
+    shown = answer.get("messages", answer.get("history", ()))
+    logger.info("messages looked up", question=asked.questions()[0], count=len(shown))
     return answer

@@ -113,18 +113,33 @@ class Budget:
         return self.asked < QUESTIONS_PER_RUN and self.seconds_left() >= _SECONDS_PER_QUESTION
 
 
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What a run has done."""
+
+    #: By the name of its metric.
+    counts: Counts
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        succeeded = "ReconciliationsFailed" not in self.counts
+        return {**self.counts, "ReconciliationsSucceeded": succeeded}
+
+    def answer(self) -> dict[str, int]:
+        """Write it for whoever invoked the function."""
+        return dict(self.counts)
+
+
 def reconcile_messages(
     deps: Dependencies, seconds_left: Callable[[], float], now: Callable[[], datetime] = utc_now
-) -> dict[str, int]:
+) -> Reconciliation:
     """Deal with all messages that are due, for as long as there is time.
 
     Args:
         deps: Infobip and the table.
         seconds_left: Tells how much time the run has.
         now: Tells the time.
-
-    Returns:
-        What was done, as counts by the name of their metric.
     """
     counts: Counter[str] = Counter()
     budget = Budget(seconds_left)
@@ -142,7 +157,7 @@ def reconcile_messages(
         logger.error("the table is unavailable", reason=str(error))
     if budget.asked:
         counts["Questions"] = budget.asked
-    return dict(counts)
+    return Reconciliation(counts)
 
 
 def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) -> Iterator[Counts]:
@@ -382,7 +397,7 @@ def dependencies() -> Dependencies:
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Answer with the counts; nothing that Infobip or the table does raises."""
-    counts = reconcile_messages(dependencies(), time_left(context))
-    logger.info("messages reconciled", extra=counts)
-    count({**counts, "ReconciliationsSucceeded": "ReconciliationsFailed" not in counts})
-    return counts
+    reconciliation = reconcile_messages(dependencies(), time_left(context))
+    logger.info("messages reconciled", extra=reconciliation.answer())
+    count(reconciliation.metrics)
+    return reconciliation.answer()

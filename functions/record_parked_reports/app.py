@@ -41,6 +41,11 @@ class Recording:
     #: The ids of the records that must come round again.
     kept: list[str]
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Return what there is to be counted, by the name of its metric."""
+        return self.recorded.counts()
+
     def answer(self) -> PartialItemFailureResponse:
         """Write it for Lambda."""
         return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in self.kept]}
@@ -62,7 +67,8 @@ def record_parked_reports(records: Iterable[SQSRecord], deps: Dependencies) -> R
 @functools.cache
 def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
-    storage = open_ledger(RecordParkedReportsSettings.from_environment())
+    settings = RecordParkedReportsSettings.from_environment()
+    storage = open_ledger(settings)
     return Dependencies(reports=DeliveryReports(storage.table, storage.ledger))
 
 
@@ -71,5 +77,5 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """Answer with the records that must come round again."""
     recording = record_parked_reports(SQSEvent(event).records, dependencies())
     logger.info("parked reports recorded", extra=asdict(recording.recorded))
-    count(recording.recorded.counts())
+    count(recording.metrics)
     return recording.answer()

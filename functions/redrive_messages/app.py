@@ -15,119 +15,46 @@ import functools
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic.alias_generators import to_camel
+from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
-from infobip_omni.events import InvalidEventError, SendEvent, is_record_id
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.redrive_messages import (
+    Closed,
+    CloseOrder,
+    Letter,
+    Listed,
+    ListOrder,
+    Redriven,
+    RedriveOrder,
+    Released,
+    ReleaseOrder,
+    parse,
+)
+from infobip_omni.events.send_message import SendEvent, is_record_id
 from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed, time_left
-from infobip_omni.send_queue import DeadLetterReason
 from infobip_omni.settings import RedriveMessagesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.dead_letter_queue import DeadLetter
     from infobip_omni.dynamodb import Update
+    from infobip_omni.events.redrive_messages import Answer, Order
 
 Json = dict[str, Any]
 
 #: An answer of Lambda ends at 6 MB, to which the largest letter may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
-#: A release sends these; the others are still wrong, and of their ids only some are theirs.
-_RELEASED_REASONS = frozenset(
-    {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
-)
-
-Limit = Annotated[int, Field(ge=1, le=1000)]
-MessageId = Annotated[str, Field(min_length=1, max_length=500)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-
-
-class _Order(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        strict=True,
-    )
-
-
-class _Selection(_Order):
-    #: In JSON an enumeration's member is a string, which strictness would not take for one.
-    reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
-    limit: Limit = 100
-
-
-class ListOrder(_Selection):
-    """Show dead letters."""
-
-    action: Literal["list"]
-    #: With the body, which holds personal data.
-    show_content: bool = False
-
-
-class RedriveOrder(_Selection):
-    """Send dead letters again, but not quarantined messages."""
-
-    action: Literal["redrive"]
-    original_message_id: MessageId | None = None
-    dry_run: bool = True
-
-
-class _Decision(_Order):
-    message_id: MessageId
-    by: Name
-    why: Text
-
-
-class ReleaseOrder(_Decision):
-    """Send a quarantined message again, at the risk that the recipient gets it twice."""
-
-    action: Literal["release"]
-
-
-class CloseOrder(_Decision):
-    """Leave a quarantined message as it is, at the risk that the recipient never gets it."""
-
-    action: Literal["close"]
-
-
-Order = ListOrder | RedriveOrder | ReleaseOrder | CloseOrder
-_ORDERS: dict[str, type[Order]] = {
-    "list": ListOrder,
-    "redrive": RedriveOrder,
-    "release": ReleaseOrder,
-    "close": CloseOrder,
-}
-
-
-def parse(event: object) -> Order:
-    """Read what the operator wants.
-
-    Raises:
-        InvalidEventError: It breaks a rule.
-    """
-    action = event.get("action") if isinstance(event, dict) else None
-    order = _ORDERS.get(action) if isinstance(action, str) else None
-    if order is None:
-        raise InvalidEventError("action", f"must be one of {', '.join(_ORDERS)}")
-    try:
-        return order.model_validate(event)
-    except ValidationError as error:
-        raise InvalidEventError.from_validation(error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +65,7 @@ class Dependencies:
     ledger: MessageLedger
 
 
-def carry_out(
+def redrive_messages(
     order: Order,
     deps: Dependencies,
     seconds_left: Callable[[], float],
@@ -153,9 +80,8 @@ def carry_out(
         now: Tells the time.
 
     Returns:
-        The answer. It says whether the search was `complete`: if not, there may be more, and the
-        order may be given again. Letters that others hold at the time are not seen;
-        `approximateSize` is SQS's count before the search, with those.
+        The answer. Letters that others hold at the time are not seen; `approximateSize` is SQS's
+        count before the search, with those.
 
     Raises:
         InvalidEventError: The message is not in a state for this.
@@ -163,6 +89,7 @@ def carry_out(
         TableUnavailableError: DynamoDB did not do it. The same holds.
     """
     size = deps.queue.size()
+    answer: Answer
     match order:
         case ListOrder():
             answer = _list(order, deps, seconds_left)
@@ -172,57 +99,41 @@ def carry_out(
             answer = _release(order, deps, seconds_left, now())
         case CloseOrder():
             answer = _close(order, deps, seconds_left, now())
-    return {"action": order.action, **answer, "approximateSize": size}
+    return {"action": order.action, **answer.to_json(), "approximateSize": size}
 
 
 # --- Letters -----------------------------------------------------------------------------------
 
 
-def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
-    shown: list[Json] = []
+def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
+    shown: list[Letter] = []
     size = 0
     with Scan(deps.queue, seconds_left) as scan:
         for letter in scan:
             if order.reason not in (None, letter.reason):
                 continue
             described = _described(letter, show_content=order.show_content)
-            size += len(json.dumps(described))
+            size += len(json.dumps(described.to_json()))
             if shown and size > _LARGEST_LIST_BYTES:
                 break
             shown.append(described)
             if len(shown) == order.limit:
                 break
-    return {"letters": _with_quarantined(shown, deps.ledger), "complete": scan.complete}
+    quarantined = [each for each in shown if each.reason is DeadLetterReason.QUARANTINED]
+    ids = (message_id for letter in quarantined for message_id in letter.message_ids)
+    messages = deps.ledger.find(ids)
+    waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
+    letters = [letter.to_json(waiting, _unreadable(messages)) for letter in shown]
+    return Listed(letters=letters, complete=scan.complete)
 
 
-def _with_quarantined(letters: Sequence[Json], ledger: MessageLedger) -> list[Json]:
-    """Add to quarantined letters which of their messages wait for a decision."""
-    quarantined = [each["messageIds"] for each in letters if _is_quarantined(each)]
-    found = ledger.find(message_id for ids in quarantined for message_id in ids)
-    waiting = {each.id for each in found.values() if isinstance(each, Message) and each.is_open}
-    return [
-        letter
-        | {"quarantinedMessageIds": [each for each in letter["messageIds"] if each in waiting]}
-        | _unreadable_ids(letter["messageIds"], found)
-        if _is_quarantined(letter)
-        else letter
-        for letter in letters
-    ]
+def _unreadable(messages: Mapping[str, Message | UnreadableMessage]) -> set[str]:
+    return {each for each, found in messages.items() if isinstance(found, UnreadableMessage)}
 
 
-def _unreadable_ids(
-    message_ids: Iterable[str], found: Mapping[str, Message | UnreadableMessage]
-) -> Json:
-    """Name the messages that cannot be read, if there are any."""
-    ids = [each for each in message_ids if isinstance(found.get(each), UnreadableMessage)]
-    return {"unreadableMessageIds": ids} if ids else {}
-
-
-def _is_quarantined(letter: Json) -> bool:
-    return bool(letter["reason"] == DeadLetterReason.QUARANTINED)
-
-
-def _redrive(order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Json:
+def _redrive(
+    order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]
+) -> Redriven:
     found: Counter[str] = Counter()
     skipped = redriven = failed = 0
     with Scan(deps.queue, seconds_left) as scan:
@@ -242,145 +153,14 @@ def _redrive(order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[],
             if found.total() == order.limit or not scan.has_time():
                 break
     count({"RecordsRedriven": redriven})
-    return {
-        "dryRun": order.dry_run,
-        "found": dict(found),
-        "redriven": redriven,
-        "failed": failed,
-        # Their messages stay quarantined: each has to be released or closed by itself.
-        "skippedQuarantined": skipped,
-        "complete": scan.complete,
-    }
-
-
-# --- Decisions about one message ---------------------------------------------------------------
-
-
-def _release(
-    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
-) -> Json:
-    """Release a message, and send its record.
-
-    A record that is not found among the dead letters is still in the send queue, to which the
-    sender returns it, or was put there before.
-    """
-    message, changed = _decide(order, transitions.released, deps.ledger, now)
-    if changed:
-        logger.info("message released", message_id=order.message_id)
-        count({"MessagesReleased": 1})
-    elif not message.is_released or message.state in RESOLVED:
-        # Else it was released before, and its letter may still be where it was.
-        raise _not_quarantined(message)
-    redriven = 0
-    with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if letter.reason in _RELEASED_REASONS and order.message_id in _ids(letter):
-                scan.redrive(letter)
-                redriven += 1
-    return {
-        "messageId": order.message_id,
-        "state": message.state,
-        "lettersRedriven": redriven,
-        "complete": scan.complete,
-    }
-
-
-def _close(
-    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
-) -> Json:
-    """Close a message, and delete its letter if none of its messages is left to decide.
-
-    Of a message that has a verdict by now, only the letter is dealt with.
-    """
-    message, changed = _decide(order, transitions.closed, deps.ledger, now)
-    if changed:
-        logger.info("message closed", message_id=order.message_id)
-        count({"MessagesClosed": 1})
-    elif not message.is_done:
-        raise _not_quarantined(message)
-    deleted = kept = 0
-    unreadable: Json = {}
-    with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if letter.reason is not DeadLetterReason.QUARANTINED:
-                continue
-            ids = _ids(letter)
-            if order.message_id not in ids:
-                continue
-            messages = deps.ledger.find(ids)
-            unreadable |= _unreadable_ids(ids, messages)
-            found = [messages.get(one) for one in ids]
-            if all(isinstance(one, Message) and one.is_done for one in found):
-                scan.delete(letter)
-                deleted += 1
-            else:
-                kept += 1
-    return {
-        "messageId": order.message_id,
-        "state": message.state,
-        "lettersDeleted": deleted,
-        "lettersKept": kept,
-        "complete": scan.complete,
-        **unreadable,
-    }
-
-
-def _decide(
-    order: ReleaseOrder | CloseOrder,
-    decided: Callable[[Message, str, str, datetime], Update],
-    ledger: MessageLedger,
-    now: datetime,
-) -> tuple[Message, bool]:
-    """Write a decision, if the message waits for one.
-
-    Returns:
-        The message as it is then, and whether it was changed.
-    """
-    message = _find(order.message_id, ledger)
-    changed = message.is_open and ledger.apply([decided(message, order.by, order.why, now)]) > 0
-    return _find(order.message_id, ledger), changed
-
-
-def _find(message_id: str, ledger: MessageLedger) -> Message:
-    message = ledger.find([message_id]).get(message_id)
-    if message is None:
-        raise InvalidEventError("messageId", "is of no message that is known")
-    if isinstance(message, UnreadableMessage):
-        raise InvalidEventError("messageId", "is of a message that this version cannot read")
-    return message
-
-
-def _not_quarantined(message: Message) -> InvalidEventError:
-    """Say why there is nothing to decide about a message."""
-    closed = message.state is MessageState.QUARANTINED and message.is_closed
-    state = "CLOSED" if closed else message.state.value
-    return InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
-
-
-def _ids(letter: DeadLetter) -> list[str]:
-    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
-    try:
-        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
-    except InvalidEventError:
-        return []
-    return [message.message_id for message in event.messages]
-
-
-def _described(letter: DeadLetter, *, show_content: bool) -> Json:
-    ids = _ids(letter)
-    described = {
-        "recordId": letter.record_id,
-        "originalMessageId": letter.original_id,
-        "reason": letter.reason.value,
-        "field": letter.field_name,
-        "rule": letter.rule,
-        "sentAt": to_text(letter.sent_at),
-        "ageSeconds": max(0, int((utc_now() - letter.sent_at).total_seconds())),
-        "destinations": len(ids) or None,
-        "messageIds": ids,
-        "body": letter.body if show_content else None,
-    }
-    return {name: value for name, value in described.items() if value is not None}
+    return Redriven(
+        dry_run=order.dry_run,
+        found=dict(found),
+        redriven=redriven,
+        failed=failed,
+        skipped_quarantined=skipped,
+        complete=scan.complete,
+    )
 
 
 def _redriven(scan: Scan, letter: DeadLetter) -> bool:
@@ -400,6 +180,163 @@ def _redriven(scan: Scan, letter: DeadLetter) -> bool:
     return True
 
 
+# --- Decisions about one message ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator can decide about a quarantined message."""
+
+    #: What the log says when it is made.
+    logged: str
+    metric: str
+    transition: Callable[[Message, str, str, datetime], Update]
+    #: Whether a message that is not quarantined any more is as if this had been decided: then only
+    #: its letters are left to deal with.
+    stands_for: Callable[[Message], bool]
+    #: The reasons of the letters that it concerns.
+    reasons: frozenset[DeadLetterReason]
+
+
+_RELEASE = Decision(
+    "message released",
+    "MessagesReleased",
+    transitions.released,
+    stands_for=lambda message: message.is_released and message.state not in RESOLVED,
+    # The others are still wrong, and of their ids only some are theirs.
+    reasons=frozenset(
+        {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
+    ),
+)
+_CLOSE = Decision(
+    "message closed",
+    "MessagesClosed",
+    transitions.closed,
+    # A message may have got a verdict meanwhile.
+    stands_for=lambda message: message.is_done,
+    reasons=frozenset({DeadLetterReason.QUARANTINED}),
+)
+
+
+def _release(
+    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Released:
+    """Release a message, and send its record.
+
+    A record that is not found among the dead letters is still in the send queue, to which the
+    sender returns it, or was put there before.
+    """
+    message = _decide(order, _RELEASE, deps.ledger, now)
+    redriven = 0
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter, _ in _letters_of(message, _RELEASE, scan):
+            scan.redrive(letter)
+            redriven += 1
+    return Released(
+        message_id=message.id,
+        state=message.state,
+        letters_redriven=redriven,
+        complete=scan.complete,
+    )
+
+
+def _close(
+    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+) -> Closed:
+    """Close a message, and delete its letter if none of its messages is left to decide."""
+    message = _decide(order, _CLOSE, deps.ledger, now)
+    deleted = kept = 0
+    unreadable: set[str] = set()
+    with Scan(deps.queue, seconds_left) as scan:
+        for letter, ids in _letters_of(message, _CLOSE, scan):
+            messages = deps.ledger.find(ids)
+            unreadable |= _unreadable(messages)
+            found = [messages.get(one) for one in ids]
+            if all(isinstance(one, Message) and one.is_done for one in found):
+                scan.delete(letter)
+                deleted += 1
+            else:
+                kept += 1
+    return Closed(
+        message_id=message.id,
+        state=message.state,
+        letters_deleted=deleted,
+        letters_kept=kept,
+        unreadable_message_ids=sorted(unreadable) or None,
+        complete=scan.complete,
+    )
+
+
+def _decide(
+    order: ReleaseOrder | CloseOrder, decision: Decision, ledger: MessageLedger, now: datetime
+) -> Message:
+    """Write a decision, unless the message is as if it had been made before.
+
+    Returns:
+        The message as it is then.
+
+    Raises:
+        InvalidEventError: There is no such message, or nothing to decide about it.
+    """
+    message = _find(order.message_id, ledger)
+    changed = False
+    if message.is_open:
+        update = decision.transition(message, order.by, order.why, now)
+        changed = ledger.apply([update]) > 0
+        message = _find(order.message_id, ledger)
+    if changed:
+        logger.info(decision.logged, message_id=message.id)
+        count({decision.metric: 1})
+    elif not decision.stands_for(message):
+        closed = message.state is MessageState.QUARANTINED and message.is_closed
+        state = "CLOSED" if closed else message.state.value
+        raise InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
+    return message
+
+
+def _find(message_id: str, ledger: MessageLedger) -> Message:
+    message = ledger.find([message_id]).get(message_id)
+    if message is None:
+        raise InvalidEventError("messageId", "is of no message that is known")
+    if isinstance(message, UnreadableMessage):
+        raise InvalidEventError("messageId", "is of a message that this version cannot read")
+    return message
+
+
+def _letters_of(
+    message: Message, decision: Decision, scan: Scan
+) -> Iterator[tuple[DeadLetter, list[str]]]:
+    """Find the letters of a message that a decision concerns, each with its message ids."""
+    for letter in scan:
+        if letter.reason in decision.reasons and message.id in (ids := _ids(letter)):
+            yield letter, ids
+
+
+def _ids(letter: DeadLetter) -> list[str]:
+    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
+    try:
+        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
+    except InvalidEventError:
+        return []
+    return [message.message_id for message in event.messages]
+
+
+def _described(letter: DeadLetter, *, show_content: bool) -> Letter:
+    ids = _ids(letter)
+    return Letter(
+        record_id=letter.record_id,
+        original_message_id=letter.original_id,
+        reason=letter.reason,
+        field=letter.field_name,
+        rule=letter.rule,
+        sent_at=to_text(letter.sent_at),
+        age_seconds=max(0, int((utc_now() - letter.sent_at).total_seconds())),
+        destinations=len(ids) or None,
+        message_ids=ids,
+        body=letter.body if show_content else None,
+    )
+
+
 @functools.cache
 def dependencies() -> Dependencies:
     """Make what lives as long as the environment."""
@@ -413,4 +350,5 @@ def dependencies() -> Dependencies:
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> Json:
     """Answer with what was found and done."""
-    return carry_out(parse(event), dependencies(), time_left(context))
+    order = parse(event)
+    return redrive_messages(order, dependencies(), time_left(context))

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import functools
 import time
-import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
@@ -35,51 +34,45 @@ from infobip_omni.api.errors import (
     OutcomeUnknownError,
     RequestRejectedError,
 )
-from infobip_omni.api.sends import AdvancedRequest, Destination
-from infobip_omni.aws import QueueUnavailableError, in_batches
+from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.dynamodb import TableUnavailableError
-from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed, time_left
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
+from infobip_omni.posts import pauses_of, posts_of
+from infobip_omni.queued_events import (
+    Pending,
+    Postponed,
+    Refused,
+    disposition_of,
+    read_event,
+    want,
+)
 from infobip_omni.scenario_registry import ScenarioRegistry
-from infobip_omni.send_queue import (
-    DeadLetter,
-    DeadLetterReason,
-    Record,
-    Retry,
-    SendQueue,
-    backoff,
-    disposition,
-)
+from infobip_omni.send_queue import DeadLetter, Record, Retry, SendQueue
 from infobip_omni.settings import SendMessageSettings
-from infobip_omni.transitions import Claim, Outcome, Standing
-from infobip_omni.verdicts import (
-    SendAnswer,
-    not_processed,
-    read_answer,
-    request_rejected,
-)
+from infobip_omni.verdicts import SendAnswer, not_processed, request_rejected
 from infobip_omni.webhook import Webhook, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.events.send_message import OnUnknown, SendEvent
+    from infobip_omni.posts import Post, Posted
+    from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario
-    from infobip_omni.send_queue import Acknowledge
+    from infobip_omni.transitions import Standing
 
-#: Infobip names no limit; this is how many messages share the fate of one request.
-DESTINATIONS_PER_REQUEST = 100
 CONCURRENT_REQUESTS = 10
 #: What a lease must outlive the call by.
 _LEASE_MARGIN_SECONDS = 5.0
@@ -109,153 +102,6 @@ class Dependencies:
     webhook: Webhook | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """The messages of the event are to be sent, as far as they were not yet."""
-
-    event: SendEvent
-    #: None before it is looked up, and for an event that names none.
-    scenario: RegisteredScenario | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """Nothing is claimed for the event; it is tried again later."""
-
-    event: SendEvent
-    #: The least that it waits, in seconds.
-    pause: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The event can never be sent."""
-
-    reason: DeadLetterReason
-    field: str
-    rule: str
-
-    @classmethod
-    def invalid(cls, error: InvalidEventError) -> Self:
-        """Take field and rule from an error."""
-        return cls(DeadLetterReason.INVALID, error.field, error.rule)
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedEvent:
-    """A record on its way through the pipeline, and what is decided about its event."""
-
-    record: Record
-    fate: Pending | Postponed | Refused
-
-    @classmethod
-    def read(cls, record: Record, now: datetime) -> Self:
-        """Read the event that a record holds."""
-        try:
-            return cls(record, Pending(SendEvent.parse(record.body, record.original_id, now)))
-        except InvalidEventError as error:
-            return cls(record, Refused.invalid(error))
-
-    def refused_if_used(self, used: Container[str]) -> Self:
-        """Refuse a pending event of which an id was used for another message."""
-        if not isinstance(self.fate, Pending):
-            return self
-        event = self.fate.event
-        ids = [message.message_id for message in event.messages]
-        clash = next((one for one in ids if one in used), None)
-        if clash is None:
-            return self
-        alone = event.body.to is not None
-        field = "messageId" if alone else f"destinations[{ids.index(clash)}].messageId"
-        rule = "was used before, for other content or another recipient"
-        return replace(self, fate=Refused(DeadLetterReason.CONFLICT, field, rule))
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A message that this run holds the claim of, and the record that it is sent for."""
-
-    record: Record
-    pending: Pending
-    claim: Claim
-    token: str
-
-    def outcome(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> Outcome:
-        """Tell what became of it."""
-        return Outcome(
-            message_id=self.claim.message_id,
-            token=self.token,
-            state=answer.state,
-            evidence=answer.evidence,
-            status=answer.status,
-            send_at=self.claim.send_at,
-            dead_letter_reason=reason,
-            account_refused=answer.account_refused,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """What the claims of a batch have come to."""
-
-    batch: list[QueuedEvent]
-    #: Where each message of the pending events stands, by its id.
-    standings: dict[str, Standing]
-    parcels: list[Parcel]
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """One request: messages of the same scenario and content, of one record or of several."""
-
-    parcels: tuple[Parcel, ...]
-
-    def by_record(self) -> list[Post]:
-        """Divide the post, so that each record is on its own."""
-        parts: dict[str, list[Parcel]] = defaultdict(list)
-        for parcel in self.parcels:
-            parts[parcel.record.sqs_id].append(parcel)
-        return [Post(tuple(part)) for part in parts.values()]
-
-    def request(self, webhook: Webhook | None) -> AdvancedRequest:
-        """Write the body: that of any of the events, but for destinations and ids.
-
-        Where the event says nothing of its own about reports, they go to the webhook.
-
-        Raises:
-            ParameterUnavailableError: The webhook's URL cannot be made.
-        """
-        first = self.parcels[0]
-        body, scenario = first.pending.event.body, first.pending.scenario
-        bulk_id = first.claim.bulk_id
-        notify_url, notify_content_type = body.notify_url, body.notify_content_type
-        if webhook is not None and notify_url is None and body.notify is not False:
-            notify_url, notify_content_type = webhook.url_for(bulk_id), "application/json"
-        return AdvancedRequest.of(
-            body,
-            scenario_key=scenario.key if scenario else body.scenario_key,
-            bulk_id=bulk_id,
-            notify_url=notify_url,
-            notify_content_type=notify_content_type,
-            destinations=tuple(
-                Destination(message_id=parcel.claim.message_id, to=parcel.claim.recipient)
-                for parcel in self.parcels
-            ),
-        )
-
-    def answered(self, answer: SendAnswer) -> list[Posted]:
-        """Say the same of each of its messages."""
-        return [Posted(parcel, answer) for parcel in self.parcels]
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A claimed message, and what is known of it after its post."""
-
-    parcel: Parcel
-    answer: SendAnswer
-
-
 def send_messages(
     records: Sequence[Record], deps: Dependencies, seconds_left: Callable[[], float]
 ) -> list[Record]:
@@ -269,7 +115,7 @@ def send_messages(
     Returns:
         The records that must come round again.
     """
-    batch = [QueuedEvent.read(record, utc_now()) for record in records]
+    batch = [read_event(record, utc_now()) for record in records]
     resolved = _resolve(batch, deps)
     lease_ends = time.monotonic() + deps.policy.lease.total_seconds()
     claimed = _claim(resolved, deps)
@@ -279,9 +125,9 @@ def send_messages(
         lease_lasts = lease_left >= LONGEST_CALL_SECONDS + _LEASE_MARGIN_SECONDS
         return lease_lasts and seconds_left() >= _SECONDS_TO_FINISH
 
-    posted = _post(_posts(claimed.parcels), deps, has_time)
+    posted = _post(posts_of(claimed.parcels), deps, has_time)
     standings = claimed.standings | _save(posted, deps.ledger)
-    return _settle(claimed.batch, standings, _pauses(posted), deps)
+    return _settle(claimed.batch, standings, pauses_of(posted), deps)
 
 
 # --- Resolve ---------------------------------------------------------------------------------
@@ -290,23 +136,22 @@ def send_messages(
 def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEvent]:
     """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
     pause = deps.breaker.seconds_left()
-    return [replace(queued, fate=_resolved(queued.fate, pause, deps.scenarios)) for queued in batch]
+    return [
+        _resolved(queued, pause, deps.scenarios) if isinstance(queued, Pending) else queued
+        for queued in batch
+    ]
 
 
-def _resolved(
-    fate: Pending | Postponed | Refused, pause: float, scenarios: ScenarioRegistry
-) -> Pending | Postponed | Refused:
-    if not isinstance(fate, Pending):
-        return fate
+def _resolved(pending: Pending, pause: float, scenarios: ScenarioRegistry) -> QueuedEvent:
     if pause:
-        return Postponed(fate.event, pause)
+        return Postponed(pending.record, pending.event, pause)
     try:
-        return replace(fate, scenario=_scenario(fate.event, scenarios))
+        return replace(pending, scenario=_scenario(pending.event, scenarios))
     except InvalidEventError as error:
-        return Refused.invalid(error)
+        return Refused.invalid(pending.record, error)
     except ParameterUnavailableError as error:
         logger.warning("the scenario cannot be looked up", reason=str(error))
-        return Postponed(fate.event)
+        return Postponed(pending.record, pending.event)
 
 
 def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
@@ -329,90 +174,17 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
     A record is refused when an id of it stands for another message: in an earlier record of the
     batch, and nothing is claimed for it, or in the table, and its claims are given back.
     """
-    bulk_ids = _bulk_ids(batch)
-    claims: dict[str, Claim] = {}
-    owners: dict[str, tuple[Record, Pending]] = {}
-    distinct: list[QueuedEvent] = []
-    for queued in batch:
-        wanted = _claims_of(queued.fate, bulk_ids, deps.policy)
-        used = {
-            message_id
-            for message_id, claim in wanted.items()
-            if claims.get(message_id, claim).content_hash != claim.content_hash
-        }
-        distinct.append(queued.refused_if_used(used))
-        if isinstance(fate := distinct[-1].fate, Pending):
-            for message_id, claim in wanted.items():
-                claims.setdefault(message_id, claim)
-                owners.setdefault(message_id, (queued.record, fate))
-    found = deps.ledger.claim(list(claims.values()), deps.policy.lease)
-    standings = dict(zip(claims, found, strict=True))
-    for message_id, standing in standings.items():
+    wanted = want(batch, deps.policy.on_unknown)
+    found = deps.ledger.claim(list(wanted.claims.values()), deps.policy.lease)
+    claimed = wanted.claimed(found)
+    for message_id, standing in claimed.standings.items():
         if standing.unreadable:
             logger.error("a message cannot be read", message_id=message_id)
-    used = {message_id for message_id, standing in standings.items() if standing.conflict}
-    checked = [queued.refused_if_used(used) for queued in distinct]
-    refused = {queued.record.sqs_id for queued in checked if isinstance(queued.fate, Refused)}
-    held = [
-        Parcel(*owners[message_id], claims[message_id], standing.token)
-        for message_id, standing in standings.items()
-        if standing.token
-    ]
-    deps.ledger.save(
-        [
-            parcel.outcome(SendAnswer(MessageState.WAITING), DeadLetterReason.CONFLICT)
-            for parcel in held
-            if parcel.record.sqs_id in refused
-        ]
-    )
-    parcels = [parcel for parcel in held if parcel.record.sqs_id not in refused]
-    return Claimed(checked, standings, parcels)
-
-
-def _bulk_ids(batch: Iterable[QueuedEvent]) -> dict[str, str]:
-    """Choose a bulk id for each content."""
-    events = [queued.fate.event for queued in batch if isinstance(queued.fate, Pending)]
-    return {event.content_key: event.body.bulk_id or uuid.uuid4().hex for event in events}
-
-
-def _claims_of(
-    fate: Pending | Postponed | Refused, bulk_ids: Mapping[str, str], policy: Policy
-) -> dict[str, Claim]:
-    """Return the claims of an event's messages, by their ids; only a pending event has any."""
-    if not isinstance(fate, Pending):
-        return {}
-    event, body, scenario = fate.event, fate.event.body, fate.scenario
-    return {
-        message.message_id: Claim(
-            message_id=message.message_id,
-            content_hash=message.content_hash,
-            recipient=message.recipient,
-            scenario=body.scenario,
-            scenario_key=body.scenario_key,
-            steps=tuple(step.channel for step in scenario.flow) if scenario else None,
-            bulk_id=bulk_ids[event.content_key],
-            send_at=body.send_at,
-            validity=event.validity(),
-            on_unknown=body.on_unknown or policy.on_unknown,
-            callback_data=body.callback_data,
-        )
-        for message in event.messages
-    }
+    deps.ledger.save(claimed.given_back)
+    return claimed
 
 
 # --- Post ------------------------------------------------------------------------------------
-
-
-def _posts(parcels: Iterable[Parcel]) -> list[Post]:
-    """Join messages with the same scenario and content into requests."""
-    groups: dict[str, list[Parcel]] = defaultdict(list)
-    for parcel in parcels:
-        groups[parcel.pending.event.content_key].append(parcel)
-    return [
-        Post(tuple(part))
-        for group in groups.values()
-        for part in in_batches(group, DESTINATIONS_PER_REQUEST)
-    ]
 
 
 def _post(posts: Sequence[Post], deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
@@ -424,36 +196,40 @@ def _post(posts: Sequence[Post], deps: Dependencies, has_time: Callable[[], bool
 
 
 def _post_one(post: Post, deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
-    """Make one request, once, and tell what became of each of its messages."""
+    """Make one request, once, and return what became of each of its messages."""
     if not has_time() or not deps.breaker.lets_through():
-        return post.answered(SendAnswer(MessageState.WAITING))
+        return post.all_are(SendAnswer(MessageState.WAITING))
     try:
         response = deps.client.send_advanced(post.request(deps.webhook))
-    except ParameterUnavailableError as error:
-        # Trouble with SSM says nothing about Infobip.
-        deps.breaker.not_called()
-        logger.warning("a request was not processed", reason=str(error))
-        answer = SendAnswer(MessageState.WAITING)
-    except NotProcessedError as error:
-        deps.breaker.failed()
-        logger.warning("a request was not processed", reason=str(error))
-        answer = not_processed(error)
     except RequestRejectedError as error:
         deps.breaker.succeeded()
         parts = post.by_record()
         if len(parts) > 1:
             # One record's fault must not cost the others: nothing was sent, so each tries alone.
             return [posted for part in parts for posted in _post_one(part, deps, has_time)]
-        answer = request_rejected(error)
-    except OutcomeUnknownError as error:
-        deps.breaker.failed()
+        return post.all_are(request_rejected(error))
+    except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
+        return post.all_are(_unanswered(error, deps.breaker))
+    deps.breaker.succeeded()
+    return post.answered(response)
+
+
+def _unanswered(
+    error: NotProcessedError | OutcomeUnknownError | ParameterUnavailableError,
+    breaker: CircuitBreaker,
+) -> SendAnswer:
+    """Return what is known of messages whose request was not answered, and tell the breaker."""
+    if isinstance(error, OutcomeUnknownError):
+        breaker.failed()
         logger.warning("the outcome of a request is unknown", reason=str(error))
-        answer = SendAnswer(MessageState.UNKNOWN)
-    else:
-        deps.breaker.succeeded()
-        ids = [parcel.claim.message_id for parcel in post.parcels]
-        return list(map(Posted, post.parcels, read_answer(response, ids)))
-    return post.answered(answer)
+        return SendAnswer(MessageState.UNKNOWN)
+    logger.warning("a request was not processed", reason=str(error))
+    if isinstance(error, NotProcessedError):
+        breaker.failed()
+        return not_processed(error)
+    # Trouble with SSM says nothing about Infobip.
+    breaker.not_called()
+    return SendAnswer(MessageState.WAITING)
 
 
 # --- Save ------------------------------------------------------------------------------------
@@ -476,15 +252,6 @@ def _save(posted: Iterable[Posted], ledger: MessageLedger) -> dict[str, Standing
 # --- Settle ----------------------------------------------------------------------------------
 
 
-def _pauses(posted: Iterable[Posted]) -> dict[str, float]:
-    """Tell for each record how long Infobip asks it to wait, in seconds."""
-    pauses: dict[str, float] = defaultdict(float)
-    for each in posted:
-        sqs_id = each.parcel.record.sqs_id
-        pauses[sqs_id] = max(pauses[sqs_id], each.answer.retry_after_seconds or 0.0)
-    return pauses
-
-
 def _settle(
     batch: Iterable[QueuedEvent],
     standings: Mapping[str, Standing],
@@ -495,14 +262,14 @@ def _settle(
     now = utc_now()
     kept: list[tuple[Record, timedelta]] = []
     for queued in batch:
-        choice = _disposition(queued, standings, pauses, now)
+        choice = disposition_of(queued, standings, pauses, now)
         if isinstance(choice, Retry):
             kept.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
             if not _dead_letter(queued.record, choice, deps.queue):
                 kept.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
-                _stop_waiting(queued.fate, choice.reason, deps.ledger)
+                _stop_waiting(queued, choice.reason, deps.ledger)
     failures = deps.queue.postpone(kept)
     if failures:
         logger.warning("records come back late", count=failures)
@@ -513,40 +280,18 @@ def _settle(
     return [record for record, _ in kept]
 
 
-def _disposition(
-    queued: QueuedEvent,
-    standings: Mapping[str, Standing],
-    pauses: Mapping[str, float],
-    now: datetime,
-) -> Acknowledge | DeadLetter | Retry:
-    """Decide about a record by the fate of its event, and by where its messages stand."""
-    record, fate = queued.record, queued.fate
-    if isinstance(fate, Refused):
-        delay = backoff(record.receive_count, None)
-        return DeadLetter(fate.reason, delay, fate.field, fate.rule)
-    if isinstance(fate, Postponed):
-        # Nothing was asked about its messages, whatever another record has learnt of the same ids.
-        unasked = [Standing(None) for _ in fate.event.messages]
-        return disposition(record, unasked, backoff(record.receive_count, fate.pause), now)
-    own = [standings[message.message_id] for message in fate.event.messages]
-    pause = backoff(record.receive_count, pauses.get(record.sqs_id))
-    return disposition(record, own, pause, now)
-
-
-def _stop_waiting(
-    fate: Pending | Postponed | Refused, reason: DeadLetterReason, ledger: MessageLedger
-) -> None:
+def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: MessageLedger) -> None:
     """Mark the messages of a dead-lettered record that are waiting.
 
     A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the record
     and marks the message then.
     """
-    if isinstance(fate, Refused):
+    if isinstance(queued, Refused):
         return
     with suppress(TableUnavailableError):
         ledger.apply(
             transitions.waiting_stopped(message.message_id, reason)
-            for message in fate.event.messages
+            for message in queued.event.messages
         )
 
 

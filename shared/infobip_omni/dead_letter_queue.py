@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
+from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
 from infobip_omni.moments import utc_now
-from infobip_omni.send_queue import ORIGINAL_ID, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -120,14 +120,11 @@ class DeadLetterQueue:
         )
         return [DeadLetter.received(record) for record in answer.get("Messages", [])]
 
-    def redrive(self, letter: DeadLetter) -> None:
-        """Put a letter back into the send queue, under the id that its message ids derive from.
-
-        Only then it is deleted: in between there are two of it, of which the sender's claims let
-        one send.
+    def send_back(self, letter: DeadLetter) -> None:
+        """Put a letter into the send queue as well, under the id that its message ids derive from.
 
         Raises:
-            QueueUnavailableError: It may be in either queue, or in both.
+            QueueUnavailableError: It may be there, or not.
         """
         attempt(
             lambda: self._client.send_message(
@@ -143,7 +140,6 @@ class DeadLetterQueue:
             QueueUnavailableError,
             "SQS did not do it",
         )
-        self.delete(letter)
 
     def delete(self, letter: DeadLetter) -> None:
         """Delete a letter that the caller holds.
@@ -235,13 +231,16 @@ class Scan:
         return self._seconds_left() >= _SECONDS_TO_FINISH
 
     def redrive(self, letter: DeadLetter) -> None:
-        """Put a letter back into the send queue.
+        """Move a letter to the send queue.
+
+        It is deleted last: in between there are two of it, of which the sender's claims let one
+        send.
 
         Raises:
             QueueUnavailableError: It may be in either queue, or in both.
         """
-        self._queue.redrive(letter)
-        self._removed.add(letter.record_id)
+        self._queue.send_back(letter)
+        self.delete(letter)
 
     def delete(self, letter: DeadLetter) -> None:
         """Delete a letter.

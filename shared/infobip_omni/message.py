@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.channels import Channel
     from infobip_omni.api.reports import Price, Status
     from infobip_omni.api.sends import Recipient
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.events.send_message import OnUnknown
 
 #: The entry of a message itself; all others of its id are what was reported about it.
 MESSAGE_ENTRY = "MESSAGE"

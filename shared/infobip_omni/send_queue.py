@@ -6,10 +6,10 @@ import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
+from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
 from infobip_omni.message import RESOLVED, MessageState
 
 if TYPE_CHECKING:
@@ -28,18 +28,6 @@ LONGEST_DELAY = timedelta(minutes=30)
 #: SQS lets a record be invisible for 12 hours from when it was received.
 _LONGEST_INVISIBILITY = timedelta(hours=11)
 _ENTRIES_PER_CALL = 10
-#: The attribute that keeps the id under which a record's content was first queued.
-ORIGINAL_ID = "originalMessageId"
-
-
-class DeadLetterReason(StrEnum):
-    """Why a record went to the dead-letter queue."""
-
-    INVALID = "INVALID"  #: the event breaks a rule
-    CONFLICT = "CONFLICT"  #: a message id was used before with other content
-    OUTAGE = "OUTAGE"  #: it could not be sent before the queue would have dropped it
-    QUARANTINED = "QUARANTINED"  #: nobody knows whether a message was sent; an operator decides
-    OTHER = "OTHER"  #: none was given: SQS has moved it by itself, or somebody has put it there
 
 
 @dataclass(frozen=True, slots=True)

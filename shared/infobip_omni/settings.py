@@ -1,8 +1,8 @@
 """What each function reads from its environment, checked once when the environment starts.
 
-A variable that is missing or breaks its rule stops the function with an error that names the
-variable and the rule, never the value. Secrets are not here: only the name of the SSM parameter
-that holds them is.
+Each function has a class of its own, called after it. A variable that is missing or breaks its
+rule stops the function with an error that names the variable and the rule, never the value.
+Secrets are not here: only the name of the SSM parameter that holds them is.
 """
 
 from __future__ import annotations
@@ -111,8 +111,7 @@ class QueueSettings(Settings):
     send_dead_letter_queue_url: QueueUrl = Field(alias="SEND_DEAD_LETTER_QUEUE_URL")
 
 
-class CreateScenarioSettings(InfobipSettings, RegistrySettings):
-    """Everything that create_scenario reads."""
+class CreateScenarioSettings(InfobipSettings, RegistrySettings): ...
 
 
 class SendMessageSettings(
@@ -122,8 +121,6 @@ class SendMessageSettings(
     LedgerSettings,
     WebhookSettings,
 ):
-    """Everything that send_message reads."""
-
     #: How long a claim is good for; it must outlive a whole run of the function.
     claim_seconds: int = Field(alias="CLAIM_SECONDS", ge=90)
     #: What becomes of a message whose outcome even the logs do not know.
@@ -133,35 +130,26 @@ class SendMessageSettings(
 
 
 class PullDeliveryReportsSettings(InfobipSettings, LedgerSettings):
-    """Everything that pull_delivery_reports reads."""
-
     #: Where reports go that the table does not take.
     unrecorded_reports_queue_url: QueueUrl = Field(alias="UNRECORDED_REPORTS_QUEUE_URL")
 
 
-class RecordParkedReportsSettings(LedgerSettings):
-    """Everything that record_parked_reports reads."""
+class RecordParkedReportsSettings(LedgerSettings): ...
 
 
-class ReceiveDeliveryReportSettings(LedgerSettings, WebhookSettings):
-    """Everything that receive_delivery_report reads."""
+class ReceiveDeliveryReportSettings(LedgerSettings, WebhookSettings): ...
 
 
-class ReconcileMessagesSettings(InfobipSettings, LedgerSettings):
-    """Everything that reconcile_messages reads."""
+class ReconcileMessagesSettings(InfobipSettings, LedgerSettings): ...
 
 
-class RedriveMessagesSettings(QueueSettings, LedgerSettings):
-    """Everything that redrive_messages reads."""
+class RedriveMessagesSettings(QueueSettings, LedgerSettings): ...
 
 
-class FindMessagesSettings(TableSettings):
-    """Everything that find_messages reads."""
+class FindMessagesSettings(TableSettings): ...
 
 
 class PublishOutcomesSettings(Settings):
-    """Everything that publish_outcomes reads."""
-
     outcome_event_bus_name: str = Field(alias="OUTCOME_EVENT_BUS_NAME", min_length=1)
     #: Whether events name the recipient.
     outcome_event_recipients: Literal["omitted", "included"] = Field(

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.reports import Status
     from infobip_omni.api.sends import Recipient
     from infobip_omni.dynamodb import Update
-    from infobip_omni.events import OnUnknown
+    from infobip_omni.events.send_message import OnUnknown
     from infobip_omni.message import Message
     from infobip_omni.verdicts import Verdict
 

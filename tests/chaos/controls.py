@@ -18,7 +18,8 @@ from infobip_omni.api.client import LogPage
 from infobip_omni.api.errors import OmniError
 from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.delivery_reports import DeliveryReports, Page
-from infobip_omni.events import InvalidEventError, SendEvent
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.moments import utc_now

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent, SQSEvent
 
-from functions.create_scenario import app as create_scenario
-from functions.find_messages import app as find_messages
-from functions.redrive_messages import app as redrive_messages
 from infobip_omni.api.reports import DeliveryReport, parse_page
-from infobip_omni.events import SendEvent
+from infobip_omni.events import create_scenario, find_messages, redrive_messages
+from infobip_omni.events.send_message import SendEvent
 from infobip_omni.moments import utc_now
 from infobip_omni.outcome_events import Change
 from infobip_omni.scenario_registry import slug

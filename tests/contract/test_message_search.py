@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.find_messages.app import LARGEST_PAGE_BYTES, Dependencies, find_messages, parse
+from functions.find_messages.app import LARGEST_PAGE_BYTES, Dependencies, find_messages
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.events.find_messages import parse
 from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.moments import utc_now

@@ -30,7 +30,8 @@ from infobip_omni.api.sends import (
     SendResult,
 )
 from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
-from infobip_omni.events import LARGEST_EVENT_BYTES, InvalidEventError, SendEvent
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.send_message import LARGEST_EVENT_BYTES, SendEvent
 from infobip_omni.outcome_events import Change, OutcomeEvents
 from infobip_omni.scenario_registry import RegisteredScenario
 from infobip_omni.settings import Settings

@@ -13,11 +13,9 @@ from functions.create_scenario import app
 from functions.create_scenario.app import (
     Dependencies,
     LiveScenario,
-    Outcome,
     RegistryWrite,
     create_scenario,
     make_plan,
-    parse,
 )
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
@@ -28,7 +26,8 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioStep
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.create_scenario import Outcome, parse
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
@@ -285,6 +284,29 @@ def test_answer_without_a_key_is_looked_up(harness: Harness) -> None:
 
     assert harness.run(OTP) is Outcome.CREATED
     assert harness.client.calls.count("create") == 1
+
+
+def test_answer_that_leaves_out_the_flow_is_believed(harness: Harness) -> None:
+    """Infobip has just been told the flow and the default: it is not told them again."""
+    left_out = {"flow": (), "default": False}
+    harness.client.before_answer = lambda scenario: scenario.model_copy(update=left_out)
+
+    assert harness.run(OTP.model_copy(update={"default": True})) is Outcome.CREATED
+    assert harness.client.calls == ["list", "create"]
+
+
+def test_what_is_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness) -> None:
+    """It may be somebody else's of the same name: it is dealt with like what was there before."""
+
+    def lose_to_another(created: Scenario) -> Scenario:
+        del harness.client.scenarios[created.key or ""]
+        harness.client.put("theirs", OTHER_FLOW)
+        raise OutcomeUnknownError("no answer")
+
+    harness.client.before_answer = lose_to_another
+
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.client.calls == ["list", "create", "list", "update"]
 
 
 def test_failing_list_is_asked_again(harness: Harness) -> None:

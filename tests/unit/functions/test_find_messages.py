@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.find_messages import app
-from functions.find_messages.app import Dependencies, find_messages, parse
+from functions.find_messages.app import Dependencies, find_messages
 from infobip_omni.dynamodb import from_wire, to_wire
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.find_messages import parse
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, Found, MessageSearch
 
 from .conftest import CONTEXT

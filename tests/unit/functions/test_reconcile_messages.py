@@ -53,7 +53,10 @@ class Harness:
 
     def run(self) -> dict[str, int]:
         """Let the function run once."""
-        return reconcile_messages(self.dependencies, lambda: self.seconds_left, self.clock)
+        reconciliation = reconcile_messages(
+            self.dependencies, lambda: self.seconds_left, self.clock
+        )
+        return reconciliation.answer()
 
     def invoke(self, event: dict[str, Any]) -> dict[str, int]:
         """Invoke the function as Lambda does."""

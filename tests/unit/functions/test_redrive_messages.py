@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.redrive_messages import app
-from functions.redrive_messages.app import Dependencies, carry_out, parse
+from functions.redrive_messages.app import Dependencies, redrive_messages
 from infobip_omni import dead_letter_queue, transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue
 from infobip_omni.dynamodb import TableUnavailableError
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.redrive_messages import parse
 from infobip_omni.message import Evidence, MessageState
 from infobip_omni.transitions import Outcome
 from tests.fakes import Clock, FakeLedger, make_claim
@@ -54,7 +55,7 @@ class Harness:
     def run(self, action: str, **members: object) -> Json:
         """Let the function carry out an order."""
         wanted = parse({"action": action} | members)
-        return carry_out(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
+        return redrive_messages(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
 
     def invoke(self, event: object) -> Json:
         """Invoke the function as Lambda does."""
@@ -474,7 +475,7 @@ def test_a_release_finds_the_record_of_an_outage(harness: Harness) -> None:
     assert harness.run("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
 
 
-@pytest.mark.parametrize("step", ["size", "receive", "redrive", "delete"])
+@pytest.mark.parametrize("step", ["size", "receive", "send_back", "delete"])
 def test_a_release_that_was_killed_is_finished_by_the_next(
     step: str, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,6 +522,19 @@ def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, harnes
     assert caught.value.field == "messageId"
     assert caught.value.rule == f"is of a message that is {state}, not quarantined"
     assert harness.sent_again() == []
+    assert harness.left() == {letter}
+
+
+def test_a_released_message_that_was_sent_is_not_released_again(harness: Harness) -> None:
+    """A letter that turns up later stays where it is."""
+    harness.quarantine("m-1")
+    harness.run("release", messageId="m-1", **WORDS)
+    harness.accept("m-1")
+    letter = harness.set_aside("m-1", reason="QUARANTINED")
+
+    with pytest.raises(InvalidEventError, match="that is ACCEPTED, not quarantined"):
+        harness.run("release", messageId="m-1", **WORDS)
+
     assert harness.left() == {letter}
 
 

@@ -25,11 +25,12 @@ from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
 from infobip_omni.circuit_breaker import CircuitBreaker
-from infobip_omni.events import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.send_message import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
 from infobip_omni.message import Evidence
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import RegisteredScenario
-from infobip_omni.send_queue import DeadLetterReason, Record
+from infobip_omni.send_queue import Record
 from infobip_omni.webhook import Webhook
 from tests.fakes import (
     Clock,

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from infobip_omni import dead_letter_queue
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetter, DeadLetterQueue, Scan
-from infobip_omni.send_queue import DeadLetterReason, Record, SendQueue
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.send_queue import Record, SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
-from infobip_omni.events import InvalidEventError
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.observability import (
     UnexpectedError,
     count,

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infobip_omni.aws import QueueUnavailableError
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.message import MessageState
 from infobip_omni.send_queue import (
     FIRST_DELAY,
@@ -23,7 +24,6 @@ from infobip_omni.send_queue import (
     OLDEST_RECORD,
     Acknowledge,
     DeadLetter,
-    DeadLetterReason,
     Record,
     Retry,
     SendQueue,

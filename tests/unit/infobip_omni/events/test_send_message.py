@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.sends import Recipient
-from infobip_omni.events import (
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.send_message import (
     DEEPEST_NESTING,
     LONGEST_SEND_DELAY,
     MOST_DESTINATIONS,
-    InvalidEventError,
     SendEvent,
 )
 

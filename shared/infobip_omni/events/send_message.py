@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import Field, StrictStr, ValidationError
+from pydantic import Field, StrictStr
 
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_NAME
 from infobip_omni.api.sends import (
@@ -20,6 +20,8 @@ from infobip_omni.api.sends import (
     MessageContent,
     Recipient,
 )
+
+from .errors import InvalidEventError, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +35,6 @@ MOST_DESTINATIONS = 500
 #: Far less than what keeps Python or pydantic from writing it out again.
 DEEPEST_NESTING = 100
 LONGEST_SEND_DELAY = timedelta(days=180)
-_LONGEST_FIELD = 200
 #: Bytes in UTF-8, as the send queue has it. Here as well, so that what a record can make us write
 #: is bounded whatever queue it came through.
 LARGEST_EVENT_BYTES = 256 * 1024
@@ -42,23 +43,6 @@ LARGEST_EVENT_BYTES = 256 * 1024
 _RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
 #: What tells destinations of one event apart, or is not part of what the recipient gets.
 _NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
-#: Anything in a field's name that may be a phone number.
-_LONG_NUMBER = re.compile(r"\d{5,}")
-
-
-class InvalidEventError(ValueError):
-    """An event breaks a rule; names the field and the rule, never the value."""
-
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
-        self.field = field
-        self.rule = rule
-
-    @classmethod
-    def from_validation(cls, error: ValidationError) -> Self:
-        """Tell the first of the problems that pydantic has found."""
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return cls(_field_name(problem["loc"]), problem["msg"])
 
 
 class SendEventBody(MessageContent):
@@ -119,10 +103,7 @@ class SendEvent:
             rule = f"must not exceed {LARGEST_EVENT_BYTES} bytes in UTF-8"
             raise InvalidEventError("body", rule)
         written = _read_object(body)
-        try:
-            parsed = SendEventBody.model_validate(written)
-        except ValidationError as error:
-            raise InvalidEventError.from_validation(error) from None
+        parsed = read_as(SendEventBody, written)
         _check(parsed, now)
         content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
         messages = tuple(
@@ -244,10 +225,3 @@ def _canonical(value: object) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _field_name(location: tuple[int | str, ...]) -> str:
-    """Write a location like ``destinations[0].to.phoneNumber``."""
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    name = name.removeprefix(".") or "body"
-    return _LONG_NUMBER.sub("#", name.encode(errors="replace").decode())[:_LONGEST_FIELD]

@@ -1,0 +1,247 @@
+"""The events of one batch: what is decided about each, and the messages that it wants to send.
+
+Nothing here reads or writes. An event is pending until a rule refuses it, or something that it
+needs is unavailable; what is decided is a new value, and the record stays with it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.send_message import SendEvent
+from infobip_omni.message import MessageState
+from infobip_omni.send_queue import DeadLetter, backoff, disposition
+from infobip_omni.transitions import Claim, Outcome, Standing
+from infobip_omni.verdicts import SendAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from infobip_omni.events.send_message import OnUnknown
+    from infobip_omni.scenario_registry import RegisteredScenario
+    from infobip_omni.send_queue import Acknowledge, Record, Retry
+
+
+# --- What is decided about an event ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The messages of an event are to be sent, as far as they were not yet."""
+
+    record: Record
+    event: SendEvent
+    #: None before it is looked up, and for an event that names none.
+    scenario: RegisteredScenario | None = None
+
+    def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
+        """Return the claims of the event's messages.
+
+        Args:
+            bulk_id: The bulk in which they are sent.
+            on_unknown: What becomes of an unknown outcome, where the event does not say.
+        """
+        event, body, scenario = self.event, self.event.body, self.scenario
+        return [
+            Claim(
+                message_id=message.message_id,
+                content_hash=message.content_hash,
+                recipient=message.recipient,
+                scenario=body.scenario,
+                scenario_key=body.scenario_key,
+                steps=tuple(step.channel for step in scenario.flow) if scenario else None,
+                bulk_id=bulk_id,
+                send_at=body.send_at,
+                validity=event.validity(),
+                on_unknown=body.on_unknown or on_unknown,
+                callback_data=body.callback_data,
+            )
+            for message in event.messages
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Nothing is claimed for an event; it is tried again later."""
+
+    record: Record
+    event: SendEvent
+    #: The least that it waits, in seconds.
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event can never be sent."""
+
+    record: Record
+    reason: DeadLetterReason
+    field: str
+    rule: str
+
+    @classmethod
+    def invalid(cls, record: Record, error: InvalidEventError) -> Self:
+        """Refuse an event that breaks a rule."""
+        return cls(record, DeadLetterReason.INVALID, error.field, error.rule)
+
+
+QueuedEvent = Pending | Postponed | Refused
+
+
+def read_event(record: Record, now: datetime) -> Pending | Refused:
+    """Read the event that a record holds."""
+    try:
+        return Pending(record, SendEvent.parse(record.body, record.original_id, now))
+    except InvalidEventError as error:
+        return Refused.invalid(record, error)
+
+
+# --- Conflicts and claims --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message that this run holds the claim of, and the event that it is sent for."""
+
+    pending: Pending
+    claim: Claim
+    token: str
+
+    def outcome(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> Outcome:
+        """Return what became of it, for the ledger."""
+        return Outcome(
+            message_id=self.claim.message_id,
+            token=self.token,
+            state=answer.state,
+            evidence=answer.evidence,
+            status=answer.status,
+            send_at=self.claim.send_at,
+            dead_letter_reason=reason,
+            account_refused=answer.account_refused,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the claims of a batch have come to."""
+
+    batch: list[QueuedEvent]
+    #: Where each message of the pending events stands, by its id.
+    standings: dict[str, Standing]
+    parcels: list[Parcel]
+    #: What to write for the messages whose event is refused, so that another event may claim them.
+    given_back: list[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a batch wants to claim: each message once, for the first event that holds it."""
+
+    batch: list[QueuedEvent]
+    claims: dict[str, Claim]
+    owners: dict[str, Pending]
+
+    def claimed(self, found: Iterable[Standing]) -> Claimed:
+        """Take what the ledger says of each claim, and refuse events that conflict with it."""
+        standings = dict(zip(self.claims, found, strict=True))
+        used = {message_id for message_id, standing in standings.items() if standing.conflict}
+        batch = [_refused_if_used(queued, used) for queued in self.batch]
+        refused = {queued.record.sqs_id for queued in batch if isinstance(queued, Refused)}
+        held = [
+            Parcel(self.owners[message_id], self.claims[message_id], standing.token)
+            for message_id, standing in standings.items()
+            if standing.token
+        ]
+        waiting = SendAnswer(MessageState.WAITING)
+        return Claimed(
+            batch,
+            standings,
+            parcels=[each for each in held if each.pending.record.sqs_id not in refused],
+            given_back=[
+                each.outcome(waiting, DeadLetterReason.CONFLICT)
+                for each in held
+                if each.pending.record.sqs_id in refused
+            ],
+        )
+
+
+def want(batch: Sequence[QueuedEvent], on_unknown: OnUnknown) -> Wanted:
+    """Return what a batch wants to claim, and refuse events that conflict with an earlier one.
+
+    Args:
+        batch: The events; only those that are pending claim anything.
+        on_unknown: What becomes of an unknown outcome, where the event does not say.
+    """
+    pending = [queued for queued in batch if isinstance(queued, Pending)]
+    bulk_ids = {
+        each.event.content_key: each.event.body.bulk_id or uuid.uuid4().hex for each in pending
+    }
+    checked: list[QueuedEvent] = []
+    claims: dict[str, Claim] = {}
+    owners: dict[str, Pending] = {}
+    for queued in batch:
+        if not isinstance(queued, Pending):
+            checked.append(queued)
+            continue
+        own = queued.claims(bulk_ids[queued.event.content_key], on_unknown)
+        used = {claim.message_id for claim in own if _differs(claim, claims)}
+        checked.append(_refused_if_used(queued, used))
+        new = [] if used else [claim for claim in own if claim.message_id not in claims]
+        claims |= {claim.message_id: claim for claim in new}
+        owners |= {claim.message_id: queued for claim in new}
+    return Wanted(checked, claims, owners)
+
+
+def _differs(claim: Claim, others: Mapping[str, Claim]) -> bool:
+    """Whether another message with the same id is among the others."""
+    other = others.get(claim.message_id)
+    return other is not None and other.content_hash != claim.content_hash
+
+
+def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
+    """Refuse a pending event of which an id was used for another message."""
+    if not isinstance(queued, Pending):
+        return queued
+    ids = [message.message_id for message in queued.event.messages]
+    clash = next((one for one in ids if one in used), None)
+    if clash is None:
+        return queued
+    alone = queued.event.body.to is not None
+    field = "messageId" if alone else f"destinations[{ids.index(clash)}].messageId"
+    rule = "was used before, for other content or another recipient"
+    return Refused(queued.record, DeadLetterReason.CONFLICT, field, rule)
+
+
+# --- The end of a record ---------------------------------------------------------------------
+
+
+def disposition_of(
+    queued: QueuedEvent,
+    standings: Mapping[str, Standing],
+    pauses: Mapping[str, float],
+    now: datetime,
+) -> Acknowledge | DeadLetter | Retry:
+    """Decide what becomes of the record of an event.
+
+    Args:
+        queued: The event.
+        standings: Where the messages of the pending events stand, by their ids.
+        pauses: How long Infobip asks a record to wait, in seconds, by its SQS id.
+        now: The time.
+    """
+    record = queued.record
+    if isinstance(queued, Refused):
+        delay = backoff(record.receive_count, None)
+        return DeadLetter(queued.reason, delay, queued.field, queued.rule)
+    if isinstance(queued, Postponed):
+        # Nothing was asked about its messages, whatever another record has learnt of the same ids.
+        unasked = [Standing(None) for _ in queued.event.messages]
+        return disposition(record, unasked, backoff(record.receive_count, queued.pause), now)
+    own = [standings[message.message_id] for message in queued.event.messages]
+    pause = backoff(record.receive_count, pauses.get(record.sqs_id))
+    return disposition(record, own, pause, now)
