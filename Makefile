@@ -148,9 +148,9 @@ sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; need
 	$(BIN)/pytest tests/sam_local
 
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
-chaos: $(READY) ## Kill, cut and throttle all there is: N=2000 SEED=1 CONTROL=blind-resend
+chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-resend
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
-		$(if $(CONTROL),--control $(CONTROL))
+		$(if $(MUTANT),--mutant $(MUTANT))
 
 check: lint types imports template test ## What must pass before a commit: all but scan, any-machine, sam-test
 
