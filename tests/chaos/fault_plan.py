@@ -177,6 +177,17 @@ class FaultPlan:
             self._first[function].append((fault,))
             self._put_first.add((fault,))
 
+    def take_first(self, function: str) -> list[FaultSet]:
+        """Take the next of the faults that were put first for a function, if there is any."""
+        first = self._first[function]
+        return [first.popleft()] if first else []
+
+    def clear_first(self) -> None:
+        """Give the faults that were put first to no run any more."""
+        for first in self._first.values():
+            first.clear()
+        self._put_first.clear()
+
     def steer(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
         """Put first what brings runs to the crash points that none has reached yet."""
         pulls = self._planned[PULL]
@@ -203,8 +214,8 @@ class FaultPlan:
             function: The function that runs.
             queued: How many messages have been queued so far.
         """
-        if first := self._first[function]:
-            return [first.popleft()]
+        if first := self.take_first(function):
+            return first
         likely = _LIKELIEST
         if function == SEND:
             batches_left = max(1.0, (self._messages - queued) / 4)

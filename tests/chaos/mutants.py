@@ -205,7 +205,8 @@ _PROMPT = {"reportDelaySeconds": 0.2, "stepSeconds": 0.05, "intermediateStepRepo
 _TIMES = 3
 #: The messages of a killed run are at Infobip, and the table does not say so.
 _KILLS_AFTER_POST = ((SEND, Fault(KILL, "after post")),) * _TIMES
-_ANSWERS_LOST = (("send_advanced", "reset_after", _TIMES),)
+#: Some of the messages in so many requests must arrive, and are sent again if they are not known.
+_ANSWERS_LOST = (("send_advanced", "reset_after", 2 * _TIMES),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The phases of a run: load, outage, the search for rare crash points, drain.
 
-The run of a mutant repeats load and drain, each time with further faults, until its promise is
-broken.
+The run of a mutant repeats load and drain until its promise is broken: first with the faults alone
+that need the guard which it lacks, then with all faults.
 """
 
 from __future__ import annotations
@@ -258,15 +258,19 @@ def mutant_phases(system: System) -> list[Phase]:
 
 
 def _round(system: System, number: int) -> tuple[Phase, Phase]:
-    """Load a mutant with as many messages once more, under further faults, and drain."""
+    """Load a mutant with as many messages once more, under further faults, and drain.
+
+    In the first round only its own faults fire, so that little is left to be mended.
+    """
 
     def is_found_out() -> bool:
         broken = {violation.promise for violation in final_violations(system.history())}
         return system.mutant.promise in broken
 
     messages = number * system.options.messages
+    begin = system.begin_own_faults if number == 1 else system.begin_faults
     load = replace(
-        _load(system, f"load {number}", messages, on_start=system.begin_faults),
+        _load(system, f"load {number}", messages, on_start=begin),
         goal=lambda: system.upstream.queued >= messages and not system.plan.has_first,
         bound=_ROUND_LOAD_SECONDS,
         ends_run=is_found_out,

@@ -294,7 +294,7 @@ class Platform:
         self._next_runs = dict.fromkeys(_SCHEDULES, 0.0)
 
     def inject_faults(self, *, on: bool) -> None:
-        """Give faults to the runs that start from now on, or no more."""
+        """Give faults by chance to the runs that start from now on, or only those put first."""
         self._injects_faults = on
 
     def step(self, queued: int) -> None:
@@ -364,8 +364,11 @@ class Platform:
             self._invoke(worker, Invocation(call.event, call=call))
 
     def _invoke(self, worker: Worker, invocation: Invocation) -> None:
+        function = worker.function
         if self._injects_faults:
-            invocation.faults = self._plan.choose(worker.function, self._queued)
+            invocation.faults = self._plan.choose(function, self._queued)
+        else:
+            invocation.faults = self._plan.take_first(function)
         self._functions.invoke(worker, invocation)
 
     def _happens(self, likely: float) -> bool:

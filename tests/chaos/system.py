@@ -79,14 +79,19 @@ class System:
     def begin_faults(self) -> None:
         """Let runs and calls to Infobip fail from now on."""
         self.plan.begin(self.simulator, READ_SECONDS / self.options.divisor)
+        self.platform.inject_faults(on=True)
+        self.begin_own_faults()
+
+    def begin_own_faults(self) -> None:
+        """Let those fail that the mutant is found out by."""
         self.plan.put_first(self.mutant.faults)
         for operation, kind, times in self.mutant.infobip_faults:
             self.simulator.add_fault(operation, kind, times=times)
-        self.platform.inject_faults(on=True)
 
     def end_faults(self) -> None:
         """Let nothing fail any more."""
         self.platform.inject_faults(on=False)
+        self.plan.clear_first()
         self.simulator.clear_faults()
 
     def fired(self) -> Counter[str]:

@@ -33,7 +33,7 @@ def test_promises_hold_whatever_is_killed_lost_or_late(emulator: AwsEmulator) ->
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_system_without_a_guard_is_found_out(mutant: str, emulator: AwsEmulator) -> None:
-    """Each guard is needed: with one taken out, the same run breaks the promise that it keeps."""
+    """Each guard is needed: with one taken out, a run breaks the promise that the guard keeps."""
     result = run(Options(messages=100, seed=1, mutant=mutant), emulator)
 
     promises = {violation.promise for violation in result.violations}

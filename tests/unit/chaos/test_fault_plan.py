@@ -57,6 +57,17 @@ def test_fault_put_first_that_has_not_fired_stays_first() -> None:
     assert not planned.has_first
 
 
+def test_faults_put_first_end_with_the_faults() -> None:
+    """Once they are cleared, no run gets one, also none that comes back unfired."""
+    planned = plan()
+    planned.put_first([(SEND, AFTER_POST), (SEND, AFTER_POST)])
+    chosen = planned.take_first(SEND)
+    assert chosen == [(AFTER_POST,)]
+    planned.clear_first()
+    planned.give_back_unfired(SEND, chosen, fired=set())
+    assert planned.take_first(SEND) == []
+
+
 def test_unfired_fault_is_planned_again() -> None:
     """A fault that a run gives no occasion for is given to a later one."""
     planned = plan()
