@@ -199,14 +199,21 @@ def _replace(owner: object, name: str, value: object) -> None:
 
 #: What keeps Infobip from saving a system: repeated ids are taken, and reports come late.
 _NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
-#: Reports come while there are faults, those of all steps of a message together.
-_PROMPT = {"reportDelaySeconds": 0.2, "stepSeconds": 0.05, "intermediateStepReports": True}
+#: Reports come while there are faults, those of all steps of a message together; the logs know a
+#: step soon, also one that no report tells of.
+_PROMPT = {
+    "reportDelaySeconds": 0.2,
+    "stepSeconds": 0.05,
+    "intermediateStepReports": True,
+    "defaultValiditySeconds": 1.0,
+    "logLagSeconds": 0.0,
+}
 #: How often each fault that a mutant is found out by is placed in a round.
 _TIMES = 3
 #: The messages of a killed run are at Infobip, and the table does not say so.
 _KILLS_AFTER_POST = ((SEND, Fault(KILL, "after post")),) * _TIMES
-#: Some of the messages in so many requests must arrive, and are sent again if they are not known.
-_ANSWERS_LOST = (("send_advanced", "reset_after", 2 * _TIMES),)
+#: A quarter of the messages must arrive: so many requests hold some.
+_REQUESTS_WITH_MUST_ARRIVE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +236,17 @@ MUTANTS = {
     "naive-consumer": Mutant(consume_naively, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
     "unconditional-claim": Mutant(claim_unconditionally, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
     "claim-after-lease": Mutant(claim_after_lease, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
-    "blind-resend": Mutant(resend_blindly, "P1", _NO_RESCUE, infobip_faults=_ANSWERS_LOST),
+    "blind-resend": Mutant(
+        resend_blindly,
+        "P1",
+        _NO_RESCUE,
+        infobip_faults=(("send_advanced", "reset_after", _TIMES),),
+    ),
     "no-question": Mutant(
-        send_again_without_asking, "P1", _NO_RESCUE, infobip_faults=_ANSWERS_LOST
+        send_again_without_asking,
+        "P1",
+        _NO_RESCUE,
+        infobip_faults=(("send_advanced", "reset_after", _REQUESTS_WITH_MUST_ARRIVE),),
     ),
     "acknowledge-always": Mutant(
         acknowledge_always,

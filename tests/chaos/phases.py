@@ -30,7 +30,7 @@ DRAIN = "drain"
 #: How often a mutant is given new messages and faults at most.
 _ROUNDS = 8
 #: Seconds that the two phases of a round last at most.
-_ROUND_LOAD_SECONDS, _ROUND_DRAIN_SECONDS = 30.0, 30.0
+_ROUND_LOAD_SECONDS, _ROUND_DRAIN_SECONDS = 30.0, 45.0
 
 
 def _nothing() -> None:
@@ -179,7 +179,7 @@ def _change_settings(system: System) -> None:
     for change in system.plan.setting_changes_due(system.upstream.queued):
         if change.settings:
             system.simulator.change_settings(**change.settings | system.mutant.settings)
-        if change.burst:
+        if change.burst and system.platform.injects_faults:
             kind, calls = change.burst
             system.simulator.add_fault("send_advanced", kind, times=calls)
 

@@ -285,17 +285,14 @@ class Platform:
         self._plan = plan
         self._random = random.Random(f"platform {seed}")
         self._seen = functions.seen
-        self._injects_faults = False
+        #: Whether runs get faults by chance, or only those that the plan has put first.
+        self.injects_faults = False
         self._acknowledged: deque[Json] = deque(maxlen=_REMEMBERED_RECORDS)
         #: Whether the send queue had nothing to hand out when it was polled last.
         self.queue_was_empty = True
         self._queued = 0
         self._next_poll = 0.0
         self._next_runs = dict.fromkeys(_SCHEDULES, 0.0)
-
-    def inject_faults(self, *, on: bool) -> None:
-        """Give faults by chance to the runs that start from now on, or only those put first."""
-        self._injects_faults = on
 
     def step(self, queued: int) -> None:
         """Do once all that is to be done.
@@ -319,7 +316,7 @@ class Platform:
         self._random.shuffle(idle)
         while idle:
             worker = idle.pop()
-            if self._injects_faults and self._acknowledged and self._happens(_REDELIVERIES):
+            if self.injects_faults and self._acknowledged and self._happens(_REDELIVERIES):
                 self._redeliver(worker)
                 continue
             if time.monotonic() < self._next_poll:
@@ -331,7 +328,7 @@ class Platform:
                 self._next_poll = time.monotonic() + _POLL_SECONDS
                 return
             self._invoke(worker, Invocation({"Records": records}, records))
-            if self._injects_faults and idle and self._happens(_TWINS):
+            if self.injects_faults and idle and self._happens(_TWINS):
                 self._seen.fired["two senders with the same records"] += 1
                 self._invoke(idle.pop(), Invocation({"Records": records}, records))
 
@@ -365,7 +362,7 @@ class Platform:
 
     def _invoke(self, worker: Worker, invocation: Invocation) -> None:
         function = worker.function
-        if self._injects_faults:
+        if self.injects_faults:
             invocation.faults = self._plan.choose(function, self._queued)
         else:
             invocation.faults = self._plan.take_first(function)

@@ -79,7 +79,7 @@ class System:
     def begin_faults(self) -> None:
         """Let runs and calls to Infobip fail from now on."""
         self.plan.begin(self.simulator, READ_SECONDS / self.options.divisor)
-        self.platform.inject_faults(on=True)
+        self.platform.injects_faults = True
         self.begin_own_faults()
 
     def begin_own_faults(self) -> None:
@@ -90,7 +90,7 @@ class System:
 
     def end_faults(self) -> None:
         """Let nothing fail any more."""
-        self.platform.inject_faults(on=False)
+        self.platform.injects_faults = False
         self.plan.clear_first()
         self.simulator.clear_faults()
 
@@ -157,7 +157,10 @@ def running(options: Options, emulator: AwsEmulator, directory: Path) -> Iterato
         directory: Where the functions print to.
     """
     deployment = Deployment.of(TEMPLATE).divided(options.divisor)
-    mutant = MUTANTS[options.mutant] if options.mutant else SOUND
+    mutant = SOUND
+    if options.mutant:
+        mutant = MUTANTS[options.mutant]
+        deployment = deployment.with_early_redelivery()
     plan = FaultPlan(options.seed, options.messages, deployment)
     foreign = foreign_ids(options.seed, options.messages)
     with closing(Webhook()) as webhook, simulator(emulator, *_SIMULATOR_OPTIONS) as control:

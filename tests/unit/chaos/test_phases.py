@@ -67,7 +67,12 @@ def test_phase_ends_at_its_bound() -> None:
 def test_run_ends_when_it_need_not_go_on() -> None:
     """A phase that ends the run is ended itself, and none follows."""
     log: list[str] = []
-    last = Phase("load", ends_run=lambda: True, on_end=lambda: log.append("load ends"))
+    last = Phase(
+        "load",
+        goal=lambda: True,
+        ends_run=lambda: True,
+        on_end=lambda: log.append("load ends"),
+    )
     lasted = go_through([last, phase(log, "drain", 1)], system_that_writes(log), log.append)
     assert log == ["load ends"]
     assert list(lasted) == ["load"]
