@@ -70,11 +70,14 @@ class Timer:
 
     def is_due(self) -> bool:
         """Whether the interval has passed; if so, the next one begins."""
-        now = time.monotonic()
-        if now < self._next:
+        if time.monotonic() < self._next:
             return False
-        self._next = now + self._seconds
+        self.restart()
         return True
+
+    def restart(self) -> None:
+        """Let the interval begin now."""
+        self._next = time.monotonic() + self._seconds
 
 
 def go_through(
@@ -116,6 +119,7 @@ def _go_through_one(
                 return False
             if is_over:
                 break
+            look.restart()
         if progress.is_due():
             say(f"{phase.name}: {_progress(system)}")
         phase.on_step()

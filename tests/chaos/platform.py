@@ -304,9 +304,14 @@ class Platform:
         self._deliver_records()
         self._run_schedules()
         self._pass_calls_on()
-        for worker, answer in self._functions.listen(_LISTEN_SECONDS):
-            self._end(worker, answer)
-        self._functions.enforce_deadlines()
+        self._end_runs()
+
+    def finish_runs(self, seconds: float) -> bool:
+        """Start no runs, and wait for those that go on; return whether all have ended in time."""
+        ends_at = time.monotonic() + seconds
+        while self._functions.is_busy and time.monotonic() < ends_at:
+            self._end_runs()
+        return not self._functions.is_busy
 
     # --- Starting runs -----------------------------------------------------------------------
 
@@ -372,6 +377,11 @@ class Platform:
         return self._random.random() < likely
 
     # --- Ending runs -------------------------------------------------------------------------
+
+    def _end_runs(self) -> None:
+        for worker, answer in self._functions.listen(_LISTEN_SECONDS):
+            self._end(worker, answer)
+        self._functions.enforce_deadlines()
 
     def _end(self, worker: Worker, answer: Json) -> None:
         """Do what Lambda does by the answer of a function; a run that died has an empty one."""

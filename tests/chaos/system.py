@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
 _SILENT_STEP_SECONDS = 5.0
+#: No timeout is longer in a run.
+_LONGEST_RUN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,19 @@ class System:
         return sorted(kills - self.functions.seen.fired.keys())
 
     def is_drained(self) -> bool:
-        """Whether nothing is left to be done, so that nothing can still change."""
+        """Whether nothing is left to be done, so that nothing can still change.
+
+        If it seems so, this waits for the runs that go on: they start so often that some always do.
+        """
+        return (
+            self._has_nothing_left()
+            and self.platform.finish_runs(_LONGEST_RUN_SECONDS)
+            and self._has_nothing_left()
+        )
+
+    def _has_nothing_left(self) -> bool:
         cloud = self.cloud
-        if self.functions.is_busy or cloud.records_left():
+        if cloud.records_left():
             return False
         if self.simulator.totals()["reportsPending"] or cloud.pages_left():
             return False
