@@ -1,1 +1,1 @@
-"""Faults by the thousand against the real functions, and the books that must balance after them."""
+"""Faults by the thousand against the real functions, and the promises that must hold after them."""

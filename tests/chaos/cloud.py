@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
 from infobip_omni.api.authorization import ApiKeyCredentials
@@ -18,100 +16,98 @@ from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
 from infobip_omni.message import CHECK_INDEX, CHECK_SHARDS
 from infobip_omni.scenario_registry import RegisteredScenario
-from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
-    REGION,
-    ROOT,
-    SECRET_ACCESS_KEY,
-    AwsEmulator,
-)
+from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
+from tests.local_world.clients import options, session
 from tests.local_world.infobip_simulator import process
-from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.simulator_control import SimulatorControl
-from tests.local_world.world import forget_aws_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from types import TracebackType
+
+    from tests.local_world.aws_emulator import AwsEmulator
 
     from .times import Deployment
 
 Json = dict[str, Any]
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
-TABLE = "messages"
 SCENARIO = "chaos"
 #: No log line may hold one of them.
 API_KEY = "canary-api-key"
 WEBHOOK_KEY = "canary-webhook-key-that-nobody-must-see"
-_PREFIX = "/omni/chaos/"
 _FUNCTION_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME": "omni-chaos",
     "POWERTOOLS_METRICS_NAMESPACE": "InfobipOmni",
     "POWERTOOLS_LOG_LEVEL": "INFO",
-    "INFOBIP_CREDENTIALS_PARAMETER": f"{_PREFIX}infobip/credentials",
-    "SCENARIO_PARAMETER_PREFIX": f"{_PREFIX}scenarios/",
-    "MESSAGES_TABLE_NAME": TABLE,
     "RETENTION_DAYS": "90",
     "CLAIM_SECONDS": "120",  # the settings refuse less than 90: a run has its own
     "ON_UNKNOWN": "never-duplicate",
-    "WEBHOOK_KEY_PARAMETER": f"{_PREFIX}webhook/key",
 }
 
 
+@contextmanager
+def simulator(emulator: AwsEmulator, *more: str) -> Iterator[SimulatorControl]:
+    """Run a simulator that ends with an emulator at the latest, and return its control.
+
+    Args:
+        emulator: A running one.
+        more: Options of its command line.
+    """
+    group = emulator.process_group
+    with process.running("--api-key", API_KEY, *more, process_group=group) as url:
+        yield SimulatorControl(url)
+
+
 class Cloud:
-    """The emulator with table, queues and parameters of template.yaml, and the simulator."""
+    """Table, queues and parameters of template.yaml in an emulator, and a simulator of their own.
+
+    Args:
+        emulator: A running one, which may be that of other runs as well.
+        simulator: The control of the run's own simulator.
+        deployment: The times of the run.
+        webhook_url: What the URLs begin with that Infobip is to call.
+    """
 
     def __init__(
-        self, deployment: Deployment, simulator_options: tuple[str, ...], webhook_url: str
+        self,
+        emulator: AwsEmulator,
+        simulator: SimulatorControl,
+        deployment: Deployment,
+        webhook_url: str,
     ) -> None:
         self._deployment = deployment
         self._webhook_url = webhook_url
-        self._simulator_options = simulator_options
-        self.emulator = AwsEmulator()
-        self._exits = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Start and create everything."""
-        forget_aws_account()
-        reach_this_machine_directly(os.environ)
-        with ExitStack() as exits:
-            exits.enter_context(self.emulator)
-            session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-            options: Any = {"endpoint_url": self.emulator.url, "config": Config(proxies={})}
-            self.sqs = session.client("sqs", **options)
-            self.dynamodb = session.client("dynamodb", **options)
-            self.ssm = session.client("ssm", **options)
-            simulator = process.running(
-                *("--api-key", API_KEY, *self._simulator_options),
-                process_group=self.emulator.process_group,
-            )
-            self.simulator = SimulatorControl(exits.enter_context(simulator))
-            self.client = OmniClient(
-                self.simulator.url, lambda **_: ApiKeyCredentials(api_key=API_KEY)
-            )
-            self._create()
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop both."""
-        self._exits.close()
+        self._emulator = emulator
+        #: Tells the run from the others in the emulator.
+        self._name = f"chaos-{uuid.uuid4().hex[:8]}"
+        self._prefix = f"/omni/{self._name}/"
+        self.simulator = simulator
+        self.sqs = session().client("sqs", **options(emulator.url))
+        self.dynamodb = session().client("dynamodb", **options(emulator.url))
+        self.ssm = session().client("ssm", **options(emulator.url))
+        self.client = OmniClient(simulator.url, lambda **_: ApiKeyCredentials(api_key=API_KEY))
+        resources = TEMPLATE["Resources"]
+        self._create_table(resources["MessagesTable"])
+        self.queue_url = self._create_queue("send", resources["SendQueue"])
+        self.parking_url = self._create_queue("parking", resources["UnrecordedReportsQueue"])
+        self.dead_letter_url = self._create_queue("dead", resources["SendDeadLetterQueue"])
+        self._put_secret("infobip/credentials", json.dumps({"apiKey": API_KEY}))
+        self._put_secret("webhook/key", WEBHOOK_KEY)
+        self.scenario_key = self._create_scenario()
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that the functions find."""
         return _FUNCTION_VARIABLES | {
-            "AWS_ENDPOINT_URL": self.emulator.url,
+            "AWS_ENDPOINT_URL": self._emulator.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "AWS_DEFAULT_REGION": REGION,
             "INFOBIP_BASE_URL": self.simulator.url,
+            "INFOBIP_CREDENTIALS_PARAMETER": f"{self._prefix}infobip/credentials",
+            "SCENARIO_PARAMETER_PREFIX": f"{self._prefix}scenarios/",
+            "WEBHOOK_KEY_PARAMETER": f"{self._prefix}webhook/key",
+            "MESSAGES_TABLE_NAME": self._name,
             "SEND_QUEUE_URL": self.queue_url,
             "SEND_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
             "UNRECORDED_REPORTS_QUEUE_URL": self.parking_url,
@@ -191,7 +187,7 @@ class Cloud:
         found: list[str] = []
         for shard in range(CHECK_SHARDS):
             pages = self.dynamodb.get_paginator("query").paginate(
-                TableName=TABLE,
+                TableName=self._name,
                 IndexName=str(CHECK_INDEX.name),
                 KeyConditionExpression="checkShard = :shard",
                 ExpressionAttributeValues={":shard": {"S": str(shard)}},
@@ -201,14 +197,14 @@ class Cloud:
 
     def items(self) -> Iterator[Json]:
         """Read the whole table."""
-        for page in self.dynamodb.get_paginator("scan").paginate(TableName=TABLE):
+        for page in self.dynamodb.get_paginator("scan").paginate(TableName=self._name):
             for item in page["Items"]:
                 yield from_wire(item)
 
     def pages_left(self) -> int:
         """Count the parts of pages that are stored and not recorded."""
         return self.dynamodb.query(
-            TableName=TABLE,
+            TableName=self._name,
             Select="COUNT",
             KeyConditionExpression="messageId = :pages",
             ExpressionAttributeValues={":pages": {"S": PAGES_ID}},
@@ -218,7 +214,7 @@ class Cloud:
     def message(self, message_id: str) -> Json:
         """Read the item that holds a message's state."""
         key: Any = {"messageId": {"S": message_id}, "entry": {"S": "MESSAGE"}}
-        answer = self.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)
+        answer = self.dynamodb.get_item(TableName=self._name, Key=key, ConsistentRead=True)
         return from_wire(answer["Item"])
 
     # --- The simulator -----------------------------------------------------------------------
@@ -229,45 +225,28 @@ class Cloud:
 
     # --- Creation ----------------------------------------------------------------------------
 
-    def _create(self) -> None:
-        resources = TEMPLATE["Resources"]
-        wanted = (
-            "BillingMode",
-            "AttributeDefinitions",
-            "KeySchema",
-            "GlobalSecondaryIndexes",
-        )
-        properties = resources["MessagesTable"]["Properties"]
-        table: Any = {name: properties[name] for name in wanted}
-        self.dynamodb.create_table(TableName=TABLE, **table)
-        self.queue_url = self._create_queue("send", resources["SendQueue"])
-        self.parking_url = self._create_queue("parking", resources["UnrecordedReportsQueue"])
-        self.dead_letter_url = self._create_queue("dead", resources["SendDeadLetterQueue"])
-        self.ssm.put_parameter(
-            Name=_FUNCTION_VARIABLES["INFOBIP_CREDENTIALS_PARAMETER"],
-            Value=json.dumps({"apiKey": API_KEY}),
-            Type="SecureString",
-        )
-        self.ssm.put_parameter(
-            Name=_FUNCTION_VARIABLES["WEBHOOK_KEY_PARAMETER"],
-            Value=WEBHOOK_KEY,
-            Type="SecureString",
-        )
-        flow = ({"from": "App", "channel": "PUSH"}, {"from": "Shop", "channel": "SMS"})
-        definition = ScenarioDefinition.model_validate({"name": SCENARIO, "flow": flow})
-        self.scenario_key = str(self.client.create_scenario(definition).key)
-        entry = RegisteredScenario(
-            key=self.scenario_key, name=SCENARIO, flow=definition.flow, default=False
-        )
-        self.ssm.put_parameter(
-            Name=_FUNCTION_VARIABLES["SCENARIO_PARAMETER_PREFIX"] + SCENARIO,
-            Value=entry.to_json(),
-            Type="String",
-        )
+    def _create_table(self, resource: Json) -> None:
+        kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        properties: Any = {name: resource["Properties"][name] for name in kept}
+        self.dynamodb.create_table(TableName=self._name, **properties)
 
     def _create_queue(self, name: str, resource: Json) -> str:
         kept = ("MessageRetentionPeriod", "MaximumMessageSize")
         properties = resource["Properties"]
         attributes: Any = {each: str(properties[each]) for each in kept if each in properties}
         attributes["VisibilityTimeout"] = str(int(self._deployment.visibility))
-        return str(self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+        queue = self.sqs.create_queue(QueueName=f"{self._name}-{name}", Attributes=attributes)
+        return str(queue["QueueUrl"])
+
+    def _put_secret(self, name: str, value: str) -> None:
+        self.ssm.put_parameter(Name=self._prefix + name, Value=value, Type="SecureString")
+
+    def _create_scenario(self) -> str:
+        flow = ({"from": "App", "channel": "PUSH"}, {"from": "Shop", "channel": "SMS"})
+        definition = ScenarioDefinition.model_validate({"name": SCENARIO, "flow": flow})
+        key = str(self.client.create_scenario(definition).key)
+        entry = RegisteredScenario(key=key, name=SCENARIO, flow=definition.flow, default=False)
+        self.ssm.put_parameter(
+            Name=f"{self._prefix}scenarios/{SCENARIO}", Value=entry.to_json(), Type="String"
+        )
+        return key

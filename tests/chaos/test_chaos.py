@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from .controls import CONTROLS
-from .driver import Terms
+from tests.local_world.aws_emulator import AwsEmulator
+
+from . import report
+from .mutants import MUTANTS
 from .run import run
+from .system import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def test_promises_hold_whatever_is_killed_lost_or_late() -> None:
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[AwsEmulator]:
+    """Return an emulator that all runs share."""
+    with AwsEmulator() as running:
+        yield running
+
+
+def test_promises_hold_whatever_is_killed_lost_or_late(emulator: AwsEmulator) -> None:
     """Each message is sent once and gets a true verdict, and no log line is personal."""
-    outcome, text = run(Terms(messages=100, seed=1, outage=240, patience=5))
+    result = run(Options(messages=100, seed=1, outage=240, patience=5), emulator)
 
-    assert not outcome.breaches, text
+    assert not result.violations, report.text(result)
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-def test_system_without_a_guard_is_found_out(control: str) -> None:
-    """Each guard is needed: with one taken out, the same run breaks the promise that it keeps."""
-    outcome, text = run(Terms(messages=100, seed=1, control=control, patience=8))
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_system_without_a_guard_is_found_out(mutant: str, emulator: AwsEmulator) -> None:
+    """Each guard is needed: with one taken out, a run breaks the promise that the guard keeps."""
+    result = run(Options(messages=100, seed=1, mutant=mutant), emulator)
 
-    assert CONTROLS[control].promise in {breach.promise for breach in outcome.breaches}, text
+    promises = {violation.promise for violation in result.violations}
+    assert MUTANTS[mutant].promise in promises, report.text(result)

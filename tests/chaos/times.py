@@ -7,7 +7,8 @@ all the time between two questions to the logs; the log lag of a run stays below
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ OUTAGE = 3600.0
 #: The waits that hold no promise are cut shorter by these.
 _DELAYS, _ABANDONED, _QUESTIONS, _PUSHES = 15.0, 3.0, 10.0, 4.0
 _MINUTE = 60.0
+#: Seconds from the end of a lease to an early redelivery.
+_AFTER_LEASE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ class Deployment:
             claim=self.claim / divisor,
             reconcile_after=max(1, round(self.reconcile_after / divisor / _QUESTIONS)),
         )
+
+    def with_early_redelivery(self) -> Deployment:
+        """Let the records of killed runs come again soon after the leases of their claims."""
+        return replace(self, visibility=math.ceil(self.claim) + _AFTER_LEASE)
 
 
 def shorten(divisor: float) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .cloud import API_KEY, SCENARIO, WEBHOOK_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from .cloud import Cloud
 
 Json = dict[str, Any]
 
@@ -44,8 +46,11 @@ _MOST_DESTINATIONS = 12
 _MOST_REMEMBERED = 400
 _FOREIGN_PER_THOUSAND = 24
 _FEWEST_FOREIGN = 120
-#: Kept for the end, when some harm still waits for one.
+#: Kept for the end, when some crash points are only reached by one.
 _KEPT_FOREIGN = 90
+_EVENTS_PER_FEED = 20
+#: What SQS takes at once.
+_BATCH = 10
 
 
 @dataclass(slots=True)
@@ -106,7 +111,7 @@ class Traffic:
         return self._made(make())
 
     def foreign(self) -> Event:
-        """Make an event with an id that somebody else has used, for as long as there are any."""
+        """Make an event with an id that another account has used, as long as there are any."""
         return self._made(self._foreign(kept=0))
 
     def _made(self, event: Event) -> Event:
@@ -156,7 +161,7 @@ class Traffic:
         return event
 
     def _foreign(self, kept: int = _KEPT_FOREIGN) -> Event:
-        """Use an id under which somebody else has sent a message to somebody else."""
+        """Use an id under which another account has sent a message to another recipient."""
         if len(self._foreign_left) <= kept:
             return self._single()
         message_id = self._foreign_left.pop()
@@ -219,18 +224,68 @@ class Traffic:
         return to
 
 
+class Upstream:
+    """The apps that queue events.
+
+    Args:
+        traffic: What they queue.
+        cloud: Holds the queue.
+    """
+
+    def __init__(self, traffic: Traffic, cloud: Cloud) -> None:
+        self._traffic = traffic
+        self._cloud = cloud
+        #: What has been queued, in this order.
+        self.events: list[Event] = []
+
+    @property
+    def queued(self) -> int:
+        """How many messages the queued events hold."""
+        return self._traffic.messages
+
+    def feed(self) -> None:
+        """Queue some events."""
+        self._queue([self._traffic.next() for _ in range(_EVENTS_PER_FEED)])
+
+    def feed_foreign(self) -> None:
+        """Queue an event with an id that another account has used, as long as there are any."""
+        self._queue([self._traffic.foreign()])
+
+    def _queue(self, events: list[Event]) -> None:
+        for start in range(0, len(events), _BATCH):
+            batch = events[start : start + _BATCH]
+            ids = self._cloud.queue([event.body for event in batch])
+            for event, record_id in zip(batch, ids, strict=True):
+                event.queued_as(record_id)
+        self.events += events
+
+
 def foreign_ids(seed: int, messages: int) -> list[str]:
-    """Name the ids that somebody else is to have used."""
+    """Name the ids that another account is to have used."""
     count = max(_FEWEST_FOREIGN, messages * _FOREIGN_PER_THOUSAND // 1000)
     return [f"chaos-{seed}-foreign-{number}" for number in range(count)]
 
 
-def foreign_body(message_id: str, send_at: datetime) -> Json:
-    """Write the request of somebody else, whose reports come to us as well."""
-    fate = "0005"
-    return {
-        "destinations": [{"messageId": message_id, "to": {"phoneNumber": f"{_PHONE}999999{fate}"}}],
-        "sms": {"text": _TEXT},
-        "push": {"text": _TEXT},
-        "sendAt": send_at.isoformat(timespec="milliseconds"),
-    }
+def foreign_requests(
+    seed: int, messages: int, message_ids: list[str], scenario_key: str
+) -> Iterator[Json]:
+    """Build the requests of another account, whose reports come to us while the run lasts.
+
+    Args:
+        seed: Decides when they are sent.
+        messages: How many the run queues, and so how long it lasts.
+        message_ids: The ids that they use.
+        scenario_key: Infobip's key of the scenario that they use.
+    """
+    chance = random.Random(f"foreign {seed}")
+    longest = min(60.0, 5.0 + messages / 100)
+    for message_id in message_ids:
+        send_at = datetime.now(UTC) + timedelta(seconds=chance.uniform(0, longest))
+        to = {"phoneNumber": f"{_PHONE}9999990005"}
+        yield {
+            "destinations": [{"messageId": message_id, "to": to}],
+            "scenarioKey": scenario_key,
+            "sms": {"text": _TEXT},
+            "push": {"text": _TEXT},
+            "sendAt": send_at.isoformat(timespec="milliseconds"),
+        }

@@ -12,7 +12,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-#: Nobody has come to deal with a call.
+#: How long a call waits for a run that deals with it, in seconds.
 _LONGEST_WAIT_SECONDS = 8.0
 
 

@@ -1,8 +1,8 @@
-"""Processes that run the functions as Lambda would, over and over, with harm done to them.
+"""Worker processes that run the functions as Lambda would, over and over, with faults injected.
 
-Everything is real but what `harm` wraps: the handlers, their dependencies, boto3 against the
-emulator, HTTP to the simulator. `Nursery` starts one process that makes all of it, and that one
-forks a process for each that the driver asks for: a killed one is replaced in no time.
+Everything is real but what `faults` wraps: the handlers, their dependencies, boto3 against the
+emulator, HTTP to the simulator. `WorkerPool` starts one process that makes all of it, and that one
+forks a process for each worker that the platform asks for, so a killed one is replaced in no time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ from functions.send_message import app as send_app
 from tests.local_world.aws_emulator import ROOT
 
 from . import times
-from .checker import reports_on
-from .controls import CONTROLS
-from .harm import (
+from .faults import (
     PARKED,
     PARKING,
     PULL,
@@ -40,13 +38,15 @@ from .harm import (
     REFUSED,
     RUN_OVER,
     SEND,
-    Harms,
-    harm_queue,
-    harm_table,
+    FaultInjector,
+    fail_queue,
+    fail_table,
     watch,
     watch_changes,
     watch_wire,
 )
+from .history import reports_on
+from .mutants import MUTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,15 +76,15 @@ class Context:
         return int(1000 * (self.deadline - time.monotonic()))
 
 
-class Nursery:
-    """Where the processes come from.
+class WorkerPool:
+    """Starts worker processes.
 
     Args:
-        directory: Where they print to, in which nothing personal may be found.
-        process_group: What they end with.
+        directory: Where they print to, in which no personal data may be found.
+        process_group: The process group that they end with.
         environment: The variables that the functions find.
         divisor: By how much times are divided.
-        control: A weakened system, if it is to be one.
+        mutant: The name of a mutant; that of the sound system is empty.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class Nursery:
         process_group: int,
         environment: Mapping[str, str],
         divisor: float,
-        control: str | None,
+        mutant: str,
     ) -> None:
-        self._address = str(directory / "nursery")
+        self._address = str(directory / "pool")
         command = [sys.executable, "-m", __name__, self._address, str(divisor)]
         with (directory / "output").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
-                command + ([control] if control else []),
+                command + ([mutant] if mutant else []),
                 cwd=ROOT,
                 env=os.environ
                 | environment
@@ -112,17 +112,19 @@ class Nursery:
         if self._process.stdout is None or not self._process.stdout.readline():
             raise RuntimeError((directory / "output").read_text())
 
-    def bear(self, function: str, timeout: float, output: Path, *, has_webhook: bool) -> Connection:
-        """Start a process for a function.
+    def spawn(
+        self, function: str, timeout: float, output: Path, *, has_webhook: bool
+    ) -> Connection:
+        """Start a worker for a function.
 
-        It says its process id first; then an event and harms go in, and an answer comes out.
+        It says its process id first; then an event and faults go in, and an answer comes out.
         """
         connection = Client(self._address, "AF_UNIX")
         connection.send((function, timeout, str(output), has_webhook))
         return connection
 
     def close(self) -> None:
-        """End the process that the others come from."""
+        """End the process that forks the workers."""
         self._process.kill()
         self._process.communicate()
 
@@ -132,14 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("divisor", type=float)
-    parser.add_argument("control", nargs="?", choices=CONTROLS)
+    parser.add_argument("mutant", nargs="?", choices=MUTANTS)
     arguments = parser.parse_args()
     times.shorten(arguments.divisor)
-    if arguments.control:
-        CONTROLS[arguments.control].weaken()
-    harms = Harms()
-    prepared = {function: prepare(harms) for function, prepare in _PREPARE.items()}
-    watch_wire(harms)
+    if arguments.mutant:
+        MUTANTS[arguments.mutant].mutate()
+    injector = FaultInjector()
+    prepared = {function: prepare(injector) for function, prepare in _PREPARE.items()}
+    watch_wire(injector)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     with Listener(arguments.address, "AF_UNIX", backlog=16) as listener:
         sys.stdout.write("ready\n")
@@ -147,48 +149,48 @@ def main() -> None:
         while True:
             connection = listener.accept()
             if os.fork() == 0:
-                os._exit(_work(connection, harms, prepared))
+                os._exit(_work(connection, injector, prepared))
             connection.close()
 
 
-def _work(connection: Connection, harms: Harms, prepared: Mapping[str, Prepared]) -> int:
-    """Do jobs until the driver hangs up."""
+def _work(connection: Connection, injector: FaultInjector, prepared: Mapping[str, Prepared]) -> int:
+    """Run the function until the platform hangs up."""
     function, timeout, output, has_webhook = connection.recv()
     _redirect_output(output)
     random.seed()
     if function == SEND and not has_webhook:
         _use_in_sender(replace(send_app.dependencies(), webhook=None))
-    harms.report_to(connection)
+    injector.report_to(connection)
     handler, client = prepared[function]
     url = client._base_url if client else ""  # noqa: SLF001 (only here is it ever changed)
     connection.send(("ready", os.getpid()))
     while True:
         try:
-            event, orders = connection.recv()
+            event, faults = connection.recv()
         except EOFError:
             return 0
-        harms.begin(orders)
+        injector.begin(faults)
         if client is not None:
-            client._base_url = _closed_port() if harms.ordered(REFUSED) else url  # noqa: SLF001
+            client._base_url = _closed_port() if injector.fires_all_along(REFUSED) else url  # noqa: SLF001
         try:
             answer = handler(event, Context(time.monotonic() + timeout, function))
-        except Exception:  # noqa: BLE001 (what a function raises is for the driver to judge)
+        except Exception:  # noqa: BLE001 (what a function raises is for the checks to judge)
             connection.send(("raised", traceback.format_exc()))
             return 1
-        harms.reach(RUN_OVER)
+        injector.reach(RUN_OVER)
         connection.send(("done", answer))
 
 
-def _prepare_sender(harms: Harms) -> Prepared:
+def _prepare_sender(injector: FaultInjector) -> Prepared:
     made = send_app.dependencies()
     claim_seconds = float(os.environ["CHAOS_CLAIM_SECONDS"])
     use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
     _use_in_sender(use)
-    watch(harms, use.client, {"send_advanced": "post"})
-    watch(harms, use.ledger, {"claim": "claim", "save": "record"})
-    watch(harms, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
-    harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
-    harm_queue(harms, use.queue._client)  # noqa: SLF001
+    watch(injector, use.client, {"send_advanced": "post"})
+    watch(injector, use.ledger, {"claim": "claim", "save": "record"})
+    watch(injector, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
+    fail_table(injector, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
+    fail_queue(injector, use.queue._client)  # noqa: SLF001
     return send_app.lambda_handler, use.client
 
 
@@ -196,27 +198,27 @@ def _use_in_sender(use: send_app.Dependencies) -> None:
     send_app.dependencies = lambda: use  # type: ignore[assignment]
 
 
-def _prepare_puller(harms: Harms) -> Prepared:
+def _prepare_puller(injector: FaultInjector) -> Prepared:
     use = pull_app.dependencies()
-    _tell_of_pages(harms, use)
-    watch(harms, use.client, {"take_reports": "page"})
-    watch(harms, use.reports, {"store_page": "page store"})
-    watch(harms, use.reports._table, {"delete": "page deletion"})  # noqa: SLF001
-    watch(harms, use.unrecorded, {"park": PARKING})
-    harm_queue(harms, use.unrecorded._client)  # noqa: SLF001
-    _harm_recording(harms, use.reports)
+    _tell_of_pages(injector, use)
+    watch(injector, use.client, {"take_reports": "page"})
+    watch(injector, use.reports, {"store_page": "page store"})
+    watch(injector, use.reports._table, {"delete": "page deletion"})  # noqa: SLF001
+    watch(injector, use.unrecorded, {"park": PARKING})
+    fail_queue(injector, use.unrecorded._client)  # noqa: SLF001
+    _inject_into_recording(injector, use.reports)
     return pull_app.lambda_handler, use.client
 
 
-def _tell_of_pages(harms: Harms, use: pull_app.Dependencies) -> None:
-    """Let the driver know what a run has received, and when the run holds it for safe."""
+def _tell_of_pages(injector: FaultInjector, use: pull_app.Dependencies) -> None:
+    """Report what a run has received, and when the run holds it for safe."""
 
     def tell_of(owner: object, method: str, word: str, read: Callable[[Any], object]) -> None:
         call = getattr(owner, method)
 
         def telling(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
             result = call(*arguments, **named)
-            harms.tell(word, read(result))
+            injector.tell(word, read(result))
             return result
 
         setattr(owner, method, telling)
@@ -227,31 +229,31 @@ def _tell_of_pages(harms: Harms, use: pull_app.Dependencies) -> None:
     tell_of(use.unrecorded, "park", "safe", lambda _: None)
 
 
-def _harm_recording(harms: Harms, reports: DeliveryReports) -> None:
+def _inject_into_recording(injector: FaultInjector, reports: DeliveryReports) -> None:
     ledger, table = reports._ledger, reports._table  # noqa: SLF001
-    watch(harms, reports, {"record": "record"})
-    watch_changes(harms, ledger, {"settled": "verdict", "proven_accepted": "proof"})
+    watch(injector, reports, {"record": "record"})
+    watch_changes(injector, ledger, {"settled": "verdict", "proven_accepted": "proof"})
     # A page as it came is put there by the same method, before anything is recorded.
-    watch(harms, table, {"put_all": "report write"})
-    harm_table(harms, table._client)  # noqa: SLF001
+    watch(injector, table, {"put_all": "report write"})
+    fail_table(injector, table._client)  # noqa: SLF001
 
 
-def _prepare_recorder(harms: Harms) -> Prepared:
-    _harm_recording(harms, parked_app.dependencies().reports)
+def _prepare_recorder(injector: FaultInjector) -> Prepared:
+    _inject_into_recording(injector, parked_app.dependencies().reports)
     return parked_app.lambda_handler, None
 
 
-def _prepare_receiver(harms: Harms) -> Prepared:
-    _harm_recording(harms, receive_app.dependencies().reports)
+def _prepare_receiver(injector: FaultInjector) -> Prepared:
+    _inject_into_recording(injector, receive_app.dependencies().reports)
     return receive_app.lambda_handler, None
 
 
-def _prepare_reconciler(harms: Harms) -> Prepared:
+def _prepare_reconciler(injector: FaultInjector) -> Prepared:
     use = reconcile_app.dependencies()
-    watch(harms, use.client, {"search_logs": "question"})
-    watch(harms, use.reports, {"record_logs": "log row write"})
+    watch(injector, use.client, {"search_logs": "question"})
+    watch(injector, use.reports, {"record_logs": "log row write"})
     watch_changes(
-        harms,
+        injector,
         use.ledger,
         {
             "lease_expired": "lost lease",
@@ -263,7 +265,7 @@ def _prepare_reconciler(harms: Harms) -> Prepared:
             "rejected_as_duplicate": "duplicate id",
         },
     )
-    harm_table(harms, _table(use.ledger)._client)  # noqa: SLF001
+    fail_table(injector, _table(use.ledger)._client)  # noqa: SLF001
     return reconcile_app.lambda_handler, use.client
 
 
@@ -271,7 +273,7 @@ def _table(ledger: MessageLedger) -> Table:
     return ledger._table  # noqa: SLF001
 
 
-_PREPARE: dict[str, Callable[[Harms], Prepared]] = {
+_PREPARE: dict[str, Callable[[FaultInjector], Prepared]] = {
     SEND: _prepare_sender,
     PULL: _prepare_puller,
     PARKED: _prepare_recorder,

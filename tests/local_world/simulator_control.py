@@ -54,6 +54,11 @@ class SimulatorControl:
         """Take back all faults."""
         self._call("DELETE", "faults")
 
+    def faults_fired(self) -> dict[str, int]:
+        """Count how often faults of each kind have fired since the start."""
+        fired: dict[str, int] = self._call("GET", "faults")["fired"]
+        return fired
+
     def advance_clock(self, seconds: float) -> None:
         """Let time pass at Infobip, and nowhere else."""
         self._call("POST", "clock", {"advanceSeconds": seconds})

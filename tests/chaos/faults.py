@@ -1,7 +1,7 @@
-"""What is done to a running function on purpose, and where.
+"""Faults that are injected into a running function, and where.
 
-No hook in the functions knows of it: the worker wraps the methods of their dependencies, and of
-the boto3 clients below them, and each wrapped call passes through `Harms`.
+The functions have no hooks for it: the worker wraps the methods of their dependencies, and of the
+boto3 clients below them, and each wrapped call passes through a `FaultInjector`.
 """
 
 from __future__ import annotations
@@ -88,100 +88,100 @@ STALL_POINTS = ("before post", "before record")
 
 
 @dataclass(frozen=True, slots=True)
-class Harm:
-    """One order to do harm, in one run of a function."""
+class Fault:
+    """One fault in one run of a function."""
 
     kind: str
     #: Where, for a kill or a stall.
     point: str = ""
-    #: How many chances are let go by first.
+    #: How many occasions are let go by first.
     skip: int = 0
-    #: How many calls it strikes.
+    #: How many calls it fires on.
     times: int = 1
 
     @property
     def name(self) -> str:
-        """What it is counted as."""
+        """The name that it is counted under."""
         return f"{self.kind}: {self.point}" if self.point else self.kind
 
 
-class Harms:
-    """The orders for the present run of this process; usable from several threads."""
+class FaultInjector:
+    """The faults of the present run of this process; usable from several threads."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
         self._lock = threading.Lock()
-        self._orders: tuple[Harm, ...] = ()
-        self._chances: Counter[Harm] = Counter()
+        self._faults: tuple[Fault, ...] = ()
+        self._occasions: Counter[Fault] = Counter()
 
     def report_to(self, connection: Connection) -> None:
-        """Tell whom to tell what has struck."""
+        """Set the connection that fired faults are reported to."""
         self._connection = connection
 
     def tell(self, word: str, content: object) -> None:
-        """Tell it something; it arrives even if this process is killed right after."""
+        """Send a word and its content there; both arrive even if this process is killed next."""
         if self._connection is not None:
             self._connection.send((word, content))
 
-    def begin(self, orders: tuple[Harm, ...]) -> None:
-        """Take the orders for a run."""
+    def begin(self, faults: tuple[Fault, ...]) -> None:
+        """Start a run with these faults."""
         with self._lock:
-            self._orders = orders
-            self._chances.clear()
+            self._faults = faults
+            self._occasions.clear()
 
-    def ordered(self, kind: str) -> bool:
-        """Tell whether the whole run is to suffer from this, and report that it does."""
-        order = next((order for order in self._orders if order.kind == kind), None)
-        if order is not None:
-            self.tell("fired", order)
-        return order is not None
+    def fires_all_along(self, kind: str) -> bool:
+        """Whether a fault of this kind lasts for the whole run; reports it as fired."""
+        fault = next((fault for fault in self._faults if fault.kind == kind), None)
+        if fault is not None:
+            self.tell("fired", fault)
+        return fault is not None
 
     def reach(self, point: str) -> None:
-        """Kill or stop this process if this is the place."""
+        """Kill or stop this process if a fault is planned for this point."""
         with self._lock:
-            for order in self._orders:
-                if order.point != point or not self._strikes(order):
+            for fault in self._faults:
+                if fault.point != point or not self._fires(fault):
                     continue
-                self.tell("fired", order)
-                number = signal.SIGKILL if order.kind == KILL else signal.SIGSTOP
+                self.tell("fired", fault)
+                number = signal.SIGKILL if fault.kind == KILL else signal.SIGSTOP
                 os.kill(os.getpid(), number)
 
-    def strike(self, kinds: tuple[str, ...]) -> str | None:
-        """Tell whether and how a call is to fail."""
+    def fire(self, kinds: tuple[str, ...]) -> str | None:
+        """Return the kind of fault that a call is to fail with, if it is to fail."""
         with self._lock:
-            for order in self._orders:
-                if order.kind in kinds and self._strikes(order):
-                    self.tell("fired", order)
-                    return order.kind
+            for fault in self._faults:
+                if fault.kind in kinds and self._fires(fault):
+                    self.tell("fired", fault)
+                    return fault.kind
         return None
 
-    def _strikes(self, order: Harm) -> bool:
-        self._chances[order] += 1
-        return order.skip < self._chances[order] <= order.skip + order.times
+    def _fires(self, fault: Fault) -> bool:
+        self._occasions[fault] += 1
+        return fault.skip < self._occasions[fault] <= fault.skip + fault.times
 
 
-def watch(harms: Harms, dependency: object, steps: Mapping[str, str]) -> None:
-    """Let harm be done before and after methods of an object, given as names and their steps."""
+def watch(injector: FaultInjector, dependency: object, steps: Mapping[str, str]) -> None:
+    """Inject faults before and after methods of an object, given as names and their steps."""
     for method, step in steps.items():
-        setattr(dependency, method, _watched(harms, getattr(dependency, method), step))
+        setattr(dependency, method, _watched(injector, getattr(dependency, method), step))
 
 
-def _watched(harms: Harms, method: Callable[..., Any], step: str) -> Callable[..., Any]:
+def _watched(injector: FaultInjector, method: Callable[..., Any], step: str) -> Callable[..., Any]:
     def watched(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
         if arguments and isinstance(arguments[0], list | dict) and not arguments[0]:
             return method(*arguments, **named)  # nothing to do, and so no step
-        harms.reach(f"before {step}")
+        injector.reach(f"before {step}")
         result = method(*arguments, **named)
-        harms.reach(f"after {step}")
+        injector.reach(f"after {step}")
         return result
 
     return watched
 
 
-def watch_changes(harms: Harms, ledger: MessageLedger, steps: Mapping[str, str]) -> None:
-    """Let harm be done before and after changes, given as transitions and their steps.
+def watch_changes(injector: FaultInjector, ledger: MessageLedger, steps: Mapping[str, str]) -> None:
+    """Inject faults before and after changes, given as transitions and their steps.
 
-    A step is told by the transition that has made the changes last: all of a call are of a kind.
+    The transition that was called last names the step: all changes of a call are of a kind.
     """
     last: dict[str, str] = {}
     for name, step in steps.items():
@@ -191,7 +191,7 @@ def watch_changes(harms: Harms, ledger: MessageLedger, steps: Mapping[str, str])
     def applied(updates: Iterable[Update]) -> int:
         updates = list(updates)
         step = last.pop("step", None)
-        return apply(updates) if step is None else _watched(harms, apply, step)(updates)
+        return apply(updates) if step is None else _watched(injector, apply, step)(updates)
 
     ledger.apply = applied  # type: ignore[method-assign]
 
@@ -206,19 +206,19 @@ def _remembered(
     return remembered
 
 
-def watch_wire(harms: Harms) -> None:
-    """Let harm be done when a request to Infobip has left and its answer is not read yet."""
+def watch_wire(injector: FaultInjector) -> None:
+    """Inject faults when a request to Infobip has left and its answer is not read yet."""
     connection = omni._Connection  # noqa: SLF001 (where the request has just left)
     getresponse = connection.getresponse
 
     def watched(self: Any) -> Any:  # noqa: ANN401 (passed through)
-        harms.reach(REQUEST_OUT)
+        injector.reach(REQUEST_OUT)
         return getresponse(self)
 
     connection.getresponse = watched  # type: ignore[method-assign]
 
 
-def harm_table(harms: Harms, dynamodb: Any) -> None:  # noqa: ANN401 (a boto3 client)
+def fail_table(injector: FaultInjector, dynamodb: Any) -> None:  # noqa: ANN401 (a boto3 client)
     """Let calls of a DynamoDB client fail, as a whole or in part."""
     for name in (
         "batch_execute_statement",
@@ -227,10 +227,10 @@ def harm_table(harms: Harms, dynamodb: Any) -> None:  # noqa: ANN401 (a boto3 cl
         "query",
         "delete_item",
     ):
-        setattr(dynamodb, name, _failing(harms, getattr(dynamodb, name), name))
+        setattr(dynamodb, name, _failing(injector, getattr(dynamodb, name), name))
 
 
-def _failing(harms: Harms, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _failing(injector: FaultInjector, call: Callable[..., Any], name: str) -> Callable[..., Any]:
     kinds = {
         "batch_execute_statement": TABLE_KINDS[:4],
         "batch_get_item": (*TABLE_KINDS[:2], TABLE_KINDS[4]),
@@ -238,10 +238,10 @@ def _failing(harms: Harms, call: Callable[..., Any], name: str) -> Callable[...,
     }.get(name, TABLE_KINDS[:2])
 
     def failing(**request: Any) -> Any:  # noqa: ANN401 (passed through)
-        match harms.strike(kinds):
+        match injector.fire(kinds):
             case None:
                 return call(**request)
-            case harm if harm == TABLE_THROTTLES:
+            case kind if kind == TABLE_THROTTLES:
                 raise _error("ProvisionedThroughputExceededException", name)
             case "table answer lost":
                 call(**request)
@@ -281,15 +281,17 @@ def _leave_over(call: Callable[..., Any], name: str, items: dict[str, Any]) -> d
     return answer | {"UnprocessedKeys" if reads else "UnprocessedItems": again}
 
 
-def harm_queue(harms: Harms, sqs: Any) -> None:  # noqa: ANN401 (a boto3 client)
-    """Let calls of an SQS client fail before they are made, or after."""
+def fail_queue(injector: FaultInjector, sqs: Any) -> None:  # noqa: ANN401 (a boto3 client)
+    """Let calls of an SQS client fail before they are made, or after they took effect."""
     for name in ("send_message", "change_message_visibility_batch"):
-        setattr(sqs, name, _failing_queue(harms, getattr(sqs, name), name))
+        setattr(sqs, name, _failing_queue(injector, getattr(sqs, name), name))
 
 
-def _failing_queue(harms: Harms, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _failing_queue(
+    injector: FaultInjector, call: Callable[..., Any], name: str
+) -> Callable[..., Any]:
     def failing(**request: Any) -> Any:  # noqa: ANN401 (passed through)
-        kind = harms.strike(QUEUE_KINDS)
+        kind = injector.fire(QUEUE_KINDS)
         if kind == "queue fails":
             raise _error("ServiceUnavailable", name)
         answer = call(**request)

@@ -1,13 +1,13 @@
-"""Systems that must fail the checks: one guard taken out of each, to show that it matters.
+"""Systems that must fail the checks: each lacks one guard, to show that the guard matters.
 
-A control is applied inside the workers, before they make their dependencies.
+A mutation is applied inside the worker pool, before it makes the functions' dependencies.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from functions.receive_delivery_report import app as receive_app
@@ -27,7 +27,7 @@ from infobip_omni.observability import logger
 from infobip_omni.transitions import Standing, Write
 from infobip_omni.verdicts import verdict_of
 
-from .harm import KILL, PULL, RECEIVE, TABLE_THROTTLES, Harm
+from .faults import KILL, PULL, RECEIVE, SEND, TABLE_THROTTLES, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -201,54 +201,81 @@ def _replace(owner: object, name: str, value: object) -> None:
 
 #: What keeps Infobip from saving a system: repeated ids are taken, and reports come late.
 _NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
-#: Reports come while there are faults, those of all steps of a message together.
-_PROMPT = {"reportDelaySeconds": 0.2, "stepSeconds": 0.05, "intermediateStepReports": True}
+#: Reports come while there are faults, those of all steps of a message together; the logs know a
+#: step soon, also one that no report tells of.
+_PROMPT = {
+    "reportDelaySeconds": 0.2,
+    "stepSeconds": 0.05,
+    "intermediateStepReports": True,
+    "defaultValiditySeconds": 1.0,
+    "logLagSeconds": 0.0,
+}
+#: How often each fault that a mutant is found out by is placed in a round.
+_TIMES = 3
+#: The messages of a killed run are at Infobip, and the table does not say so.
+_KILLS_AFTER_POST = ((SEND, Fault(KILL, "after post")),) * _TIMES
+#: A quarter of the messages must arrive: so many requests hold some.
+_REQUESTS_WITH_MUST_ARRIVE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """A way to weaken the system, and the promise that this breaks."""
+class Mutant:
+    """A system that lacks a guard, and the promise that it breaks."""
 
-    weaken: Callable[[], None]
+    #: Takes the guard out of the code of this process.
+    mutate: Callable[[], None]
     promise: str
     #: How Infobip behaves all the time.
-    settings: dict[str, Any]
-    #: What is done first to the runs of which functions, so that it shows.
-    orders: tuple[tuple[str, Harm], ...] = ()
-    #: What Infobip does to all calls of which operations, while there are faults.
-    faults: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def shows_early(self) -> bool:
-        """Tell whether a broken promise stays broken: only an outcome may still be learnt later."""
-        return self.promise != "P3"
+    settings: dict[str, Any] = field(default_factory=dict)
+    #: The faults that runs of which functions get first in each round, so that the guard is needed.
+    faults: tuple[tuple[str, Fault], ...] = ()
+    #: Faults of Infobip in each round: the operation, the kind, and of how many calls; 0 is all.
+    infobip_faults: tuple[tuple[str, str, int], ...] = ()
 
 
-CONTROLS = {
-    "naive-consumer": Control(consume_naively, "P1", _NO_RESCUE),
-    "unconditional-claim": Control(claim_unconditionally, "P1", _NO_RESCUE),
-    "claim-after-lease": Control(claim_after_lease, "P1", _NO_RESCUE),
-    "blind-resend": Control(resend_blindly, "P1", _NO_RESCUE),
-    "no-question": Control(send_again_without_asking, "P1", _NO_RESCUE),
-    "acknowledge-always": Control(acknowledge_always, "P2", _NO_RESCUE),
-    "no-raw-page": Control(
+SOUND = Mutant(mutate=lambda: None, promise="")
+MUTANTS = {
+    "naive-consumer": Mutant(consume_naively, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
+    "unconditional-claim": Mutant(claim_unconditionally, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
+    "claim-after-lease": Mutant(claim_after_lease, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
+    "blind-resend": Mutant(
+        resend_blindly,
+        "P1",
+        _NO_RESCUE,
+        infobip_faults=(("send_advanced", "reset_after", _TIMES),),
+    ),
+    "no-question": Mutant(
+        send_again_without_asking,
+        "P1",
+        _NO_RESCUE,
+        infobip_faults=(("send_advanced", "reset_after", _REQUESTS_WITH_MUST_ARRIVE),),
+    ),
+    "acknowledge-always": Mutant(
+        acknowledge_always,
+        "P2",
+        _NO_RESCUE,
+        ((SEND, Fault(TABLE_THROTTLES, times=100)),) * _TIMES,
+    ),
+    "no-raw-page": Mutant(
         keep_no_raw_page,
         "P3",
         _PROMPT,
-        ((PULL, Harm(KILL, "after page store")),) * 3,
+        ((PULL, Fault(KILL, "after page store")),) * _TIMES,
     ),
-    "no-logs": Control(believe_no_logs, "P3", _PROMPT, ((PULL, Harm(KILL, "after page")),) * 3),
-    "last-report-wins": Control(
+    "no-logs": Mutant(
+        believe_no_logs, "P3", _PROMPT, ((PULL, Fault(KILL, "after page")),) * _TIMES
+    ),
+    "last-report-wins": Mutant(
         let_the_last_report_win,
         "P3",
         _PROMPT,
-        faults=(("take_reports", "shuffle_reports"),),
+        infobip_faults=(("take_reports", "shuffle_reports", 0),),
     ),
-    "hasty-webhook": Control(
+    "hasty-webhook": Mutant(
         answer_every_call,
         "P3",
         _PROMPT | {"pushedReports": "push-only"},
-        ((RECEIVE, Harm(TABLE_THROTTLES, times=100)),) * 3,
+        ((RECEIVE, Fault(TABLE_THROTTLES, times=100)),) * _TIMES,
     ),
-    "logged-events": Control(log_events, "P5", _NO_RESCUE),
+    "logged-events": Mutant(log_events, "P5", _NO_RESCUE),
 }

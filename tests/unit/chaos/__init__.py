@@ -1,0 +1,1 @@
+"""Tests of what `make chaos` plans and judges by."""

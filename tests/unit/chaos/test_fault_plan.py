@@ -1,0 +1,90 @@
+"""A fault plan holds every fault, gives each to a run, and takes back what has not fired."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.cloud import TEMPLATE
+from tests.chaos.fault_plan import FaultPlan
+from tests.chaos.faults import CRASH_POINTS, KILL, PULL, SEND, Fault
+from tests.chaos.times import DIVISOR, Deployment
+
+MESSAGES = 100
+AFTER_POST = Fault(KILL, "after post")
+AFTER_PAGE = Fault(KILL, "after page")
+
+
+def plan(seed: int = 1) -> FaultPlan:
+    """Return the plan of a small run."""
+    return FaultPlan(seed, MESSAGES, Deployment.of(TEMPLATE).divided(DIVISOR))
+
+
+def choices(planned: FaultPlan, function: str) -> list[tuple[Fault, ...]]:
+    """Return the faults of many runs, all of which fire."""
+    return [faults for _ in range(1000) for faults in planned.choose(function, MESSAGES)]
+
+
+@pytest.mark.parametrize("function", CRASH_POINTS)
+def test_every_crash_point_is_planned(function: str) -> None:
+    """Some run of a function is killed at each of its crash points."""
+    kills = {faults[-1].point for faults in choices(plan(), function) if faults[-1].kind == KILL}
+    assert kills == set(CRASH_POINTS[function])
+
+
+def test_seed_decides_about_the_plan() -> None:
+    """The same seed plans the same faults, another seed plans others."""
+    assert choices(plan(1), SEND) == choices(plan(1), SEND) != choices(plan(2), SEND)
+
+
+def test_faults_put_first_go_to_the_next_runs() -> None:
+    """Each of the next runs of the function gets one of them for certain, and nothing else."""
+    planned = plan()
+    planned.put_first([(SEND, AFTER_POST), (PULL, AFTER_PAGE), (SEND, AFTER_POST)])
+    assert [planned.choose(SEND, 0) for _ in range(2)] == [[(AFTER_POST,)]] * 2
+    assert planned.has_first
+    assert planned.choose(PULL, 0) == [(AFTER_PAGE,)]
+    assert not planned.has_first
+
+
+def test_fault_put_first_that_has_not_fired_stays_first() -> None:
+    """A run that gives it no occasion passes it on to the next run."""
+    planned = plan()
+    planned.put_first([(SEND, AFTER_POST)])
+    chosen = planned.choose(SEND, 0)
+    planned.give_back_unfired(SEND, chosen, fired=set())
+    assert planned.choose(SEND, 0) == chosen
+    planned.give_back_unfired(SEND, chosen, fired={AFTER_POST})
+    assert not planned.has_first
+
+
+def test_faults_put_first_end_with_the_faults() -> None:
+    """Once they are cleared, no run gets one, also none that comes back unfired."""
+    planned = plan()
+    planned.put_first([(SEND, AFTER_POST), (SEND, AFTER_POST)])
+    chosen = planned.take_first(SEND)
+    assert chosen == [(AFTER_POST,)]
+    planned.clear_first()
+    planned.give_back_unfired(SEND, chosen, fired=set())
+    assert planned.take_first(SEND) == []
+
+
+def test_unfired_fault_is_planned_again() -> None:
+    """A fault that a run gives no occasion for is given to a later one."""
+    planned = plan()
+    everything = choices(planned, PULL)
+    assert not choices(planned, PULL)
+    planned.give_back_unfired(PULL, everything, fired={AFTER_PAGE})
+    again = {faults[-1].name for faults in choices(planned, PULL)}
+    assert again == {faults[-1].name for faults in everything} - {AFTER_PAGE.name}
+
+
+def test_settings_change_as_messages_are_queued() -> None:
+    """The changes come in the order of their shares, each once, and the last when all is queued."""
+    planned = plan()
+    early = list(planned.setting_changes_due(MESSAGES // 2))
+    late = list(planned.setting_changes_due(MESSAGES))
+    shares = [change.at for change in early + late]
+    assert shares == sorted(shares)
+    assert early[-1].at <= 0.5 < late[0].at
+    assert late[-1].at == 1
+    assert not list(planned.setting_changes_due(MESSAGES))

@@ -1,0 +1,78 @@
+"""A run goes through its phases one by one, and ends as soon as it need not go on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tests.chaos import phases
+from tests.chaos.phases import Phase, go_through
+
+if TYPE_CHECKING:
+    from tests.chaos.system import System
+
+
+@pytest.fixture(autouse=True)
+def _look_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phases, "_LOOK_SECONDS", 0.0)
+
+
+def system_that_writes(log: list[str]) -> System:
+    """Return a system of which each step is written down."""
+    system = SimpleNamespace(
+        step=lambda: log.append("step"),
+        upstream=SimpleNamespace(queued=3),
+        cloud=SimpleNamespace(records_left=lambda: 2),
+        points_left=lambda: ["send: kill: after post"],
+    )
+    return cast("System", system)
+
+
+def phase(log: list[str], name: str, steps: int) -> Phase:
+    """Return a phase that is over after so many steps of its own, and writes down what it does."""
+    return Phase(
+        name,
+        goal=lambda: log.count(name) == steps,
+        on_start=lambda: log.append(f"{name} starts"),
+        on_step=lambda: log.append(name),
+        on_end=lambda: log.append(f"{name} ends"),
+    )
+
+
+def test_phases_follow_each_other() -> None:
+    """Each phase starts, steps until it has reached its goal, and ends before the next starts."""
+    log: list[str] = []
+    lasted = go_through(
+        [phase(log, "load", 2), phase(log, "drain", 1)], system_that_writes(log), log.append
+    )
+    assert log == [
+        "load starts",
+        "load: 3 messages queued, 2 records left, 1 crash points to come",
+        *("load", "step", "load", "step"),
+        "load ends",
+        *("drain starts", "drain", "step", "drain ends"),
+    ]
+    assert list(lasted) == ["load", "drain"]
+
+
+def test_phase_ends_at_its_bound() -> None:
+    """A phase that does not reach its goal ends when its time is over."""
+    log: list[str] = []
+    go_through([Phase("outage", bound=0.0)], system_that_writes(log), log.append)
+    assert not log
+
+
+def test_run_ends_when_it_need_not_go_on() -> None:
+    """A phase that ends the run is ended itself, and none follows."""
+    log: list[str] = []
+    last = Phase(
+        "load",
+        goal=lambda: True,
+        ends_run=lambda: True,
+        on_end=lambda: log.append("load ends"),
+    )
+    lasted = go_through([last, phase(log, "drain", 1)], system_that_writes(log), log.append)
+    assert log == ["load ends"]
+    assert list(lasted) == ["load"]
