@@ -225,13 +225,13 @@ def _tell_of_pages(injector: FaultInjector, use: pull_app.Dependencies) -> None:
 
     tell_of(use.client, "take_reports", "page", reports_on)
     tell_of(use.reports, "store_page", "safe", lambda _: None)
-    tell_of(use.reports, "record", "safe", lambda _: None)
+    tell_of(use.reports, "record_body", "safe", lambda _: None)
     tell_of(use.unrecorded, "park", "safe", lambda _: None)
 
 
 def _inject_into_recording(injector: FaultInjector, reports: DeliveryReports) -> None:
     ledger, table = reports._ledger, reports._table  # noqa: SLF001
-    watch(injector, reports, {"record": "record"})
+    watch(injector, reports, {"record_body": "record"})
     watch_changes(injector, ledger, {"settled": "verdict", "proven_accepted": "proof"})
     # A page as it came is put there by the same method, before anything is recorded.
     watch(injector, table, {"put_all": "report write"})
