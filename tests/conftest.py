@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_socket
+from hypothesis import HealthCheck, settings
 
 from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.world import forget_aws_account
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _UNIT_TESTS = Path(__file__).parent / "unit"
 
+# How long an example takes says nothing on a machine that is shared.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 forget_aws_account()
 reach_this_machine_directly(os.environ)
 # A shell starts what runs in the background with SIGINT ignored, and so would be all that tests
