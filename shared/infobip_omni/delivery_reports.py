@@ -14,7 +14,7 @@ import re
 import uuid
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ _ABANDONED_AFTER = timedelta(minutes=15)
 class Page:
     """A page of reports as it came, and the entries of the table that hold it."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     entries: tuple[str, ...]
 
 

@@ -57,7 +57,7 @@ Place = tuple[str, str]
 class Found:
     """A page of items."""
 
-    items: list[Item]
+    items: list[Item] = field(repr=False)
     #: Where to go on, by the part of the question that was read; empty at the end.
     places: dict[str, Place] = field(default_factory=dict)
 
