@@ -14,7 +14,7 @@ import re
 import uuid
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,15 @@ from infobip_omni.api.reports import (
     parse_page,
 )
 from infobip_omni.dynamodb import Query
-from infobip_omni.message import UNPROVEN, Chunk, Contents, Entry, Evidence, Message
+from infobip_omni.message import (
+    UNPROVEN,
+    Chunk,
+    Contents,
+    Entry,
+    Evidence,
+    Message,
+    UnreadableMessage,
+)
 from infobip_omni.moments import to_text, utc_now
 from infobip_omni.recipients import is_somebody_else
 from infobip_omni.verdicts import (
@@ -45,8 +53,9 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import RawEntry
     from infobip_omni.dynamodb import Item, Table, Update
-    from infobip_omni.message import UnreadableMessage
     from infobip_omni.message_ledger import MessageLedger
+
+    Report = RawEntry[DeliveryReport | SeenReport]
 
 #: Under the first of these message ids stand the pages that are not recorded yet, under the second
 #: what names no message, and under the third what came to the webhook of another message; none of
@@ -67,7 +76,7 @@ _ABANDONED_AFTER = timedelta(minutes=15)
 class Page:
     """A page of reports as it came, and the entries of the table that hold it."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     entries: tuple[str, ...]
 
 
@@ -212,45 +221,33 @@ class DeliveryReports:
 
         One that cannot be read is kept raw, and costs the others nothing.
         """
-        readable: list[RawEntry[DeliveryReport | SeenReport]] = []
-        unreadable: list[Item] = []
-        inbound = 0
-        for entry in entries:
-            report = _read(entry)
-            if report is not None and _fits(report):
-                readable.append(report)
-            elif _is_inbound(entry.parsed):
-                inbound += 1
-            else:
-                unreadable.append(self._unreadable(_message_id(entry.parsed), entry.raw))
-        found = self._ledger.find([report.parsed.message_id for report in readable])
+        page = _read_entries(entries)
+        found = self._ledger.find([report.parsed.message_id for report in page.reports])
         messages = {one.id: one for one in found.values() if isinstance(one, Message)}
-        strangers = _ids_outside(bulk_id, found)
-        foreign = [report.raw for report in readable if report.parsed.message_id in strangers]
-        put_off = found.keys() - messages.keys() - strangers
-        waiting = [report for report in readable if report.parsed.message_id in put_off]
-        others = strangers | put_off
-        own = [report for report in readable if report.parsed.message_id not in others]
+        divided = _divide(page.reports, found, bulk_id)
         self._table.put_all(
             [
-                *unreadable,
-                *(self._kept_raw(FOREIGN_ID, "FOREIGN", raw) for raw in foreign),
-                *(self._kept_row(each, messages.get(each.parsed.message_id)) for each in own),
+                *(self._unreadable(_message_id(each.parsed), each.raw) for each in page.unreadable),
+                *(self._kept_raw(FOREIGN_ID, "FOREIGN", each.raw) for each in divided.foreign),
+                *(
+                    self._kept_row(each, messages.get(each.parsed.message_id))
+                    for each in divided.own
+                ),
             ]
         )
-        if waiting:
+        if divided.waiting:
             # Like a page that was left behind, it is recorded later.
-            self.store_page(page_of(waiting))
-        reports = [each.parsed for each in own if isinstance(each.parsed, DeliveryReport)]
+            self.store_page(page_of(divided.waiting))
+        reports = [each.parsed for each in divided.own if isinstance(each.parsed, DeliveryReport)]
         return Recorded(
             reports=len(reports),
             settled=self._settle(reports, messages),
             unmatched=sum(report.message_id not in messages for report in reports),
-            unreadable=len(unreadable),
-            seen=len(own) - len(reports),
-            foreign=len(foreign),
-            inbound=inbound,
-            waiting=len(waiting),
+            unreadable=len(page.unreadable),
+            seen=len(divided.own) - len(reports),
+            foreign=len(divided.foreign),
+            inbound=page.inbound,
+            waiting=len(divided.waiting),
             account_refusals=sum(refuses_account(report.status) for report in reports),
         )
 
@@ -354,6 +351,59 @@ def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """The entries of a page, by what they are."""
+
+    reports: list[Report]
+    unreadable: list[RawEntry[Any]]
+    inbound: int  #: messages from recipients
+
+
+def _read_entries(entries: Iterable[RawEntry[Any]]) -> _Entries:
+    """Read each entry of a page; a report that no item can hold whole counts as unreadable."""
+    reports: list[Report] = []
+    unreadable: list[RawEntry[Any]] = []
+    inbound = 0
+    for entry in entries:
+        report = _read(entry)
+        if report is not None and _fits(report):
+            reports.append(report)
+        elif _is_inbound(entry.parsed):
+            inbound += 1
+        else:
+            unreadable.append(entry)
+    return _Entries(reports, unreadable, inbound)
+
+
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """Reports, by what is to be done with them."""
+
+    own: list[Report]  #: to be recorded
+    foreign: list[Report]  #: to be kept apart: not for the webhook that they came to
+    waiting: list[Report]  #: to be put off: their messages cannot be read
+
+
+def _divide(
+    reports: Iterable[Report],
+    messages: Mapping[str, Message | UnreadableMessage],
+    bulk_id: str | None,
+) -> _Divided:
+    """Divide reports by the messages that they are about."""
+    outside = _ids_outside(bulk_id, messages)
+    divided = _Divided([], [], [])
+    for report in reports:
+        message_id = report.parsed.message_id
+        if message_id in outside:
+            divided.foreign.append(report)
+        elif isinstance(messages.get(message_id), UnreadableMessage):
+            divided.waiting.append(report)
+        else:
+            divided.own.append(report)
+    return divided
+
+
 def _ids_outside(
     bulk_id: str | None, messages: Mapping[str, Message | UnreadableMessage]
 ) -> set[str]:
@@ -363,11 +413,11 @@ def _ids_outside(
     return {message.id for message in messages.values() if message.bulk_id != bulk_id}
 
 
-def _read(entry: RawEntry[Any]) -> RawEntry[DeliveryReport | SeenReport] | None:
+def _read(entry: RawEntry[Any]) -> Report | None:
     """Read a report, unless its key would be none, or it holds what UTF-8 cannot carry."""
     if _HALF_CHARACTER.search(entry.raw) and not _is_encodable(entry.parsed):
         return None
-    report: RawEntry[DeliveryReport | SeenReport] | None = entry.read(DeliveryReport)
+    report: Report | None = entry.read(DeliveryReport)
     if report is None:
         # A report that says when a message was seen has no status.
         report = entry.read(SeenReport)

@@ -57,7 +57,7 @@ Place = tuple[str, str]
 class Found:
     """A page of items."""
 
-    items: list[Item]
+    items: list[Item] = field(repr=False)
     #: Where to go on, by the part of the question that was read; empty at the end.
     places: dict[str, Place] = field(default_factory=dict)
 
@@ -187,18 +187,17 @@ class MessageSearch:
             *(self._query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards),
             key=itemgetter(CHECK_INDEX.sort_key),
         )
-        read, items, is_last = self._page(
-            keys,
-            limit,
+
+        def is_listed(item: Item) -> bool:
             # The index may lag behind the table.
-            lambda item: bytes_of(item) if item.get(CHECK_INDEX.partition_key) in shards else 0,
+            return item.get(CHECK_INDEX.partition_key) in shards
+
+        read, items, is_last = self._page(
+            keys, limit, lambda item: bytes_of(item) if is_listed(item) else 0
         )
         last = {key[CHECK_INDEX.partition_key]: _place(CHECK_INDEX, key) for key in read}
-        listed = [item for item in items if item.get(CHECK_INDEX.partition_key) in shards]
-        return Found(
-            sorted(listed, key=claimed_at),
-            {} if is_last else dict(places) | last,
-        )
+        more = {} if is_last else dict(places) | last
+        return Found(sorted(filter(is_listed, items), key=claimed_at), more)
 
     def _page(
         self, keys: Iterator[Item], limit: int, bytes_of: BytesOf

@@ -62,9 +62,9 @@ class Change:
     sequence_number: str
     changed_at: datetime
     #: Empty where there was no item.
-    old: Item
+    old: Item = field(repr=False)
     #: Empty where the item was deleted.
-    new: Item
+    new: Item = field(repr=False)
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,7 +38,7 @@ class Record:
     #: The id under which the content was first queued; it outlives dead-letter queue and redrive.
     original_id: str
     receipt_handle: str
-    body: str
+    body: str = field(repr=False)
     sent_at: datetime
     receive_count: int
 

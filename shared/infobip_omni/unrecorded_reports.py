@@ -37,20 +37,15 @@ class UnrecordedReports:
         self._url = url
         self._client = client or sqs_client()
 
-    def park(self, body: bytes) -> int:
+    def park(self, body: bytes) -> None:
         """Put a page into the queue, in as many messages as it takes.
-
-        Returns:
-            How many messages that were.
 
         Raises:
             QueueUnavailableError: Not all of the page may be in the queue.
         """
-        parts = list(_parts(body))
-        for part in parts:
+        for part in _parts(body):
             put = partial(self._client.send_message, QueueUrl=self._url, MessageBody=part)
             attempt(put, QueueUnavailableError, "SQS did not take it")
-        return len(parts)
 
 
 def unpacked(text: str) -> bytes:

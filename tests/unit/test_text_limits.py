@@ -17,7 +17,7 @@ from infobip_omni import transitions
 from infobip_omni.api import channels
 from infobip_omni.api.channels import LONGEST_EMAIL_ADDRESS, LONGEST_URL, Channel, PushContent
 from infobip_omni.api.errors import error_for
-from infobip_omni.api.reports import DeliveryReport, LogEntry
+from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, LONGEST_SCENARIO_NAME, Scenario
 from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
@@ -403,10 +403,16 @@ def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
 
 
 def test_a_row_of_the_logs_keeps_its_text() -> None:
-    """Only names are cut; a text is longer."""
-    row = LogEntry.model_validate(longest_row("x" * LONG) | {"text": "x" * 100_000})
+    """Only names are cut; a text is longer, and the row stays as it came."""
+    text = "x" * 100_000
+    written = longest_row("x" * LONG) | {"to": text, "text": text}
 
-    assert row.text == "x" * 100_000
+    entry = RawEntry(json.dumps(written), written).read(LogEntry)
+
+    assert entry is not None
+    assert json.loads(entry.raw)["text"] == text
+    row = entry.parsed
+    assert row.to == text
     assert row.status.name == "x" * 200
     assert row.status.description == "x" * LONGEST_DESCRIPTION
 

@@ -34,7 +34,6 @@ class StatusGroup(IntEnum):
 
 #: Bytes of a table's partition key. A longer id can be of no message.
 LONGEST_KEY_BYTES = 2048
-_Number = Annotated[int | None, TOLERANT]
 _Moment = Annotated[datetime | None, BeforeValidator(utc_from_any_timestamp)]
 #: JSON knows larger numbers, that nothing behind can hold.
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -71,8 +70,6 @@ class _Row(AnswerBody):
     to: Text = Field(default=None, repr=False)
     sent_at: _Moment = None
     done_at: _Moment = None
-    message_count: _Number = None
-    mcc_mnc: Word = None
     price: Annotated[Price | None, TOLERANT] = None
 
 
@@ -92,10 +89,10 @@ class SeenReport(AnswerBody):
 
 
 class LogEntry(_Row):
-    """One entry of ``GET /omni/1/logs``."""
+    """One entry of ``GET /omni/1/logs``.
 
-    sender: Word = Field(default=None, validation_alias="from", serialization_alias="from")
-    text: Text = Field(default=None, repr=False)
+    It also holds sender and text, which nobody reads; the row is kept as it came.
+    """
 
 
 # --- Pages -----------------------------------------------------------------------------------

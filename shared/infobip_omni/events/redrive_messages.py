@@ -150,7 +150,7 @@ class Letter:
 class Listed(_Answer):
     """Dead letters, each as `Letter` writes it."""
 
-    letters: list[Json]
+    letters: list[Json] = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
 
@@ -81,7 +81,7 @@ class SendEvent:
     body: SendEventBody
     messages: tuple[Message, ...]
     #: Events with the same key can go to Infobip as one request.
-    content_key: str
+    content_key: str = field(repr=False)
 
     @classmethod
     def parse(cls, body: str, record_id: str, now: datetime) -> Self:

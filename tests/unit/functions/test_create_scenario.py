@@ -309,6 +309,38 @@ def test_what_is_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness
     assert harness.client.calls == ["list", "create", "list", "update"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotProcessedError("not reached"),
+        OutcomeUnknownError("no answer"),
+        RequestRejectedError("refused", status=400),
+    ],
+)
+def test_update_that_fails_after_a_lost_answer_says_why(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The scenario is there and its key is known, so the next invocation only updates it."""
+
+    def lose_to_another(created: Scenario) -> Scenario:
+        del harness.client.scenarios[created.key or ""]
+        harness.client.put("theirs", OTHER_FLOW)
+        raise OutcomeUnknownError("no answer")
+
+    def fail(_key: str, _definition: ScenarioDefinition) -> Scenario:
+        raise error
+
+    harness.client.before_answer = lose_to_another
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.client, "update_scenario", fail)
+        with pytest.raises(type(error)) as caught:
+            harness.run(OTP)
+
+    assert caught.value is error
+    assert harness.run(OTP) is Outcome.ADOPTED
+    assert harness.client.calls.count("create") == 1
+
+
 def test_failing_list_is_asked_again(harness: Harness) -> None:
     """A throttled look-up does not end the search for a lost creation."""
 

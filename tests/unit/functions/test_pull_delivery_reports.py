@@ -38,12 +38,11 @@ class Parking(UnrecordedReports):
         self.bodies: list[bytes] = []
         self.available = True
 
-    def park(self, body: bytes) -> int:
+    def park(self, body: bytes) -> None:
         """Keep a page."""
         if not self.available:
             raise QueueUnavailableError("SQS did not take it")
         self.bodies.append(body)
-        return 1
 
 
 @dataclass

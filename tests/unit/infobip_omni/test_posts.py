@@ -37,6 +37,16 @@ def parcels(*events: dict[str, Any]) -> list[Parcel]:
     ).parcels
 
 
+def test_nothing_personal_shows_in_repr() -> None:
+    """Record, event, claim and post show neither address nor content."""
+    post = Post(tuple(parcels(event("m-1", callbackData="hello"))))
+
+    shown = repr(post) + repr(post.request(WEBHOOK))
+
+    assert PHONE not in shown
+    assert "hello" not in shown
+
+
 def event(*message_ids: str, **members: object) -> dict[str, Any]:
     """Make an event with these messages."""
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]

@@ -100,7 +100,8 @@ def test_optional_members_cost_only_themselves() -> None:
 def test_members_that_nobody_reads_cannot_spoil_a_row(absurd: object) -> None:
     """Whatever they hold, the row is the same as without them."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "to": PHONE}
-    unread = dict.fromkeys(("error", "callbackData", "contact", "new"), absurd)
+    names = ("error", "callbackData", "contact", "messageCount", "mccMnc", "from", "text", "new")
+    unread = dict.fromkeys(names, absurd)
 
     assert DeliveryReport.model_validate(row | unread) == DeliveryReport.model_validate(row)
     assert LogEntry.model_validate(row | unread) == LogEntry.model_validate(row)
@@ -127,22 +128,23 @@ def test_row_without_message_id_or_status_is_invalid(row: object) -> None:
             model.model_validate(row)
 
 
-def test_log_entry_has_sender_and_text() -> None:
-    """A log row tells what a report does not."""
+def test_log_row_keeps_sender_and_text() -> None:
+    """A log row tells what a report does not; nobody reads that here, but it is kept."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "from": "Acme", "text": "hi"}
 
-    entry = LogEntry.model_validate(row)
+    entry = RawEntry(json.dumps(row), row).read(LogEntry)
 
-    assert (entry.sender, entry.text) == ("Acme", "hi")
+    assert entry is not None
+    assert json.loads(entry.raw) == row
 
 
 def test_half_a_character_in_an_answer_becomes_a_question_mark() -> None:
     """JSON can hold half of an emoji that was cut; nothing that is written later could."""
-    row = {"messageId": "m", "status": {"groupId": 3, "id": 5, "name": "a\ud83d"}, "text": "\ud83d"}
+    row = {"messageId": "m", "status": {"groupId": 3, "id": 5, "name": "a\ud83d"}, "to": "\ud83d"}
 
     entry = LogEntry.model_validate(row)
 
-    assert (entry.text, entry.status.name) == ("?", "a?")
+    assert (entry.to, entry.status.name) == ("?", "a?")
     assert entry.model_dump_json()
 
 
