@@ -1,4 +1,4 @@
-"""SQS as moto plays it, which opens no socket; and how long examples may take."""
+"""SQS as moto plays it, which opens no socket."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_sqs import SQSClient
-
-# How long an example takes says more about what else the machine does.
-settings.register_profile(
-    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
