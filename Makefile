@@ -150,6 +150,7 @@ sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; need
 
 # Times are divided by 30 there: leave the machine alone, or everything will time out.
 chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-resend
+	@$(if $(findstring command,$(origin CONTROL)),$(error CONTROL= is now called MUTANT=))
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(MUTANT),--mutant $(MUTANT))
 

@@ -123,7 +123,8 @@ def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float
     ids = (message_id for letter in quarantined for message_id in letter.message_ids)
     messages = deps.ledger.find(ids)
     waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
-    letters = [letter.to_json(waiting, _unreadable(messages)) for letter in shown]
+    unreadable = _unreadable(messages)
+    letters = [letter.to_json(waiting, unreadable) for letter in shown]
     return Listed(letters=letters, complete=scan.complete)
 
 

@@ -480,6 +480,17 @@ def a_record_is_purged(scene: Scene) -> Iterator[None]:
     scene.world.simulator.end_fault(fault)
 
 
+def a_later_version_has_written_a_message(scene: Scene) -> Iterator[None]:
+    """Give a message a state that this version does not know, until a roll back is undone."""
+    message_id = scene.upstream.send()
+    scene.upstream.wait_for(message_id, "ACCEPTED")
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    scene.change_item(message_id, state="SEEN", nextCheckAt=written(past))
+    scene.upstream.reconcile()
+    yield
+    scene.change_item(message_id, state="ACCEPTED")
+
+
 def written(moment: datetime) -> str:
     """Write a moment as the table does."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -501,6 +512,7 @@ CAUSES: dict[str, Callable[[Scene], Iterator[None]]] = {
     "QuarantinedAlarm": a_message_is_quarantined,
     "UnresolvedAlarm": a_message_never_gets_a_final_report,
     "RecordsLostAlarm": a_record_is_purged,
+    "MessagesUnreadableAlarm": a_later_version_has_written_a_message,
     "ThrottlesAlarm": a_function_is_throttled,
     "WebhookRefusesAlarm": the_webhook_cannot_record,
     "WebhookAbuseAlarm": the_webhook_is_guessed_at,
