@@ -268,7 +268,7 @@ class FakeSendQueue(SendQueue):
         self.dead: list[tuple[Record, DeadLetterReason, str, str]] = []
         self.available = True
 
-    def postpone(self, records: Iterable[tuple[Record, timedelta]]) -> int:
+    def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
         """Remember the delays."""
         entries = [(record.sqs_id, delay) for record, delay in records]
         if not self.available:

@@ -24,8 +24,8 @@ from infobip_omni.infobip_client import open_client
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.parked_reports import ParkedReports
 from infobip_omni.settings import PullDeliveryReportsSettings
-from infobip_omni.unrecorded_reports import UnrecordedReports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class Dependencies:
     client: OmniClient
     reports: DeliveryReports
     #: Where pages go that the table does not take.
-    unrecorded: UnrecordedReports
+    parked: ParkedReports
 
 
 class Fate(Enum):
@@ -173,7 +173,7 @@ def _keep_unstored(body: bytes, deps: Dependencies) -> TakenPage:
     with suppress(TableUnavailableError):
         return TakenPage(Fate.RECORDED, deps.reports.record_body(body))
     try:
-        deps.unrecorded.park(body)
+        deps.parked.park(body)
     except QueueUnavailableError as error:
         # The reconciler will learn from the logs what these reports have said.
         logger.error("a page of reports is lost", reason=str(error))
@@ -190,7 +190,7 @@ def dependencies() -> Dependencies:
     return Dependencies(
         client=open_client(settings),
         reports=DeliveryReports(storage.table, storage.ledger),
-        unrecorded=UnrecordedReports(settings.unrecorded_reports_queue_url),
+        parked=ParkedReports(settings.parked_reports_queue_url),
     )
 
 

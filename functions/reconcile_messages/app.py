@@ -29,11 +29,11 @@ from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message import Evidence, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
-from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_recipient, is_somebody_else
 from infobip_omni.settings import ReconcileMessagesSettings
+from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     Counts = Mapping[str, int]
 
 #: Infobip allows 120 questions a minute, which overlapping runs and people share.
-QUESTIONS_PER_RUN = 100
+LOG_QUERIES_PER_RUN = 100
 IDS_PER_QUESTION = 100
 ROWS_PER_QUESTION = 1000
 MESSAGES_PER_SHARD = 1000
@@ -68,7 +68,7 @@ _MOST_COUNTED = 1000
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
 #: Longest time that one question may last, and what writing down its answer takes.
-_SECONDS_PER_QUESTION = LONGEST_CALL_SECONDS + 5.0
+_SECONDS_PER_LOG_QUERY = LONGEST_CALL_SECONDS + 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,9 @@ class Budget:
     asked: int = 0
 
     @property
-    def allows_question(self) -> bool:
+    def allows_log_query(self) -> bool:
         """Whether there are a question and the time for it left."""
-        return self.asked < QUESTIONS_PER_RUN and self.seconds_left() >= _SECONDS_PER_QUESTION
+        return self.asked < LOG_QUERIES_PER_RUN and self.seconds_left() >= _SECONDS_PER_LOG_QUERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +171,13 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
         yield _leave_unreadable(
             message for message in due if isinstance(message, UnreadableMessage)
         )
-        yield from _deal_without_question(group, deps.ledger, now())
+        yield from _deal_without_log_query(group, deps.ledger, now())
         to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
         to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
         # The last question may have room for messages of the next group.
         *full, to_ask = _questions(to_ask) or [[]]
         for messages in full:
-            if not budget.allows_question:
+            if not budget.allows_log_query:
                 return
             yield from _deal_with(messages, deps, budget, now)
     yield from _deal_with(to_ask, deps, budget, now)
@@ -191,7 +191,7 @@ def _leave_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
     return {"MessagesUnreadable": len(ids)} if ids else {}
 
 
-def _deal_without_question(
+def _deal_without_log_query(
     messages: Iterable[Message], ledger: MessageLedger, now: datetime
 ) -> Iterator[Counts]:
     """Change the messages that it takes no logs to know the next state of."""
@@ -256,7 +256,7 @@ def ask(
     Yields:
         The answers, each with the messages that it is about.
     """
-    if not messages or not budget.allows_question:
+    if not messages or not budget.allows_log_query:
         return
     budget.asked += 1
     ids = [message.id for message in messages]

@@ -15,8 +15,8 @@ from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.message_ledger import open_ledger
 from infobip_omni.observability import count, logger, observed
+from infobip_omni.parked_reports import unpacked
 from infobip_omni.settings import RecordParkedReportsSettings
-from infobip_omni.unrecorded_reports import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,23 +23,23 @@ from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
+    CloseCommand,
     Closed,
-    CloseOrder,
     Letter,
+    ListCommand,
     Listed,
-    ListOrder,
+    RedriveCommand,
     Redriven,
-    RedriveOrder,
+    ReleaseCommand,
     Released,
-    ReleaseOrder,
     parse,
 )
 from infobip_omni.events.send_message import SendEvent, is_record_id
 from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
-from infobip_omni.moments import to_text, utc_now
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.settings import RedriveMessagesSettings
+from infobip_omni.timestamps import format_utc, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.dead_letter_queue import DeadLetter
     from infobip_omni.dynamodb import Update
-    from infobip_omni.events.redrive_messages import Answer, Order
+    from infobip_omni.events.redrive_messages import Answer, Command
 
 Json = dict[str, Any]
 
@@ -66,15 +66,15 @@ class Dependencies:
 
 
 def redrive_messages(
-    order: Order,
+    command: Command,
     deps: Dependencies,
     seconds_left: Callable[[], float],
     now: Callable[[], datetime] = utc_now,
 ) -> Json:
-    """Carry out an order, and tell what was found and done.
+    """Carry out an command, and tell what was found and done.
 
     Args:
-        order: What the operator wants.
+        command: What the operator wants.
         deps: The queues and the ledger.
         seconds_left: Tells how much time the run has.
         now: Tells the time.
@@ -85,39 +85,39 @@ def redrive_messages(
 
     Raises:
         InvalidEventError: The message is not in a state for this.
-        QueueUnavailableError: SQS did not do it. Giving the order again is right.
+        QueueUnavailableError: SQS did not do it. Giving the command again is right.
         TableUnavailableError: DynamoDB did not do it. The same holds.
     """
     size = deps.queue.size()
     answer: Answer
-    match order:
-        case ListOrder():
-            answer = _list(order, deps, seconds_left)
-        case RedriveOrder():
-            answer = _redrive(order, deps, seconds_left)
-        case ReleaseOrder():
-            answer = _release(order, deps, seconds_left, now())
-        case CloseOrder():
-            answer = _close(order, deps, seconds_left, now())
-    return {"action": order.action, **answer.to_json(), "approximateSize": size}
+    match command:
+        case ListCommand():
+            answer = _list(command, deps, seconds_left)
+        case RedriveCommand():
+            answer = _redrive(command, deps, seconds_left)
+        case ReleaseCommand():
+            answer = _release(command, deps, seconds_left, now())
+        case CloseCommand():
+            answer = _close(command, deps, seconds_left, now())
+    return {"action": command.action, **answer.to_json(), "approximateSize": size}
 
 
 # --- Letters -----------------------------------------------------------------------------------
 
 
-def _list(order: ListOrder, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
+def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
     shown: list[Letter] = []
     size = 0
     with Scan(deps.queue, seconds_left) as scan:
         for letter in scan:
-            if order.reason not in (None, letter.reason):
+            if command.reason not in (None, letter.reason):
                 continue
-            described = _described(letter, show_content=order.show_content)
+            described = _described(letter, show_content=command.show_content)
             size += len(json.dumps(described.to_json()))
             if shown and size > _LARGEST_LIST_BYTES:
                 break
             shown.append(described)
-            if len(shown) == order.limit:
+            if len(shown) == command.limit:
                 break
     quarantined = [each for each in shown if each.reason is DeadLetterReason.QUARANTINED]
     ids = (message_id for letter in quarantined for message_id in letter.message_ids)
@@ -133,29 +133,29 @@ def _unreadable(messages: Mapping[str, Message | UnreadableMessage]) -> set[str]
 
 
 def _redrive(
-    order: RedriveOrder, deps: Dependencies, seconds_left: Callable[[], float]
+    command: RedriveCommand, deps: Dependencies, seconds_left: Callable[[], float]
 ) -> Redriven:
     found: Counter[str] = Counter()
     skipped = redriven = failed = 0
     with Scan(deps.queue, seconds_left) as scan:
         for letter in scan:
-            if order.reason not in (None, letter.reason):
+            if command.reason not in (None, letter.reason):
                 continue
-            if order.original_message_id not in (None, letter.original_id):
+            if command.original_message_id not in (None, letter.original_id):
                 continue
             if letter.reason is DeadLetterReason.QUARANTINED:
                 skipped += 1
                 continue
             found[letter.reason.value] += 1
-            if not order.dry_run:
+            if not command.dry_run:
                 done = _redriven(scan, letter)
                 redriven += done
                 failed += not done
-            if found.total() == order.limit or not scan.has_time():
+            if found.total() == command.limit or not scan.has_time():
                 break
     count({"RecordsRedriven": redriven})
     return Redriven(
-        dry_run=order.dry_run,
+        dry_run=command.dry_run,
         found=dict(found),
         redriven=redriven,
         failed=failed,
@@ -220,14 +220,14 @@ _CLOSE = Decision(
 
 
 def _release(
-    order: ReleaseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+    command: ReleaseCommand, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
 ) -> Released:
     """Release a message, and send its record.
 
     A record that is not found among the dead letters is still in the send queue, to which the
     sender returns it, or was put there before.
     """
-    message = _decide(order, _RELEASE, deps.ledger, now)
+    message = _decide(command, _RELEASE, deps.ledger, now)
     redriven = 0
     with Scan(deps.queue, seconds_left) as scan:
         for letter, _ in _letters_of(message, _RELEASE, scan):
@@ -242,10 +242,10 @@ def _release(
 
 
 def _close(
-    order: CloseOrder, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
+    command: CloseCommand, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
 ) -> Closed:
     """Close a message, and delete its letter if none of its messages is left to decide."""
-    message = _decide(order, _CLOSE, deps.ledger, now)
+    message = _decide(command, _CLOSE, deps.ledger, now)
     deleted = kept = 0
     unreadable: set[str] = set()
     with Scan(deps.queue, seconds_left) as scan:
@@ -269,7 +269,7 @@ def _close(
 
 
 def _decide(
-    order: ReleaseOrder | CloseOrder, decision: Decision, ledger: MessageLedger, now: datetime
+    command: ReleaseCommand | CloseCommand, decision: Decision, ledger: MessageLedger, now: datetime
 ) -> Message:
     """Write a decision, unless the message is as if it had been made before.
 
@@ -279,12 +279,12 @@ def _decide(
     Raises:
         InvalidEventError: There is no such message, or nothing to decide about it.
     """
-    message = _find(order.message_id, ledger)
+    message = _find(command.message_id, ledger)
     changed = False
     if message.is_open:
-        update = decision.transition(message, order.by, order.why, now)
+        update = decision.transition(message, command.by, command.why, now)
         changed = ledger.apply([update]) > 0
-        message = _find(order.message_id, ledger)
+        message = _find(command.message_id, ledger)
     if changed:
         logger.info(decision.logged, message_id=message.id)
         count({decision.metric: 1})
@@ -330,7 +330,7 @@ def _described(letter: DeadLetter, *, show_content: bool) -> Letter:
         reason=letter.reason,
         field=letter.field_name,
         rule=letter.rule,
-        sent_at=to_text(letter.sent_at),
+        sent_at=format_utc(letter.sent_at),
         age_seconds=max(0, int((utc_now() - letter.sent_at).total_seconds())),
         destinations=len(ids) or None,
         message_ids=ids,
@@ -351,5 +351,5 @@ def dependencies() -> Dependencies:
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> Json:
     """Answer with what was found and done."""
-    order = parse(event)
-    return redrive_messages(order, dependencies(), time_left(context))
+    command = parse(event)
+    return redrive_messages(command, dependencies(), time_left(context))

@@ -42,10 +42,9 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.infobip_client import open_client
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
-from infobip_omni.moments import utc_now
 from infobip_omni.observability import count, logger, metrics, observed, time_left
+from infobip_omni.outbound_requests import requested_waits, requests_of
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
-from infobip_omni.posts import pauses_of, posts_of
 from infobip_omni.queued_events import (
     Pending,
     Postponed,
@@ -57,6 +56,7 @@ from infobip_omni.queued_events import (
 from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import DeadLetter, Record, Retry, SendQueue
 from infobip_omni.settings import SendMessageSettings
+from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import SendAnswer, not_processed, request_rejected
 from infobip_omni.webhook import Webhook, parse_keys
 
@@ -68,10 +68,10 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.client import OmniClient
     from infobip_omni.events.send_message import OnUnknown, SendEvent
-    from infobip_omni.posts import Post, Posted
+    from infobip_omni.outbound_requests import AnsweredMessage, OutboundRequest
     from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario
-    from infobip_omni.transitions import Standing
+    from infobip_omni.transitions import ClaimStatus
 
 CONCURRENT_REQUESTS = 10
 #: What a lease must outlive the call by.
@@ -125,9 +125,9 @@ def send_messages(
         lease_lasts = lease_left >= LONGEST_CALL_SECONDS + _LEASE_MARGIN_SECONDS
         return lease_lasts and seconds_left() >= _SECONDS_TO_FINISH
 
-    posted = _post(posts_of(claimed.parcels), deps, has_time)
-    standings = claimed.standings | _save(posted, deps.ledger)
-    return _settle(claimed.batch, standings, pauses_of(posted), deps)
+    answered = _post(requests_of(claimed.messages), deps, has_time)
+    claim_statuses = claimed.claim_statuses | _save(answered, deps.ledger)
+    return _settle(claimed.batch, claim_statuses, requested_waits(answered), deps)
 
 
 # --- Resolve ---------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def send_messages(
 
 def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEvent]:
     """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
-    pause = deps.breaker.seconds_left()
+    pause = deps.breaker.retry_in_seconds()
     return [
         _resolved(queued, pause, deps.scenarios) if isinstance(queued, Pending) else queued
         for queued in batch
@@ -177,8 +177,8 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
     wanted = want(batch, deps.policy.on_unknown)
     found = deps.ledger.claim(list(wanted.claims.values()), deps.policy.lease)
     claimed = wanted.claimed(found)
-    for message_id, standing in claimed.standings.items():
-        if standing.unreadable:
+    for message_id, claim_status in claimed.claim_statuses.items():
+        if claim_status.unreadable:
             logger.error("a message cannot be read", message_id=message_id)
     deps.ledger.save(claimed.given_back)
     return claimed
@@ -187,31 +187,35 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
 # --- Post ------------------------------------------------------------------------------------
 
 
-def _post(posts: Sequence[Post], deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
-    if len(posts) <= 1:
-        return [posted for post in posts for posted in _post_one(post, deps, has_time)]
-    with ThreadPoolExecutor(min(len(posts), CONCURRENT_REQUESTS)) as pool:
-        results = pool.map(lambda post: _post_one(post, deps, has_time), posts)
-        return [posted for result in results for posted in result]
+def _post(
+    requests: Sequence[OutboundRequest], deps: Dependencies, has_time: Callable[[], bool]
+) -> list[AnsweredMessage]:
+    if len(requests) <= 1:
+        return [answered for request in requests for answered in _post_one(request, deps, has_time)]
+    with ThreadPoolExecutor(min(len(requests), CONCURRENT_REQUESTS)) as pool:
+        results = pool.map(lambda request: _post_one(request, deps, has_time), requests)
+        return [answered for result in results for answered in result]
 
 
-def _post_one(post: Post, deps: Dependencies, has_time: Callable[[], bool]) -> list[Posted]:
+def _post_one(
+    request: OutboundRequest, deps: Dependencies, has_time: Callable[[], bool]
+) -> list[AnsweredMessage]:
     """Make one request, once, and return what became of each of its messages."""
-    if not has_time() or not deps.breaker.lets_through():
-        return post.all_are(SendAnswer(MessageState.WAITING))
+    if not has_time() or not deps.breaker.allow_request():
+        return request.all_are(SendAnswer(MessageState.WAITING))
     try:
-        response = deps.client.send_advanced(post.request(deps.webhook))
+        response = deps.client.send_advanced(request.body(deps.webhook))
     except RequestRejectedError as error:
         deps.breaker.succeeded()
-        parts = post.by_record()
+        parts = request.by_record()
         if len(parts) > 1:
             # One record's fault must not cost the others: nothing was sent, so each tries alone.
-            return [posted for part in parts for posted in _post_one(part, deps, has_time)]
-        return post.all_are(request_rejected(error))
+            return [answered for part in parts for answered in _post_one(part, deps, has_time)]
+        return request.all_are(request_rejected(error))
     except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
-        return post.all_are(_unanswered(error, deps.breaker))
+        return request.all_are(_unanswered(error, deps.breaker))
     deps.breaker.succeeded()
-    return post.answered(response)
+    return request.answered(response)
 
 
 def _unanswered(
@@ -235,18 +239,20 @@ def _unanswered(
 # --- Save ------------------------------------------------------------------------------------
 
 
-def _save(posted: Iterable[Posted], ledger: MessageLedger) -> dict[str, Standing]:
+def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[str, ClaimStatus]:
     """Write the outcomes, and tell where the messages stand now."""
-    outcomes = [each.parcel.outcome(each.answer) for each in posted]
+    outcomes = [each.message.outcome(each.answer) for each in answered]
     ids = [outcome.message_id for outcome in outcomes]
-    standings = dict(zip(ids, ledger.save(outcomes), strict=True))
-    for message_id, standing in standings.items():
-        state = standing.state or "UNRECORDED"
+    claim_statuses = dict(zip(ids, ledger.save(outcomes), strict=True))
+    for message_id, claim_status in claim_statuses.items():
+        state = claim_status.state or "UNRECORDED"
         logger.info("message handled", message_id=message_id, state=state)
-    states = Counter(standing.state for standing in standings.values() if standing.state)
+    states = Counter(
+        claim_status.state for claim_status in claim_statuses.values() if claim_status.state
+    )
     count({f"Messages{state.title()}": number for state, number in states.items()})
     count({"AccountRefusals": sum(outcome.account_refused for outcome in outcomes)})
-    return standings
+    return claim_statuses
 
 
 # --- Settle ----------------------------------------------------------------------------------
@@ -254,7 +260,7 @@ def _save(posted: Iterable[Posted], ledger: MessageLedger) -> dict[str, Standing
 
 def _settle(
     batch: Iterable[QueuedEvent],
-    standings: Mapping[str, Standing],
+    claim_statuses: Mapping[str, ClaimStatus],
     pauses: Mapping[str, float],
     deps: Dependencies,
 ) -> list[Record]:
@@ -262,7 +268,7 @@ def _settle(
     now = utc_now()
     kept: list[tuple[Record, timedelta]] = []
     for queued in batch:
-        choice = disposition_of(queued, standings, pauses, now)
+        choice = disposition_of(queued, claim_statuses, pauses, now)
         if isinstance(choice, Retry):
             kept.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
@@ -270,7 +276,7 @@ def _settle(
                 kept.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
                 _stop_waiting(queued, choice.reason, deps.ledger)
-    failures = deps.queue.postpone(kept)
+    failures = deps.queue.change_visibility(kept)
     if failures:
         logger.warning("records come back late", count=failures)
     if kept:

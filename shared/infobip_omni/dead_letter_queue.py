@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
 from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
-from infobip_omni.moments import utc_now
+from infobip_omni.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -155,7 +155,9 @@ class DeadLetterQueue:
             "SQS did not do it",
         )
 
-    def let_go(self, receipt_handles: Iterable[str], has_time: Callable[[], bool]) -> None:
+    def release_visibility(
+        self, receipt_handles: Iterable[str], has_time: Callable[[], bool]
+    ) -> None:
         """Show letters to others again; those that this fails for show up a little later."""
         for batch in in_batches(receipt_handles, _ENTRIES_PER_CALL):
             if not has_time():
@@ -208,7 +210,7 @@ class Scan:
         left = [
             handle for record_id, handle in self._held.items() if record_id not in self._removed
         ]
-        self._queue.let_go(left, lambda: self._seconds_left() >= _SECONDS_TO_ANSWER)
+        self._queue.release_visibility(left, lambda: self._seconds_left() >= _SECONDS_TO_ANSWER)
 
     def __iter__(self) -> Iterator[DeadLetter]:
         """Show each letter once, until all were shown or the time is over.

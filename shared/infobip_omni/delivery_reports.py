@@ -38,8 +38,8 @@ from infobip_omni.message import (
     Message,
     UnreadableMessage,
 )
-from infobip_omni.moments import to_text, utc_now
 from infobip_omni.recipients import is_somebody_else
+from infobip_omni.timestamps import format_utc, utc_now
 from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
     highest,
@@ -149,7 +149,7 @@ class DeliveryReports:
         parts = [
             packed[start : start + _CHUNK_BYTES] for start in range(0, len(packed), _CHUNK_BYTES)
         ]
-        name = f"PAGE#{to_text(self._now())}#{uuid.uuid4().hex}"
+        name = f"PAGE#{format_utc(self._now())}#{uuid.uuid4().hex}"
         chunks = [
             Chunk(f"{name}#{number:03d}-{len(parts):03d}", part)
             for number, part in enumerate(parts, start=1)
@@ -171,7 +171,7 @@ class DeliveryReports:
         A page of which a part is missing was cut while it was stored. Like one of which a part is
         not as it was written, it cannot be read and is left where it is.
         """
-        before = to_text(self._now() - _ABANDONED_AFTER)
+        before = format_utc(self._now() - _ABANDONED_AFTER)
         parts: dict[str, list[Chunk]] = defaultdict(list)
         found = self._table.query(Query(PAGES_ID, first="PAGE#", last=f"PAGE#{before}"))
         for chunk in filter(None, map(Chunk.from_item, found)):
@@ -345,9 +345,9 @@ def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
     """Write the sort key, under which a repeat of a row meets the first."""
     channel = (row.channel or "-")[:_LONGEST_ENTRY_PART]
     if isinstance(row, SeenReport):
-        return f"SEEN#{channel}#{to_text(row.seen_at)}"
+        return f"SEEN#{channel}#{format_utc(row.seen_at)}"
     kind = "LOG" if isinstance(row, LogEntry) else "REPORT"
-    done_at = to_text(row.done_at) if row.done_at else "-"
+    done_at = format_utc(row.done_at) if row.done_at else "-"
     return f"{kind}#{channel}#{row.status.id}#{done_at}"
 
 

@@ -24,8 +24,8 @@ from infobip_omni.dynamodb import (
     Item,
     Update,
 )
-from infobip_omni.moments import from_text, to_text
 from infobip_omni.observability import masked
+from infobip_omni.timestamps import format_utc, parse_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,7 +92,7 @@ class Evidence(StrEnum):
 
 
 #: Infobip has taken responsibility, or has ruled.
-TAKEN = frozenset(
+ACCEPTED_OR_FINAL = frozenset(
     {
         MessageState.ACCEPTED,
         MessageState.DELIVERED,
@@ -102,9 +102,9 @@ TAKEN = frozenset(
     }
 )
 #: Infobip has ruled: it says no more of the message, or only what outranks this.
-SETTLED = TAKEN - {MessageState.ACCEPTED}
+SETTLED = ACCEPTED_OR_FINAL - {MessageState.ACCEPTED}
 #: Nothing is left for the sender to do.
-RESOLVED = TAKEN | {MessageState.QUARANTINED}
+RESOLVED = ACCEPTED_OR_FINAL | {MessageState.QUARANTINED}
 #: States that a proof of acceptance turns into ACCEPTED.
 UNPROVEN = frozenset(
     {
@@ -214,14 +214,14 @@ class Message:
             steps=None if steps is None else tuple(map(_text, steps)),
             bulk_id=_text(item["bulkId"]),
             on_unknown=_text(item["onUnknown"]),
-            send_at=None if send_at is None else _moment(send_at),
+            send_at=None if send_at is None else _timestamp(send_at),
             attempts=int(item["attempts"]),
             claim_token=_text(item["claimToken"]),
-            claimed_at=_moment(item["claimedAt"]),
-            lease_until=_moment(item["leaseUntil"]),
+            claimed_at=_timestamp(item["claimedAt"]),
+            lease_until=_timestamp(item["leaseUntil"]),
             verdict_rank=_text(item["verdictRank"]),
             expires_at=int(item["expiresAt"]),
-            next_check_at=None if next_check_at is None else _moment(next_check_at),
+            next_check_at=None if next_check_at is None else _timestamp(next_check_at),
             evidence=item.get("evidence"),
             absent_answers=int(item.get("absentAnswers", 0)),
             is_released="releasedAt" in item,
@@ -241,7 +241,9 @@ class Message:
     @property
     def is_done(self) -> bool:
         """Whether its content is not needed any more."""
-        return self.state in TAKEN or (self.state is MessageState.QUARANTINED and self.is_closed)
+        return self.state in ACCEPTED_OR_FINAL or (
+            self.state is MessageState.QUARANTINED and self.is_closed
+        )
 
     @property
     def was_refused_as_repeat(self) -> bool:
@@ -312,8 +314,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _moment(value: object) -> datetime:
-    moment = from_text(_text(value))
+def _timestamp(value: object) -> datetime:
+    moment = parse_utc(_text(value))
     if moment.tzinfo is None:
         raise ValueError("a time has no offset")
     return moment
@@ -327,7 +329,7 @@ def _value(value: object) -> object:
     if value is None or isinstance(value, (str, int)):
         return value  # most are: asking pydantic's classes takes longest
     if isinstance(value, datetime):
-        return to_text(value)
+        return format_utc(value)
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True, exclude_none=True)
     return [*value] if isinstance(value, tuple) else value
@@ -362,7 +364,7 @@ class Entry:
             MESSAGE_ID: self.message_id,
             ENTRY: self.name,
             self.contents.value: self.text,
-            "receivedAt": to_text(self.received_at),
+            "receivedAt": format_utc(self.received_at),
             "expiresAt": self.expires_at,
         }
 

@@ -22,8 +22,8 @@ from infobip_omni.message import (
     UnreadableMessage,
     state_of,
 )
-from infobip_omni.moments import to_text, utc_now
-from infobip_omni.transitions import Lease, Periods, Standing, Write
+from infobip_omni.timestamps import format_utc, utc_now
+from infobip_omni.transitions import ClaimStatus, Lease, Periods, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -74,7 +74,7 @@ class MessageLedger:
         self._table = table
         self._now = now
 
-    def claim(self, claims: Sequence[Claim], duration: timedelta) -> list[Standing]:
+    def claim(self, claims: Sequence[Claim], duration: timedelta) -> list[ClaimStatus]:
         """Claim messages with different ids, each by itself.
 
         An own claim is recognised by its token, also when its write seemed to fail.
@@ -84,7 +84,7 @@ class MessageLedger:
             duration: How long each claim holds.
 
         Returns:
-            A standing for each, in order.
+            A claim status for each, in order.
         """
         now = self._now()
         periods = Periods(self.retention, self.check_after)
@@ -93,35 +93,37 @@ class MessageLedger:
         answers = self._table.execute(
             [transitions.claimed(claim, lease, periods) for claim, lease in wanted]
         )
-        standings = {
-            claim.message_id: Standing(MessageState.CLAIMED, token=lease.token)
+        claim_statuses = {
+            claim.message_id: ClaimStatus(MessageState.CLAIMED, token=lease.token)
             for (claim, lease), answer in zip(wanted, answers, strict=True)
             if answer.error is None
         }
-        met = [pair for pair in wanted if pair[0].message_id not in standings]
-        standings |= self._meet(met, periods)
-        return [standings[claim.message_id] for claim in claims]
+        met = [pair for pair in wanted if pair[0].message_id not in claim_statuses]
+        claim_statuses |= self._meet(met, periods)
+        return [claim_statuses[claim.message_id] for claim in claims]
 
-    def _meet(self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods) -> dict[str, Standing]:
+    def _meet(
+        self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods
+    ) -> dict[str, ClaimStatus]:
         """Deal with messages that were not claimed at once, and tell where they stand."""
         found = self._find_all([claim.message_id for claim, _ in wanted])
-        standings: dict[str, Standing] = {}
+        claim_statuses: dict[str, ClaimStatus] = {}
         writes: list[tuple[Claim, Lease, Write]] = []
         for claim, lease in wanted:
             message = found.get(claim.message_id)
             if not isinstance(message, Message):
-                standings[claim.message_id] = Standing(None, unreadable=message is not None)
+                claim_statuses[claim.message_id] = ClaimStatus(None, unreadable=message is not None)
                 continue
             meeting = transitions.meet(claim, lease, message, periods)
-            standings[claim.message_id] = meeting.standing
+            claim_statuses[claim.message_id] = meeting.claim_status
             if isinstance(meeting, Write):
                 writes.append((claim, lease, meeting))
         answers = self._table.execute([write.update for _, _, write in writes])
         for (claim, lease, write), answer in zip(writes, answers, strict=True):
-            standings[claim.message_id] = _standing_after(claim, lease, write, answer)
-        return standings
+            claim_statuses[claim.message_id] = _claim_status_after(claim, lease, write, answer)
+        return claim_statuses
 
-    def save(self, outcomes: Sequence[Outcome]) -> list[Standing]:
+    def save(self, outcomes: Sequence[Outcome]) -> list[ClaimStatus]:
         """Write what became of claimed messages, for as long as their claims hold.
 
         Returns:
@@ -132,16 +134,16 @@ class MessageLedger:
         answers = self._table.execute(
             [transitions.outcome_saved(outcome, now, self.check_after) for outcome in outcomes]
         )
-        standings = []
+        claim_statuses = []
         for outcome, answer in zip(outcomes, answers, strict=True):
             if answer.error is not None:
-                standings.append(Standing(state_of(answer.item)))
+                claim_statuses.append(ClaimStatus(state_of(answer.item)))
             elif outcome.state is MessageState.UNKNOWN:
                 until = transitions.first_check(outcome.send_at, now, self.check_after)
-                standings.append(Standing(outcome.state, until=until))
+                claim_statuses.append(ClaimStatus(outcome.state, until=until))
             else:
-                standings.append(Standing(outcome.state))
-        return standings
+                claim_statuses.append(ClaimStatus(outcome.state))
+        return claim_statuses
 
     def apply(self, updates: Iterable[Update]) -> int:
         """Make changes of messages, each if its message is still as the change expects.
@@ -186,7 +188,7 @@ class MessageLedger:
         """
         now = self._now()
         for shard in range(CHECK_SHARDS):
-            query = Query(str(shard), CHECK_INDEX, last=to_text(now), page_size=most)
+            query = Query(str(shard), CHECK_INDEX, last=format_utc(now), page_size=most)
             keys = self._table.query(query)
             left = most
             while ids := [key[MESSAGE_ID] for key in islice(keys, left)]:
@@ -224,11 +226,11 @@ class MessageLedger:
         return {message_id: Message.from_item(item) for (message_id, _), item in found.items()}
 
 
-def _standing_after(claim: Claim, lease: Lease, write: Write, answer: Answer) -> Standing:
+def _claim_status_after(claim: Claim, lease: Lease, write: Write, answer: Answer) -> ClaimStatus:
     """Tell where a message stands that was changed when it was met, by the answer to that."""
     if answer.error is None:
-        return write.standing
+        return write.claim_status
     message = Message.from_item(answer.item) if answer.item else None
     if isinstance(message, Message):
-        return transitions.standing_of(claim, lease, message)
+        return transitions.claim_status_of(claim, lease, message)
     return write.fallback

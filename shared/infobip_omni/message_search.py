@@ -28,8 +28,8 @@ from infobip_omni.message import (
     has_expired,
     is_message,
 )
-from infobip_omni.moments import utc_now
 from infobip_omni.recipients import address_key
+from infobip_omni.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

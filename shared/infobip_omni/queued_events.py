@@ -15,7 +15,7 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import MessageState
 from infobip_omni.send_queue import DeadLetter, backoff, disposition
-from infobip_omni.transitions import Claim, Outcome, Standing
+from infobip_omni.transitions import Claim, ClaimStatus, Outcome
 from infobip_omni.verdicts import SendAnswer
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def read_event(record: Record, now: datetime) -> Pending | Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ClaimedMessage:
     """A message that this run holds the claim of, and the event that it is sent for."""
 
     pending: Pending
@@ -132,8 +132,8 @@ class Claimed:
 
     batch: list[QueuedEvent]
     #: Where each message of the pending events stands, by its id.
-    standings: dict[str, Standing]
-    parcels: list[Parcel]
+    claim_statuses: dict[str, ClaimStatus]
+    messages: list[ClaimedMessage]
     #: What to write for the messages whose event is refused, so that another event may claim them.
     given_back: list[Outcome]
 
@@ -146,22 +146,26 @@ class Wanted:
     claims: dict[str, Claim]
     owners: dict[str, Pending]
 
-    def claimed(self, found: Iterable[Standing]) -> Claimed:
+    def claimed(self, found: Iterable[ClaimStatus]) -> Claimed:
         """Take what the ledger says of each claim, and refuse events that conflict with it."""
-        standings = dict(zip(self.claims, found, strict=True))
-        used = {message_id for message_id, standing in standings.items() if standing.conflict}
+        claim_statuses = dict(zip(self.claims, found, strict=True))
+        used = {
+            message_id
+            for message_id, claim_status in claim_statuses.items()
+            if claim_status.conflict
+        }
         batch = [_refused_if_used(queued, used) for queued in self.batch]
         refused = {queued.record.sqs_id for queued in batch if isinstance(queued, Refused)}
         held = [
-            Parcel(self.owners[message_id], self.claims[message_id], standing.token)
-            for message_id, standing in standings.items()
-            if standing.token
+            ClaimedMessage(self.owners[message_id], self.claims[message_id], claim_status.token)
+            for message_id, claim_status in claim_statuses.items()
+            if claim_status.token
         ]
         waiting = SendAnswer(MessageState.WAITING)
         return Claimed(
             batch,
-            standings,
-            parcels=[each for each in held if each.pending.record.sqs_id not in refused],
+            claim_statuses,
+            messages=[each for each in held if each.pending.record.sqs_id not in refused],
             given_back=[
                 each.outcome(waiting, DeadLetterReason.CONFLICT)
                 for each in held
@@ -222,7 +226,7 @@ def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
 
 def disposition_of(
     queued: QueuedEvent,
-    standings: Mapping[str, Standing],
+    claim_statuses: Mapping[str, ClaimStatus],
     pauses: Mapping[str, float],
     now: datetime,
 ) -> Acknowledge | DeadLetter | Retry:
@@ -230,7 +234,7 @@ def disposition_of(
 
     Args:
         queued: The event.
-        standings: Where the messages of the pending events stand, by their ids.
+        claim_statuses: Where the messages of the pending events stand, by their ids.
         pauses: How long Infobip asks a record to wait, in seconds, by its SQS id.
         now: The time.
     """
@@ -240,8 +244,8 @@ def disposition_of(
         return DeadLetter(queued.reason, delay, queued.field, queued.rule)
     if isinstance(queued, Postponed):
         # Nothing was asked about its messages, whatever another record has learnt of the same ids.
-        unasked = [Standing(None) for _ in queued.event.messages]
+        unasked = [ClaimStatus(None) for _ in queued.event.messages]
         return disposition(record, unasked, backoff(record.receive_count, queued.pause), now)
-    own = [standings[message.message_id] for message in queued.event.messages]
+    own = [claim_statuses[message.message_id] for message in queued.event.messages]
     pause = backoff(record.receive_count, pauses.get(record.sqs_id))
     return disposition(record, own, pause, now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-    from infobip_omni.transitions import Standing
+    from infobip_omni.transitions import ClaimStatus
 
 #: The queue keeps records for ten days; a day before, they are saved from it.
 OLDEST_RECORD = timedelta(days=9)
@@ -93,7 +93,7 @@ class SendQueue:
         self._dead_letter_url = dead_letter_url
         self._client = client or sqs_client()
 
-    def postpone(self, records: Iterable[tuple[Record, timedelta]]) -> int:
+    def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
         """Hide records that go back to the queue.
 
         A record that this fails for comes back when its visibility timeout ends: later than
@@ -157,20 +157,22 @@ class SendQueue:
 
 
 def disposition(
-    record: Record, standings: Sequence[Standing], pause: timedelta, now: datetime
+    record: Record, claim_statuses: Sequence[ClaimStatus], pause: timedelta, now: datetime
 ) -> Acknowledge | DeadLetter | Retry:
     """Decide what becomes of a record by where its messages stand.
 
     Args:
         record: The record.
-        standings: Where each of its messages stands.
+        claim_statuses: Where each of its messages stands.
         pause: How long the record waits when nothing says better; see `backoff`.
         now: The time.
     """
-    unresolved = [standing for standing in standings if standing.state not in RESOLVED]
-    delay = min((_delay(standing, pause, now) for standing in unresolved), default=pause)
+    unresolved = [
+        claim_status for claim_status in claim_statuses if claim_status.state not in RESOLVED
+    ]
+    delay = min((_delay(claim_status, pause, now) for claim_status in unresolved), default=pause)
     if not unresolved:
-        if any(standing.state is MessageState.QUARANTINED for standing in standings):
+        if any(claim_status.state is MessageState.QUARANTINED for claim_status in claim_statuses):
             return DeadLetter(DeadLetterReason.QUARANTINED, delay)
         return Acknowledge()
     if record.is_about_to_be_dropped(now):
@@ -191,11 +193,11 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
     return max(delay, timedelta(seconds=retry_after_seconds or 0))
 
 
-def _delay(standing: Standing, pause: timedelta, now: datetime) -> timedelta:
+def _delay(claim_status: ClaimStatus, pause: timedelta, now: datetime) -> timedelta:
     """Tell when it is worth looking at a message again."""
-    wait = standing.until - now if standing.until and standing.until > now else pause
+    wait = claim_status.until - now if claim_status.until and claim_status.until > now else pause
     # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
-    return wait if standing.state is MessageState.UNKNOWN else min(wait, pause)
+    return wait if claim_status.state is MessageState.UNKNOWN else min(wait, pause)
 
 
 def _seconds(delay: timedelta) -> int:

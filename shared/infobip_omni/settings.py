@@ -131,7 +131,7 @@ class SendMessageSettings(
 
 class PullDeliveryReportsSettings(InfobipSettings, LedgerSettings):
     #: Where reports go that the table does not take.
-    unrecorded_reports_queue_url: QueueUrl = Field(alias="UNRECORDED_REPORTS_QUEUE_URL")
+    parked_reports_queue_url: QueueUrl = Field(alias="PARKED_REPORTS_QUEUE_URL")
 
 
 class RecordParkedReportsSettings(LedgerSettings): ...

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 
 from infobip_omni.dynamodb import Insert
 from infobip_omni.message import (
+    ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
     QUARANTINED_SHARD,
-    TAKEN,
     UNRESOLVED_SHARD,
     Changes,
     Evidence,
@@ -120,7 +120,7 @@ class Periods:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClaimStatus:
     """Where a message stands, as far as a sender is concerned."""
 
     #: None when the table did not say.
@@ -186,7 +186,7 @@ def lease_expired(message: Message, now: datetime, check_after: timedelta) -> Up
 class Leave:
     """A message that a claim has met is left as it is."""
 
-    standing: Standing
+    claim_status: ClaimStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,40 +195,40 @@ class Write:
 
     update: Update
     #: Where the message stands then.
-    standing: Standing
+    claim_status: ClaimStatus
     #: Where it stands as far as is known, when the table does not say what became of the update.
-    fallback: Standing
+    fallback: ClaimStatus
 
 
 def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave | Write:
     """Decide about a message that was there before its claim."""
     now = lease.begins
-    standing = standing_of(claim, lease, found)
+    claim_status = claim_status_of(claim, lease, found)
     if found.claim_token == lease.token:
         # The answer to the claim was lost.
-        return Leave(standing)
-    own = Standing(MessageState.CLAIMED, token=lease.token)
+        return Leave(claim_status)
+    own = ClaimStatus(MessageState.CLAIMED, token=lease.token)
     if found.has_expired(now):
         # What an expired item says is not true of this message.
-        return Write(taken_over(claim, lease, found, periods), own, Standing(None))
-    if found.state is MessageState.WAITING and not standing.conflict:
-        return Write(taken_over(claim, lease, found, periods), own, standing)
+        return Write(taken_over(claim, lease, found, periods), own, ClaimStatus(None))
+    if found.state is MessageState.WAITING and not claim_status.conflict:
+        return Write(taken_over(claim, lease, found, periods), own, claim_status)
     if found.lease_has_ended(now):
         until = first_check(found.send_at, now, periods.check_after)
-        unknown = Standing(MessageState.UNKNOWN, conflict=standing.conflict, until=until)
-        return Write(lease_expired(found, now, periods.check_after), unknown, standing)
-    return Leave(standing)
+        unknown = ClaimStatus(MessageState.UNKNOWN, conflict=claim_status.conflict, until=until)
+        return Write(lease_expired(found, now, periods.check_after), unknown, claim_status)
+    return Leave(claim_status)
 
 
-def standing_of(claim: Claim, lease: Lease, found: Message) -> Standing:
+def claim_status_of(claim: Claim, lease: Lease, found: Message) -> ClaimStatus:
     """Tell where a message stands as it was read."""
     if found.claim_token == lease.token and found.state is MessageState.CLAIMED:
-        return Standing(found.state, token=lease.token)
+        return ClaimStatus(found.state, token=lease.token)
     until = found.lease_until if found.state is MessageState.CLAIMED else found.next_check_at
-    return Standing(
+    return ClaimStatus(
         found.state,
         conflict=found.content_hash != claim.content_hash,
-        until=None if found.state in TAKEN else until,
+        until=None if found.state in ACCEPTED_OR_FINAL else until,
     )
 
 

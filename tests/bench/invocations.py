@@ -345,7 +345,7 @@ def _environment(name: str, emulator: AwsEmulator) -> dict[str, str]:
         "DELIVERY_REPORT_URL": "",
         "SEND_QUEUE_URL": f"{queue}send",
         "SEND_DEAD_LETTER_QUEUE_URL": f"{queue}dead",
-        "UNRECORDED_REPORTS_QUEUE_URL": f"{queue}parked",
+        "PARKED_REPORTS_QUEUE_URL": f"{queue}parked",
     }
 
 

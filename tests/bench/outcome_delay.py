@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 
-from infobip_omni.moments import from_text
+from infobip_omni.timestamps import parse_utc
 from tests.local_world.world import World, wait_until
 
 _MESSAGES = 120
@@ -46,8 +46,8 @@ def _seconds_to_record(world: World, message_id: str) -> float:
         for entry in reversed(world.entries(message_id))
         if entry["entry"].startswith("REPORT#") and "#5#" in entry["entry"]
     )
-    done_at = from_text(report["entry"].rpartition("#")[2])
-    return (from_text(report["receivedAt"]) - done_at).total_seconds()
+    done_at = parse_utc(report["entry"].rpartition("#")[2])
+    return (parse_utc(report["receivedAt"]) - done_at).total_seconds()
 
 
 def measure() -> None:

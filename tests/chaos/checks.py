@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infobip_omni.message import TAKEN, MessageState
+from infobip_omni.message import ACCEPTED_OR_FINAL, MessageState
 
 from .history import MessageEnd, PageEnd
 from .traffic import PERSONAL
@@ -110,7 +110,7 @@ def _unresolved(
         yield Violation("P2", "it is quarantined, its record nowhere", message_id)
     if state in (MessageState.CLAIMED, MessageState.UNKNOWN):
         yield Violation("P2", f"it has remained {state}", message_id)
-    if state not in TAKEN and state != MessageState.QUARANTINED and not reasons:
+    if state not in ACCEPTED_OR_FINAL and state != MessageState.QUARANTINED and not reasons:
         gone = event.record_id in history.acknowledged
         what = f"its record is {'acknowledged' if gone else 'lost'}, its state is {state}"
         yield Violation("P2", what, message_id, is_final=gone)

@@ -89,7 +89,7 @@ class Cloud:
         resources = TEMPLATE["Resources"]
         self._create_table(resources["MessagesTable"])
         self.queue_url = self._create_queue("send", resources["SendQueue"])
-        self.parking_url = self._create_queue("parking", resources["UnrecordedReportsQueue"])
+        self.parking_url = self._create_queue("parking", resources["ParkedReportsQueue"])
         self.dead_letter_url = self._create_queue("dead", resources["SendDeadLetterQueue"])
         self._put_secret("infobip/credentials", json.dumps({"apiKey": API_KEY}))
         self._put_secret("webhook/key", WEBHOOK_KEY)
@@ -110,7 +110,7 @@ class Cloud:
             "MESSAGES_TABLE_NAME": self._name,
             "SEND_QUEUE_URL": self.queue_url,
             "SEND_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
-            "UNRECORDED_REPORTS_QUEUE_URL": self.parking_url,
+            "PARKED_REPORTS_QUEUE_URL": self.parking_url,
             "DELIVERY_REPORT_URL": self._webhook_url,
             "CHAOS_CLAIM_SECONDS": str(self._deployment.claim),
             "RECONCILE_AFTER_SECONDS": str(int(self._deployment.reconcile_after)),

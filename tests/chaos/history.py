@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.delivery_reports import FOREIGN_ID
-from infobip_omni.message import MESSAGE_ENTRY, TAKEN, MessageState
+from infobip_omni.message import ACCEPTED_OR_FINAL, MESSAGE_ENTRY, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,12 +157,12 @@ class History:
         """Whether the table says that Infobip has accepted a message, and not refused it."""
         message = self.messages[message_id]
         refused = message["state"] == MessageState.REJECTED and not message.get("verdictRank")
-        return message["state"] in TAKEN and not refused
+        return message["state"] in ACCEPTED_OR_FINAL and not refused
 
     def end_of(self, message_id: str) -> MessageEnd:
         """Return where a message has ended up."""
         state = self.state(message_id)
-        if state in TAKEN:
+        if state in ACCEPTED_OR_FINAL:
             return MessageEnd.SETTLED
         if state == MessageState.QUARANTINED:
             return MessageEnd.QUARANTINED

@@ -22,9 +22,9 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger
-from infobip_omni.moments import utc_now
 from infobip_omni.observability import logger
-from infobip_omni.transitions import Standing, Write
+from infobip_omni.timestamps import utc_now
+from infobip_omni.transitions import ClaimStatus, Write
 from infobip_omni.verdicts import verdict_of
 
 from .faults import KILL, PULL, RECEIVE, SEND, TABLE_THROTTLES, Fault
@@ -82,7 +82,7 @@ def claim_unconditionally() -> None:
 
     def overwrite(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Write:
         update = transitions.taken_over(claim, lease, found, periods)
-        own = Standing(MessageState.CLAIMED, token=lease.token)
+        own = ClaimStatus(MessageState.CLAIMED, token=lease.token)
         return Write(replace(update, expected=()), own, own)
 
     _replace(transitions, "meet", overwrite)
@@ -101,7 +101,7 @@ def resend_blindly() -> None:
     """Take a missing answer for a request that was not processed."""
     save = MessageLedger.save
 
-    def hopeful(ledger: MessageLedger, outcomes: Sequence[Outcome]) -> list[Standing]:
+    def hopeful(ledger: MessageLedger, outcomes: Sequence[Outcome]) -> list[ClaimStatus]:
         unknown = MessageState.UNKNOWN
         return save(
             ledger,

@@ -57,7 +57,7 @@ CODE_TIMES = (
     Time("sender: left when it posts", send, "_SECONDS_TO_FINISH"),
     Time("puller: longest call", pull, "LONGEST_CALL_SECONDS"),
     Time("puller: expected recording", pull, "_EXPECTED_RECORDING_SECONDS"),
-    Time("reconciler: per question", reconcile, "_SECONDS_PER_QUESTION"),
+    Time("reconciler: per question", reconcile, "_SECONDS_PER_LOG_QUERY"),
     Time("breaker: first pause", circuit_breaker, "_FIRST_PAUSE_SECONDS"),
     Time("breaker: longest pause", circuit_breaker, "_LONGEST_PAUSE_SECONDS"),
     Time("table: first pause", dynamodb, "_FIRST_PAUSE_SECONDS"),

@@ -188,7 +188,7 @@ def _prepare_sender(injector: FaultInjector) -> Prepared:
     _use_in_sender(use)
     watch(injector, use.client, {"send_advanced": "post"})
     watch(injector, use.ledger, {"claim": "claim", "save": "record"})
-    watch(injector, use.queue, {"dead_letter": "dead letter", "postpone": "return"})
+    watch(injector, use.queue, {"dead_letter": "dead letter", "change_visibility": "return"})
     fail_table(injector, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
     fail_queue(injector, use.queue._client)  # noqa: SLF001
     return send_app.lambda_handler, use.client
@@ -204,8 +204,8 @@ def _prepare_puller(injector: FaultInjector) -> Prepared:
     watch(injector, use.client, {"take_reports": "page"})
     watch(injector, use.reports, {"store_page": "page store"})
     watch(injector, use.reports._table, {"delete": "page deletion"})  # noqa: SLF001
-    watch(injector, use.unrecorded, {"park": PARKING})
-    fail_queue(injector, use.unrecorded._client)  # noqa: SLF001
+    watch(injector, use.parked, {"park": PARKING})
+    fail_queue(injector, use.parked._client)  # noqa: SLF001
     _inject_into_recording(injector, use.reports)
     return pull_app.lambda_handler, use.client
 
@@ -226,7 +226,7 @@ def _tell_of_pages(injector: FaultInjector, use: pull_app.Dependencies) -> None:
     tell_of(use.client, "take_reports", "page", reports_on)
     tell_of(use.reports, "store_page", "safe", lambda _: None)
     tell_of(use.reports, "record_body", "safe", lambda _: None)
-    tell_of(use.unrecorded, "park", "safe", lambda _: None)
+    tell_of(use.parked, "park", "safe", lambda _: None)
 
 
 def _inject_into_recording(injector: FaultInjector, reports: DeliveryReports) -> None:

@@ -24,7 +24,7 @@ from infobip_omni.delivery_reports import (
 )
 from infobip_omni.dynamodb import Query, Table, TableUnavailableError
 from infobip_omni.message import MessageState
-from infobip_omni.moments import to_text
+from infobip_omni.timestamps import format_utc
 from infobip_omni.transitions import Outcome
 from tests.fakes import Clock, OpenLedger, make_claim, readable
 
@@ -108,12 +108,12 @@ def accept(
 ) -> None:
     """Claim messages and record an outcome."""
     claims = [replace(CLAIM, message_id=message_id, **changes) for message_id in message_ids]
-    standings = ledger.claim(claims, timedelta(minutes=2))
+    claim_statuses = ledger.claim(claims, timedelta(minutes=2))
     if state is not MessageState.CLAIMED:
         ledger.save(
             [
-                Outcome(claim.message_id, standing.token or "", state)
-                for claim, standing in zip(claims, standings, strict=True)
+                Outcome(claim.message_id, claim_status.token or "", state)
+                for claim, claim_status in zip(claims, claim_statuses, strict=True)
             ]
         )
 
@@ -181,7 +181,7 @@ def test_a_report_is_kept_whole_and_settles_its_message(
     (kept,) = entries(table, "m-1", "REPORT#")
     assert kept["entry"] == "REPORT#SMS#5#2026-01-31T12:00:05.000Z"
     assert json.loads(kept["report"]) == written
-    assert kept["receivedAt"] == to_text(clock.now)
+    assert kept["receivedAt"] == format_utc(clock.now)
     message = ledger.item("m-1")
     assert kept["expiresAt"] == message["expiresAt"]
     assert (message["state"], message["channel"]) == ("DELIVERED", "SMS")

@@ -34,7 +34,7 @@ LONGEST = EVERYTHING | {
 }
 LONGEST_STACK_NAME = "s" * 128
 #: Queues that may be deleted with the stack, and why.
-RECREATABLE_QUEUES = {"OutcomesNotToldQueue": "the outcomes themselves are in the table"}
+RECREATABLE_QUEUES = {"OutcomeEventsDeadLetterQueue": "the outcomes themselves are in the table"}
 #: Another value for parameters whose rule is a pattern.
 OTHER_VALUES = {
     "Stage": "other",

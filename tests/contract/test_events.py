@@ -12,11 +12,11 @@ from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent,
 from infobip_omni.api.reports import DeliveryReport, parse_page
 from infobip_omni.events import create_scenario, find_messages, redrive_messages
 from infobip_omni.events.send_message import SendEvent
-from infobip_omni.moments import utc_now
 from infobip_omni.outcome_events import Change
+from infobip_omni.parked_reports import unpacked
 from infobip_omni.scenario_registry import slug
 from infobip_omni.send_queue import Record
-from infobip_omni.unrecorded_reports import unpacked
+from infobip_omni.timestamps import utc_now
 from tests.local_world.aws_emulator import ROOT
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from infobip_omni import transitions
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
 from infobip_omni.message import Evidence, MessageState
-from infobip_omni.transitions import Outcome, Standing
+from infobip_omni.transitions import ClaimStatus, Outcome
 from infobip_omni.verdicts import verdict_of
 from tests.fakes import Clock, FakeLedger, OpenLedger, make_claim, readable
 
@@ -60,14 +60,14 @@ def ledger(request: pytest.FixtureRequest, clock: Clock) -> OpenLedger:
     return ledger
 
 
-def take(ledger: OpenLedger, message_id: str = "m-1") -> Standing:
+def take(ledger: OpenLedger, message_id: str = "m-1") -> ClaimStatus:
     """Claim a message."""
     return ledger.claim([make_claim(message_id)], LEASE)[0]
 
 
-def end(ledger: OpenLedger, standing: Standing, state: MessageState) -> Standing:
+def end(ledger: OpenLedger, claim_status: ClaimStatus, state: MessageState) -> ClaimStatus:
     """Write the outcome of a claimed message."""
-    return ledger.save([Outcome("m-1", standing.token or "", state)])[0]
+    return ledger.save([Outcome("m-1", claim_status.token or "", state)])[0]
 
 
 def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
@@ -98,8 +98,8 @@ def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
     other = ledger.claim([make_claim(content_hash="other")], LEASE)[0]
 
     assert (first.state, first.token is not None) == (MessageState.CLAIMED, True)
-    assert second == Standing(MessageState.CLAIMED, until=clock.now + LEASE)
-    assert other == Standing(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
+    assert second == ClaimStatus(MessageState.CLAIMED, until=clock.now + LEASE)
+    assert other == ClaimStatus(MessageState.CLAIMED, conflict=True, until=clock.now + LEASE)
 
 
 def test_waiting_message_is_claimed_again(ledger: OpenLedger) -> None:
@@ -120,7 +120,7 @@ def test_claim_that_ran_out_is_not_taken_over(ledger: OpenLedger, clock: Clock) 
     assert met.state is MessageState.UNKNOWN
     assert met.token is None
     assert met.until == clock.now + ledger.check_after
-    assert end(ledger, first, MessageState.ACCEPTED) == Standing(MessageState.UNKNOWN)
+    assert end(ledger, first, MessageState.ACCEPTED) == ClaimStatus(MessageState.UNKNOWN)
 
 
 def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> None:
@@ -222,7 +222,7 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
 
     def claims() -> object:
         chosen = chance.sample(["m-1", "m-2", "m-3"], chance.randint(1, 3))
-        standings = ledger.claim(
+        claim_statuses = ledger.claim(
             [
                 make_claim(each, content_hash=chance.choice(["content", "content", "other"]))
                 for each in chosen
@@ -230,11 +230,11 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
             LEASE,
         )
         tokens.extend(
-            (each, standing.token)
-            for each, standing in zip(chosen, standings, strict=True)
-            if standing.token
+            (each, claim_status.token)
+            for each, claim_status in zip(chosen, claim_statuses, strict=True)
+            if claim_status.token
         )
-        return standings
+        return claim_statuses
 
     def outcome() -> object:
         message_id, token = chance.choice(tokens)

@@ -16,15 +16,15 @@ from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
 from infobip_omni.dynamodb import Table, TableUnavailableError
 from infobip_omni.message import (
+    ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
     MESSAGE_ENTRY,
-    TAKEN,
     UNPROVEN,
     Evidence,
     MessageState,
 )
-from infobip_omni.moments import to_text
-from infobip_omni.transitions import LONGEST_WAIT, Claim, Outcome, Standing
+from infobip_omni.timestamps import format_utc
+from infobip_omni.transitions import LONGEST_WAIT, Claim, ClaimStatus, Outcome
 from infobip_omni.verdicts import highest, verdict_of
 from tests.fakes import Clock, OpenLedger, make_claim, readable
 
@@ -96,16 +96,16 @@ def ledger(table_name: str, client: Any, clock: Clock) -> OpenLedger:  # noqa: A
 
 def claimed(ledger: OpenLedger, claim: Claim = CLAIM) -> str:
     """Claim a message, and return the token."""
-    (standing,) = ledger.claim([claim], LEASE)
-    assert standing.state is MessageState.CLAIMED
-    assert standing.token is not None
-    return standing.token
+    (claim_status,) = ledger.claim([claim], LEASE)
+    assert claim_status.state is MessageState.CLAIMED
+    assert claim_status.token is not None
+    return claim_status.token
 
 
-def recorded(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> Standing:  # noqa: ANN401
+def recorded(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> ClaimStatus:  # noqa: ANN401
     """Record an outcome."""
-    (standing,) = ledger.save([Outcome("m-1", token, state, **members)])
-    return standing
+    (claim_status,) = ledger.save([Outcome("m-1", token, state, **members)])
+    return claim_status
 
 
 def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
@@ -167,19 +167,19 @@ def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
 
 def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     """Its item says all that is known of it; what is not known has no attribute."""
-    (standing,) = ledger.claim([CLAIM], LEASE)
+    (claim_status,) = ledger.claim([CLAIM], LEASE)
 
-    assert standing == Standing(MessageState.CLAIMED, token=standing.token)
-    assert standing.token is not None
+    assert claim_status == ClaimStatus(MessageState.CLAIMED, token=claim_status.token)
+    assert claim_status.token is not None
     found = item(ledger)
-    assert found["claimToken"] == standing.token
+    assert found["claimToken"] == claim_status.token
     assert found["steps"] == ["PUSH", "SMS"]
     assert found["to"] == {"phoneNumber": PHONE}
     assert PHONE not in found["recipient"]
     assert (found["scenario"], found["bulkId"], found["attempts"]) == ("order-updates", "bulk", 1)
     assert (found["claimedAt"], found["leaseUntil"]) == (
-        to_text(clock.now),
-        to_text(clock.now + LEASE),
+        format_utc(clock.now),
+        format_utc(clock.now + LEASE),
     )
     assert not found.keys() & {"scenarioKey", "sendAt", "unknownAt", "channel", "sentAt", "doneAt"}
 
@@ -189,10 +189,10 @@ def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, cloc
     claimed(ledger)
     clock.pass_by(seconds=119)
 
-    (standing,) = ledger.claim([CLAIM], LEASE)
+    (claim_status,) = ledger.claim([CLAIM], LEASE)
 
-    assert standing == Standing(MessageState.CLAIMED, until=clock.now + timedelta(seconds=1))
-    assert standing.token is None
+    assert claim_status == ClaimStatus(MessageState.CLAIMED, until=clock.now + timedelta(seconds=1))
+    assert claim_status.token is None
 
 
 def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
@@ -202,13 +202,13 @@ def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
     token = claimed(ledger)
     clock.pass_by(seconds=120)
 
-    (standing,) = ledger.claim([CLAIM], LEASE)
+    (claim_status,) = ledger.claim([CLAIM], LEASE)
     (again,) = ledger.claim([CLAIM], LEASE)
 
-    assert standing == again == Standing(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
+    assert claim_status == again == ClaimStatus(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
     found = item(ledger)
     assert (found["state"], found["claimToken"]) == ("UNKNOWN", token)
-    assert found["unknownAt"] == to_text(clock.now)
+    assert found["unknownAt"] == format_utc(clock.now)
 
 
 @pytest.mark.parametrize(
@@ -221,11 +221,11 @@ def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     before = brought_to(ledger, state)
     clock.pass_by(days=89)
 
-    (standing,) = ledger.claim([CLAIM], LEASE)
+    (claim_status,) = ledger.claim([CLAIM], LEASE)
 
-    assert (standing.state, standing.token, standing.conflict) == (state, None, False)
+    assert (claim_status.state, claim_status.token, claim_status.conflict) == (state, None, False)
     assert item(ledger) == before
-    assert (standing.until is None) == (state in TAKEN)
+    assert (claim_status.until is None) == (state in ACCEPTED_OR_FINAL)
 
 
 def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> None:
@@ -239,13 +239,13 @@ def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) ->
     )
     clock.pass_by(days=3)
 
-    (standing,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
+    (claim_status,) = ledger.claim([replace(CLAIM, bulk_id="other")], LEASE)
 
-    assert standing.token is not None
+    assert claim_status.token is not None
     found = item(ledger)
     assert (found["state"], found["attempts"], found["bulkId"]) == ("CLAIMED", 2, "other")
-    assert found["claimToken"] == standing.token
-    assert found["leaseUntil"] == to_text(clock.now + LEASE)
+    assert found["claimToken"] == claim_status.token
+    assert found["leaseUntil"] == format_utc(clock.now + LEASE)
     assert not found.keys() & {"status", "deadLetterReason"}
 
 
@@ -256,8 +256,8 @@ def test_the_same_id_with_other_content_is_a_conflict(
     """Whatever became of the first, and nothing of it changes."""
     before = brought_to(ledger, state)
 
-    (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
-    assert (standing.conflict, standing.token, standing.state) == (True, None, state)
+    (claim_status,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
+    assert (claim_status.conflict, claim_status.token, claim_status.state) == (True, None, state)
     assert item(ledger) == before
 
     clock.pass_by(seconds=120)
@@ -273,9 +273,9 @@ def test_an_expired_message_counts_as_absent(
     clock.pass_by(days=90, hours=1)
     assert ledger.find(["m-1"]) == {}
 
-    (standing,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
+    (claim_status,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
 
-    assert (standing.token is not None, standing.conflict) == (True, False)
+    assert (claim_status.token is not None, claim_status.conflict) == (True, False)
     found = item(ledger)
     assert (found["state"], found["attempts"], found["contentHash"]) == ("CLAIMED", 1, "other")
     fresh = {"claimedAt", "claimToken", "contentHash", "expiresAt", "leaseUntil", "nextCheckAt"}
@@ -294,13 +294,13 @@ def test_an_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_clai
     clock.pass_by(days=90, hours=1)
     client.script["batch_execute_statement"] = [None, *10 * [False]]
 
-    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+    assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
 def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clock: Clock) -> None:
     """More than a call of DynamoDB takes, in every state at once, and answered in order."""
     claims = [replace(CLAIM, message_id=f"m-{number}") for number in range(60)]
-    tokens = [standing.token or "" for standing in ledger.claim(claims[:30], LEASE)]
+    tokens = [claim_status.token or "" for claim_status in ledger.claim(claims[:30], LEASE)]
     ledger.save(
         [
             Outcome(f"m-{number}", token, state)
@@ -312,18 +312,18 @@ def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clo
     ledger.claim(claims[30:35], LEASE)
     clock.pass_by(seconds=60)
 
-    standings = ledger.claim(claims, LEASE)
+    claim_statuses = ledger.claim(claims, LEASE)
 
-    assert [standing.state for standing in standings[:30]] == 15 * [
+    assert [claim_status.state for claim_status in claim_statuses[:30]] == 15 * [
         MessageState.CLAIMED,
         MessageState.ACCEPTED,
     ]
-    assert [standing.token is not None for standing in standings] == [
+    assert [claim_status.token is not None for claim_status in claim_statuses] == [
         *(15 * [True, False]),
         *(5 * [False]),
         *(25 * [True]),
     ]
-    assert len({standing.token for standing in standings if standing.token}) == 40
+    assert len({claim_status.token for claim_status in claim_statuses if claim_status.token}) == 40
 
 
 def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
@@ -349,15 +349,15 @@ def test_an_own_claim_is_recognised_after_a_lost_answer(
     before = [None] if reclaimed else []
     client.script["batch_execute_statement"] = [*before, *lost * [True]]
 
-    (standing,) = ledger.claim([CLAIM], LEASE)
+    (claim_status,) = ledger.claim([CLAIM], LEASE)
 
     if reclaimed and lost == 6:
         # Its answer never came: the claim is not used, and ends as a lease that ran out.
-        assert standing.token is None
-        assert standing.state not in TAKEN
+        assert claim_status.token is None
+        assert claim_status.state not in ACCEPTED_OR_FINAL
     else:
-        assert standing.token is not None
-        assert item(ledger)["claimToken"] == standing.token
+        assert claim_status.token is not None
+        assert item(ledger)["claimToken"] == claim_status.token
 
 
 def test_a_table_that_does_not_answer_claims_nothing(
@@ -367,7 +367,7 @@ def test_a_table_that_does_not_answer_claims_nothing(
     client.script["batch_execute_statement"] = 20 * [False]
     client.script["batch_get_item"] = 20 * [False]
 
-    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+    assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
 def test_an_absent_message_whose_claim_failed_is_not_claimed(
@@ -376,7 +376,7 @@ def test_an_absent_message_whose_claim_failed_is_not_claimed(
     """Reading shows that there is no claim."""
     client.script["batch_execute_statement"] = 6 * [False]
 
-    assert ledger.claim([CLAIM], LEASE) == [Standing(None)]
+    assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_an_outcome_that_the_table_does_not_take_is_no_state(
     token = claimed(ledger)
     client.script["batch_execute_statement"] = 20 * [False]
 
-    assert recorded(ledger, token, MessageState.ACCEPTED) == Standing(None)
+    assert recorded(ledger, token, MessageState.ACCEPTED) == ClaimStatus(None)
 
 
 # --- Outcomes --------------------------------------------------------------------------------
@@ -418,13 +418,13 @@ def test_an_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clo
     before = item(ledger)
     clock.pass_by(seconds=1)
 
-    standing = recorded(ledger, token, MessageState.ACCEPTED, evidence=Evidence.RESPONSE)
+    claim_status = recorded(ledger, token, MessageState.ACCEPTED, evidence=Evidence.RESPONSE)
 
-    assert standing == Standing(MessageState.ACCEPTED)
+    assert claim_status == ClaimStatus(MessageState.ACCEPTED)
     assert item(ledger) == before | {
         "state": "ACCEPTED",
         "evidence": "response",
-        "sentAt": to_text(clock.now),
+        "sentAt": format_utc(clock.now),
     }
 
 
@@ -436,28 +436,28 @@ def test_a_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
     )
 
     found = item(ledger)
-    assert (found["status"], found["doneAt"]) == (status, to_text(clock.now))
+    assert (found["status"], found["doneAt"]) == (status, format_utc(clock.now))
     assert not found.keys() & {"nextCheckAt", "checkShard"}
 
 
 def test_a_message_of_unknown_outcome_is_checked_later(ledger: OpenLedger, clock: Clock) -> None:
     """Its sender is told when that is."""
     clock.pass_by(seconds=20)
-    standing = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
+    claim_status = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
 
-    assert standing == Standing(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
-    assert item(ledger)["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+    assert claim_status == ClaimStatus(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
+    assert item(ledger)["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
 
 
 def test_nothing_is_asked_before_a_message_was_due(ledger: OpenLedger, clock: Clock) -> None:
     """Until `sendAt` the logs cannot know it."""
     send_at = clock.now + timedelta(days=2)
     token = claimed(ledger, replace(CLAIM, send_at=send_at))
-    assert item(ledger)["nextCheckAt"] == to_text(send_at + CHECK_AFTER)
+    assert item(ledger)["nextCheckAt"] == format_utc(send_at + CHECK_AFTER)
 
-    standing = recorded(ledger, token, MessageState.UNKNOWN, send_at=send_at)
+    claim_status = recorded(ledger, token, MessageState.UNKNOWN, send_at=send_at)
 
-    assert standing.until == send_at + CHECK_AFTER
+    assert claim_status.until == send_at + CHECK_AFTER
     assert ledger.message().age(clock.now) == timedelta(days=-2)
     clock.pass_by(days=2, hours=1)
     assert ledger.message().age(clock.now) == timedelta(hours=1)
@@ -469,7 +469,7 @@ def test_an_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState
     claimed(ledger)
     before = item(ledger)
 
-    assert recorded(ledger, "stranger", state) == Standing(MessageState.CLAIMED)
+    assert recorded(ledger, "stranger", state) == ClaimStatus(MessageState.CLAIMED)
     assert item(ledger) == before
 
 
@@ -483,15 +483,15 @@ def test_who_has_lost_a_claim_learns_what_became_of_the_message(
     """A slow sender, or a report that was faster: what stands is not changed."""
     before = brought_to(ledger, state)
 
-    standing = recorded(ledger, before["claimToken"], outcome)
+    claim_status = recorded(ledger, before["claimToken"], outcome)
 
-    assert standing.state is state
+    assert claim_status.state is state
     assert item(ledger) == before
 
 
 def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -> None:
     """An update makes no half of an item."""
-    assert recorded(ledger, "token", MessageState.ACCEPTED) == Standing(None)
+    assert recorded(ledger, "token", MessageState.ACCEPTED) == ClaimStatus(None)
     assert ledger.find(["m-1"]) == {}
 
 
@@ -566,7 +566,7 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
 
     found = item(ledger)
     assert (found["state"], found["evidence"]) == ("ACCEPTED", "report")
-    assert found["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+    assert found["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
     assert found["checkShard"] in {str(shard) for shard in range(CHECK_SHARDS)}
     # What the sender or the reconciler still believes comes too late.
     assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
@@ -683,8 +683,8 @@ def test_a_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
     assert ledger.change(transitions.lease_expired, before, ledger.clock(), ledger.check_after) == 0
 
     found = item(ledger)
-    assert (found["state"], found["unknownAt"]) == ("UNKNOWN", to_text(clock.now))
-    assert found["nextCheckAt"] == to_text(clock.now + CHECK_AFTER)
+    assert (found["state"], found["unknownAt"]) == ("UNKNOWN", format_utc(clock.now))
+    assert found["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
     assert recorded(ledger, token, MessageState.ACCEPTED).state is MessageState.UNKNOWN
 
 
@@ -697,7 +697,7 @@ def test_of_two_runs_one_counts_an_absence(ledger: OpenLedger, clock: Clock) -> 
     assert ledger.change(transitions.check_postponed, before, until, absent=True) == 0
 
     found = item(ledger)
-    assert (found["absentAnswers"], found["nextCheckAt"]) == (1, to_text(until))
+    assert (found["absentAnswers"], found["nextCheckAt"]) == (1, format_utc(until))
     assert ledger.change(transitions.check_postponed, found, until + CHECK_AFTER, absent=False) == 1
     assert item(ledger)["absentAnswers"] == 1
 
@@ -756,7 +756,7 @@ def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
     assert ledger.change(transitions.left_unresolved, due, ledger.clock()) == 1
 
     found = item(ledger)
-    assert (found["state"], found["unresolvedAt"]) == ("ACCEPTED", to_text(clock.now))
+    assert (found["state"], found["unresolvedAt"]) == ("ACCEPTED", format_utc(clock.now))
     clock.pass_by(days=30)
     assert list(ledger.due(100)) == []
     assert ledger.settle({"m-1": verdict()}) == 1

@@ -16,7 +16,7 @@ from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.events.find_messages import parse
 from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
-from infobip_omni.moments import utc_now
+from infobip_omni.timestamps import utc_now
 from infobip_omni.transitions import Outcome
 from infobip_omni.verdicts import verdict_of
 from tests.fakes import OpenLedger, make_claim
@@ -67,11 +67,11 @@ class Shelf:
         """Claim a message, and let it come to a state by the way that leads there."""
         recipient = Recipient.model_validate(address or {"phoneNumber": PHONE_NUMBER})
         claim = make_claim(message_id, recipient=recipient, steps=None, callback_data=callback_data)
-        [standing] = self.ledger.claim([claim], LEASE)
+        [claim_status] = self.ledger.claim([claim], LEASE)
         if state == "CLAIMED":
             return
         first = MessageState.UNKNOWN if state == "QUARANTINED" else MessageState(state)
-        self.ledger.save([Outcome(message_id, standing.token or "", first)])
+        self.ledger.save([Outcome(message_id, claim_status.token or "", first)])
         if state == "QUARANTINED":
             self.ledger.change(transitions.quarantined, self.item(message_id), self.ledger.clock())
 

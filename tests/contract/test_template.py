@@ -71,9 +71,9 @@ LOGICAL_IDS = {
     "AWS::SQS::Queue": {
         "SendQueue",
         "SendDeadLetterQueue",
-        "UnrecordedReportsQueue",
-        "UnrecordedReportsDeadLetterQueue",
-        "OutcomesNotToldQueue",
+        "ParkedReportsQueue",
+        "ParkedReportsDeadLetterQueue",
+        "OutcomeEventsDeadLetterQueue",
     },
     "AWS::Serverless::Function": {
         "CreateScenarioFunction",
@@ -114,7 +114,7 @@ CRASH_ALARMS = {
     "ReconcileMessagesFunction": "NotReconciledAlarm",
     "RecordParkedReportsFunction": "ReportsStillParkedAlarm",
     "ReceiveDeliveryReportFunction": "WebhookRefusesAlarm",
-    "PublishOutcomesFunction": "OutcomesLateAlarm",
+    "PublishOutcomesFunction": "OutcomeEventsLagAlarm",
 }
 INVOKED_BY_PEOPLE = {"CreateScenarioFunction", "RedriveMessagesFunction", "FindMessagesFunction"}
 
@@ -260,7 +260,7 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
 
 def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
     """No record vanishes because its reader fails for too long."""
-    for queue in ("SendQueue", "UnrecordedReportsQueue"):
+    for queue in ("SendQueue", "ParkedReportsQueue"):
         dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
         for metric in (
             "ApproximateNumberOfMessagesVisible",
@@ -359,10 +359,10 @@ def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
         "PublishOutcomesFunction",
         "PublishOutcomesRole",
         "PublishOutcomesLogGroup",
-        "OutcomesLateAlarm",
-        "OutcomesNotToldAlarm",
-        "OutcomesNotToldQueue",
-        "OutcomesNotToldQueueOverTlsOnly",
+        "OutcomeEventsLagAlarm",
+        "OutcomeEventsDeadLetterAlarm",
+        "OutcomeEventsDeadLetterQueue",
+        "OutcomeEventsDeadLetterQueueOverTlsOnly",
         "OutcomesUnpublishableAlarm",
         "OutcomeEventBusExists",
     }

@@ -274,12 +274,12 @@ def parked_reports_stay_parked(scene: Scene) -> Iterator[None]:
         scene.see_queues()
         scene.skip(25 * MINUTE)
         yield
-    wait_until(lambda: waits_in(scene, "UnrecordedReportsQueue") == 0, 20, "reports are recorded")
+    wait_until(lambda: waits_in(scene, "ParkedReportsQueue") == 0, 20, "reports are recorded")
 
 
 def parked_reports_are_given_up(scene: Scene) -> Iterator[None]:
     """Let the table refuse them until the queue gives up, which here is at once."""
-    queue = scene.queue_url("UnrecordedReportsQueue")
+    queue = scene.queue_url("ParkedReportsQueue")
     found = scene.world.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])
     policy = json.loads(found["Attributes"]["RedrivePolicy"])
     impatient = {
@@ -291,7 +291,7 @@ def parked_reports_are_given_up(scene: Scene) -> Iterator[None]:
     scene.world.sqs.set_queue_attributes(
         QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(policy)}
     )
-    scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("UnrecordedReportsDeadLetterQueue"))
+    scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("ParkedReportsDeadLetterQueue"))
 
 
 @contextmanager
@@ -300,7 +300,7 @@ def a_parked_page(
     attributes: Any,  # noqa: ANN401 (the stubs list every attribute)
 ) -> Iterator[None]:
     """Let the table refuse a page when it comes, and again when it comes round."""
-    queue = scene.queue_url("UnrecordedReportsQueue")
+    queue = scene.queue_url("ParkedReportsQueue")
     scene.world.sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
     scene.send_as_somebody_else(1)
     with (
@@ -505,7 +505,7 @@ CAUSES: dict[str, Callable[[Scene], Iterator[None]]] = {
     "NoReportsPulledAlarm": no_reports_are_taken,
     "NotReconciledAlarm": the_logs_are_not_asked,
     "ReportsStillParkedAlarm": parked_reports_stay_parked,
-    "UnrecordedReportsDeadLetterAlarm": parked_reports_are_given_up,
+    "ParkedReportsDeadLetterAlarm": parked_reports_are_given_up,
     "ReportPagesLostAlarm": a_page_of_reports_is_lost,
     "ReportsUnreadableAlarm": a_report_cannot_be_read,
     "ForeignReportsAlarm": somebody_else_uses_the_account,
@@ -516,11 +516,11 @@ CAUSES: dict[str, Callable[[Scene], Iterator[None]]] = {
     "ThrottlesAlarm": a_function_is_throttled,
     "WebhookRefusesAlarm": the_webhook_cannot_record,
     "WebhookAbuseAlarm": the_webhook_is_guessed_at,
-    "OutcomesLateAlarm": outcomes_are_told_late,
+    "OutcomeEventsLagAlarm": outcomes_are_told_late,
     "OutcomesUnpublishableAlarm": an_outcome_is_too_large,
 }
 #: What cannot be made here, as SQS or Lambda would write it: a value each minute.
-WRITTEN: dict[str, float] = {"SendQueueInFlightAlarm": 100_001, "OutcomesNotToldAlarm": 1}
+WRITTEN: dict[str, float] = {"SendQueueInFlightAlarm": 100_001, "OutcomeEventsDeadLetterAlarm": 1}
 
 
 def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(

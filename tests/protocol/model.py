@@ -34,7 +34,7 @@ from collections import deque
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from infobip_omni.message import TAKEN, UNPROVEN, MessageState
+from infobip_omni.message import ACCEPTED_OR_FINAL, UNPROVEN, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -201,7 +201,7 @@ class State(NamedTuple):
 
     def has_verdict(self) -> bool:
         """Tell whether nothing is left to be done."""
-        return self.acknowledged and (self.message.state in TAKEN or self.dead_lettered)
+        return self.acknowledged and (self.message.state in ACCEPTED_OR_FINAL or self.dead_lettered)
 
     def key(self) -> object:
         """Describe the state so that those that differ only in names are equal."""
@@ -370,7 +370,7 @@ def _dispose(
     killed before.
     """
     event, state = learnt
-    if known in TAKEN:
+    if known in ACCEPTED_OR_FINAL:
         after = state.sender(index, IDLE, acknowledged=True)
         yield f"{event}, and acknowledges the record", after
     elif known == QUARANTINED and not guards.dead_letter_before_acknowledging:

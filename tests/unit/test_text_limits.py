@@ -164,7 +164,7 @@ def test_the_models_are_found() -> None:
     """A sweep over nothing would find nothing."""
     names = {model.__name__ for model in INPUTS}
 
-    assert {"SendEventBody", "Recipient", "ReleaseOrder", "FindMessagesEvent"} <= names
+    assert {"SendEventBody", "Recipient", "ReleaseCommand", "FindMessagesEvent"} <= names
     assert {"Status", "DeliveryReport", "LogEntry"} <= {model.__name__ for model in ANSWERS}
 
 

@@ -23,10 +23,10 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
-# --- Orders ----------------------------------------------------------------------------------
+# --- Commands ----------------------------------------------------------------------------------
 
 
-class _Order(BaseModel):
+class _Command(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
         extra="forbid",
@@ -36,13 +36,13 @@ class _Order(BaseModel):
     )
 
 
-class _Selection(_Order):
+class _Selection(_Command):
     #: In JSON an enumeration's member is a string, which strictness would not take for one.
     reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
     limit: Limit = 100
 
 
-class ListOrder(_Selection):
+class ListCommand(_Selection):
     """Show dead letters."""
 
     action: Literal["list"]
@@ -50,7 +50,7 @@ class ListOrder(_Selection):
     show_content: bool = False
 
 
-class RedriveOrder(_Selection):
+class RedriveCommand(_Selection):
     """Send dead letters again, but not quarantined messages."""
 
     action: Literal["redrive"]
@@ -58,44 +58,44 @@ class RedriveOrder(_Selection):
     dry_run: bool = True
 
 
-class _Decision(_Order):
+class _Decision(_Command):
     message_id: MessageId
     by: Name
     why: Text
 
 
-class ReleaseOrder(_Decision):
+class ReleaseCommand(_Decision):
     """Send a quarantined message again, at the risk that the recipient gets it twice."""
 
     action: Literal["release"]
 
 
-class CloseOrder(_Decision):
+class CloseCommand(_Decision):
     """Leave a quarantined message as it is, at the risk that the recipient never gets it."""
 
     action: Literal["close"]
 
 
-Order = ListOrder | RedriveOrder | ReleaseOrder | CloseOrder
-_ORDERS: dict[str, type[Order]] = {
-    "list": ListOrder,
-    "redrive": RedriveOrder,
-    "release": ReleaseOrder,
-    "close": CloseOrder,
+Command = ListCommand | RedriveCommand | ReleaseCommand | CloseCommand
+_COMMANDS: dict[str, type[Command]] = {
+    "list": ListCommand,
+    "redrive": RedriveCommand,
+    "release": ReleaseCommand,
+    "close": CloseCommand,
 }
 
 
-def parse(event: object) -> Order:
+def parse(event: object) -> Command:
     """Read what the operator wants.
 
     Raises:
         InvalidEventError: It breaks a rule.
     """
     action = event.get("action") if isinstance(event, dict) else None
-    order = _ORDERS.get(action) if isinstance(action, str) else None
-    if order is None:
-        raise InvalidEventError("action", f"must be one of {', '.join(_ORDERS)}")
-    return read_as(order, event)
+    command = _COMMANDS.get(action) if isinstance(action, str) else None
+    if command is None:
+        raise InvalidEventError("action", f"must be one of {', '.join(_COMMANDS)}")
+    return read_as(command, event)
 
 
 # --- Answers ---------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def parse(event: object) -> Order:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     #: Whether all letters were seen but those that others hold; if not, there may be more, and
-    #: the order may be given again.
+    #: the command may be given again.
     complete: bool
 
     def to_json(self) -> Json:

@@ -31,7 +31,7 @@ VARIABLES = {
     "create_scenario": INFOBIP | REGISTRY,
     "find_messages": TABLE,
     "publish_outcomes": OUTCOMES,
-    "pull_delivery_reports": INFOBIP | LEDGER | {"UNRECORDED_REPORTS_QUEUE_URL": f"{SQS}/parked"},
+    "pull_delivery_reports": INFOBIP | LEDGER | {"PARKED_REPORTS_QUEUE_URL": f"{SQS}/parked"},
     "receive_delivery_report": LEDGER | WEBHOOK,
     "reconcile_messages": INFOBIP | LEDGER,
     "record_parked_reports": LEDGER,

@@ -22,7 +22,7 @@ from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import from_wire, to_wire
 from infobip_omni.parameters import ParameterUnavailableError
-from infobip_omni.unrecorded_reports import UnrecordedReports
+from infobip_omni.parked_reports import ParkedReports
 from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable, make_claim
 
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in, page_of, report_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .conftest import Printed
 
 
-class Parking(UnrecordedReports):
+class Parking(ParkedReports):
     """The queue of pages that the table has not taken."""
 
     def __init__(self) -> None:

@@ -19,8 +19,8 @@ from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, Ra
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message import Evidence, Message, MessageState
-from infobip_omni.moments import to_text
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.timestamps import format_utc
 from infobip_omni.transitions import Outcome
 from tests.fakes import Clock, FakeClient, FakeLedger, make_claim
 
@@ -76,9 +76,9 @@ class Harness:
     ) -> None:
         """Let a sender leave a message in a state."""
         claim = make_claim(message_id, **changes)
-        (standing,) = self.ledger.claim([claim], LEASE)
+        (claim_status,) = self.ledger.claim([claim], LEASE)
         if state is not MessageState.CLAIMED:
-            token = standing.token or ""
+            token = claim_status.token or ""
             outcome = Outcome(message_id, token, state, evidence, send_at=claim.send_at)
             self.ledger.save([outcome])
 
@@ -555,9 +555,9 @@ def test_messages_of_one_answer_end_as_each_by_itself() -> None:
     }
     began = Clock().now + timedelta(hours=47)
     checks = {kind: item.get("nextCheckAt") for kind, item in together.items()}
-    assert checks["asked about in 6 hours"] == to_text(began + timedelta(hours=6))
-    assert checks["asked about in 2 hours"] == to_text(began + timedelta(hours=2))
-    assert checks["unreadable"] == checks["absent"] == to_text(began + timedelta(minutes=10))
+    assert checks["asked about in 6 hours"] == format_utc(began + timedelta(hours=6))
+    assert checks["asked about in 2 hours"] == format_utc(began + timedelta(hours=2))
+    assert checks["unreadable"] == checks["absent"] == format_utc(began + timedelta(minutes=10))
     absences = {kind: item.get("absentAnswers") for kind, item in together.items()}
     assert (absences["unreadable"], absences["absent"], absences["quarantined"]) == (0, 1, 2)
 

@@ -53,7 +53,7 @@ class Harness:
         return Dependencies(self.queue, self.ledger)
 
     def run(self, action: str, **members: object) -> Json:
-        """Let the function carry out an order."""
+        """Let the function carry out an command."""
         wanted = parse({"action": action} | members)
         return redrive_messages(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
 
@@ -101,8 +101,8 @@ class Harness:
     def claim(self, message_id: str) -> str:
         """Claim a message, as a sender does, and return the token."""
         claim = make_claim(message_id, steps=None)
-        (standing,) = self.ledger.claim([claim], LEASE)
-        return standing.token or ""
+        (claim_status,) = self.ledger.claim([claim], LEASE)
+        return claim_status.token or ""
 
     def accept(self, message_id: str) -> None:
         """Let the sender send a message and Infobip take it."""
@@ -148,7 +148,7 @@ def harness(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Harness:
     return harness
 
 
-# --- Orders ----------------------------------------------------------------------------------
+# --- Commands ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -833,7 +833,7 @@ def test_trouble_with_ssm_does_not_open_the_circuit(harness: Harness, parameter:
 
         assert kept == [record.sqs_id for record in records]
         assert set(harness.ledger.states().values()) == {"WAITING"}
-        assert harness.breaker.seconds_left() == 0
+        assert harness.breaker.retry_in_seconds() == 0
     assert harness.queue.dead == []
 
     ssm.error = None
@@ -852,12 +852,12 @@ def test_trouble_with_ssm_does_not_use_up_the_probe(harness: Harness, parameter:
     for _ in range(3):
         kept = harness.run(harness.record(2))
         assert kept == ["record-2"]
-        assert harness.breaker.seconds_left() == 0
+        assert harness.breaker.retry_in_seconds() == 0
 
     ssm.error = None
     harness.fail(NotProcessedError("not reached"))
     harness.run(harness.record(2))
-    assert harness.breaker.seconds_left() == 10
+    assert harness.breaker.retry_in_seconds() == 10
     harness.clock.pass_by(seconds=10)
     harness.client.answer = taken
     kept = harness.run(harness.record(2))

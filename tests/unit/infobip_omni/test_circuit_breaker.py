@@ -25,7 +25,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     """Open a breaker."""
     for _ in range(5):
-        assert breaker.lets_through()
+        assert breaker.allow_request()
         breaker.failed()
     return breaker
 
@@ -34,13 +34,13 @@ def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
     """Four are no outage yet."""
     for _ in range(4):
         breaker.failed()
-    assert breaker.lets_through()
-    assert breaker.seconds_left() == 0
+    assert breaker.allow_request()
+    assert breaker.retry_in_seconds() == 0
 
     breaker.failed()
 
-    assert not breaker.lets_through()
-    assert breaker.seconds_left() == 5
+    assert not breaker.allow_request()
+    assert breaker.retry_in_seconds() == 5
 
 
 def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
@@ -50,37 +50,37 @@ def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> 
             breaker.failed()
         breaker.succeeded()
 
-    assert breaker.lets_through()
+    assert breaker.allow_request()
 
 
 def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: Clock) -> None:
     """The others wait for what comes of it."""
     opened(breaker)
     clock.pass_by(seconds=4.9)
-    assert not breaker.lets_through()
+    assert not breaker.allow_request()
     clock.pass_by(seconds=0.1)
-    assert breaker.seconds_left() == 0
+    assert breaker.retry_in_seconds() == 0
 
-    assert breaker.lets_through()
-    assert not breaker.lets_through()
-    assert breaker.seconds_left() > 0
+    assert breaker.allow_request()
+    assert not breaker.allow_request()
+    assert breaker.retry_in_seconds() > 0
 
 
 def test_a_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
     """And it takes five failures again to open it, for a short pause again."""
     opened(breaker)
     clock.pass_by(seconds=5)
-    breaker.lets_through()
+    breaker.allow_request()
     breaker.failed()
     clock.pass_by(seconds=10)
-    breaker.lets_through()
+    breaker.allow_request()
     breaker.succeeded()
 
-    assert breaker.seconds_left() == 0
-    assert breaker.lets_through()
-    assert breaker.lets_through()
+    assert breaker.retry_in_seconds() == 0
+    assert breaker.allow_request()
+    assert breaker.allow_request()
     opened(breaker)
-    assert breaker.seconds_left() == 5
+    assert breaker.retry_in_seconds() == 5
 
 
 def test_the_pause_doubles_with_every_failed_probe_up_to_a_minute(
@@ -90,9 +90,9 @@ def test_the_pause_doubles_with_every_failed_probe_up_to_a_minute(
     opened(breaker)
     pauses = []
     for _ in range(6):
-        pauses.append(breaker.seconds_left())
-        clock.pass_by(seconds=breaker.seconds_left())
-        assert breaker.lets_through()
+        pauses.append(breaker.retry_in_seconds())
+        clock.pass_by(seconds=breaker.retry_in_seconds())
+        assert breaker.allow_request()
         breaker.failed()
 
     assert pauses == [5, 10, 20, 40, 60, 60]
@@ -107,7 +107,7 @@ def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
     for _ in range(5):
         breaker.failed()
 
-    assert breaker.seconds_left() == 4
+    assert breaker.retry_in_seconds() == 4
 
 
 def test_a_probe_of_which_nothing_is_heard_is_followed_by_another(
@@ -116,10 +116,10 @@ def test_a_probe_of_which_nothing_is_heard_is_followed_by_another(
     """An environment that lost its probe must not stay closed to the world."""
     opened(breaker)
     clock.pass_by(seconds=5)
-    assert breaker.lets_through()
+    assert breaker.allow_request()
     clock.pass_by(seconds=5)
 
-    assert breaker.lets_through()
+    assert breaker.allow_request()
 
 
 def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -128,7 +128,7 @@ def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock)
     clock.pass_by(seconds=5)
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: breaker.lets_through(), range(64)))
+        answers = list(pool.map(lambda _: breaker.allow_request(), range(64)))
 
     assert answers.count(True) == 1
 
@@ -139,14 +139,14 @@ def test_a_probe_that_was_not_made_leaves_it_to_the_next(
     """What keeps us from calling says nothing about the API."""
     opened(breaker)
     clock.pass_by(seconds=5)
-    assert breaker.lets_through()
+    assert breaker.allow_request()
     breaker.not_called()
 
-    assert breaker.seconds_left() == 0
-    assert breaker.lets_through()
-    assert not breaker.lets_through()
+    assert breaker.retry_in_seconds() == 0
+    assert breaker.allow_request()
+    assert not breaker.allow_request()
     breaker.failed()
-    assert breaker.seconds_left() == 10
+    assert breaker.retry_in_seconds() == 10
 
 
 def test_a_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
@@ -155,13 +155,13 @@ def test_a_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
     """It was let through before the circuit opened, and says nothing of the probe."""
     opened(breaker)
     clock.pass_by(seconds=5)
-    assert breaker.lets_through()
+    assert breaker.allow_request()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(breaker.not_called).result()
 
-    assert not breaker.lets_through()
+    assert not breaker.allow_request()
     breaker.failed()
-    assert breaker.seconds_left() == 10
+    assert breaker.retry_in_seconds() == 10
 
 
 def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
@@ -170,10 +170,10 @@ def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
     """Nor do they shorten the pause, where they were to be made before the circuit opened."""
     for _ in range(9):
         breaker.not_called()
-    assert breaker.lets_through()
+    assert breaker.allow_request()
 
     opened(breaker)
     clock.pass_by(seconds=1)
     breaker.not_called()
 
-    assert breaker.seconds_left() == 4
+    assert breaker.retry_in_seconds() == 4

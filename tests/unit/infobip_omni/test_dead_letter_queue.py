@@ -74,7 +74,9 @@ class PreparedQueue(DeadLetterQueue):
         """Hand out the next batch, and after the last none."""
         return self.left.pop(0) if self.left else []
 
-    def let_go(self, receipt_handles: Iterable[str], has_time: Callable[[], bool]) -> None:
+    def release_visibility(
+        self, receipt_handles: Iterable[str], has_time: Callable[[], bool]
+    ) -> None:
         """Remember what is in sight again."""
         assert has_time()
         self.let_go_of += receipt_handles

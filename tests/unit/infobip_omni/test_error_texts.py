@@ -20,7 +20,7 @@ CANARY = "385991234567"
 HARMLESS = {
     "a text or number of the program's own": {
         "', '.join(QUESTIONS)",
-        "', '.join(_ORDERS)",
+        "', '.join(_COMMANDS)",
         "LARGEST_EVENT_BYTES",
         "LONGEST_BULK_ID",
         "LONGEST_SEND_DELAY.days",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from infobip_omni.dynamodb import Expectation, Update, from_wire, to_wire
 from infobip_omni.message import (
+    ACCEPTED_OR_FINAL,
     RESOLVED,
     SETTLED,
-    TAKEN,
     UNPROVEN,
     Chunk,
     Contents,
@@ -29,7 +29,7 @@ from infobip_omni.message import (
     told_of,
     update,
 )
-from infobip_omni.moments import to_text
+from infobip_omni.timestamps import format_utc
 from tests.fakes import readable
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ ITEM: dict[str, Any] = {
     "onUnknown": "never-duplicate",
     "attempts": 1,
     "claimToken": "token",
-    "claimedAt": to_text(NOW),
-    "leaseUntil": to_text(NOW + timedelta(minutes=2)),
+    "claimedAt": format_utc(NOW),
+    "leaseUntil": format_utc(NOW + timedelta(minutes=2)),
     "verdictRank": "",
     "expiresAt": 1_800_000_000,
 }
@@ -107,7 +107,7 @@ def test_change_expects_what_was_read() -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_moments_that_are_expected_are_written_as_they_are_kept(moment: datetime) -> None:
     """Else no update would meet its item: texts are compared, not moments."""
-    kept = to_text(moment)
+    kept = format_utc(moment)
     expected = message(nextCheckAt=kept).changed().expected
 
     assert Expectation("nextCheckAt", kept) in expected
@@ -140,7 +140,7 @@ def test_attributes_are_called_like_their_fields() -> None:
 )
 def test_age_counts_from_when_a_message_is_due(send_at: datetime | None, age: timedelta) -> None:
     """A moment in the past is now, for Infobip."""
-    read = message(sendAt=send_at and to_text(send_at), claimedAt="2026-01-31T12:00:00.123Z")
+    read = message(sendAt=send_at and format_utc(send_at), claimedAt="2026-01-31T12:00:00.123Z")
 
     assert abs(read.age(read.claimed_at + timedelta(hours=1)) - age) < timedelta(milliseconds=1)
 
@@ -151,13 +151,13 @@ def test_lease_ends_and_message_expires_at_their_moments() -> None:
 
     assert not read.lease_has_ended(datetime(2026, 1, 31, 12, 0, 0, 122999, tzinfo=UTC))
     assert read.lease_has_ended(NOW)
-    assert not message(state="WAITING", leaseUntil=to_text(NOW)).lease_has_ended(NOW)
+    assert not message(state="WAITING", leaseUntil=format_utc(NOW)).lease_has_ended(NOW)
     assert not read.has_expired(datetime.fromtimestamp(1_799_999_999.9, UTC))
     assert read.has_expired(datetime.fromtimestamp(1_800_000_000, UTC))
 
 
 @pytest.mark.parametrize("state", MessageState)
-@pytest.mark.parametrize("closed_at", [None, to_text(NOW)], ids=["open", "closed"])
+@pytest.mark.parametrize("closed_at", [None, format_utc(NOW)], ids=["open", "closed"])
 def test_only_an_open_quarantine_waits_for_a_decision(
     state: MessageState, closed_at: str | None
 ) -> None:
@@ -166,7 +166,7 @@ def test_only_an_open_quarantine_waits_for_a_decision(
     quarantined = state is MessageState.QUARANTINED
 
     assert read.is_open == (quarantined and closed_at is None)
-    assert read.is_done == (state in TAKEN or (quarantined and closed_at is not None))
+    assert read.is_done == (state in ACCEPTED_OR_FINAL or (quarantined and closed_at is not None))
 
 
 def test_evidence_of_another_kind_is_no_refused_repeat() -> None:
@@ -176,10 +176,10 @@ def test_evidence_of_another_kind_is_no_refused_repeat() -> None:
 
 def test_groups_of_states_are_what_their_names_say() -> None:
     """Every state is either proven to be with Infobip, or not."""
-    assert set(MessageState) == TAKEN | UNPROVEN
-    assert not TAKEN & UNPROVEN
-    assert TAKEN - {MessageState.ACCEPTED} == SETTLED
-    assert TAKEN | {MessageState.QUARANTINED} == RESOLVED
+    assert set(MessageState) == ACCEPTED_OR_FINAL | UNPROVEN
+    assert not ACCEPTED_OR_FINAL & UNPROVEN
+    assert ACCEPTED_OR_FINAL - {MessageState.ACCEPTED} == SETTLED
+    assert ACCEPTED_OR_FINAL | {MessageState.QUARANTINED} == RESOLVED
 
 
 # --- What was reported -----------------------------------------------------------------------

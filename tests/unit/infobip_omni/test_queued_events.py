@@ -26,13 +26,13 @@ from infobip_omni.send_queue import (
     Record,
     Retry,
 )
-from infobip_omni.transitions import Standing
+from infobip_omni.transitions import ClaimStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHONE = "385991234567"
-HELD = Standing(MessageState.CLAIMED, token="mine")  # noqa: S106 (a claim's)
-ACCEPTED = Standing(MessageState.ACCEPTED)
-CONFLICT = Standing(MessageState.ACCEPTED, conflict=True)
+HELD = ClaimStatus(MessageState.CLAIMED, token="mine")  # noqa: S106 (a claim's)
+ACCEPTED = ClaimStatus(MessageState.ACCEPTED)
+CONFLICT = ClaimStatus(MessageState.ACCEPTED, conflict=True)
 
 
 def record(name: str, *message_ids: str, text: str = "hello", **changes: object) -> Record:
@@ -49,7 +49,7 @@ def pending(name: str, *message_ids: str, text: str = "hello", **changes: object
     return queued
 
 
-def claimed(batch: list[QueuedEvent], **found: Standing) -> Claimed:
+def claimed(batch: list[QueuedEvent], **found: ClaimStatus) -> Claimed:
     """Claim what a batch wants, when the ledger says this of each message."""
     wanted = want(batch, "never-duplicate")
     assert list(wanted.claims) == list(found)
@@ -155,7 +155,9 @@ def test_claims_that_are_held_become_parcels() -> None:
     """What stands otherwise is not sent."""
     found = claimed([pending("a", "m1", "m2")], m1=HELD, m2=ACCEPTED)
 
-    assert [(parcel.claim.message_id, parcel.token) for parcel in found.parcels] == [("m1", "mine")]
+    assert [(message.claim.message_id, message.token) for message in found.messages] == [
+        ("m1", "mine")
+    ]
     assert (conflicts(found.batch), found.given_back) == ([], [])
 
 
@@ -166,7 +168,7 @@ def test_a_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
     found = claimed(batch, m1=HELD, m2=CONFLICT, m3=HELD)
 
     assert conflicts(found.batch) == [("a", "destinations[1].messageId")]
-    assert [parcel.claim.message_id for parcel in found.parcels] == ["m3"]
+    assert [message.claim.message_id for message in found.messages] == ["m3"]
     (outcome,) = found.given_back
     assert (outcome.message_id, outcome.token) == ("m1", "mine")
     assert (outcome.state, outcome.dead_letter_reason) == (MessageState.WAITING, "CONFLICT")
@@ -201,14 +203,14 @@ def test_a_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
 
 def test_a_pending_record_is_done_by_its_own_messages() -> None:
     """Those of others say nothing about it."""
-    others = {"m2": Standing(MessageState.WAITING)}
+    others = {"m2": ClaimStatus(MessageState.WAITING)}
 
     assert disposition_of(pending("a", "m1"), {"m1": ACCEPTED} | others, {}, NOW) == Acknowledge()
 
 
 def test_a_record_waits_as_long_as_infobip_asks_it_to() -> None:
     """The pause of another record is not its own."""
-    waiting = {"m1": Standing(MessageState.WAITING)}
+    waiting = {"m1": ClaimStatus(MessageState.WAITING)}
 
     asked = disposition_of(pending("a", "m1"), waiting, {"a": 90.0}, NOW)
     unasked = disposition_of(pending("a", "m1"), waiting, {"b": 90.0}, NOW)

@@ -30,7 +30,7 @@ from infobip_omni.send_queue import (
     backoff,
     disposition,
 )
-from infobip_omni.transitions import Standing
+from infobip_omni.transitions import ClaimStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -155,36 +155,39 @@ def test_nine_days_of_outage_are_some_hundred_receives(monkeypatch: pytest.Monke
 
 # --- What becomes of a record ----------------------------------------------------------------
 
-ACCEPTED = Standing(MessageState.ACCEPTED)
-QUARANTINED = Standing(MessageState.QUARANTINED)
+ACCEPTED = ClaimStatus(MessageState.ACCEPTED)
+QUARANTINED = ClaimStatus(MessageState.QUARANTINED)
 PAUSE, MINUTE = timedelta(seconds=5), timedelta(minutes=1)
 
 
-def standing(state: MessageState | None, wait: timedelta | None = None) -> Standing:
-    """Make the standing of a message that is to be looked at after *wait*."""
-    return Standing(state, until=None if wait is None else NOW + wait)
+def claim_status(state: MessageState | None, wait: timedelta | None = None) -> ClaimStatus:
+    """Make the claim status of a message that is to be looked at after *wait*."""
+    return ClaimStatus(state, until=None if wait is None else NOW + wait)
 
 
 @pytest.mark.parametrize(
-    ("standings", "becomes"),
+    ("claim_statuses", "becomes"),
     [
-        ([ACCEPTED, standing(MessageState.REJECTED)], Acknowledge()),
+        ([ACCEPTED, claim_status(MessageState.REJECTED)], Acknowledge()),
         ([ACCEPTED, QUARANTINED], DeadLetter(DeadLetterReason.QUARANTINED, PAUSE)),
-        ([QUARANTINED, standing(MessageState.UNKNOWN, MINUTE)], Retry(MINUTE)),
-        ([ACCEPTED, standing(None)], Retry(PAUSE)),
-        ([standing(MessageState.WAITING)], Retry(PAUSE)),
-        ([standing(MessageState.CLAIMED, MINUTE)], Retry(PAUSE)),
-        ([standing(MessageState.CLAIMED, PAUSE / 2)], Retry(PAUSE / 2)),
-        ([standing(MessageState.CLAIMED, -MINUTE)], Retry(PAUSE)),
-        ([standing(MessageState.UNKNOWN, -MINUTE)], Retry(PAUSE)),
-        ([standing(MessageState.UNKNOWN, MINUTE), standing(MessageState.WAITING)], Retry(PAUSE)),
+        ([QUARANTINED, claim_status(MessageState.UNKNOWN, MINUTE)], Retry(MINUTE)),
+        ([ACCEPTED, claim_status(None)], Retry(PAUSE)),
+        ([claim_status(MessageState.WAITING)], Retry(PAUSE)),
+        ([claim_status(MessageState.CLAIMED, MINUTE)], Retry(PAUSE)),
+        ([claim_status(MessageState.CLAIMED, PAUSE / 2)], Retry(PAUSE / 2)),
+        ([claim_status(MessageState.CLAIMED, -MINUTE)], Retry(PAUSE)),
+        ([claim_status(MessageState.UNKNOWN, -MINUTE)], Retry(PAUSE)),
+        (
+            [claim_status(MessageState.UNKNOWN, MINUTE), claim_status(MessageState.WAITING)],
+            Retry(PAUSE),
+        ),
     ],
 )
 def test_a_record_is_done_once_each_message_has_a_verdict(
-    standings: list[Standing], becomes: Acknowledge | DeadLetter | Retry
+    claim_statuses: list[ClaimStatus], becomes: Acknowledge | DeadLetter | Retry
 ) -> None:
     """Else it comes round when it is worth looking at the first of those that have none."""
-    assert disposition(record(), standings, PAUSE, NOW) == becomes
+    assert disposition(record(), claim_statuses, PAUSE, NOW) == becomes
 
 
 def test_an_old_record_is_saved_only_if_it_is_not_done() -> None:
@@ -192,7 +195,7 @@ def test_an_old_record_is_saved_only_if_it_is_not_done() -> None:
     now = NOW + OLDEST_RECORD
     saved = DeadLetter(DeadLetterReason.OUTAGE, PAUSE)
 
-    assert disposition(record(), [standing(MessageState.WAITING)], PAUSE, now) == saved
+    assert disposition(record(), [claim_status(MessageState.WAITING)], PAUSE, now) == saved
     assert disposition(record(), [ACCEPTED], PAUSE, now) == Acknowledge()
 
 
@@ -317,7 +320,7 @@ def test_postponed_records_are_hidden_for_as_long_as_asked(
     delays = [timedelta(seconds=5.2), timedelta(0), timedelta(days=2), *9 * [timedelta(minutes=1)]]
     records = [record(number, handle) for number, handle in enumerate(handles)]
 
-    assert queue.postpone(zip(records, delays, strict=True)) == 0
+    assert queue.change_visibility(zip(records, delays, strict=True)) == 0
 
     assert [len(call["Entries"]) for call in calls] == [10, 2]
     entries = list(itertools.chain.from_iterable(call["Entries"] for call in calls))
@@ -341,7 +344,7 @@ def test_what_cannot_be_hidden_is_counted_and_raises_nothing(
     broken: Any = Broken(answer)
     queue = SendQueue("send", "dead", broken)
 
-    assert queue.postpone((record(n), FIRST_DELAY) for n in range(12)) == failures
+    assert queue.change_visibility((record(n), FIRST_DELAY) for n in range(12)) == failures
     assert len(broken.calls) == 2
 
 
@@ -349,7 +352,7 @@ def test_nothing_to_postpone_calls_nobody() -> None:
     """The common case costs nothing."""
     broken: Any = Broken({})
 
-    assert SendQueue("send", "dead", broken).postpone([]) == 0
+    assert SendQueue("send", "dead", broken).change_visibility([]) == 0
     assert not broken.calls
 
 

@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "DELIVERY_REPORT_URL": "https://abc.lambda-url.eu-central-1.on.aws/",
     "WEBHOOK_KEY_PARAMETER": "/omni/dev/webhook/key",
 }
-PARKING = {"UNRECORDED_REPORTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/unrecorded"}
+PARKING = {"PARKED_REPORTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/parked"}
 CANARY = "canary-5d1f"
 
 
@@ -83,9 +83,9 @@ def test_a_webhook_is_no_must(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """A puller that could not park a page does not start."""
-    monkeypatch.setenv("UNRECORDED_REPORTS_QUEUE_URL", CANARY)
+    monkeypatch.setenv("PARKED_REPORTS_QUEUE_URL", CANARY)
 
-    with pytest.raises(InvalidSettingsError, match="UNRECORDED_REPORTS_QUEUE_URL") as caught:
+    with pytest.raises(InvalidSettingsError, match="PARKED_REPORTS_QUEUE_URL") as caught:
         PullDeliveryReportsSettings.from_environment()
 
     assert CANARY not in str(caught.value)

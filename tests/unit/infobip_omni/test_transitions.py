@@ -12,23 +12,23 @@ from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, Status
 from infobip_omni.dynamodb import Comparison, Expectation, from_wire, to_wire
 from infobip_omni.message import (
+    ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
     QUARANTINED_SHARD,
-    TAKEN,
     UNRESOLVED_SHARD,
     Evidence,
     Message,
     MessageState,
 )
-from infobip_omni.moments import to_text
+from infobip_omni.timestamps import format_utc
 from infobip_omni.transitions import (
     LONGEST_WAIT,
     Claim,
+    ClaimStatus,
     Lease,
     Leave,
     Outcome,
     Periods,
-    Standing,
     Write,
 )
 from infobip_omni.verdicts import verdict_of
@@ -71,7 +71,7 @@ def as_read(message: Message) -> set[tuple[str, object]]:
     return {
         ("state", message.state.value),
         ("claimToken", message.claim_token),
-        *([("nextCheckAt", to_text(check))] if check else []),
+        *([("nextCheckAt", format_utc(check))] if check else []),
     }
 
 
@@ -114,7 +114,7 @@ def test_planned_message_is_checked_and_expires_after_it_was_due() -> None:
     send_at = NOW + timedelta(days=2)
     item = transitions.claimed(replace(CLAIM, send_at=send_at), LEASE, PERIODS).item
 
-    assert item["nextCheckAt"] == to_text(send_at + CHECK_AFTER)
+    assert item["nextCheckAt"] == format_utc(send_at + CHECK_AFTER)
     assert item["expiresAt"] == int((send_at + timedelta(days=90, hours=1)).timestamp())
 
 
@@ -128,19 +128,19 @@ def test_claim_is_not_checked_before_its_lease_ends() -> None:
 
 def test_own_claim_is_recognised() -> None:
     """The answer to it was lost."""
-    assert met(found(lease=LEASE)) == Leave(Standing(MessageState.CLAIMED, token="token"))  # noqa: S106
+    assert met(found(lease=LEASE)) == Leave(ClaimStatus(MessageState.CLAIMED, token="token"))  # noqa: S106
 
 
 def test_own_claim_that_is_settled_by_now_is_none() -> None:
     """A report of an earlier message with the id may be faster."""
     settled = found(lease=LEASE, state=MessageState.DELIVERED)
 
-    assert met(settled) == Leave(Standing(MessageState.DELIVERED))
+    assert met(settled) == Leave(ClaimStatus(MessageState.DELIVERED))
 
 
 def test_claim_of_another_is_left_alone_until_its_lease_ends() -> None:
     """It may be looked at again then."""
-    assert met(found()) == Leave(Standing(MessageState.CLAIMED, until=OTHERS.ends))
+    assert met(found()) == Leave(ClaimStatus(MessageState.CLAIMED, until=OTHERS.ends))
 
 
 @pytest.mark.parametrize("conflict", [False, True])
@@ -153,8 +153,8 @@ def test_lease_that_has_ended_is_never_taken_over(*, conflict: bool) -> None:
     until = NOW + CHECK_AFTER
     assert decision == Write(
         transitions.lease_expired(message, NOW, CHECK_AFTER),
-        Standing(MessageState.UNKNOWN, conflict=conflict, until=until),
-        Standing(MessageState.CLAIMED, conflict=conflict, until=NOW),
+        ClaimStatus(MessageState.UNKNOWN, conflict=conflict, until=until),
+        ClaimStatus(MessageState.CLAIMED, conflict=conflict, until=NOW),
     )
 
 
@@ -164,8 +164,8 @@ def test_waiting_message_is_taken_over_as_it_was_met() -> None:
     decision = met(message)
 
     assert isinstance(decision, Write)
-    assert decision.standing == Standing(MessageState.CLAIMED, token="token")  # noqa: S106
-    assert decision.fallback == Standing(MessageState.WAITING, until=message.next_check_at)
+    assert decision.claim_status == ClaimStatus(MessageState.CLAIMED, token="token")  # noqa: S106
+    assert decision.fallback == ClaimStatus(MessageState.WAITING, until=message.next_check_at)
     changed = decision.update.changes
     assert (changed["state"], changed["attempts"], changed["claimToken"]) == ("CLAIMED", 3, "token")
     removed = {name for name, value in changed.items() if value is None}
@@ -183,7 +183,7 @@ def test_waiting_message_with_other_content_is_a_conflict() -> None:
     decision = met(found(state=MessageState.WAITING), replace(CLAIM, content_hash="other"))
 
     assert isinstance(decision, Leave)
-    assert decision.standing.conflict
+    assert decision.claim_status.conflict
 
 
 @pytest.mark.parametrize("state", MessageState)
@@ -193,8 +193,8 @@ def test_expired_message_counts_as_absent(state: MessageState) -> None:
     decision = met(message, replace(CLAIM, content_hash="other"))
 
     assert isinstance(decision, Write)
-    assert decision.standing == Standing(MessageState.CLAIMED, token="token")  # noqa: S106
-    assert decision.fallback == Standing(None)
+    assert decision.claim_status == ClaimStatus(MessageState.CLAIMED, token="token")  # noqa: S106
+    assert decision.fallback == ClaimStatus(None)
     assert decision.update.changes["attempts"] == 1
     removed = {name for name, value in decision.update.changes.items() if value is None}
     assert {"releasedAt", "closedAt", "unknownAt", "evidence"} <= removed
@@ -207,8 +207,8 @@ def test_message_in_any_other_state_is_left_alone(state: MessageState) -> None:
     """Where something is still to be learnt, it is told when."""
     message = found(state=state)
 
-    until = None if state in TAKEN else message.next_check_at
-    assert met(message) == Leave(Standing(state, until=until))
+    until = None if state in ACCEPTED_OR_FINAL else message.next_check_at
+    assert met(message) == Leave(ClaimStatus(state, until=until))
 
 
 def test_lease_that_has_ended_makes_a_message_unknown() -> None:
@@ -218,8 +218,8 @@ def test_lease_that_has_ended_makes_a_message_unknown() -> None:
 
     assert changes(update) == {
         "state": "UNKNOWN",
-        "unknownAt": to_text(NOW),
-        "nextCheckAt": to_text(NOW + timedelta(days=1) + CHECK_AFTER),
+        "unknownAt": format_utc(NOW),
+        "nextCheckAt": format_utc(NOW + timedelta(days=1) + CHECK_AFTER),
     }
     assert expected(update) == as_read(planned)
 
@@ -230,18 +230,18 @@ def test_lease_that_has_ended_makes_a_message_unknown() -> None:
 @pytest.mark.parametrize(
     ("state", "reason", "more"),
     [
-        (MessageState.ACCEPTED, None, {"sentAt": to_text(NOW)}),
+        (MessageState.ACCEPTED, None, {"sentAt": format_utc(NOW)}),
         (
             MessageState.UNKNOWN,
             None,
-            {"unknownAt": to_text(NOW), "nextCheckAt": to_text(NOW + CHECK_AFTER)},
+            {"unknownAt": format_utc(NOW), "nextCheckAt": format_utc(NOW + CHECK_AFTER)},
         ),
-        (MessageState.WAITING, None, {"nextCheckAt": to_text(NOW + LONGEST_WAIT)}),
+        (MessageState.WAITING, None, {"nextCheckAt": format_utc(NOW + LONGEST_WAIT)}),
         (MessageState.WAITING, "CONFLICT", {"nextCheckAt": None, "checkShard": None}),
         (
             MessageState.REJECTED,
             None,
-            {"nextCheckAt": None, "checkShard": None, "doneAt": to_text(NOW)},
+            {"nextCheckAt": None, "checkShard": None, "doneAt": format_utc(NOW)},
         ),
     ],
 )
@@ -335,7 +335,7 @@ def test_proof_makes_a_message_accepted() -> None:
         "state": "ACCEPTED",
         "evidence": "logs",
         "absentAnswers": None,
-        "nextCheckAt": to_text(NOW + CHECK_AFTER),
+        "nextCheckAt": format_utc(NOW + CHECK_AFTER),
     }
     assert expected(update) == as_read(unknown)
 
@@ -346,7 +346,7 @@ def test_only_an_answer_without_a_trace_counts(*, absent: bool, answers: int) ->
     unknown = found(state=MessageState.UNKNOWN, absent_answers=2)
     update = transitions.check_postponed(unknown, NOW, absent=absent)
 
-    assert changes(update) == {"absentAnswers": answers, "nextCheckAt": to_text(NOW)}
+    assert changes(update) == {"absentAnswers": answers, "nextCheckAt": format_utc(NOW)}
     assert expected(update) == as_read(unknown)
 
 
@@ -355,7 +355,7 @@ def test_only_an_answer_without_a_trace_counts(*, absent: bool, answers: int) ->
     [
         (
             transitions.left_unresolved,
-            {"unresolvedAt": to_text(NOW), "checkShard": UNRESOLVED_SHARD},
+            {"unresolvedAt": format_utc(NOW), "checkShard": UNRESOLVED_SHARD},
         ),
         (transitions.quarantined, {"state": "QUARANTINED", "checkShard": QUARANTINED_SHARD}),
     ],
@@ -368,7 +368,7 @@ def test_message_that_nobody_asks_about_is_listed_since_now(
     unknown = found(state=MessageState.UNKNOWN)
     update = transition(unknown, NOW)
 
-    assert update.changes == changed | {"nextCheckAt": to_text(NOW)}
+    assert update.changes == changed | {"nextCheckAt": format_utc(NOW)}
     assert expected(update) == as_read(unknown)
 
 
@@ -379,7 +379,7 @@ def test_id_of_another_message_is_a_rejection() -> None:
     assert update.changes == {
         "state": "REJECTED",
         "evidence": "duplicate-id",
-        "doneAt": to_text(NOW),
+        "doneAt": format_utc(NOW),
         "nextCheckAt": None,
         "checkShard": None,
     }
@@ -392,7 +392,7 @@ def test_message_that_must_arrive_waits_for_its_sender() -> None:
     assert changes(update) == {
         "state": "WAITING",
         "absentAnswers": None,
-        "nextCheckAt": to_text(NOW + LONGEST_WAIT),
+        "nextCheckAt": format_utc(NOW + LONGEST_WAIT),
     }
 
 
@@ -407,10 +407,10 @@ def test_released_message_waits_for_its_sender() -> None:
     assert changes(update) == {
         "state": "WAITING",
         "absentAnswers": None,
-        "releasedAt": to_text(NOW),
+        "releasedAt": format_utc(NOW),
         "releasedBy": "ada",
         "releasedWhy": "asked for",
-        "nextCheckAt": to_text(NOW + LONGEST_WAIT),
+        "nextCheckAt": format_utc(NOW + LONGEST_WAIT),
     }
     assert expected(update) == as_read(quarantined)
 
@@ -423,7 +423,7 @@ def test_closed_message_has_another_token() -> None:
 
     assert ("claimToken", closed.pop("claimToken")) not in expected(release)
     assert closed == {
-        "closedAt": to_text(NOW),
+        "closedAt": format_utc(NOW),
         "closedBy": "ada",
         "closedWhy": "too late",
         "nextCheckAt": None,

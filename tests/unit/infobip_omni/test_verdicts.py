@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from infobip_omni.api.reports import DeliveryReport, LogEntry, Status, StatusGroup
 from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.message import (
-    TAKEN,
+    ACCEPTED_OR_FINAL,
     UNPROVEN,
     Evidence,
     MessageState,
@@ -351,8 +351,8 @@ def test_the_next_question_is_in_the_future_and_in_time(age: timedelta, first: t
 
 def test_every_state_is_either_proven_or_not() -> None:
     """What Infobip certainly has, and what it may have, are all there is."""
-    assert set(MessageState) == TAKEN | UNPROVEN
-    assert not TAKEN & UNPROVEN
+    assert set(MessageState) == ACCEPTED_OR_FINAL | UNPROVEN
+    assert not ACCEPTED_OR_FINAL & UNPROVEN
 
 
 # --- The answer to a send --------------------------------------------------------------------

@@ -30,7 +30,7 @@ _LARGEST_PACKED_BYTES = LARGEST_MESSAGE_BYTES // 4 * 3
 _RAW_PART_BYTES = _LARGEST_PACKED_BYTES - 1024
 
 
-class UnrecordedReports:
+class ParkedReports:
     """The queue, as far as pages are put into it."""
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:

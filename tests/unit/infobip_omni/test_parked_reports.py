@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from infobip_omni.api.reports import parse_page
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.unrecorded_reports import LARGEST_MESSAGE_BYTES, UnrecordedReports, unpacked
+from infobip_omni.parked_reports import LARGEST_MESSAGE_BYTES, ParkedReports, unpacked
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -27,8 +27,8 @@ class Queue:
 
     def __init__(self, client: SQSClient) -> None:
         self.client = client
-        self.url = self.client.create_queue(QueueName="unrecorded")["QueueUrl"]
-        self.reports = UnrecordedReports(self.url, self.client)
+        self.url = self.client.create_queue(QueueName="parked")["QueueUrl"]
+        self.reports = ParkedReports(self.url, self.client)
 
     def messages(self) -> list[str]:
         """Take all messages."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infobip_omni.api.sends import SendResponse
-    from infobip_omni.queued_events import Parcel
+    from infobip_omni.queued_events import ClaimedMessage
     from infobip_omni.verdicts import SendAnswer
     from infobip_omni.webhook import Webhook
 
@@ -26,19 +26,19 @@ DESTINATIONS_PER_REQUEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class OutboundRequest:
     """One request: messages of the same scenario and content, of one record or of several."""
 
-    parcels: tuple[Parcel, ...]
+    messages: tuple[ClaimedMessage, ...]
 
-    def by_record(self) -> list[Post]:
-        """Divide the post, so that each record is on its own."""
-        parts: dict[str, list[Parcel]] = defaultdict(list)
-        for parcel in self.parcels:
-            parts[parcel.pending.record.sqs_id].append(parcel)
-        return [Post(tuple(part)) for part in parts.values()]
+    def by_record(self) -> list[OutboundRequest]:
+        """Divide the request by record."""
+        parts: dict[str, list[ClaimedMessage]] = defaultdict(list)
+        for message in self.messages:
+            parts[message.pending.record.sqs_id].append(message)
+        return [OutboundRequest(tuple(part)) for part in parts.values()]
 
-    def request(self, webhook: Webhook | None) -> AdvancedRequest:
+    def body(self, webhook: Webhook | None) -> AdvancedRequest:
         """Build the body: that of any of the events, but for destinations and ids.
 
         Where the event says nothing of its own about reports, they go to the webhook.
@@ -46,7 +46,7 @@ class Post:
         Raises:
             ParameterUnavailableError: The webhook's URL cannot be made.
         """
-        first = self.parcels[0]
+        first = self.messages[0]
         body, scenario = first.pending.event.body, first.pending.scenario
         bulk_id = first.claim.bulk_id
         notify_url, notify_content_type = body.notify_url, body.notify_content_type
@@ -59,46 +59,46 @@ class Post:
             notify_url=notify_url,
             notify_content_type=notify_content_type,
             destinations=tuple(
-                Destination(message_id=parcel.claim.message_id, to=parcel.claim.recipient)
-                for parcel in self.parcels
+                Destination(message_id=message.claim.message_id, to=message.claim.recipient)
+                for message in self.messages
             ),
         )
 
-    def answered(self, response: SendResponse) -> list[Posted]:
+    def answered(self, response: SendResponse) -> list[AnsweredMessage]:
         """Return what the answer says of each of its messages."""
-        ids = [parcel.claim.message_id for parcel in self.parcels]
-        return list(map(Posted, self.parcels, read_answer(response, ids)))
+        ids = [message.claim.message_id for message in self.messages]
+        return list(map(AnsweredMessage, self.messages, read_answer(response, ids)))
 
-    def all_are(self, answer: SendAnswer) -> list[Posted]:
+    def all_are(self, answer: SendAnswer) -> list[AnsweredMessage]:
         """Return the same of each of its messages."""
-        return [Posted(parcel, answer) for parcel in self.parcels]
+        return [AnsweredMessage(message, answer) for message in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """A claimed message, and what is known of it after its post."""
+class AnsweredMessage:
+    """A claimed message, and what is known of it after its request."""
 
-    parcel: Parcel
+    message: ClaimedMessage
     answer: SendAnswer
 
 
-def posts_of(parcels: Iterable[Parcel]) -> list[Post]:
+def requests_of(messages: Iterable[ClaimedMessage]) -> list[OutboundRequest]:
     """Join messages with the same scenario and content into requests."""
-    groups: dict[str, list[Parcel]] = defaultdict(list)
-    for parcel in parcels:
-        groups[parcel.pending.event.content_key].append(parcel)
+    groups: dict[str, list[ClaimedMessage]] = defaultdict(list)
+    for message in messages:
+        groups[message.pending.event.content_key].append(message)
     return [
-        Post(tuple(part))
+        OutboundRequest(tuple(part))
         for group in groups.values()
         for part in in_batches(group, DESTINATIONS_PER_REQUEST)
     ]
 
 
-def pauses_of(posted: Iterable[Posted]) -> dict[str, float]:
+def requested_waits(answered: Iterable[AnsweredMessage]) -> dict[str, float]:
     """Return how long Infobip asks each record to wait, in seconds, by its SQS id."""
-    pauses: dict[str, float] = {}
-    for each in posted:
-        sqs_id = each.parcel.pending.record.sqs_id
+    waits: dict[str, float] = {}
+    for each in answered:
+        sqs_id = each.message.pending.record.sqs_id
         asked = each.answer.retry_after_seconds or 0.0
-        pauses[sqs_id] = max(pauses.get(sqs_id, 0.0), asked)
-    return pauses
+        waits[sqs_id] = max(waits.get(sqs_id, 0.0), asked)
+    return waits

@@ -10,12 +10,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def to_text(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """Write a moment like ``2026-01-31T12:00:00.000Z``; earlier ones sort first."""
     # strftime does not pad years, so that the year 1 would neither sort nor be read back.
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def from_text(text: str) -> datetime:
-    """Read what `to_text` has written."""
+def parse_utc(text: str) -> datetime:
+    """Read what `format_utc` has written."""
     return datetime.fromisoformat(text)

@@ -10,10 +10,16 @@ import pytest
 
 from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.message import MessageState
-from infobip_omni.posts import DESTINATIONS_PER_REQUEST, Post, Posted, pauses_of, posts_of
-from infobip_omni.queued_events import Parcel, Pending, read_event, want
+from infobip_omni.outbound_requests import (
+    DESTINATIONS_PER_REQUEST,
+    AnsweredMessage,
+    OutboundRequest,
+    requested_waits,
+    requests_of,
+)
+from infobip_omni.queued_events import ClaimedMessage, Pending, read_event, want
 from infobip_omni.send_queue import Record
-from infobip_omni.transitions import Standing
+from infobip_omni.transitions import ClaimStatus
 from infobip_omni.verdicts import SendAnswer
 from infobip_omni.webhook import Webhook
 
@@ -22,7 +28,7 @@ PHONE = "385991234567"
 WEBHOOK = Webhook("https://reports.example/", lambda: [b"k" * 32])
 
 
-def parcels(*events: dict[str, Any]) -> list[Parcel]:
+def messages(*events: dict[str, Any]) -> list[ClaimedMessage]:
     """Claim all messages of these events; the record of each is called by its position."""
     batch = []
     for position, event in enumerate(events):
@@ -32,16 +38,16 @@ def parcels(*events: dict[str, Any]) -> list[Parcel]:
         batch.append(queued)
     wanted = want(batch, "never-duplicate")
     return wanted.claimed(
-        Standing(MessageState.CLAIMED, token=f"token of {message_id}")
+        ClaimStatus(MessageState.CLAIMED, token=f"token of {message_id}")
         for message_id in wanted.claims
-    ).parcels
+    ).messages
 
 
 def test_nothing_personal_shows_in_repr() -> None:
     """Record, event, claim and post show neither address nor content."""
-    post = Post(tuple(parcels(event("m-1", callbackData="hello"))))
+    post = OutboundRequest(tuple(messages(event("m-1", callbackData="hello"))))
 
-    shown = repr(post) + repr(post.request(WEBHOOK))
+    shown = repr(post) + repr(post.body(WEBHOOK))
 
     assert PHONE not in shown
     assert "hello" not in shown
@@ -53,14 +59,14 @@ def event(*message_ids: str, **members: object) -> dict[str, Any]:
     return {"destinations": destinations} | members
 
 
-def ids(post: Post) -> list[str]:
+def ids(post: OutboundRequest) -> list[str]:
     """Return the ids of a post's messages."""
-    return [parcel.claim.message_id for parcel in post.parcels]
+    return [message.claim.message_id for message in post.messages]
 
 
 def test_messages_with_one_content_are_one_post() -> None:
     """Whatever record they came in; another text is another post."""
-    posts = posts_of(parcels(event("a"), event("b", sms={"text": "other"}), event("c")))
+    posts = requests_of(messages(event("a"), event("b", sms={"text": "other"}), event("c")))
 
     assert [ids(post) for post in posts] == [["a", "c"], ["b"]]
 
@@ -69,15 +75,15 @@ def test_a_post_has_no_more_messages_than_share_its_fate() -> None:
     """The rest goes in another one."""
     many = [f"m{number}" for number in range(DESTINATIONS_PER_REQUEST + 1)]
 
-    posts = posts_of(parcels(event(*many)))
+    posts = requests_of(messages(event(*many)))
 
-    assert [len(post.parcels) for post in posts] == [DESTINATIONS_PER_REQUEST, 1]
+    assert [len(post.messages) for post in posts] == [DESTINATIONS_PER_REQUEST, 1]
     assert [each for post in posts for each in ids(post)] == many
 
 
 def test_a_post_is_divided_by_record() -> None:
     """So one record's fault does not cost the others."""
-    (post,) = posts_of(parcels(event("a", "b"), event("c")))
+    (post,) = requests_of(messages(event("a", "b"), event("c")))
 
     assert [ids(part) for part in post.by_record()] == [["a", "b"], ["c"]]
 
@@ -85,12 +91,12 @@ def test_a_post_is_divided_by_record() -> None:
 def test_the_request_has_the_content_and_every_destination() -> None:
     """It is the caller's body, under the bulk of the claims."""
     event_of_two = event("a", "b", scenarioKey="key-1", callbackData="mine")
-    (post,) = posts_of(parcels(event_of_two))
+    (post,) = requests_of(messages(event_of_two))
 
-    request = post.request(None)
+    request = post.body(None)
 
     assert (request.scenario_key, request.callback_data) == ("key-1", "mine")
-    assert request.bulk_id == post.parcels[0].claim.bulk_id
+    assert request.bulk_id == post.messages[0].claim.bulk_id
     assert [each.message_id for each in request.destinations] == ["a", "b"]
     assert request.notify_url is None
 
@@ -108,12 +114,12 @@ def test_reports_go_to_the_webhook_unless_the_event_says_otherwise(
     own: dict[str, Any], url: str | None
 ) -> None:
     """Only the webhook's own calls are asked for as JSON."""
-    (post,) = posts_of(parcels(event("a", **own)))
+    (post,) = requests_of(messages(event("a", **own)))
 
-    request = post.request(WEBHOOK)
+    request = post.body(WEBHOOK)
 
     if url == "the webhook's":
-        assert request.notify_url == WEBHOOK.url_for(post.parcels[0].claim.bulk_id)
+        assert request.notify_url == WEBHOOK.url_for(post.messages[0].claim.bulk_id)
         assert request.notify_content_type == "application/json"
     else:
         assert (request.notify_url, request.notify_content_type) == (url, None)
@@ -121,12 +127,12 @@ def test_reports_go_to_the_webhook_unless_the_event_says_otherwise(
 
 def test_each_message_learns_what_the_answer_says_of_it() -> None:
     """An entry is told by its id; a message without one is of unknown outcome."""
-    (post,) = posts_of(parcels(event("a", "b")))
+    (post,) = requests_of(messages(event("a", "b")))
     taken = {"messageId": "b", "status": {"groupId": 1, "id": 7}}
 
     posted = post.answered(SendResponse(messages=(SendResult.model_validate(taken),)))
 
-    assert [(each.parcel.claim.message_id, each.answer.state) for each in posted] == [
+    assert [(each.message.claim.message_id, each.answer.state) for each in posted] == [
         ("a", MessageState.UNKNOWN),
         ("b", MessageState.ACCEPTED),
     ]
@@ -134,14 +140,14 @@ def test_each_message_learns_what_the_answer_says_of_it() -> None:
 
 def test_the_longest_pause_of_a_record_counts() -> None:
     """Each record has its own; one that was not asked to wait does not."""
-    first, second, other = parcels(event("a", "b"), event("c"))
+    first, second, other = messages(event("a", "b"), event("c"))
     waiting = MessageState.WAITING
 
-    pauses = pauses_of(
+    pauses = requested_waits(
         [
-            Posted(first, SendAnswer(waiting, retry_after_seconds=30.0)),
-            Posted(second, SendAnswer(waiting, retry_after_seconds=20.0)),
-            Posted(other, SendAnswer(waiting)),
+            AnsweredMessage(first, SendAnswer(waiting, retry_after_seconds=30.0)),
+            AnsweredMessage(second, SendAnswer(waiting, retry_after_seconds=20.0)),
+            AnsweredMessage(other, SendAnswer(waiting)),
         ]
     )
 
