@@ -29,6 +29,8 @@ UV_CACHE_DIR ?= $(CURDIR)/$(CACHE)/uv
 PIP_CACHE_DIR ?= $(CURDIR)/$(CACHE)/pip
 XDG_CACHE_HOME := $(CURDIR)/$(CACHE)
 export UV_CACHE_DIR PIP_CACHE_DIR XDG_CACHE_HOME
+# Container images often forbid Python to keep bytecode, so that each process compiles all anew.
+export PYTHONDONTWRITEBYTECODE :=
 # sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
 SAM := PATH="$$PWD/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$$PWD/$(CACHE)/sam" \
 	$(BIN)/sam
@@ -70,6 +72,8 @@ REMAKE := $(shell test ! -e $(READY) || \
 	$(if $(PYTHON_GIVEN),"$(PYTHON)",$(BIN)/python) $(DESCRIBE) 2>/dev/null | cmp -s - $(READY) || echo remake)
 .PHONY: remake
 
+# Large, and used by no test or rarely.
+NOT_COMPILED := mpmath|mypy|mypyc|networkx|pip|setuptools|sympy|tests
 is_new_enough = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 $(READY): tests/requirements.txt $(REMAKE)
 	@$(call is_new_enough,"$(PYTHON)") || { \
@@ -86,6 +90,8 @@ $(READY): tests/requirements.txt $(REMAKE)
 	@sed -n '/^uv==/,/[^\\]$$/p' tests/requirements.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python tests/requirements.txt
+	@# The emulator writes no bytecode: without this, each of its many starts compiles 10 MB anew.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/($(NOT_COMPILED))/' $(VENV)/lib || :
 	@# The version of sam is pinned, so it need not ask for a newer one until 2286.
 	@mkdir -p $(CACHE)/sam && echo '{"lastVersionCheck": 9999999999.0}' > $(CACHE)/sam/metadata.json
 	@$(BIN)/python $(DESCRIBE) > $@
@@ -93,8 +99,8 @@ $(READY): tests/requirements.txt $(REMAKE)
 # What Lambda's own runtime brings along, so that a package missing in the layer is missed here. Its
 # client is compiled for Linux alone; elsewhere its Python files will do, since a module of ours
 # stands in for what is compiled.
-INSTALL_RUNTIME = $(BIN)/uv pip install --quiet --no-deps --require-hashes --only-binary :all: \
-	--python $(FUNCTIONS_VENV)/bin/python -r tests/runtime-requirements.txt
+INSTALL_RUNTIME = $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes \
+	--only-binary :all: --python $(FUNCTIONS_VENV)/bin/python -r tests/runtime-requirements.txt
 ELSEWHERE := --python-version 3.13 --python-platform x86_64-manylinux_2_28
 NEW_FUNCTIONS_VENV = $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FUNCTIONS_VENV)
 $(FUNCTIONS_READY): $(READY) tests/runtime-requirements.txt
@@ -132,8 +138,10 @@ imports: $(READY) ## Check which module may import which
 template: $(READY) ## Check template.yaml
 	$(BIN)/cfn-lint --include-checks I --regions eu-central-1 us-east-1 -- template.yaml
 
+# Each of two processes collects all tests, which costs less than the second one saves.
+TWICE := --numprocesses 2 --dist worksteal
 unit: $(READY) ## Run the tests that need nothing but Python
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest $(TWICE) tests/unit
 
 # Chaos divides times, so nothing else runs beside it; its own runs mostly wait, so two at a time do
 # not disturb each other. The files of the others run two at a time as well.

@@ -1,17 +1,28 @@
-"""SQS as moto plays it, which opens no socket."""
+"""SQS as moto plays it, which opens no socket; and what is made once for all unit tests."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from infobip_omni.api import client
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_sqs import SQSClient
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_tls_context() -> Iterator[None]:
+    """Load the certificate authorities once, not for each of 200 clients that connect to nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "_tls_context", functools.cache(client._tls_context))  # noqa: SLF001
+        yield
 
 
 @pytest.fixture(scope="session")
