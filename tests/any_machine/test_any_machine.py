@@ -164,7 +164,7 @@ def test_nothing_asks_the_network_after_the_first_run(outcome: Outcome) -> None:
     assert outcome.asked == []
 
 
-def test_a_local_world_answers_in_a_folder_of_any_name(outcome: Outcome) -> None:
+def test_local_world_answers_in_a_folder_of_any_name(outcome: Outcome) -> None:
     """`make invoke` reaches what `make local` keeps running."""
     assert '"parameter": "/omni/local/scenarios/' in outcome.invoked
 
@@ -190,7 +190,7 @@ def test_single_tests_run_in_a_folder_of_any_name(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("separator", [":", "\n"], ids=["colon", "newline"])
-def test_a_path_that_cannot_work_is_refused(bare: Clone, separator: str) -> None:
+def test_path_that_cannot_work_is_refused(bare: Clone, separator: str) -> None:
     """A colon or a line break in the path ends make with one sentence, before anything is made."""
     folder = bare.folder.parent / f"a{separator}b"
     folder.mkdir()
@@ -201,7 +201,7 @@ def test_a_path_that_cannot_work_is_refused(bare: Clone, separator: str) -> None
     assert [path.name for path in folder.iterdir()] == ["Makefile"]
 
 
-def test_a_missing_interpreter_is_named(bare: Clone) -> None:
+def test_missing_interpreter_is_named(bare: Clone) -> None:
     """Who names a Python that is not there is told so, and never to name it again."""
     done = bare.make("demo", "PYTHON=python3.99")
     assert done.returncode

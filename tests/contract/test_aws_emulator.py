@@ -110,7 +110,7 @@ def execute(dynamodb: Any, *statements: str) -> Any:  # noqa: ANN401 (any client
         ('SELECT id, x\n  FROM "t"."i" WHERE x = ?', "PartiQLSelect", "table/t/index/i"),
     ],
 )
-def test_a_statement_is_authorized_by_its_verb_and_table(
+def test_statement_is_authorized_by_its_verb_and_table(
     statement: str, action: str, resource: str
 ) -> None:
     """Each verb of PartiQL has its own action, and the table or index is its resource."""
@@ -120,12 +120,12 @@ def test_a_statement_is_authorized_by_its_verb_and_table(
     )
 
 
-def test_a_statement_that_cannot_be_read_is_authorized_by_no_policy() -> None:
+def test_statement_that_cannot_be_read_is_authorized_by_no_policy() -> None:
     """What is not understood is refused."""
     assert statement_check("DROP TABLE t", REGION, "1") == ("dynamodb:PartiQL", "*")
 
 
-def test_a_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[..., Any]) -> None:
+def test_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[..., Any]) -> None:
     """No permission beside the one that AWS asks for is needed."""
     dynamodb = allowed("dynamodb", TABLE_ARN, "dynamodb:PartiQLInsert")
 
@@ -140,7 +140,7 @@ def test_a_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[..
         ("dynamodb:BatchExecuteStatement",),
     ],
 )
-def test_a_role_without_the_partiql_action_is_refused(
+def test_role_without_the_partiql_action_is_refused(
     allowed: Callable[..., Any], actions: tuple[str, ...]
 ) -> None:
     """Neither another verb, nor the action for single items, nor the name of the call will do."""
@@ -160,7 +160,7 @@ def test_one_statement_without_permission_has_the_batch_refused(
         execute(dynamodb, INSERT, UPDATE)
 
 
-def test_a_permission_on_another_table_does_not_count(allowed: Callable[..., Any]) -> None:
+def test_permission_on_another_table_does_not_count(allowed: Callable[..., Any]) -> None:
     """The table of the statement is what the permission has to name."""
     dynamodb = allowed("dynamodb", f"{TABLE_ARN}-other", "dynamodb:PartiQLInsert")
 
@@ -168,7 +168,7 @@ def test_a_permission_on_another_table_does_not_count(allowed: Callable[..., Any
         execute(dynamodb, INSERT)
 
 
-def test_a_batch_of_messages_is_authorized_as_its_messages_are(
+def test_batch_of_messages_is_authorized_as_its_messages_are(
     emulator: AwsEmulator, allowed: Callable[..., Any]
 ) -> None:
     """AWS knows no action of its own for batches."""
@@ -237,7 +237,7 @@ def test_stopping_leaves_no_process_and_no_file() -> None:
         os.killpg(group, 0)
 
 
-def test_a_parent_that_is_killed_takes_the_emulator_with_it() -> None:
+def test_parent_that_is_killed_takes_the_emulator_with_it() -> None:
     """Not even a parent without a chance to tidy up leaves anything behind."""
     script = (
         "from tests.local_world.aws_emulator import AwsEmulator\n"

@@ -190,7 +190,7 @@ def test_every_way_to_invoke_a_function_counts_once(
     assert len(aws.measured()[HANDLED]) == lines + 1
 
 
-def test_a_function_that_raises_counts_as_an_error(aws: Aws) -> None:
+def test_function_that_raises_counts_as_an_error(aws: Aws) -> None:
     """It counts as an invocation too."""
     invocations, errors = aws.total("Invocations"), aws.total("Errors")
 

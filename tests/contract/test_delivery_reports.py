@@ -169,7 +169,7 @@ def state_of(ledger: OpenLedger, message_id: str = "m-1") -> str:
 # --- Single reports --------------------------------------------------------------------------
 
 
-def test_a_report_is_kept_whole_and_settles_its_message(
+def test_report_is_kept_whole_and_settles_its_message(
     reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
     """Members that nobody here knows are kept as well."""
@@ -239,7 +239,7 @@ def test_any_report_proves_that_infobip_has_the_message(
     assert state_of(ledger) == "ACCEPTED"
 
 
-def test_a_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: OpenLedger) -> None:
+def test_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: OpenLedger) -> None:
     """It may be about somebody else's message of that id."""
     accept(ledger, "m-1", state=MessageState.UNKNOWN)
 
@@ -248,7 +248,7 @@ def test_a_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: Op
     assert state_of(ledger) == "UNKNOWN"
 
 
-def test_a_proof_is_written_over_a_state_that_changes_at_the_same_time(
+def test_proof_is_written_over_a_state_that_changes_at_the_same_time(
     reports: DeliveryReports, ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender writes WAITING between our reading and our writing."""
@@ -267,7 +267,7 @@ def test_a_proof_is_written_over_a_state_that_changes_at_the_same_time(
     assert state_of(ledger) == "ACCEPTED"
 
 
-def test_a_failure_settles_nothing_where_the_flow_is_unknown(
+def test_failure_settles_nothing_where_the_flow_is_unknown(
     reports: DeliveryReports, ledger: OpenLedger
 ) -> None:
     """A delivery does."""
@@ -280,7 +280,7 @@ def test_a_failure_settles_nothing_where_the_flow_is_unknown(
     assert state_of(ledger) == "DELIVERED"
 
 
-def test_a_report_on_an_unknown_message_makes_only_its_own_entry(
+def test_report_on_an_unknown_message_makes_only_its_own_entry(
     reports: DeliveryReports, table: Table, clock: Clock
 ) -> None:
     """Other systems may send on the same account."""
@@ -291,7 +291,7 @@ def test_a_report_on_an_unknown_message_makes_only_its_own_entry(
     assert kept["expiresAt"] == int((clock.now + RETENTION).timestamp())
 
 
-def test_an_expired_message_is_unknown(
+def test_expired_message_is_unknown(
     reports: DeliveryReports, ledger: OpenLedger, clock: Clock
 ) -> None:
     """Its id may be in use again tomorrow."""
@@ -350,7 +350,7 @@ def test_no_order_and_no_cut_of_pages_changes_the_end(
         ("text", UNREADABLE_ID),
     ],
 )
-def test_a_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
+def test_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: Table,
@@ -390,7 +390,7 @@ def test_a_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
         ("status", {"groupId": 3, "id": 2**62, "name": 7, "description": None, "action": "x"}),
     ],
 )
-def test_an_odd_member_costs_at_most_itself(
+def test_odd_member_costs_at_most_itself(
     reports: DeliveryReports, ledger: OpenLedger, member: str, value: object
 ) -> None:
     """What settles a message is all that a report must have."""
@@ -413,7 +413,7 @@ def test_an_odd_member_costs_at_most_itself(
         b"[" * 100_000,
     ],
 )
-def test_a_page_that_cannot_be_read_is_kept_raw(
+def test_page_that_cannot_be_read_is_kept_raw(
     reports: DeliveryReports, table: Table, body: bytes
 ) -> None:
     """Somebody may make sense of it later."""
@@ -434,7 +434,7 @@ def test_bytes_that_are_not_utf_8_spoil_only_the_text_they_stand_in(
     assert reports.record_body(b"\xef\xbb\xbf" + body).settled == 2
 
 
-def test_an_empty_page_is_nothing(reports: DeliveryReports) -> None:
+def test_empty_page_is_nothing(reports: DeliveryReports) -> None:
     """The end of every pull."""
     assert reports.record_body(page()) == Recorded()
     assert Recorded().entries == 0
@@ -447,7 +447,7 @@ def test_an_empty_page_is_nothing(reports: DeliveryReports) -> None:
     ("to", "state"),
     [("+385 99 555 0123", "DELIVERED"), ("a-device", "DELIVERED"), ("385998888888", "ACCEPTED")],
 )
-def test_a_report_on_somebody_elses_number_settles_nothing(
+def test_report_on_somebody_elses_number_settles_nothing(
     reports: DeliveryReports, ledger: OpenLedger, to: str, state: str
 ) -> None:
     """The id is also theirs then; an address that does not compare is no reason to doubt."""
@@ -476,7 +476,7 @@ def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
 # --- Pages -----------------------------------------------------------------------------------
 
 
-def test_a_stored_page_is_deleted_once_it_is_recorded(
+def test_stored_page_is_deleted_once_it_is_recorded(
     reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
     """It is safe before anything reads it, and gone when nothing needs it."""
@@ -492,7 +492,7 @@ def test_a_stored_page_is_deleted_once_it_is_recorded(
     assert state_of(ledger) == "DELIVERED"
 
 
-def test_a_page_of_a_killed_run_is_recorded_by_a_later_one(
+def test_page_of_a_killed_run_is_recorded_by_a_later_one(
     reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
     """But not before its own run must be over, and only once."""
@@ -510,7 +510,7 @@ def test_a_page_of_a_killed_run_is_recorded_by_a_later_one(
 
 
 @pytest.mark.parametrize("refused", ["execute", "put_all"])
-def test_a_page_that_is_recorded_in_part_stays_and_is_recorded_again(
+def test_page_that_is_recorded_in_part_stays_and_is_recorded_again(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
@@ -531,7 +531,7 @@ def test_a_page_that_is_recorded_in_part_stays_and_is_recorded_again(
     assert entries(table, PAGES_ID) == []
 
 
-def test_a_large_page_is_cut_into_chunks_and_put_together_again(
+def test_large_page_is_cut_into_chunks_and_put_together_again(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
@@ -558,7 +558,7 @@ def test_a_large_page_is_cut_into_chunks_and_put_together_again(
     assert entries(table, PAGES_ID) == []
 
 
-def test_a_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
+def test_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
@@ -585,7 +585,7 @@ def test_a_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
     assert left == {name.rpartition("#")[0] for name in cut.entries + recorded.entries}
 
 
-def test_an_unreadable_page_does_not_come_back(reports: DeliveryReports, table: Table) -> None:
+def test_unreadable_page_does_not_come_back(reports: DeliveryReports, table: Table) -> None:
     """It is kept under another name, and no longer among the pages to be recorded."""
     reports.record_page(reports.store_page(b"<html>"))
 
@@ -593,7 +593,7 @@ def test_an_unreadable_page_does_not_come_back(reports: DeliveryReports, table: 
     assert len(entries(table, UNREADABLE_ID)) == 1
 
 
-def test_a_page_that_is_not_stored_is_an_error(
+def test_page_that_is_not_stored_is_an_error(
     reports: DeliveryReports, table: UnreliableTable
 ) -> None:
     """The caller still has it."""
@@ -611,9 +611,7 @@ def test_stored_pages_expire(reports: DeliveryReports, table: Table, clock: Cloc
     assert chunk["expiresAt"] == int((clock.now + RETENTION).timestamp())
 
 
-def test_a_full_page_is_recorded(
-    reports: DeliveryReports, ledger: OpenLedger, table: Table
-) -> None:
+def test_full_page_is_recorded(reports: DeliveryReports, ledger: OpenLedger, table: Table) -> None:
     """A thousand reports, on more messages than any call takes at once."""
     ids = [f"m-{number}" for number in range(260)]
     accept(ledger, *ids)

@@ -130,7 +130,7 @@ def test_names_that_are_left_to_cloudformation_have_no_other_owner() -> None:
 # --- Queues ------------------------------------------------------------------------------------
 
 
-def test_a_queue_has_a_policy_of_its_own_that_names_no_other_queue() -> None:
+def test_queue_has_a_policy_of_its_own_that_names_no_other_queue() -> None:
     """SQS refuses a policy with several queues, or with another one.
 
     "Each policy must cover only a single queue (when writing a policy, don't include statements
@@ -147,7 +147,7 @@ def test_a_queue_has_a_policy_of_its_own_that_names_no_other_queue() -> None:
     assert sorted(covered) == sorted(of_type("AWS::SQS::Queue"))
 
 
-def test_a_queue_hides_records_for_as_long_as_its_reader_may_keep_them() -> None:
+def test_queue_hides_records_for_as_long_as_its_reader_may_keep_them() -> None:
     """Six times the function's timeout, and the longest batch window on top.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html, "Configuring a queue
@@ -205,7 +205,7 @@ def test_nothing_keeps_a_failed_deployment_from_being_cleared_away() -> None:
 # --- Permissions -------------------------------------------------------------------------------
 
 
-def test_a_role_that_a_service_takes_for_anybody_is_bound_to_this_account() -> None:
+def test_role_that_a_service_takes_for_anybody_is_bound_to_this_account() -> None:
     """A schedule of another account must not use ours (the confused deputy).
 
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
@@ -356,7 +356,7 @@ def other_value(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", template()["Parameters"])
-def test_a_changed_parameter_goes_live_in_every_function_that_reads_it(name: str) -> None:
+def test_changed_parameter_goes_live_in_every_function_that_reads_it(name: str) -> None:
     """A new version, and only where something has changed: Lambda refuses to publish one else.
 
     The description of a version "requires replacement" when it changes:
@@ -400,7 +400,7 @@ def test_changed_code_goes_live_where_it_is_used(name: str) -> None:
 @pytest.mark.parametrize(
     ("member", "value"), [("MemorySize", 1024), ("Timeout", 59), ("Handler", "a.b")]
 )
-def test_a_changed_property_goes_live(
+def test_changed_property_goes_live(
     member: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what no parameter decides."""
@@ -522,7 +522,7 @@ def keeps_its_rule(rule: Json, value: str) -> bool:
         ("DeliveryReportWebhook", "yes"),
     ],
 )
-def test_a_wrong_value_is_refused_before_anything_is_created(name: str, value: str) -> None:
+def test_wrong_value_is_refused_before_anything_is_created(name: str, value: str) -> None:
     """By the parameter's own rule, which CloudFormation reads first."""
     assert name in refusals(**{name: value})
 
@@ -541,13 +541,13 @@ def test_a_wrong_value_is_refused_before_anything_is_created(name: str, value: s
         ("OutcomeEventBusName", ""),
     ],
 )
-def test_a_right_value_is_taken(name: str, value: str) -> None:
+def test_right_value_is_taken(name: str, value: str) -> None:
     """The rules refuse nothing that AWS would take."""
     assert refusals(**{name: value}) == []
 
 
 @pytest.mark.parametrize("name", template()["Parameters"])
-def test_a_default_keeps_its_own_rule(name: str) -> None:
+def test_default_keeps_its_own_rule(name: str) -> None:
     """Whoever leaves a parameter alone is not refused."""
     rule = template()["Parameters"][name]
 

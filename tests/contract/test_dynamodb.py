@@ -109,7 +109,7 @@ def test_each_statement_is_answered_by_itself_and_in_order(table: Table) -> None
     assert [found[key]["state"] for key in keys(*range(60))] == 30 * ["B"] + 30 * ["A"]
 
 
-def test_a_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
+def test_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
     """The caller learns who was faster without reading again."""
     table.put_all([item(1, state="A", tries=3)])
 
@@ -186,7 +186,7 @@ def test_what_cannot_get_better_is_not_repeated(
     assert len(calls) == 1
 
 
-def test_a_call_that_fails_costs_only_its_own_statements(
+def test_call_that_fails_costs_only_its_own_statements(
     table: Table, dynamodb: DynamoDBClient
 ) -> None:
     """Calls are concurrent, and each has an end of its own."""
@@ -289,7 +289,7 @@ def test_what_is_left_over_after_all_rounds_is_an_error(
 # --- Queries and deletes ---------------------------------------------------------------------
 
 
-def test_a_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
+def test_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
     """DynamoDB ends a page at a megabyte, or at a limit."""
     entries = [f"REPORT#{number}" for number in range(5)]
     table.put_all({"messageId": "m", "entry": entry} for entry in reversed(entries))
@@ -300,7 +300,7 @@ def test_a_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
     assert [each["entry"] for each in found] == entries
 
 
-def test_an_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> None:
+def test_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> None:
     """Two runs may delete the same page."""
     table.put_all([item(1), item(2)])
 
@@ -326,7 +326,7 @@ def test_an_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> N
     ],
     ids=["write", "read", "query", "delete"],
 )
-def test_an_unavailable_table_is_one_error_that_quotes_nothing(
+def test_unavailable_table_is_one_error_that_quotes_nothing(
     table: Table,
     dynamodb: DynamoDBClient,
     method: str,

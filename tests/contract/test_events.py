@@ -87,7 +87,7 @@ def test_every_event_has_a_parser_and_every_parser_an_event() -> None:
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_an_event_is_what_its_function_takes(name: str) -> None:
+def test_event_is_what_its_function_takes(name: str) -> None:
     """The very parser of the function reads it, and it says something."""
     assert PARSERS[name](read(name))
 
@@ -106,7 +106,7 @@ def phone_numbers(text: str) -> list[str]:
     return re.findall(r'\\*"(?:phoneNumber|to)\\*": ?\\*"(\d+)', text)
 
 
-def test_the_records_of_the_send_event_show_what_an_event_can_be() -> None:
+def test_records_of_the_send_event_show_what_an_event_can_be() -> None:
     """Infobip's own body, our conveniences, and a record that was redriven."""
     documented, convenient, redriven = send_events(read("send_message_sqs"))
 
@@ -122,7 +122,7 @@ def test_the_records_of_the_send_event_show_what_an_event_can_be() -> None:
     assert redriven.messages[0].message_id.removesuffix("-0") not in record_ids
 
 
-def test_the_send_event_names_the_scenario_that_the_other_event_makes() -> None:
+def test_send_event_names_the_scenario_that_the_other_event_makes() -> None:
     """Whoever invokes one after the other sees a message go out."""
     scenario = create_scenario.parse(read("create_scenario"))
     _, convenient, _ = send_events(read("send_message_sqs"))
@@ -131,7 +131,7 @@ def test_the_send_event_names_the_scenario_that_the_other_event_makes() -> None:
     convenient.check_flow(step.channel for step in scenario.flow)
 
 
-def test_the_message_to_send_by_hand_names_that_scenario_too() -> None:
+def test_message_to_send_by_hand_names_that_scenario_too() -> None:
     """And it has an id of its own, so that both examples can be sent."""
     scenario = create_scenario.parse(read("create_scenario"))
     event = queued_event(read("send_message"))

@@ -194,9 +194,7 @@ def zipped(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
-def test_a_function_runs_under_the_client_that_lambda_runs(
-    functions: Functions, plain: str
-) -> None:
+def test_function_runs_under_the_client_that_lambda_runs(functions: Functions, plain: str) -> None:
     """AWS's compiled client is what functions get, wherever it can be imported."""
     assert functions.call(plain, "paths")["client"].endswith(".so")
 
@@ -234,7 +232,7 @@ def test_our_client_is_the_last_one_found(functions: Functions, plain: str) -> N
     assert functions.call(plain, "paths")["sys"][-1] == PORTABLE
 
 
-def test_an_invocation_is_told_of_as_on_lambda(functions: Functions, function: str) -> None:
+def test_invocation_is_told_of_as_on_lambda(functions: Functions, function: str) -> None:
     """The context names the request, the function, its version, its memory and its logs."""
     first, second = (functions.call(function, "told") for _ in range(2))
 
@@ -261,7 +259,7 @@ def test_each_invocation_has_its_trace(functions: Functions, function: str) -> N
     assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=1", first)
 
 
-def test_the_arn_is_the_one_that_was_invoked(functions: Functions, function: str) -> None:
+def test_arn_is_the_one_that_was_invoked(functions: Functions, function: str) -> None:
     """With a qualifier, the ARN has it, and the version is the one behind it."""
     version = functions.client.publish_version(FunctionName=function)["Version"]
     functions.client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
@@ -276,14 +274,14 @@ def test_the_arn_is_the_one_that_was_invoked(functions: Functions, function: str
     assert by_version["version"] == by_alias["version"] == version
 
 
-def test_an_environment_is_used_again(functions: Functions, function: str) -> None:
+def test_environment_is_used_again(functions: Functions, function: str) -> None:
     """What a module holds is there at the next invocation, in the same process."""
     (first, process), (second, same) = (functions.call(function, "counted") for _ in range(2))
 
     assert (second, same) == (first + 1, process)
 
 
-def test_an_error_is_told_with_its_type_and_trace(functions: Functions, function: str) -> None:
+def test_error_is_told_with_its_type_and_trace(functions: Functions, function: str) -> None:
     """The caller gets the type's name, the text, the request, and where it was raised."""
     error = functions.call(function, "failing")
 
@@ -292,7 +290,7 @@ def test_an_error_is_told_with_its_type_and_trace(functions: Functions, function
     assert 'app.py", line' in error["stackTrace"][-1]
 
 
-def test_an_environment_outlives_an_error(functions: Functions, function: str) -> None:
+def test_environment_outlives_an_error(functions: Functions, function: str) -> None:
     """The next invocation finds the process that has raised."""
     process = functions.call(function, "counted")[1]
     functions.call(function, "failing")
@@ -300,7 +298,7 @@ def test_an_environment_outlives_an_error(functions: Functions, function: str) -
     assert functions.call(function, "counted")[1] == process
 
 
-def test_a_function_that_exits_fails_and_starts_again(functions: Functions, function: str) -> None:
+def test_function_that_exits_fails_and_starts_again(functions: Functions, function: str) -> None:
     """The caller gets the status; the next invocation finds a new process."""
     process = functions.call(function, "counted")[1]
     error = functions.call(function, "exiting", code=7)
@@ -310,7 +308,7 @@ def test_a_function_that_exits_fails_and_starts_again(functions: Functions, func
     assert functions.call(function, "counted")[1] != process
 
 
-def test_a_module_that_cannot_be_imported_fails_each_invocation(functions: Functions) -> None:
+def test_module_that_cannot_be_imported_fails_each_invocation(functions: Functions) -> None:
     """The caller gets the runtime's own words, and no stack of the runtime."""
     name = functions.create("import not_there")
 
@@ -320,7 +318,7 @@ def test_a_module_that_cannot_be_imported_fails_each_invocation(functions: Funct
     assert "No module named 'not_there'" in errors[0]["errorMessage"]
 
 
-def test_a_module_that_exits_fails_the_invocation(functions: Functions) -> None:
+def test_module_that_exits_fails_the_invocation(functions: Functions) -> None:
     """A process that ends before it has asked for an event is told by its status."""
     error = functions.invoke(functions.create("import os; os._exit(3)"), {})
 
@@ -328,7 +326,7 @@ def test_a_module_that_exits_fails_the_invocation(functions: Functions) -> None:
     assert "exit status 3" in error["errorMessage"]
 
 
-def test_a_function_that_takes_too_long_is_ended(functions: Functions) -> None:
+def test_function_that_takes_too_long_is_ended(functions: Functions) -> None:
     """The caller gets the timeout; the next invocation finds a new process."""
     name = functions.create(Timeout=1)
     process = functions.call(name, "counted")[1]
@@ -340,7 +338,7 @@ def test_a_function_that_takes_too_long_is_ended(functions: Functions) -> None:
     assert functions.call(name, "counted")[1] != process
 
 
-def test_the_environment_is_lambdas_and_nothing_else(functions: Functions) -> None:
+def test_environment_is_lambdas_and_nothing_else(functions: Functions) -> None:
     """No variable is there but Lambda's, the declared ones, the emulator's URL, and TMPDIR."""
     name = functions.create(variables={"DECLARED": "value"}, MemorySize=256)
 
@@ -390,7 +388,7 @@ def test_the_environment_is_lambdas_and_nothing_else(functions: Functions) -> No
     }.items() <= found.items()
 
 
-def test_the_credentials_are_a_session_of_the_role(functions: Functions, plain: str) -> None:
+def test_credentials_are_a_session_of_the_role(functions: Functions, plain: str) -> None:
     """Temporary keys come with a token."""
     found = functions.call(plain, "environment")
 
@@ -398,7 +396,7 @@ def test_the_credentials_are_a_session_of_the_role(functions: Functions, plain: 
     assert found["AWS_SESSION_TOKEN"]
 
 
-def test_the_emulator_is_the_only_aws_there_is(functions: Functions, emulator: AwsEmulator) -> None:
+def test_emulator_is_the_only_aws_there_is(functions: Functions, emulator: AwsEmulator) -> None:
     """A function cannot declare another endpoint, nor another name for itself."""
     name = functions.create(
         variables={"AWS_ENDPOINT_URL": "https://aws.test", "AWS_LAMBDA_FUNCTION_NAME": "other"}
@@ -425,7 +423,7 @@ def test_the_emulator_is_the_only_aws_there_is(functions: Functions, emulator: A
     ],
     ids=["text", "json", "debug"],
 )
-def test_the_logging_configuration_reaches_the_runtime(
+def test_logging_configuration_reaches_the_runtime(
     functions: Functions, logging: Json, variables: dict[str, str]
 ) -> None:
     """A format is always there, a level only where logs are JSON: INFO by default."""
@@ -437,7 +435,7 @@ def test_the_logging_configuration_reaches_the_runtime(
     assert {key: found[key] for key in names if key in found} == variables
 
 
-def test_the_level_of_the_platform_is_that_of_the_root_logger(functions: Functions) -> None:
+def test_level_of_the_platform_is_that_of_the_root_logger(functions: Functions) -> None:
     """With DEBUG, lines of every library are logged, as JSON: what Lambda's runtime does."""
     logging = {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"}
     name = functions.create(LoggingConfig=logging)
@@ -489,7 +487,7 @@ def test_what_was_printed_is_taken_at_once() -> None:
     assert taken == ["printed\n"] * 500
 
 
-def test_the_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions) -> None:
+def test_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions) -> None:
     """The path is that of Lambda: the code, the layer's two folders, what the runtime brings."""
     python = functions.call(functions.create(), "environment")["LAMBDA_RUNTIME_DIR"].split("/")[-2]
     library = f"python/lib/{python}/site-packages"
@@ -525,7 +523,7 @@ def test_the_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions
     assert not [path for path in rest if path == str(ROOT) or "/.venv/" in path]
 
 
-def test_a_request_may_be_just_below_six_megabytes(functions: Functions, plain: str) -> None:
+def test_request_may_be_just_below_six_megabytes(functions: Functions, plain: str) -> None:
     """All of it reaches the handler."""
     event = json.dumps({"do": "length", "text": ""})
     text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event) - 1)
@@ -533,7 +531,7 @@ def test_a_request_may_be_just_below_six_megabytes(functions: Functions, plain: 
     assert functions.call(plain, "length", text=text) == len(text)
 
 
-def test_a_larger_request_is_refused(functions: Functions, plain: str) -> None:
+def test_larger_request_is_refused(functions: Functions, plain: str) -> None:
     """Lambda's API answers 413."""
     event = json.dumps({"do": "length", "text": ""})
     text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event))
@@ -546,7 +544,7 @@ def test_a_larger_request_is_refused(functions: Functions, plain: str) -> None:
 
 
 @pytest.mark.parametrize("surplus", [0, 1])
-def test_an_asynchronous_request_may_be_one_megabyte(
+def test_asynchronous_request_may_be_one_megabyte(
     functions: Functions, plain: str, surplus: int
 ) -> None:
     """One byte more is refused."""
@@ -568,14 +566,14 @@ def test_an_asynchronous_request_may_be_one_megabyte(
         assert status() == 202
 
 
-def test_an_answer_may_be_six_megabytes(functions: Functions, function: str) -> None:
+def test_answer_may_be_six_megabytes(functions: Functions, function: str) -> None:
     """All of it reaches the caller."""
     answer = functions.call(function, "sized", size=LARGEST_RESPONSE_BYTES)
 
     assert len(answer) == LARGEST_RESPONSE_BYTES - 2
 
 
-def test_a_larger_answer_is_an_error(functions: Functions, function: str) -> None:
+def test_larger_answer_is_an_error(functions: Functions, function: str) -> None:
     """The caller gets the error; the next invocation is handled."""
     error = functions.call(function, "sized", size=LARGEST_RESPONSE_BYTES + 1)
 

@@ -130,21 +130,21 @@ print(boto3.__file__)
     assert run(layer, script).strip() == str(layer / "boto3/__init__.py")
 
 
-def test_the_layer_describes_no_other_service(layer: Path) -> None:
+def test_layer_describes_no_other_service(layer: Path) -> None:
     """A service that is used no more is to go from shared/Makefile as well."""
     script = "import boto3; print(*boto3.Session().get_available_services())"
 
     assert set(run(layer, script).split()) == services()
 
 
-def test_the_layer_brings_the_versions_that_the_tests_run_with(layer: Path) -> None:
+def test_layer_brings_the_versions_that_the_tests_run_with(layer: Path) -> None:
     """Of every package, boto3 included, which Lambda's runtime has in a version of its own."""
     here = {each.name: each.version for each in metadata.distributions(path=[str(layer)])}
     assert {"boto3", "botocore", "pydantic", "requests"} <= here.keys()
     assert {name: metadata.version(name) for name in here} == here
 
 
-def test_the_layer_is_small(lambda_layer: Path) -> None:
+def test_layer_is_small(lambda_layer: Path) -> None:
     """Far below what Lambda takes: size costs time whenever an environment starts."""
     size = sum(path.stat().st_size for path in lambda_layer.rglob("*") if path.is_file())
 
@@ -164,7 +164,7 @@ def test_every_compiled_module_is_there_for_both_processors(lambda_layer: Path) 
 
 
 @pytest.mark.parametrize("processor", E_MACHINES)
-def test_a_library_is_for_the_processor_that_its_name_tells(
+def test_library_is_for_the_processor_that_its_name_tells(
     lambda_layer: Path, processor: str
 ) -> None:
     """The header of each file says so; 64 bits, least significant byte first."""
@@ -175,7 +175,7 @@ def test_a_library_is_for_the_processor_that_its_name_tells(
 
 
 @pytest.mark.parametrize("processor", E_MACHINES)
-def test_a_processor_finds_each_file_of_its_own_wheels(
+def test_processor_finds_each_file_of_its_own_wheels(
     lambda_layer: Path, processor: str, tmp_path: Path
 ) -> None:
     """File by file, as if the layer were for it alone; libraries of the other one come on top."""
@@ -324,7 +324,7 @@ def test_what_was_built_once_can_be_built_without_a_network(
     )
 
 
-def test_a_first_build_without_an_index_fails_with_what_uv_says(tmp_path: Path) -> None:
+def test_first_build_without_an_index_fails_with_what_uv_says(tmp_path: Path) -> None:
     """Which names the address that did not answer."""
     index = f"http://127.0.0.1:{closed_port()}/simple"
 

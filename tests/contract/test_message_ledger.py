@@ -165,7 +165,7 @@ def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
 # --- Claims ----------------------------------------------------------------------------------
 
 
-def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
+def test_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     """Its item says all that is known of it; what is not known has no attribute."""
     (claim_status,) = ledger.claim([CLAIM], LEASE)
 
@@ -184,7 +184,7 @@ def test_an_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
     assert not found.keys() & {"scenarioKey", "sendAt", "unknownAt", "channel", "sentAt", "doneAt"}
 
 
-def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, clock: Clock) -> None:
+def test_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, clock: Clock) -> None:
     """The second consumer of the same record does not send."""
     claimed(ledger)
     clock.pass_by(seconds=119)
@@ -195,7 +195,7 @@ def test_a_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, cloc
     assert claim_status.token is None
 
 
-def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
+def test_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
     ledger: OpenLedger, clock: Clock
 ) -> None:
     """Its holder may have sent, or may still be about to."""
@@ -214,7 +214,7 @@ def test_a_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
 @pytest.mark.parametrize(
     "state", sorted(set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
 )
-def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
+def test_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever the queue delivers again, and however late."""
@@ -228,7 +228,7 @@ def test_a_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     assert (claim_status.until is None) == (state in ACCEPTED_OR_FINAL)
 
 
-def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> None:
+def test_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> None:
     """It counts its attempts, and keeps nothing of the one before."""
     recorded(
         ledger,
@@ -250,7 +250,7 @@ def test_a_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) ->
 
 
 @pytest.mark.parametrize("state", MessageState)
-def test_the_same_id_with_other_content_is_a_conflict(
+def test_same_id_with_other_content_is_a_conflict(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever became of the first, and nothing of it changes."""
@@ -265,7 +265,7 @@ def test_the_same_id_with_other_content_is_a_conflict(
 
 
 @pytest.mark.parametrize("state", MessageState)
-def test_an_expired_message_counts_as_absent(
+def test_expired_message_counts_as_absent(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """DynamoDB deletes it when it likes; until then it is as if it had."""
@@ -286,7 +286,7 @@ def test_an_expired_message_counts_as_absent(
     assert differing <= fresh | {"messageId", "checkShard"}
 
 
-def test_an_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed(
+def test_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed(
     ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
     """The record would be acknowledged, and its new message never sent."""
@@ -340,7 +340,7 @@ def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
 
 @pytest.mark.parametrize("reclaimed", [False, True])
 @pytest.mark.parametrize("lost", [1, 2, 6])
-def test_an_own_claim_is_recognised_after_a_lost_answer(
+def test_own_claim_is_recognised_after_a_lost_answer(
     ledger: OpenLedger, client: Unreliable, lost: int, *, reclaimed: bool
 ) -> None:
     """The write was done, and then seemed to fail, once or to the end."""
@@ -360,9 +360,7 @@ def test_an_own_claim_is_recognised_after_a_lost_answer(
         assert item(ledger)["claimToken"] == claim_status.token
 
 
-def test_a_table_that_does_not_answer_claims_nothing(
-    ledger: OpenLedger, client: Unreliable
-) -> None:
+def test_table_that_does_not_answer_claims_nothing(ledger: OpenLedger, client: Unreliable) -> None:
     """The sender does not send."""
     client.script["batch_execute_statement"] = 20 * [False]
     client.script["batch_get_item"] = 20 * [False]
@@ -370,7 +368,7 @@ def test_a_table_that_does_not_answer_claims_nothing(
     assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
-def test_an_absent_message_whose_claim_failed_is_not_claimed(
+def test_absent_message_whose_claim_failed_is_not_claimed(
     ledger: OpenLedger, client: Unreliable
 ) -> None:
     """Reading shows that there is no claim."""
@@ -388,7 +386,7 @@ def test_an_absent_message_whose_claim_failed_is_not_claimed(
         MessageState.UNKNOWN,
     ],
 )
-def test_an_outcome_whose_answer_was_lost_is_recorded_once(
+def test_outcome_whose_answer_was_lost_is_recorded_once(
     ledger: OpenLedger, client: Unreliable, state: MessageState
 ) -> None:
     """The repeat finds the state that the first has written."""
@@ -399,7 +397,7 @@ def test_an_outcome_whose_answer_was_lost_is_recorded_once(
     assert item(ledger)["state"] == state
 
 
-def test_an_outcome_that_the_table_does_not_take_is_no_state(
+def test_outcome_that_the_table_does_not_take_is_no_state(
     ledger: OpenLedger, client: Unreliable
 ) -> None:
     """The sender must keep the record then."""
@@ -412,7 +410,7 @@ def test_an_outcome_that_the_table_does_not_take_is_no_state(
 # --- Outcomes --------------------------------------------------------------------------------
 
 
-def test_an_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clock) -> None:
+def test_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clock) -> None:
     """The check that its claim has set is right for it as well."""
     token = claimed(ledger)
     before = item(ledger)
@@ -428,7 +426,7 @@ def test_an_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clo
     }
 
 
-def test_a_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
+def test_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
     """It says why, and nothing more is asked about it."""
     status = {"groupId": 5, "id": 51, "name": "MISSING_TO"}
     recorded(
@@ -440,7 +438,7 @@ def test_a_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
     assert not found.keys() & {"nextCheckAt", "checkShard"}
 
 
-def test_a_message_of_unknown_outcome_is_checked_later(ledger: OpenLedger, clock: Clock) -> None:
+def test_message_of_unknown_outcome_is_checked_later(ledger: OpenLedger, clock: Clock) -> None:
     """Its sender is told when that is."""
     clock.pass_by(seconds=20)
     claim_status = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
@@ -464,7 +462,7 @@ def test_nothing_is_asked_before_a_message_was_due(ledger: OpenLedger, clock: Cl
 
 
 @pytest.mark.parametrize("state", [MessageState.ACCEPTED, MessageState.WAITING])
-def test_an_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState) -> None:
+def test_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState) -> None:
     """A claim that was given to another is not the former holder's to decide about."""
     claimed(ledger)
     before = item(ledger)
@@ -489,7 +487,7 @@ def test_who_has_lost_a_claim_learns_what_became_of_the_message(
     assert item(ledger) == before
 
 
-def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -> None:
+def test_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -> None:
     """An update makes no half of an item."""
     assert recorded(ledger, "token", MessageState.ACCEPTED) == ClaimStatus(None)
     assert ledger.find(["m-1"]) == {}
@@ -499,7 +497,7 @@ def test_the_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedge
 
 
 @pytest.mark.parametrize("send_in_days", [None, -5, 0, 100])
-def test_a_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retention(
+def test_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retention(
     ledger: OpenLedger, clock: Clock, send_in_days: int | None
 ) -> None:
     """A planned message lives from when it is sent, not from when it was queued."""
@@ -514,7 +512,7 @@ def test_a_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retent
     assert ledger.find(["m-1"]) == {}
 
 
-def test_a_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
+def test_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
     """Infobip takes a `sendAt` in the past for now; years before 1000 must not trip anything."""
     send_at = clock.now.replace(year=1)
     claimed(ledger, replace(CLAIM, send_at=send_at))
@@ -529,7 +527,7 @@ def test_a_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None
 
 
 @pytest.mark.parametrize("state", MessageState)
-def test_a_verdict_overrides_every_state(
+def test_verdict_overrides_every_state(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
     """Whatever we thought of the message, Infobip had it."""
@@ -575,7 +573,7 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
     assert ledger.claim([CLAIM], LEASE)[0].token is None
 
 
-def test_a_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
+def test_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
     """A verdict that came between is more than the proof."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     ledger.settle({"m-1": verdict()})
@@ -673,7 +671,7 @@ def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> N
     assert list(ledger.due(100)) == []
 
 
-def test_a_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
+def test_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
     """And no longer, if its holder has recorded an outcome meanwhile."""
     token = claimed(ledger)
     before = item(ledger)
@@ -719,7 +717,7 @@ def test_only_what_is_still_unknown_is_given_up(ledger: OpenLedger, clock: Clock
     assert list(ledger.due(100)) == []
 
 
-def test_a_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
+def test_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
     """Its absences are forgotten, since what follows is another attempt."""
     brought_to(ledger, MessageState.UNKNOWN)
     ledger.change(transitions.check_postponed, item(ledger), clock.now + CHECK_AFTER, absent=True)
@@ -733,7 +731,7 @@ def test_a_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clo
     assert item(ledger)["attempts"] == 2
 
 
-def test_an_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock) -> None:
+def test_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock) -> None:
     """Nothing was sent under it."""
     brought_to(ledger, MessageState.UNKNOWN)
 
@@ -745,7 +743,7 @@ def test_an_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Cl
     assert list(ledger.due(100)) == []
 
 
-def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
+def test_message_without_a_report_is_listed_and_may_still_be_settled(
     ledger: OpenLedger, clock: Clock
 ) -> None:
     """It stays accepted; no question is asked about it any more."""
@@ -762,7 +760,7 @@ def test_a_message_without_a_report_is_listed_and_may_still_be_settled(
     assert ledger.settle({"m-1": verdict()}) == 1
 
 
-def test_a_message_that_waits_longer_than_any_record_lives_is_found(
+def test_message_that_waits_longer_than_any_record_lives_is_found(
     ledger: OpenLedger, clock: Clock
 ) -> None:
     """Somebody has purged the queue: the message must not wait for good and in silence."""
@@ -799,7 +797,7 @@ def test_a_message_that_waits_longer_than_any_record_lives_is_found(
     ids=["settle", "prove", "quarantine", "send again", "lose lease"],
 )
 @pytest.mark.parametrize("code", ["ThrottlingError", "AccessDenied", "ResourceNotFound"])
-def test_a_change_that_was_not_made_is_an_error(
+def test_change_that_was_not_made_is_an_error(
     ledger: OpenLedger,
     monkeypatch: pytest.MonkeyPatch,
     client: Unreliable,
@@ -818,7 +816,7 @@ def test_a_change_that_was_not_made_is_an_error(
         change(ledger, found)
 
 
-def test_a_change_whose_answer_was_lost_is_made_once(
+def test_change_whose_answer_was_lost_is_made_once(
     ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
     """The repeat finds it made, and does not count it again."""

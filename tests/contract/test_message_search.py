@@ -145,13 +145,13 @@ def all_pages(ask: Callable[[dict[str, Place]], Found]) -> list[str]:
 # --- One message ---------------------------------------------------------------------------
 
 
-def test_an_unknown_message_is_not_found(shelf: Shelf) -> None:
+def test_unknown_message_is_not_found(shelf: Shelf) -> None:
     """Nothing is known of an id that was never used."""
     assert shelf.search.message("m-1") is None
     assert shelf.search.history("m-1", 100, {}, nothing).items == []
 
 
-def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
+def test_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
     """However late and in whatever order it was learnt."""
     shelf.put("m-1")
     shelf.record(
@@ -172,7 +172,7 @@ def test_a_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> Non
     assert [kind[0] for kind in kinds[3:]] == ["UNREADABLE"]
 
 
-def test_a_long_history_is_read_page_by_page(shelf: Shelf) -> None:
+def test_long_history_is_read_page_by_page(shelf: Shelf) -> None:
     """Each entry comes once, however small the pages are."""
     shelf.put("m-1")
     moments = [f"2026-01-31T12:00:0{second}.000+0000" for second in range(7)]
@@ -208,7 +208,7 @@ def test_messages_to_a_recipient_come_newest_first(shelf: Shelf, limit: int) -> 
     assert found == ["m-4", "m-3", "m-2", "m-1", "m-0"]
 
 
-def test_a_message_with_several_addresses_is_found_by_the_first(shelf: Shelf) -> None:
+def test_message_with_several_addresses_is_found_by_the_first(shelf: Shelf) -> None:
     """The phone number comes before the e-mail address."""
     shelf.put("m-1", phoneNumber=PHONE_NUMBER, emailAddress="ana@example.com")
     shelf.put("m-2", emailAddress="ana@example.com")
@@ -238,7 +238,7 @@ def test_unsettled_messages_come_oldest_first(shelf: Shelf, limit: int) -> None:
     assert found == [*accepted, "claimed", "unknown", "waiting"]
 
 
-def test_an_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: Shelf) -> None:
+def test_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: Shelf) -> None:
     """An alarm sends an operator to look for just these."""
     shelf.put("m-1")
     shelf.put("m-2")
@@ -259,7 +259,7 @@ def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(shelf:
 
 
 @pytest.mark.parametrize("way", ["settled", "accepted", "released"])
-def test_a_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str) -> None:
+def test_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str) -> None:
     """It is settled, or is checked again like any other."""
     shelf.put("m-1", "QUARANTINED")
     item = shelf.item("m-1")
@@ -294,7 +294,7 @@ def test_a_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str
     )
 
 
-def test_a_message_that_the_index_lists_wrongly_is_left_out(
+def test_message_that_the_index_lists_wrongly_is_left_out(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index may lag behind its table; what the table says counts."""
@@ -341,7 +341,7 @@ def largest(found: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.parametrize("show_recipients", [True, False])
-def test_a_history_of_the_largest_reports_comes_in_answers_that_lambda_takes(
+def test_history_of_the_largest_reports_comes_in_answers_that_lambda_takes(
     shelf: Shelf,
     show_recipients: bool,  # noqa: FBT001
 ) -> None:

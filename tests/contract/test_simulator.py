@@ -2014,7 +2014,7 @@ def test_further_address_serves_the_same_account_without_control() -> None:
     ("caller", "is_heard"),
     [("172.17.0.2", True), ("127.0.0.1", True), ("192.0.2.7", False), ("172.18.0.2", False)],
 )
-def test_a_bridge_s_address_is_for_callers_of_its_network(caller: str, *, is_heard: bool) -> None:
+def test_bridge_s_address_is_for_callers_of_its_network(caller: str, *, is_heard: bool) -> None:
     """Another machine with a route to this one could reach that address, too."""
     simulator = Simulator(Credentials(), Settings())
     with Server(

@@ -176,7 +176,7 @@ def test_every_function_has_settings_and_every_settings_a_function() -> None:
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_a_function_gets_the_variables_that_it_reads_and_no_others(function: str) -> None:
+def test_function_gets_the_variables_that_it_reads_and_no_others(function: str) -> None:
     """A variable that is missing, or that nobody reads, is a mistake in either file."""
     everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     variables = everywhere | FUNCTIONS[function]["Environment"]["Variables"]
@@ -186,7 +186,7 @@ def test_a_function_gets_the_variables_that_it_reads_and_no_others(function: str
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str) -> None:
+def test_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str) -> None:
     """The handler exists where the template looks for it, and logs are not kept for ever."""
     code = ROOT / FUNCTIONS[function]["CodeUri"] / "app.py"
     log_group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
@@ -195,7 +195,7 @@ def test_a_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str
     assert resources("AWS::Logs::LogGroup")[log_group]["RetentionInDays"] == 30
 
 
-def test_the_layer_serves_every_processor_that_functions_may_run_on() -> None:
+def test_layer_serves_every_processor_that_functions_may_run_on() -> None:
     """One build, whatever `Architecture` says: sam builds for a processor that the layer serves."""
     layer = TEMPLATE["Resources"]["InfobipOmniLayer"]
     served = layer["Properties"]["CompatibleArchitectures"]
@@ -219,7 +219,7 @@ def test_sam_runs_every_function_on_the_processor_that_it_is_told(processor: str
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_names_each_action_and_resource(function: str) -> None:
+def test_role_names_each_action_and_resource(function: str) -> None:
     """No role may do more than its template says, on anything but what it names."""
     for statement in statements(function):
         actions = as_list(statement["Action"])
@@ -240,7 +240,7 @@ def test_letters_stay_hidden_while_an_operators_function_runs() -> None:
     assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < HIDDEN_SECONDS
 
 
-def test_a_claim_outlives_the_sender_that_made_it() -> None:
+def test_claim_outlives_the_sender_that_made_it() -> None:
     """A claim that has run out belongs to nobody who is still at work."""
     timeout = FUNCTIONS["SendMessageFunction"]["Timeout"]
 
@@ -258,7 +258,7 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
     assert dead_letters["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
-def test_a_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
+def test_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
     """No record vanishes because its reader fails for too long."""
     for queue in ("SendQueue", "ParkedReportsQueue"):
         dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
@@ -308,7 +308,7 @@ def test_every_queue_is_encrypted_at_rest_and_on_the_way() -> None:
         ("NotReconciledAlarm", "ReconciliationsSucceeded"),
     ],
 )
-def test_a_scheduled_function_that_does_not_succeed_is_missed(alarm: str, metric: str) -> None:
+def test_scheduled_function_that_does_not_succeed_is_missed(alarm: str, metric: str) -> None:
     """Whether it is not invoked, throttled, crashes or fails: no metric is an alarm, too."""
     definition = ALARMS[alarm]
 
@@ -368,7 +368,7 @@ def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
     }
 
 
-def test_a_function_that_crashes_each_time_is_noticed() -> None:
+def test_function_that_crashes_each_time_is_noticed() -> None:
     """By an alarm, or by the person who has invoked it."""
     assert CRASH_ALARMS.keys() | INVOKED_BY_PEOPLE == FUNCTIONS.keys()
     assert not CRASH_ALARMS.keys() & INVOKED_BY_PEOPLE
@@ -411,7 +411,7 @@ def test_alarms_watch_metrics_that_the_code_writes() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
+def test_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
     """Whoever is called learns, too, that nothing is left to be done."""
     alarm = ALARMS[name]
 
@@ -421,7 +421,7 @@ def test_an_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_is_described_and_constrained(name: str) -> None:
+def test_parameter_is_described_and_constrained(name: str) -> None:
     """Whoever deploys learns what a parameter means, and a wrong value is refused at once."""
     parameter = PARAMETERS[name]
 
@@ -475,7 +475,7 @@ def test_template_and_functions_refuse_the_same_base_urls(url: str) -> None:
         )
 
 
-def test_the_outputs_are_those_that_others_rely_on() -> None:
+def test_outputs_are_those_that_others_rely_on() -> None:
     """Names of outputs are an interface."""
     assert TEMPLATE["Outputs"].keys() == OUTPUTS
 

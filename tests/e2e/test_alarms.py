@@ -569,7 +569,7 @@ def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_an_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str) -> None:
+def test_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str) -> None:
     """Long after everything else, and with runs of both schedules just before, it is silent."""
     scene.skip_out_of_sight(name)
     scene.pull()
@@ -585,7 +585,7 @@ def test_an_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_an_alarm_rings_from_a_written_series(scene: Scene, name: str) -> None:
+def test_alarm_rings_from_a_written_series(scene: Scene, name: str) -> None:
     """At the value that is one too many it rings, and one below it does not."""
     alarm = scene.alarms[name]
     moments = [float(minute * MINUTE) for minute in range(60)]

@@ -51,7 +51,7 @@ def quarantined(upstream: Upstream) -> tuple[str, str]:
     return ids
 
 
-def test_a_record_that_was_set_aside_wrongly_can_be_sent_again(upstream: Upstream) -> None:
+def test_record_that_was_set_aside_wrongly_can_be_sent_again(upstream: Upstream) -> None:
     """A dry run tells so beforehand; the message id that derives from the record stays the same."""
     world = upstream.world
     event = upstream.event()
@@ -98,7 +98,7 @@ def test_quarantined_messages_are_released_or_closed_one_by_one(
     assert upstream.acceptances(released, closed) == {released: 1, closed: 0}
 
 
-def test_a_list_shows_nothing_personal(upstream: Upstream) -> None:
+def test_list_shows_nothing_personal(upstream: Upstream) -> None:
     """Numbers and texts are shown only to those who ask for them."""
     upstream.world.put_message(upstream.event(wrong=True))
     wait_until(
@@ -113,7 +113,7 @@ def test_a_list_shows_nothing_personal(upstream: Upstream) -> None:
     assert CANARY_NUMBER in full
 
 
-def test_a_wrong_order_fails_by_naming_the_field(world: World) -> None:
+def test_wrong_order_fails_by_naming_the_field(world: World) -> None:
     """Whoever mistypes an order learns what was wrong, and nothing was done."""
     with pytest.raises(FunctionFailedError, match="dryrun: "):
         order(world, "redrive", dryrun=False)

@@ -120,7 +120,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.rstrip("\n")
 
 
-def test_a_deployment_by_sam_sends() -> None:
+def test_deployment_by_sam_sends() -> None:
     """After `sam build` and `sam deploy`, as an operator runs them, a push fails over to SMS."""
     with World(deploy="sam") as world:
         upstream = Upstream(world)
@@ -149,7 +149,7 @@ def test_functions_in_containers_get_the_environment_of_the_local_world() -> Non
 
 @pytest.mark.parametrize(("function", "path"), EXAMPLES)
 @pytest.mark.usefixtures("running")
-def test_an_example_can_be_invoked(function: str, path: Path) -> None:
+def test_example_can_be_invoked(function: str, path: Path) -> None:
     """Each file of `events/` is an event that its function accepts."""
     done = command("invoke", "--function", function, "--event", str(path))
 
@@ -158,7 +158,7 @@ def test_an_example_can_be_invoked(function: str, path: Path) -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_a_function_error_is_shown_and_fails_the_command() -> None:
+def test_function_error_is_shown_and_fails_the_command() -> None:
     """Its answer is printed as Lambda gives it."""
     done = command("invoke", "--function", "find_messages", "--event", '{"limit": 0}')
 
@@ -195,7 +195,7 @@ def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_the_records_of_an_event_are_sent_with_their_attributes() -> None:
+def test_records_of_an_event_are_sent_with_their_attributes() -> None:
     """Ids that derive from a record's are those of its attribute, where it has one."""
     sent = command("send", "--event", str(ROOT / "events/send_message_sqs.json"))
     records = json.loads((ROOT / "events/send_message_sqs.json").read_text())["Records"]
@@ -210,7 +210,7 @@ def test_the_records_of_an_event_are_sent_with_their_attributes() -> None:
     "message_id",
     ["it's", '"', "$HOME $$ $(x)", "`x`; $(shell x)", "two  words", "\\ # %s", "ünï-☃"],
 )
-def test_an_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> None:
+def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> None:
     """It reaches the function as it was typed."""
     event = json.dumps({"messageId": message_id, "scenario": "nosuch", "sms": {"text": "x"}})
     event = event[:-1] + ', "to": {"phoneNumber": "385915550101"}}'
@@ -277,12 +277,12 @@ def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: s
         (["--parameters", "ClaimSeconds=1"], "ClaimSeconds must be at least 90, not '1'"),
     ],
 )
-def test_a_wrong_parameter_is_told_before_anything_starts(options: list[str], said: str) -> None:
+def test_wrong_parameter_is_told_before_anything_starts(options: list[str], said: str) -> None:
     """In a sentence that names it and its rule."""
     assert refusal(command("up", *options)).startswith(said)
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> None:
+def test_port_that_is_taken_is_told_before_anything_starts(running: Local) -> None:
     """Where a port was asked for; without, a free one is taken."""
     said = refusal(command("up", "--port", str(running.port)))
 
@@ -290,7 +290,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> 
 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1", "x", "4566 "])
-def test_a_port_that_is_none_is_told(port: str) -> None:
+def test_port_that_is_none_is_told(port: str) -> None:
     """With the rule, whether it is to listen on or names a world."""
     for name in ("up", "find"):
         option = {"up": "--port", "find": "--world"}[name]
@@ -394,7 +394,7 @@ def test_sam_refuses_what_invoke_refuses() -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_a_port_that_is_taken_is_named_before_lambda_s_api_is_offered() -> None:
+def test_port_that_is_taken_is_named_before_lambda_s_api_is_offered() -> None:
     """Nothing is built or started for it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

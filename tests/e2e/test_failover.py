@@ -19,7 +19,7 @@ def reports(world: World, message_id: str) -> dict[str, str]:
     return {entry[1]: entry[2] for entry in entries if entry[0] == "REPORT"}
 
 
-def test_a_push_that_arrives_is_delivered_by_push(upstream: Upstream) -> None:
+def test_push_that_arrives_is_delivered_by_push(upstream: Upstream) -> None:
     """The recipient gets the push, and no text message."""
     message_id = upstream.send(PUSH_ARRIVES)
 
@@ -31,7 +31,7 @@ def test_a_push_that_arrives_is_delivered_by_push(upstream: Upstream) -> None:
     assert truth["acceptances"] == 1
 
 
-def test_a_push_that_fails_becomes_a_text_message(upstream: Upstream) -> None:
+def test_push_that_fails_becomes_a_text_message(upstream: Upstream) -> None:
     """The item tells that SMS has delivered it, when, at what price; both reports are kept."""
     message_id = upstream.send(PUSH_FAILS)
 
@@ -45,7 +45,7 @@ def test_a_push_that_fails_becomes_a_text_message(upstream: Upstream) -> None:
     assert reports(upstream.world, message_id) == {"PUSH": "66", "SMS": "5"}
 
 
-def test_a_push_that_stays_silent_becomes_a_text_message(upstream: Upstream) -> None:
+def test_push_that_stays_silent_becomes_a_text_message(upstream: Upstream) -> None:
     """When the validity of the push ends without a word, SMS is tried."""
     message_id = upstream.send(PUSH_STAYS_SILENT)
 
@@ -55,7 +55,7 @@ def test_a_push_that_stays_silent_becomes_a_text_message(upstream: Upstream) -> 
     assert reports(upstream.world, message_id) == {"PUSH": "15", "SMS": "5"}
 
 
-def test_a_message_that_no_step_delivers_is_undelivered(upstream: Upstream) -> None:
+def test_message_that_no_step_delivers_is_undelivered(upstream: Upstream) -> None:
     """The last step decides."""
     message_id = upstream.send(ALL_FAIL)
 
@@ -65,7 +65,7 @@ def test_a_message_that_no_step_delivers_is_undelivered(upstream: Upstream) -> N
     assert item["status"]["name"] == "UNDELIVERABLE_NOT_DELIVERED"
 
 
-def test_a_message_that_infobip_refuses_is_rejected_at_once(upstream: Upstream) -> None:
+def test_message_that_infobip_refuses_is_rejected_at_once(upstream: Upstream) -> None:
     """No report is needed, and the record does not come round again."""
     message_id = upstream.send(REFUSED)
 

@@ -96,7 +96,7 @@ def store_key(world: World, key: str) -> None:
     )
 
 
-def test_a_message_whose_answer_was_lost_is_not_sent_again(
+def test_message_whose_answer_was_lost_is_not_sent_again(
     upstream: Upstream, harmed: Harmed
 ) -> None:
     """The logs tell that Infobip has it."""
@@ -110,7 +110,7 @@ def test_a_message_whose_answer_was_lost_is_not_sent_again(
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_a_message_that_the_logs_do_not_know_is_quarantined(
+def test_message_that_the_logs_do_not_know_is_quarantined(
     upstream: Upstream, harmed: Harmed
 ) -> None:
     """After three questions it is set aside with its content, and never sent again blindly."""
@@ -130,7 +130,7 @@ def test_a_message_that_the_logs_do_not_know_is_quarantined(
     assert len(upstream.attempts(message_id)) == 1
 
 
-def test_a_message_that_must_arrive_is_sent_again_when_the_logs_do_not_know_it(
+def test_message_that_must_arrive_is_sent_again_when_the_logs_do_not_know_it(
     upstream: Upstream, harmed: Harmed
 ) -> None:
     """It goes out under the same id, is delivered, and was accepted once."""
@@ -143,7 +143,7 @@ def test_a_message_that_must_arrive_is_sent_again_when_the_logs_do_not_know_it(
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_a_message_that_was_throttled_waits_for_as_long_as_infobip_asks(
+def test_message_that_was_throttled_waits_for_as_long_as_infobip_asks(
     upstream: Upstream, harmed: Harmed
 ) -> None:
     """It is sent again, but not sooner than the Retry-After header says."""
@@ -158,7 +158,7 @@ def test_a_message_that_was_throttled_waits_for_as_long_as_infobip_asks(
     assert (item["state"], item["attempts"]) == ("DELIVERED", 2)
 
 
-def test_a_fault_touches_no_other_message(upstream: Upstream, harmed: Harmed) -> None:
+def test_fault_touches_no_other_message(upstream: Upstream, harmed: Harmed) -> None:
     """A message that met no fault is delivered at its first attempt."""
     item = upstream.settle(harmed.unharmed["messageId"])
 
@@ -178,7 +178,7 @@ def test_wrong_credentials_lose_nothing(world: World, upstream: Upstream, change
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_an_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
+def test_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
     """While Infobip turns every request away records wait; after that, each is sent once."""
     # Two, tried twice, are too few to open the circuit, for which other tests would have to wait.
     events = [upstream.event() for _ in range(2)]

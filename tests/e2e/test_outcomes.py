@@ -66,7 +66,7 @@ def find(world: World, **event: Any) -> Json:  # noqa: ANN401 (any JSON)
     return answer
 
 
-def test_an_app_upstream_is_told_once_for_each_state_that_a_message_settles_in(
+def test_app_upstream_is_told_once_for_each_state_that_a_message_settles_in(
     upstream: Upstream, listener: Listener
 ) -> None:
     """Not while it is under way, and not again for a change of anything else."""
@@ -90,7 +90,7 @@ def test_an_app_upstream_is_told_once_for_each_state_that_a_message_settles_in(
     assert second == first | {"state": "UNDELIVERED"}
 
 
-def test_a_message_and_its_history_are_found_by_its_id(upstream: Upstream) -> None:
+def test_message_and_its_history_are_found_by_its_id(upstream: Upstream) -> None:
     """State, and the reports of both steps in their order; the recipient is masked."""
     message_id = upstream.send(PUSH_FAILS)
     upstream.settle(message_id)
@@ -127,7 +127,7 @@ def test_nothing_is_found_where_nothing_is(upstream: Upstream) -> None:
     assert find(world, unresolved=True) == {"messages": []}
 
 
-def test_a_wrong_question_is_refused_with_the_field_that_is_wrong(upstream: Upstream) -> None:
+def test_wrong_question_is_refused_with_the_field_that_is_wrong(upstream: Upstream) -> None:
     """The caller learns what to put right."""
     with pytest.raises(FunctionFailedError, match="limit: Input should be"):
         find(upstream.world, unsettled=True, limit=0)

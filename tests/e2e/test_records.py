@@ -43,7 +43,7 @@ def padded(event: Json, size: int) -> str:
     return json.dumps(event).ljust(size)
 
 
-def test_an_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
+def test_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
     """The message id is an idempotency key."""
     event = upstream.event()
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_an_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
     assert upstream.dead_letters([json.dumps(event)]) == []
 
 
-def test_a_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None:
+def test_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None:
     """Where the caller has given no id, that of the record stands in."""
     body = upstream.event()
     del body["messageId"]
@@ -69,7 +69,7 @@ def test_a_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> No
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_an_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
+def test_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
     """The second event is set aside with a reason, and nothing of it is sent."""
     event = upstream.event()
     other = event | {"sms": {"text": "canary text, but another one"}}
@@ -84,7 +84,7 @@ def test_an_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
     assert len(upstream.attempts(event["messageId"])) == 1
 
 
-def test_a_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> None:
+def test_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> None:
     """Of a batch of ten the wrong one is set aside, by field and rule, and nine are delivered."""
     events = [upstream.event() for _ in range(10)]
     events[4]["to"] = {"phoneNumber": f"+{CANARY_NUMBER} 555"}
@@ -101,7 +101,7 @@ def test_a_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> 
     assert set(upstream.acceptances(*ids).values()) == {1}
 
 
-def test_the_largest_record_is_sent(upstream: Upstream) -> None:
+def test_largest_record_is_sent(upstream: Upstream) -> None:
     """The queue takes a body of 256 KiB."""
     event = upstream.event()
 
@@ -110,7 +110,7 @@ def test_the_largest_record_is_sent(upstream: Upstream) -> None:
     upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
 
 
-def test_the_largest_record_can_be_set_aside(upstream: Upstream) -> None:
+def test_largest_record_can_be_set_aside(upstream: Upstream) -> None:
     """There is room in the dead-letter queue for the reason as well."""
     body = padded(upstream.event() | {"wrong": True}, LARGEST_BODY)
 
@@ -120,7 +120,7 @@ def test_the_largest_record_can_be_set_aside(upstream: Upstream) -> None:
     assert letter["attributes"]["field"] == "wrong"
 
 
-def test_a_larger_record_is_refused_by_the_queue(upstream: Upstream) -> None:
+def test_larger_record_is_refused_by_the_queue(upstream: Upstream) -> None:
     """The caller learns at once that the body is too large."""
     with pytest.raises(ClientError) as caught:
         upstream.world.put_message(padded(upstream.event(), LARGEST_BODY + 1))

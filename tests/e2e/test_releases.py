@@ -77,7 +77,7 @@ def names_of_everything(world: World) -> set[str]:
     }
 
 
-def test_a_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
+def test_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
     own_world: World,
 ) -> None:
     """Version A under traffic, version B with a change in the layer only, then A again."""
@@ -103,7 +103,7 @@ def test_a_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
     assert _RAISED.search(own_world.logs()) is None
 
 
-def test_a_parameter_that_is_changed_takes_effect(own_world: World) -> None:
+def test_parameter_that_is_changed_takes_effect(own_world: World) -> None:
     """What runs reads the new value, though neither code nor layer has changed."""
     name = own_world.outputs["SendMessageFunctionName"]
 
@@ -113,7 +113,7 @@ def test_a_parameter_that_is_changed_takes_effect(own_world: World) -> None:
     assert running["Environment"]["Variables"]["ON_UNKNOWN"] == "must-arrive"
 
 
-def test_a_change_of_the_processor_goes_live_in_every_function(own_world: World) -> None:
+def test_change_of_the_processor_goes_live_in_every_function(own_world: World) -> None:
     """The alias names a new version, which runs on the other processor with the same layer."""
     names = {
         name: each for name, each in own_world.outputs.items() if name.endswith("FunctionName")
@@ -168,7 +168,7 @@ def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
         ({"SendBatchWindowSeconds": "300"}, "SendBatchWindowSeconds"),
     ],
 )
-def test_a_wrong_parameter_is_refused_before_anything_is_created(
+def test_wrong_parameter_is_refused_before_anything_is_created(
     own_world: World, parameters: dict[str, str], told: str
 ) -> None:
     """The refusal names the parameter or its rule."""
@@ -182,7 +182,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_created(
         own_world.cloudformation.describe_stacks(StackName="omni-wrong")
 
 
-def test_a_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_behind(
+def test_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_behind(
     own_world: World,
 ) -> None:
     """EventBridge itself would take events for such a bus, and drop them without an error."""
@@ -194,7 +194,7 @@ def test_a_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_beh
     assert names_of_everything(own_world) == before
 
 
-def test_a_bus_that_exists_is_deployed_to(own_world: World) -> None:
+def test_bus_that_exists_is_deployed_to(own_world: World) -> None:
     """The rule that looks for the bus is there, and does nothing."""
     own_world.events.create_event_bus(Name="outcomes")
 
@@ -204,7 +204,7 @@ def test_a_bus_that_exists_is_deployed_to(own_world: World) -> None:
     assert (rule["State"], json.loads(rule["EventPattern"])) == ("DISABLED", {"source": ["omni"]})
 
 
-def test_a_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world: World) -> None:
+def test_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world: World) -> None:
     """As the README says: import it, then deploy over it; ids sent before are known again."""
     cloudformation, stack = own_world.cloudformation, "omni-again"
     own_world.events.create_event_bus(Name="outcomes-again")

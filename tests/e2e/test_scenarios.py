@@ -27,7 +27,7 @@ def creations(world: World) -> int:
     return created
 
 
-def test_a_scenario_is_created_once_and_registered(world: World) -> None:
+def test_scenario_is_created_once_and_registered(world: World) -> None:
     """Invoking twice makes one scenario, and its parameter holds key, name, flow and default."""
     first = create(world, "Parcel, on its way")
     before = creations(world)
@@ -42,7 +42,7 @@ def test_a_scenario_is_created_once_and_registered(world: World) -> None:
     assert creations(world) == before
 
 
-def test_a_scenario_whose_parameter_was_deleted_is_adopted(world: World) -> None:
+def test_scenario_whose_parameter_was_deleted_is_adopted(world: World) -> None:
     """What Infobip has already is registered again under its old key."""
     created = create(world, "Invoice")
     before = creations(world)
@@ -53,7 +53,7 @@ def test_a_scenario_whose_parameter_was_deleted_is_adopted(world: World) -> None
     assert world.ssm.get_parameter(Name=created["parameter"])
 
 
-def test_a_scenario_with_another_flow_is_updated(world: World) -> None:
+def test_scenario_with_another_flow_is_updated(world: World) -> None:
     """The key stays, so that upstream apps notice nothing but the new flow."""
     created = create(world, "Reminder")
     flow = [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "VOICE"}]
@@ -62,7 +62,7 @@ def test_a_scenario_with_another_flow_is_updated(world: World) -> None:
     assert create(world, "Reminder", flow) == created | {"flow": flow, "outcome": "UNCHANGED"}
 
 
-def test_a_wrong_scenario_is_refused_by_naming_the_field(world: World) -> None:
+def test_wrong_scenario_is_refused_by_naming_the_field(world: World) -> None:
     """Whoever invokes the function is told what to change."""
     with pytest.raises(FunctionFailedError, match=r"flow\[0\]\.channel"):
         create(world, "Carrier pigeon", [{"from": "Acme", "channel": "PIGEON"}])

@@ -88,7 +88,7 @@ def bring_forward(world: World, output_name: str) -> None:
     )
 
 
-def test_a_function_may_do_what_its_policy_names_and_nothing_else(world: World) -> None:
+def test_function_may_do_what_its_policy_names_and_nothing_else(world: World) -> None:
     """With the sender's role one can read the credentials, but not the table as a whole."""
     session = client(world, "sts").assume_role(
         RoleArn=role_of(world, "SendMessageFunctionName"), RoleSessionName="test"
@@ -100,7 +100,7 @@ def test_a_function_may_do_what_its_policy_names_and_nothing_else(world: World) 
         client(world, "dynamodb", keys).scan(TableName=world.outputs["MessagesTableName"])
 
 
-def test_a_missing_permission_fails_here_and_not_in_production(world: World) -> None:
+def test_missing_permission_fails_here_and_not_in_production(world: World) -> None:
     """A function without its policy is told so by name, and works once it has it again."""
     with (
         without_permissions(world, "CreateScenarioFunctionName"),
@@ -112,7 +112,7 @@ def test_a_missing_permission_fails_here_and_not_in_production(world: World) -> 
 
 
 @pytest.mark.parametrize("output_name", SCHEDULES)
-def test_a_schedule_is_for_its_function(world: World, output_name: str) -> None:
+def test_schedule_is_for_its_function(world: World, output_name: str) -> None:
     """Each is enabled, and as frequent as the parameters say by default."""
     schedule = schedule_of(world, output_name)
 
@@ -120,9 +120,7 @@ def test_a_schedule_is_for_its_function(world: World, output_name: str) -> None:
     assert schedule["ScheduleExpression"] == SCHEDULES[output_name]
 
 
-def test_a_message_gets_its_outcome_without_anybody_asking(
-    world: World, upstream: Upstream
-) -> None:
+def test_message_gets_its_outcome_without_anybody_asking(world: World, upstream: Upstream) -> None:
     """The schedule, brought forward so that nobody has to wait a minute, takes the reports."""
     message_id = upstream.send(PUSH_FAILS)
 

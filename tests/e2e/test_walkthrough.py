@@ -7,7 +7,7 @@ from tests.readme import alone_with_its_worlds, run, running, typed
 LOCAL, *COMMANDS = typed("Try it by hand")
 
 
-def test_the_chapter_shows_what_it_is_about() -> None:
+def test_chapter_shows_what_it_is_about() -> None:
     """None of its commands goes unread."""
     text = "\n".join(each.command for each in COMMANDS)
 

@@ -57,7 +57,7 @@ def notify_url(upstream: Upstream, message_id: str) -> str | None:
     return url
 
 
-def test_a_report_arrives_without_being_taken(called: Upstream) -> None:
+def test_report_arrives_without_being_taken(called: Upstream) -> None:
     """Both steps report by the webhook, and the message is settled by them."""
     message_id = called.send(PUSH_FAILS)
 
@@ -89,7 +89,7 @@ def test_what_an_event_says_about_reports_is_left_alone(called: Upstream) -> Non
     assert notify_url(called, silent) is None
 
 
-def test_a_seen_message_stays_delivered(called: Upstream) -> None:
+def test_seen_message_stays_delivered(called: Upstream) -> None:
     """When it was seen stands beside its reports."""
     message_id = called.send()
     called.wait_for(message_id, "DELIVERED")
@@ -118,7 +118,7 @@ def test_reports_may_be_pushed_and_taken(called: Upstream) -> None:
     assert len(entries(called, message_id, "REPORT")) == 2
 
 
-def test_a_stranger_gets_nowhere(called: Upstream) -> None:
+def test_stranger_gets_nowhere(called: Upstream) -> None:
     """Neither a made-up URL nor that of another bulk changes a message."""
     message_id = called.send()
     called.wait_for(message_id, "DELIVERED")
@@ -140,7 +140,7 @@ def test_a_stranger_gets_nowhere(called: Upstream) -> None:
     assert len(called.world.entries("#foreign")) == 1
 
 
-def test_the_example_of_a_call_is_a_true_one(called: Upstream) -> None:
+def test_example_of_a_call_is_a_true_one(called: Upstream) -> None:
     """It carries a URL that was made with the key of the local world."""
     event = json.loads((ROOT / "events/delivery_reports_webhook.json").read_text())
 
@@ -150,7 +150,7 @@ def test_the_example_of_a_call_is_a_true_one(called: Upstream) -> None:
     assert len(entries(called, "parcel-1001", "REPORT")) == 1
 
 
-def test_a_page_that_the_table_refuses_is_parked_and_recorded(called: Upstream) -> None:
+def test_page_that_the_table_refuses_is_parked_and_recorded(called: Upstream) -> None:
     """While the puller may not write, the queue keeps what Infobip hands out only once."""
     world = called.world
     message_id = called.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")

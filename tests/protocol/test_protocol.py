@@ -93,7 +93,7 @@ def test_must_arrive_is_not_fooled_by_an_id_of_somebody_else(
     assert not explore(environment).broken
 
 
-def test_the_shortest_way_to_a_broken_promise_can_be_read(
+def test_shortest_way_to_a_broken_promise_can_be_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command line lists the events that lead to a broken promise, one a line."""

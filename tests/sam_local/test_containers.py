@@ -226,7 +226,7 @@ def test_redrive_messages_tells_what_it_would_do(world: World, functions: Functi
         ("receive_delivery_report", "delivery_reports_webhook"),
     ],
 )
-def test_a_report_is_recorded(
+def test_report_is_recorded(
     world: World, functions: Functions, tmp_path: Path, function: str, event: str
 ) -> None:
     """Parked or pushed, the report stands in the table beside its message."""
@@ -301,7 +301,7 @@ def test_no_proxy_stands_between_sam_and_its_container(
     assert "messages" in functions.run("find_messages", EVENTS / "find_messages.json")
 
 
-def test_a_world_that_containers_do_not_reach_is_refused(
+def test_world_that_containers_do_not_reach_is_refused(
     client: docker.DockerClient, world: World
 ) -> None:
     """The sentence says how to start one that they do reach; Docker Desktop's reach any."""

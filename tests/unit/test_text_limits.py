@@ -160,7 +160,7 @@ def size(item: Json) -> int:
 # --- What comes in -------------------------------------------------------------------------
 
 
-def test_the_models_are_found() -> None:
+def test_models_are_found() -> None:
     """A sweep over nothing would find nothing."""
     names = {model.__name__ for model in INPUTS}
 
@@ -181,7 +181,7 @@ def test_every_field_that_takes_a_text_has_a_limit(model: type[BaseModel], name:
 
 
 @pytest.mark.parametrize(("model", "name"), fields(INPUTS))
-def test_a_text_that_is_too_long_is_not_quoted(model: type[BaseModel], name: str) -> None:
+def test_text_that_is_too_long_is_not_quoted(model: type[BaseModel], name: str) -> None:
     """The error may be logged."""
     read = reader(model, name)
     for text in LONG_TEXTS:
@@ -220,7 +220,7 @@ def test_what_has_no_limit_of_its_own_is_bounded_by_the_record(content: Json) ->
 
 
 @pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
-def test_an_event_may_be_as_large_as_the_queue_takes_and_no_larger(letter: str) -> None:
+def test_event_may_be_as_large_as_the_queue_takes_and_no_larger(letter: str) -> None:
     """The size is that of the text in UTF-8, and one byte more is refused."""
     event = {"to": {"phoneNumber": "385995550123"}, "email": {"text": ""}}
     room = LARGEST_EVENT_BYTES - len(json.dumps(event))
@@ -275,7 +275,7 @@ TEXTS_AND_LIMITS: list[tuple[str, str, int, Callable[[str], Json]]] = [
     TEXTS_AND_LIMITS,
     ids=[f"{field}-{letter}" for field, letter, _, _ in TEXTS_AND_LIMITS],
 )
-def test_a_text_may_be_as_long_as_its_limit_and_no_longer(
+def test_text_may_be_as_long_as_its_limit_and_no_longer(
     field: str, letter: str, longest: int, members: Callable[[str], Json]
 ) -> None:
     """The refusal names the field and the rule."""
@@ -293,7 +293,7 @@ def test_a_text_may_be_as_long_as_its_limit_and_no_longer(
 
 
 @pytest.mark.parametrize("letter", [".", "\u0161", "\U0001f600", "/"])
-def test_the_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
+def test_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
     """Else the sender could not write the request that it is in."""
     bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
     webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
@@ -337,7 +337,7 @@ def longest_row(text: str) -> Json:
 
 
 @pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600", "\x01"])
-def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
+def test_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     letter: str,
 ) -> None:
     """With the longest text in every place, and all that may ever be added to it."""
@@ -402,7 +402,7 @@ def test_the_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     assert (publication.published, publication.unpublishable) == (1, [])
 
 
-def test_a_row_of_the_logs_keeps_its_text() -> None:
+def test_row_of_the_logs_keeps_its_text() -> None:
     """Only names are cut; a text is longer, and the row stays as it came."""
     text = "x" * 100_000
     written = longest_row("x" * LONG) | {"to": text, "text": text}
@@ -435,7 +435,7 @@ def test_what_infobip_says_of_an_error_is_cut(body: Callable[[str], Json], text:
     assert error.text.encode()
 
 
-def test_a_key_that_is_too_long_is_no_key() -> None:
+def test_key_that_is_too_long_is_no_key() -> None:
     """A part of it would be the key of nothing, or of something else."""
     longest = "k" * LONGEST_SCENARIO_KEY
 

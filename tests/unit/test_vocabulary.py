@@ -24,6 +24,7 @@ RETIRED = {
     r"\bQUESTIONS_PER_RUN\b|\ballows_question\b": "LOG_QUERIES_PER_RUN, allows_log_query",
     r"\b(to_text|from_text)\b": "format_utc, parse_utc",
     r"\bomni\.moments\b": "timestamps",
+    r"def test_(an?|the)_": "the name of a test without an article",
 }
 FOLDERS = ("functions", "shared", "tests", "events", ".github")
 FILES = ("template.yaml", "Makefile", "README.md", "pyproject.toml")

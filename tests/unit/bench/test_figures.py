@@ -14,7 +14,7 @@ def test_half_of_the_values_lie_between_the_quartiles() -> None:
     assert Spread.of([5, 1, 4, 2, 3]) == Spread(3, 2, 4)
 
 
-def test_a_pair_is_compared_with_itself_alone() -> None:
+def test_pair_is_compared_with_itself_alone() -> None:
     """What slows down both of a pair leaves its ratio alone."""
     slowed_down_together = Spread.of_ratios([10, 20, 40, 80, 10, 30], [5, 10, 20, 40, 5, 15])
     assert slowed_down_together == Spread(2, 2, 2)
@@ -38,12 +38,12 @@ def test_samples_without_a_partner_are_refused() -> None:
     # 2 P(at most 1 of 9) = 20/512 = 3.9 %.
     [(1, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5), (30, 9), (100, 39)],
 )
-def test_the_interval_is_that_of_the_sign_test(count: int, left_out: int) -> None:
+def test_interval_is_that_of_the_sign_test(count: int, left_out: int) -> None:
     """It misses on one side if no more values than are left out lie there: P(at most that many)."""
     assert values_outside_confidence(count) == left_out
 
 
-def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
+def test_interval_holds_the_true_median_as_often_as_it_says() -> None:
     """With 24 values that is 97.7 % of the times."""
     chance = random.Random(1)
     held = 0

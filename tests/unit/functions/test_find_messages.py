@@ -191,7 +191,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
         ({"unsettled": True, "showRecipients": "yes"}, "showRecipients", "valid boolean"),
     ],
 )
-def test_a_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: str) -> None:  # noqa: ANN401
+def test_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: str) -> None:  # noqa: ANN401
     """The error names the field and the rule, and nothing of what was asked."""
     with pytest.raises(InvalidEventError, match=rule) as raised:
         parse(event)
@@ -203,7 +203,7 @@ def test_a_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: 
 # --- Questions -----------------------------------------------------------------------------
 
 
-def test_a_message_comes_with_its_history(harness: Harness) -> None:
+def test_message_comes_with_its_history(harness: Harness) -> None:
     """What is known of it, and what Infobip has said about it, as objects."""
     answer = harness.run({"messageId": "m-1", "showRecipients": True})
 
@@ -219,7 +219,7 @@ def test_a_message_comes_with_its_history(harness: Harness) -> None:
     assert answer["history"][2]["raw"] == HISTORY[2]["raw"]
 
 
-def test_an_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
+def test_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
     """To be told from a mistake in the question."""
     harness.search.items, harness.search.entries = [], []
 
@@ -247,7 +247,7 @@ def test_reports_of_a_message_that_was_never_claimed_are_found(harness: Harness)
         ("+ana@example.com", "+ana@example.com"),
     ],
 )
-def test_a_recipient_is_looked_for_as_addresses_are_kept(
+def test_recipient_is_looked_for_as_addresses_are_kept(
     harness: Harness, written: str, address: str
 ) -> None:
     """Phone numbers are kept without a plus."""
@@ -328,7 +328,7 @@ def test_answers_hold_plain_json_and_nothing_of_how_the_table_works(harness: Har
 
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, "null", "[]", "7", "not JSON"])
-def test_an_entry_that_holds_no_object_costs_only_itself(harness: Harness, raw: str) -> None:
+def test_entry_that_holds_no_object_costs_only_itself(harness: Harness, raw: str) -> None:
     """Whatever Infobip has sent."""
     harness.search.entries = [HISTORY[2] | {"raw": raw}]
 
@@ -369,7 +369,7 @@ def test_whatever_infobip_has_sent_can_be_answered(
 PLACES = {"3": ("2026-01-31T12:00:00.000Z", "m-1")}
 
 
-def test_an_answer_tells_how_to_go_on(harness: Harness) -> None:
+def test_answer_tells_how_to_go_on(harness: Harness) -> None:
     """The token of one answer leads to the next, and the last answer has none."""
     harness.search.places = PLACES
     first = harness.run({"unsettled": True})
@@ -426,9 +426,7 @@ def written(token: object) -> str:
         written({"quarantined": {"quarantined": ["2026", "m-1"]}}),
     ],
 )
-def test_a_token_that_was_not_given_for_the_question_is_refused(
-    harness: Harness, token: str
-) -> None:
+def test_token_that_was_not_given_for_the_question_is_refused(harness: Harness, token: str) -> None:
     """Whatever it holds instead."""
     with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
         harness.run({"unsettled": True, "nextToken": token})

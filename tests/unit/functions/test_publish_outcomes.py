@@ -113,7 +113,7 @@ def test_all_changes_of_a_batch_are_told_in_order(harness: Harness, log: Log) ->
     assert log()[-1]["count"] == 3
 
 
-def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
+def test_batch_is_delivered_again_from_the_first_change_that_was_not_told(
     harness: Harness, log: Log
 ) -> None:
     """Lambda goes on from the sequence number that it is given."""
@@ -126,7 +126,7 @@ def test_a_batch_is_delivered_again_from_the_first_change_that_was_not_told(
     assert log()[-1]["reason"] == "ThrottlingException"
 
 
-def test_an_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_other(
+def test_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_other(
     harness: Harness, log: Log, printed: Printed
 ) -> None:
     """Somebody has to learn which message nobody was told of."""
@@ -139,7 +139,7 @@ def test_an_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_ot
     assert '"OutcomesUnpublishable":[1.0]' in printed()
 
 
-def test_a_record_that_cannot_be_read_holds_up_no_other(
+def test_record_that_cannot_be_read_holds_up_no_other(
     harness: Harness, log: Log, printed: Printed
 ) -> None:
     """It is logged without its content, and counted."""
@@ -168,7 +168,7 @@ def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed
     assert CANARY not in printed()
 
 
-def test_the_environment_says_which_bus_is_told_and_how_much(
+def test_environment_says_which_bus_is_told_and_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The function takes its bus and its discretion from the template."""

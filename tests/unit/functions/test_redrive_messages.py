@@ -175,9 +175,7 @@ def harness(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Harness:
         ({"action": "close", "messageId": "m-1", "by": " ", "why": "b"}, "by"),
     ],
 )
-def test_an_order_that_breaks_a_rule_is_refused_by_naming_the_field(
-    event: object, field: str
-) -> None:
+def test_order_that_breaks_a_rule_is_refused_by_naming_the_field(event: object, field: str) -> None:
     """Nothing is done on a guess of what was meant."""
     with pytest.raises(InvalidEventError) as caught:
         parse(event)
@@ -185,7 +183,7 @@ def test_an_order_that_breaks_a_rule_is_refused_by_naming_the_field(
     assert caught.value.field == field
 
 
-def test_an_error_does_not_quote_the_order() -> None:
+def test_error_does_not_quote_the_order() -> None:
     """A value may be anything, a phone number in the wrong place included."""
     with pytest.raises(InvalidEventError) as caught:
         parse({"action": "list", "reason": PHONE})
@@ -196,7 +194,7 @@ def test_an_error_does_not_quote_the_order() -> None:
 # --- List ------------------------------------------------------------------------------------
 
 
-def test_a_list_tells_why_and_since_when_and_about_which_messages(harness: Harness) -> None:
+def test_list_tells_why_and_since_when_and_about_which_messages(harness: Harness) -> None:
     """That is what a decision takes; what the letter says to whom is not shown."""
     record_id = harness.set_aside(
         "m-1",
@@ -224,7 +222,7 @@ def test_a_list_tells_why_and_since_when_and_about_which_messages(harness: Harne
     assert (answer["complete"], answer["approximateSize"]) == (True, 1)
 
 
-def test_a_list_shows_content_only_when_asked_to(harness: Harness) -> None:
+def test_list_shows_content_only_when_asked_to(harness: Harness) -> None:
     """A body holds personal data."""
     harness.set_aside("m-1")
 
@@ -237,7 +235,7 @@ def test_a_list_shows_content_only_when_asked_to(harness: Harness) -> None:
     assert TEXT in full
 
 
-def test_a_list_shows_what_cannot_be_read(harness: Harness) -> None:
+def test_list_shows_what_cannot_be_read(harness: Harness) -> None:
     """A body that is no event has no messages, and is listed all the same."""
     harness.set_aside_raw("not JSON", reason="INVALID", field="body", rule="must be JSON in UTF-8")
 
@@ -247,7 +245,7 @@ def test_a_list_shows_what_cannot_be_read(harness: Harness) -> None:
     assert "destinations" not in letter
 
 
-def test_a_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None:
+def test_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None:
     """A destination without an id has one by the id under which the record was first queued."""
     body = {"sms": {"text": TEXT}, "destinations": [{"to": {"phoneNumber": PHONE}}] * 2}
     harness.set_aside_raw(json.dumps(body), reason="OUTAGE", originalMessageId="first-1")
@@ -257,7 +255,7 @@ def test_a_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None
     assert letter["messageIds"] == ["first-1-0", "first-1-1"]
 
 
-def test_a_list_can_be_of_one_reason(harness: Harness) -> None:
+def test_list_can_be_of_one_reason(harness: Harness) -> None:
     """A letter without a reason, which SQS has moved by itself, counts as OTHER."""
     for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID"):
         harness.set_aside("m-1", reason=reason)
@@ -268,7 +266,7 @@ def test_a_list_can_be_of_one_reason(harness: Harness) -> None:
         assert [letter["reason"] for letter in letters] == [reason]
 
 
-def test_a_list_that_is_cut_says_so(harness: Harness) -> None:
+def test_list_that_is_cut_says_so(harness: Harness) -> None:
     """Neither the limit nor the end of time makes it look as if there were no more."""
     for number in range(25):
         harness.set_aside(f"m-{number}")
@@ -287,7 +285,7 @@ def test_a_list_that_is_cut_says_so(harness: Harness) -> None:
 @pytest.mark.parametrize(
     "letter", ["x", '"', "\u0161", "\U0001f600"], ids=["plain", "quote", "two-bytes", "four-bytes"]
 )
-def test_a_list_fits_the_answer_of_a_function(harness: Harness, letter: str) -> None:
+def test_list_fits_the_answer_of_a_function(harness: Harness, letter: str) -> None:
     """Lambda drops an answer of more than 6 MB altogether; what is left out is not concealed."""
     for _ in range(12):
         harness.set_aside_raw(letter * (262_144 // len(letter.encode())), reason="INVALID")
@@ -299,7 +297,7 @@ def test_a_list_fits_the_answer_of_a_function(harness: Harness, letter: str) -> 
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
-def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(harness: Harness) -> None:
+def test_list_of_the_longest_ids_fits_the_answer_of_a_function(harness: Harness) -> None:
     """They are told twice where each of them has to be decided about."""
     ids = [f"{number:03d}" + "\u0161" * 197 for number in range(500)]
     harness.quarantine(*ids)
@@ -316,7 +314,7 @@ def test_a_list_of_the_longest_ids_fits_the_answer_of_a_function(harness: Harnes
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
-def test_a_list_names_the_messages_that_wait_for_a_decision(harness: Harness) -> None:
+def test_list_names_the_messages_that_wait_for_a_decision(harness: Harness) -> None:
     """Of all the messages of a quarantined letter, these are the ones to release or close."""
     harness.quarantine("m-1", "m-2", "m-3")
     harness.accept("m-4")
@@ -332,7 +330,7 @@ def test_a_list_names_the_messages_that_wait_for_a_decision(harness: Harness) ->
 # --- Redrive ---------------------------------------------------------------------------------
 
 
-def test_a_redrive_only_tells_what_it_would_do_unless_told_otherwise(harness: Harness) -> None:
+def test_redrive_only_tells_what_it_would_do_unless_told_otherwise(harness: Harness) -> None:
     """Nothing moves in a dry run."""
     ids = {harness.set_aside(f"m-{number}") for number in range(3)}
     ids.add(harness.set_aside("m-9", reason="CONFLICT"))
@@ -346,7 +344,7 @@ def test_a_redrive_only_tells_what_it_would_do_unless_told_otherwise(harness: Ha
     assert harness.left() == ids
 
 
-def test_a_redrive_moves_letters_under_their_first_id(harness: Harness) -> None:
+def test_redrive_moves_letters_under_their_first_id(harness: Harness) -> None:
     """More than SQS hands out at once, each with what its message ids derive from."""
     for number in range(23):
         harness.set_aside(f"m-{number}", originalMessageId=f"first-{number}")
@@ -359,7 +357,7 @@ def test_a_redrive_moves_letters_under_their_first_id(harness: Harness) -> None:
     assert harness.left() == set()
 
 
-def test_a_redrive_leaves_quarantined_messages_alone(harness: Harness) -> None:
+def test_redrive_leaves_quarantined_messages_alone(harness: Harness) -> None:
     """They were perhaps sent: only a release sends them again, one by one."""
     harness.set_aside("m-1")
     quarantined = harness.set_aside("m-2", reason="QUARANTINED")
@@ -371,7 +369,7 @@ def test_a_redrive_leaves_quarantined_messages_alone(harness: Harness) -> None:
     assert harness.left() == {quarantined}
 
 
-def test_a_redrive_can_be_of_one_reason_or_record(harness: Harness) -> None:
+def test_redrive_can_be_of_one_reason_or_record(harness: Harness) -> None:
     """What else is there stays."""
     harness.set_aside("m-1", originalMessageId="first-1")
     other = harness.set_aside("m-2", originalMessageId="first-2")
@@ -383,7 +381,7 @@ def test_a_redrive_can_be_of_one_reason_or_record(harness: Harness) -> None:
     assert harness.left() == {other, conflict}
 
 
-def test_a_redrive_stops_at_its_limit(harness: Harness) -> None:
+def test_redrive_stops_at_its_limit(harness: Harness) -> None:
     """It says that there may be more."""
     for number in range(5):
         harness.set_aside(f"m-{number}")
@@ -394,7 +392,7 @@ def test_a_redrive_stops_at_its_limit(harness: Harness) -> None:
     assert len(harness.left()) == 3
 
 
-def test_a_letter_that_cannot_be_redriven_does_not_stop_the_others(harness: Harness) -> None:
+def test_letter_that_cannot_be_redriven_does_not_stop_the_others(harness: Harness) -> None:
     """It stays where it is, and is counted."""
     harness.set_aside("m-1")
     harness.client.delete_queue(QueueUrl=harness.send_url)
@@ -405,7 +403,7 @@ def test_a_letter_that_cannot_be_redriven_does_not_stop_the_others(harness: Harn
     assert len(harness.left()) == 1
 
 
-def test_a_redrive_again_after_a_crash_in_between_makes_a_harmless_copy(
+def test_redrive_again_after_a_crash_in_between_makes_a_harmless_copy(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both records derive the same message ids, which can be claimed once."""
@@ -424,7 +422,7 @@ def test_a_redrive_again_after_a_crash_in_between_makes_a_harmless_copy(
 # --- Release ---------------------------------------------------------------------------------
 
 
-def test_a_released_message_can_be_claimed_again(harness: Harness) -> None:
+def test_released_message_can_be_claimed_again(harness: Harness) -> None:
     """Its record goes back to the sender, and its item says who has decided that, and why."""
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="QUARANTINED", originalMessageId="first-1")
@@ -442,7 +440,7 @@ def test_a_released_message_can_be_claimed_again(harness: Harness) -> None:
     assert harness.ledger.item("m-1")["releasedBy"] == WORDS["by"]
 
 
-def test_a_release_leaves_other_quarantined_messages_as_they_are(harness: Harness) -> None:
+def test_release_leaves_other_quarantined_messages_as_they_are(harness: Harness) -> None:
     """The sender sends one message of the record, and sets it aside again for the others."""
     harness.quarantine("m-1", "m-2")
     harness.set_aside("m-1", "m-2", reason="QUARANTINED")
@@ -456,7 +454,7 @@ def test_a_release_leaves_other_quarantined_messages_as_they_are(harness: Harnes
 
 
 @pytest.mark.parametrize("reason", ["INVALID", "CONFLICT"])
-def test_a_release_sends_no_record_that_is_wrong_itself(reason: str, harness: Harness) -> None:
+def test_release_sends_no_record_that_is_wrong_itself(reason: str, harness: Harness) -> None:
     """A letter with other content under the same id is not what was released."""
     harness.quarantine("m-1")
     wrong = harness.set_aside("m-1", reason=reason)
@@ -467,7 +465,7 @@ def test_a_release_sends_no_record_that_is_wrong_itself(reason: str, harness: Ha
     assert harness.left() == {wrong}
 
 
-def test_a_release_finds_the_record_of_an_outage(harness: Harness) -> None:
+def test_release_finds_the_record_of_an_outage(harness: Harness) -> None:
     """A record may be set aside before the logs were asked about one of its messages."""
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="OUTAGE")
@@ -476,7 +474,7 @@ def test_a_release_finds_the_record_of_an_outage(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("step", ["size", "receive", "send_back", "delete"])
-def test_a_release_that_was_killed_is_finished_by_the_next(
+def test_release_that_was_killed_is_finished_by_the_next(
     step: str, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it was killed, the record is in the send queue in the end, and nowhere else."""
@@ -494,7 +492,7 @@ def test_a_release_that_was_killed_is_finished_by_the_next(
     assert harness.left() == set()
 
 
-def test_a_release_whose_write_seems_to_fail_goes_on(harness: Harness) -> None:
+def test_release_whose_write_seems_to_fail_goes_on(harness: Harness) -> None:
     """DynamoDB may have done what it did not confirm; the item tells."""
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="QUARANTINED")
@@ -507,7 +505,7 @@ def test_a_release_whose_write_seems_to_fail_goes_on(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, harness: Harness) -> None:  # noqa: FBT001
+def test_message_that_is_not_quarantined_is_not_released(settled: bool, harness: Harness) -> None:  # noqa: FBT001
     """Proof that arrives meanwhile, or a sender at work, leaves nothing to decide."""
     harness.quarantine("m-1")
     harness.prove("m-1")
@@ -525,7 +523,7 @@ def test_a_message_that_is_not_quarantined_is_not_released(settled: bool, harnes
     assert harness.left() == {letter}
 
 
-def test_a_released_message_that_was_sent_is_not_released_again(harness: Harness) -> None:
+def test_released_message_that_was_sent_is_not_released_again(harness: Harness) -> None:
     """A letter that turns up later stays where it is."""
     harness.quarantine("m-1")
     harness.run("release", messageId="m-1", **WORDS)
@@ -552,7 +550,7 @@ def test_proof_that_arrives_while_a_message_is_released_wins(harness: Harness) -
 
 
 @pytest.mark.parametrize("action", ["release", "close"])
-def test_an_unknown_message_is_told_as_such(action: str, harness: Harness) -> None:
+def test_unknown_message_is_told_as_such(action: str, harness: Harness) -> None:
     """A typing error in an id does not look like success."""
     with pytest.raises(InvalidEventError, match="no message that is known"):
         harness.run(action, messageId="m-1", **WORDS)
@@ -561,7 +559,7 @@ def test_an_unknown_message_is_told_as_such(action: str, harness: Harness) -> No
 # --- Close -----------------------------------------------------------------------------------
 
 
-def test_a_closed_message_stays_quarantined_and_its_letter_goes(harness: Harness) -> None:
+def test_closed_message_stays_quarantined_and_its_letter_goes(harness: Harness) -> None:
     """Its item says who has decided that, and why; nothing is sent."""
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="QUARANTINED")
@@ -580,7 +578,7 @@ def test_a_closed_message_stays_quarantined_and_its_letter_goes(harness: Harness
     assert harness.sent_again() == []
 
 
-def test_a_letter_goes_with_the_last_of_its_messages(harness: Harness) -> None:
+def test_letter_goes_with_the_last_of_its_messages(harness: Harness) -> None:
     """Until then it is kept for those that may still be released."""
     harness.quarantine("m-1", "m-2")
     harness.accept("m-3")
@@ -593,7 +591,7 @@ def test_a_letter_goes_with_the_last_of_its_messages(harness: Harness) -> None:
     assert (second["lettersDeleted"], second["lettersKept"]) == (1, 0)
 
 
-def test_a_letter_whose_message_was_released_is_not_deleted(
+def test_letter_whose_message_was_released_is_not_deleted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release may have been killed before it has sent the letter."""
@@ -626,7 +624,7 @@ def test_closing_again_changes_nothing_but_finishes_what_was_begun(
     assert harness.ledger.item("m-1")["closedBy"] == WORDS["by"]
 
 
-def test_a_message_with_a_verdict_is_not_closed_but_its_letter_goes(harness: Harness) -> None:
+def test_message_with_a_verdict_is_not_closed_but_its_letter_goes(harness: Harness) -> None:
     """Proof that has arrived meanwhile has made the decision."""
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="QUARANTINED")
@@ -638,7 +636,7 @@ def test_a_message_with_a_verdict_is_not_closed_but_its_letter_goes(harness: Har
     assert "closedAt" not in harness.ledger.item("m-1")
 
 
-def test_a_message_that_is_still_to_be_sent_is_not_closed(harness: Harness) -> None:
+def test_message_that_is_still_to_be_sent_is_not_closed(harness: Harness) -> None:
     """Its record comes round by itself."""
     harness.claim("m-1")
     letter = harness.set_aside("m-1", reason="QUARANTINED")
@@ -649,7 +647,7 @@ def test_a_message_that_is_still_to_be_sent_is_not_closed(harness: Harness) -> N
     assert harness.left() == {letter}
 
 
-def test_a_closed_message_is_not_released(harness: Harness) -> None:
+def test_closed_message_is_not_released(harness: Harness) -> None:
     """Its content may be gone."""
     harness.quarantine("m-1")
     harness.run("close", messageId="m-1", **WORDS)
@@ -678,7 +676,7 @@ def test_of_a_release_and_a_close_at_once_one_wins(harness: Harness) -> None:
     assert harness.sent_again() == []
 
 
-def test_a_message_that_reuses_an_expired_id_inherits_no_decision(harness: Harness) -> None:
+def test_message_that_reuses_an_expired_id_inherits_no_decision(harness: Harness) -> None:
     """A decision about one message says nothing about another."""
     harness.quarantine("m-1")
     harness.run("close", messageId="m-1", **WORDS)
@@ -694,7 +692,7 @@ def test_a_message_that_reuses_an_expired_id_inherits_no_decision(harness: Harne
 # --- The function ----------------------------------------------------------------------------
 
 
-def test_the_function_logs_nothing_personal(harness: Harness, printed: Printed) -> None:
+def test_function_logs_nothing_personal(harness: Harness, printed: Printed) -> None:
     """Neither what a letter holds, nor what the operator has said."""
     harness.quarantine("m-1", "m-2")
     for message_id in ("m-1", "m-2"):
@@ -719,7 +717,7 @@ def test_the_function_logs_nothing_personal(harness: Harness, printed: Printed) 
         assert canary not in told
 
 
-def test_an_order_that_sqs_does_not_carry_out_fails(harness: Harness) -> None:
+def test_order_that_sqs_does_not_carry_out_fails(harness: Harness) -> None:
     """The operator is not told that there was nothing."""
     harness.client.delete_queue(QueueUrl=harness.dead_url)
 

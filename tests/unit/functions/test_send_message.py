@@ -341,7 +341,7 @@ def test_unsendable_event_names_its_field(
     assert harness.dead() == [("record-1", DeadLetterReason.INVALID, name)]
 
 
-def test_a_record_under_an_id_that_is_none_is_set_aside_whole(harness: Harness) -> None:
+def test_record_under_an_id_that_is_none_is_set_aside_whole(harness: Harness) -> None:
     """Its attribute is named, its neighbours are sent, and nothing of it is lost."""
     wrong = replace(harness.record(1), original_id="a,b" + 1000 * "x")
 

@@ -61,7 +61,7 @@ def wrapped(error: Exception) -> Exception:
         (ValueError(CANARY), "ValueError"),
     ],
 )
-def test_an_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> None:
+def test_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> None:
     """Also where a library has put its own error in its place."""
     assert error_code(error) == code
     assert error_code(wrapped(error)) == code
@@ -75,7 +75,7 @@ def test_an_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> Non
         (ConnectTimeoutError(endpoint_url=f"https://{CANARY}"), "ConnectTimeoutError"),
     ],
 )
-def test_a_call_that_fails_raises_an_error_of_ours(
+def test_call_that_fails_raises_an_error_of_ours(
     kind: type[AwsError], error: Exception, code: str
 ) -> None:
     """It says what did not happen and why, and shows neither the request nor AWS's own words."""
@@ -91,12 +91,12 @@ def test_a_call_that_fails_raises_an_error_of_ours(
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_call_that_succeeds_returns_its_answer() -> None:
+def test_call_that_succeeds_returns_its_answer() -> None:
     """As it is."""
     assert attempt(lambda: "answer", AwsError, "nothing was done") == "answer"
 
 
-def test_a_mistake_of_ours_is_not_taken_for_trouble_at_aws() -> None:
+def test_mistake_of_ours_is_not_taken_for_trouble_at_aws() -> None:
     """It must not be waited out."""
     with pytest.raises(ZeroDivisionError):
         attempt(lambda: 1 / 0, AwsError, "nothing was done")

@@ -43,7 +43,7 @@ def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
     assert breaker.retry_in_seconds() == 5
 
 
-def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
     """Failures now and then are no outage."""
     for _ in range(10):
         for _ in range(4):
@@ -66,7 +66,7 @@ def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: 
     assert breaker.retry_in_seconds() > 0
 
 
-def test_a_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
     """And it takes five failures again to open it, for a short pause again."""
     opened(breaker)
     clock.pass_by(seconds=5)
@@ -83,7 +83,7 @@ def test_a_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock
     assert breaker.retry_in_seconds() == 5
 
 
-def test_the_pause_doubles_with_every_failed_probe_up_to_a_minute(
+def test_pause_doubles_with_every_failed_probe_up_to_a_minute(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """A long outage is probed once a minute."""
@@ -110,7 +110,7 @@ def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
     assert breaker.retry_in_seconds() == 4
 
 
-def test_a_probe_of_which_nothing_is_heard_is_followed_by_another(
+def test_probe_of_which_nothing_is_heard_is_followed_by_another(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """An environment that lost its probe must not stay closed to the world."""
@@ -133,7 +133,7 @@ def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock)
     assert answers.count(True) == 1
 
 
-def test_a_probe_that_was_not_made_leaves_it_to_the_next(
+def test_probe_that_was_not_made_leaves_it_to_the_next(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """What keeps us from calling says nothing about the API."""
@@ -149,7 +149,7 @@ def test_a_probe_that_was_not_made_leaves_it_to_the_next(
     assert breaker.retry_in_seconds() == 10
 
 
-def test_a_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
+def test_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """It was let through before the circuit opened, and says nothing of the probe."""

@@ -89,7 +89,7 @@ def queues(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Queues:
     return Queues(sqs)
 
 
-def test_a_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
+def test_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
     """Reason, field, rule and first id come back as the sender has set them."""
     began_at = datetime.now(UTC)
     record = Record("record-1", "first-1", "handle", "body-1", began_at, 1)
@@ -109,7 +109,7 @@ def test_a_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"reason": "WHATEVER"}])
-def test_a_letter_that_the_sender_has_not_written_is_other(
+def test_letter_that_the_sender_has_not_written_is_other(
     attributes: dict[str, str], queues: Queues
 ) -> None:
     """What SQS has moved by itself keeps its id, from which its message ids derive."""
@@ -122,7 +122,7 @@ def test_a_letter_that_the_sender_has_not_written_is_other(
     assert letter.record_id == letter.original_id == record_id
 
 
-def test_a_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> None:
+def test_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> None:
     """SQS hands out ten at a time, and all of them are in sight of others afterwards."""
     bodies = {f"body-{number}" for number in range(25)}
     for body in bodies:
@@ -136,7 +136,7 @@ def test_a_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> No
     assert queues.visible() == bodies
 
 
-def test_a_scan_that_is_broken_off_lets_go_as_well(queues: Queues) -> None:
+def test_scan_that_is_broken_off_lets_go_as_well(queues: Queues) -> None:
     """Whoever has seen enough holds nothing either; and the scan counts as incomplete."""
     bodies = {f"body-{number}" for number in range(15)}
     for body in bodies:
@@ -162,7 +162,7 @@ def test_what_others_hold_is_counted_though_not_shown(queues: Queues) -> None:
     assert queues.dead_letters.size() == 12
 
 
-def test_a_scan_without_time_takes_nothing(queues: Queues) -> None:
+def test_scan_without_time_takes_nothing(queues: Queues) -> None:
     """It says that it has not seen all."""
     queues.set_aside("body-1")
 
@@ -173,7 +173,7 @@ def test_a_scan_without_time_takes_nothing(queues: Queues) -> None:
     assert queues.visible() == {"body-1"}
 
 
-def test_a_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
+def test_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
     """What is sent again and set aside at once would else go round in circles."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     queue = PreparedQueue([letter("late", record_id="record-2", sent_at=tomorrow), letter("early")])
@@ -185,7 +185,7 @@ def test_a_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
     assert sorted(queue.let_go_of) == ["early", "late"]
 
 
-def test_a_letter_that_is_handed_out_twice_is_shown_once() -> None:
+def test_letter_that_is_handed_out_twice_is_shown_once() -> None:
     """SQS may do so; the handle that counts is the last one."""
     queue = PreparedQueue([letter("first")], [letter("second")])
 
@@ -196,7 +196,7 @@ def test_a_letter_that_is_handed_out_twice_is_shown_once() -> None:
     assert queue.let_go_of == ["second"]
 
 
-def test_a_redriven_letter_keeps_its_first_id(queues: Queues) -> None:
+def test_redriven_letter_keeps_its_first_id(queues: Queues) -> None:
     """The sender derives the same message ids, whatever id SQS gives the new record."""
     queues.set_aside("body-1", reason="OUTAGE", originalMessageId="first-1")
 
@@ -210,7 +210,7 @@ def test_a_redriven_letter_keeps_its_first_id(queues: Queues) -> None:
     assert queues.dead_letters.size() == 0
 
 
-def test_a_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
+def test_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
     """It is in the send queue before it leaves the dead-letter queue, or it does not leave."""
     queues.set_aside("body-1", reason="OUTAGE")
     queues.client.delete_queue(QueueUrl=queues.send_url)
@@ -223,7 +223,7 @@ def test_a_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
     assert queues.visible() == {"body-1"}
 
 
-def test_a_letter_that_cannot_be_deleted_is_in_both_queues(
+def test_letter_that_cannot_be_deleted_is_in_both_queues(
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender's claims make a repeat harmless; a loss nothing could."""
@@ -239,7 +239,7 @@ def test_a_letter_that_cannot_be_deleted_is_in_both_queues(
     assert queues.visible() == {"body-1"}
 
 
-def test_a_deleted_letter_is_gone(queues: Queues) -> None:
+def test_deleted_letter_is_gone(queues: Queues) -> None:
     """Nothing of it is sent."""
     queues.set_aside("body-1")
 
@@ -258,7 +258,7 @@ def test_a_deleted_letter_is_gone(queues: Queues) -> None:
         ("get_queue_attributes", DeadLetterQueue.size),
     ],
 )
-def test_an_error_of_sqs_is_told_without_its_text(
+def test_error_of_sqs_is_told_without_its_text(
     method: str,
     call: Callable[[DeadLetterQueue], object],
     queues: Queues,
@@ -292,7 +292,7 @@ def test_letters_that_cannot_be_let_go_show_up_later(
     assert queues.dead_letters.size() == 1
 
 
-def test_a_letter_shows_no_content_when_printed() -> None:
+def test_letter_shows_no_content_when_printed() -> None:
     """A body holds phone numbers and text."""
     assert CANARY not in repr(letter("handle-1"))
 

@@ -237,7 +237,7 @@ def test_no_round_begins_when_the_time_for_repeats_is_up(
     assert calls == [0, 6]
 
 
-def test_an_item_of_the_largest_size_is_less_than_a_call() -> None:
+def test_item_of_the_largest_size_is_less_than_a_call() -> None:
     """So that no item needs a call that is too large: a character takes six bytes at most."""
     assert LARGEST_ITEM * 6 < LARGEST_WRITE_BYTES
 

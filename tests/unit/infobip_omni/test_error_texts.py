@@ -98,7 +98,7 @@ def calls(tree: ast.AST, names: str) -> Iterator[ast.Call]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_error_is_made_of_what_is_known_to_be_harmless(path: Path) -> None:
+def test_error_is_made_of_what_is_known_to_be_harmless(path: Path) -> None:
     """What is new in the text of an error has to be looked at, and named above."""
     tree = ast.parse(path.read_text())
     texts = [

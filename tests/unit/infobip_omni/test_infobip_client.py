@@ -41,7 +41,7 @@ def test_client_reads_its_credentials_before_its_first_call(ssm: Ssm) -> None:
 
 
 @responses.activate
-def test_a_refusal_by_infobip_counts_also_where_the_credentials_cannot_be_read_afresh(
+def test_refusal_by_infobip_counts_also_where_the_credentials_cannot_be_read_afresh(
     ssm: Ssm,
 ) -> None:
     """Else a revoked key would look like trouble with SSM, which does not open the circuit."""

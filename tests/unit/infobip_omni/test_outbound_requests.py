@@ -71,7 +71,7 @@ def test_messages_with_one_content_are_one_post() -> None:
     assert [ids(post) for post in posts] == [["a", "c"], ["b"]]
 
 
-def test_a_post_has_no_more_messages_than_share_its_fate() -> None:
+def test_post_has_no_more_messages_than_share_its_fate() -> None:
     """The rest goes in another one."""
     many = [f"m{number}" for number in range(DESTINATIONS_PER_REQUEST + 1)]
 
@@ -81,14 +81,14 @@ def test_a_post_has_no_more_messages_than_share_its_fate() -> None:
     assert [each for post in posts for each in ids(post)] == many
 
 
-def test_a_post_is_divided_by_record() -> None:
+def test_post_is_divided_by_record() -> None:
     """So one record's fault does not cost the others."""
     (post,) = requests_of(messages(event("a", "b"), event("c")))
 
     assert [ids(part) for part in post.by_record()] == [["a", "b"], ["c"]]
 
 
-def test_the_request_has_the_content_and_every_destination() -> None:
+def test_request_has_the_content_and_every_destination() -> None:
     """It is the caller's body, under the bulk of the claims."""
     event_of_two = event("a", "b", scenarioKey="key-1", callbackData="mine")
     (post,) = requests_of(messages(event_of_two))
@@ -138,7 +138,7 @@ def test_each_message_learns_what_the_answer_says_of_it() -> None:
     ]
 
 
-def test_the_longest_pause_of_a_record_counts() -> None:
+def test_longest_pause_of_a_record_counts() -> None:
     """Each record has its own; one that was not asked to wait does not."""
     first, second, other = messages(event("a", "b"), event("c"))
     waiting = MessageState.WAITING

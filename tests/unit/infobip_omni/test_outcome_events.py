@@ -127,7 +127,7 @@ def unpublishable(publication: Publication) -> list[tuple[str, str]]:
     return [(untold.message_id, untold.reason) for untold in publication.unpublishable]
 
 
-def test_a_record_of_the_stream_is_read() -> None:
+def test_record_of_the_stream_is_read() -> None:
     """As Lambda hands it over."""
     record = {
         "eventName": "MODIFY",
@@ -142,7 +142,7 @@ def test_a_record_of_the_stream_is_read() -> None:
     assert Change.read(record) == Change("7", CHANGED_AT, ACCEPTED, DELIVERED)
 
 
-def test_an_event_tells_what_became_of_a_message() -> None:
+def test_event_tells_what_became_of_a_message() -> None:
     """The outcome, what it cost, and what the app upstream wanted to have back."""
     [entry] = publish(change(DELIVERED, ACCEPTED)).entries
 
@@ -163,7 +163,7 @@ def test_an_event_tells_what_became_of_a_message() -> None:
     }
 
 
-def test_the_recipient_is_told_only_where_it_is_wanted() -> None:
+def test_recipient_is_told_only_where_it_is_wanted() -> None:
     """Who gets the events need not be who gets the messages."""
     [without] = publish(change(DELIVERED)).entries
     [with_recipient] = publish(change(DELIVERED), with_recipients=True).entries
@@ -185,7 +185,7 @@ def test_only_a_change_to_a_settled_state_is_told(
     assert len(told) == (new in SETTLED and new != old)
 
 
-def test_a_message_that_is_deleted_is_not_told_of() -> None:
+def test_message_that_is_deleted_is_not_told_of() -> None:
     """Its retention has ended, which is not an outcome."""
     assert publish(change({}, DELIVERED)).entries == []
 
@@ -223,7 +223,7 @@ UNREADABLE_IMAGES: list[Any] = [
         *({"dynamodb": READABLE | {"NewImage": image}} for image in UNREADABLE_IMAGES),
     ],
 )
-def test_a_record_that_cannot_be_read_is_told_by_its_trouble(record: dict[str, Any]) -> None:
+def test_record_that_cannot_be_read_is_told_by_its_trouble(record: dict[str, Any]) -> None:
     """The error names a class, never a value."""
     with pytest.raises(UnreadableChangeError) as raised:
         Change.read(record)
@@ -235,7 +235,7 @@ def test_a_record_that_cannot_be_read_is_told_by_its_trouble(record: dict[str, A
 # --- What cannot be told now -----------------------------------------------------------------
 
 
-def test_a_publication_ends_at_the_first_event_that_is_not_taken_for_now() -> None:
+def test_publication_ends_at_the_first_event_that_is_not_taken_for_now() -> None:
     """What comes after it is delivered again with it, and later calls are not made."""
     bus = FakeBus("m-12", "m-14", "m-21")
 
@@ -263,9 +263,7 @@ def test_a_publication_ends_at_the_first_event_that_is_not_taken_for_now() -> No
         (ConnectTimeoutError(endpoint_url="https://events.example"), "ConnectTimeoutError"),
     ],
 )
-def test_a_call_that_fails_for_now_waits_from_its_first_event(
-    error: Exception, reason: str
-) -> None:
+def test_call_that_fails_for_now_waits_from_its_first_event(error: Exception, reason: str) -> None:
     """Nobody knows how many of its events were taken, so all are delivered again."""
     publication = publication_of(*changes(3), bus=FakeBus(error=error))
 
@@ -298,7 +296,7 @@ def test_what_a_change_of_the_deployment_can_cure_is_waited_for(code: str) -> No
 
 
 @pytest.mark.parametrize("code", ["InvalidArgument", "MalformedDetail", "RedactionFailure"])
-def test_an_event_that_is_never_taken_costs_only_itself(code: str) -> None:
+def test_event_that_is_never_taken_costs_only_itself(code: str) -> None:
     """It is named, and all others go out: a shard does not wait for it."""
     bus = FakeBus("m-0", "m-7", "m-22", code=code)
 
@@ -309,7 +307,7 @@ def test_an_event_that_is_never_taken_costs_only_itself(code: str) -> None:
     assert publication.published == len(bus.entries) == 20
 
 
-def test_an_event_for_which_whole_calls_are_refused_costs_only_itself() -> None:
+def test_event_for_which_whole_calls_are_refused_costs_only_itself() -> None:
     """The call is divided, so that the event is found that it is refused for."""
     bus = FakeBus("m-3", code="ValidationException", of_call=True)
 
@@ -320,7 +318,7 @@ def test_an_event_for_which_whole_calls_are_refused_costs_only_itself() -> None:
     assert sorted(bus.message_ids) == sorted(f"m-{one}" for one in range(12) if one != 3)
 
 
-def test_a_failure_that_passes_is_waited_for_also_while_a_call_is_divided() -> None:
+def test_failure_that_passes_is_waited_for_also_while_a_call_is_divided() -> None:
     """What was found never to go out before it is not looked at again."""
 
     class Flickering(FakeBus):
@@ -364,7 +362,7 @@ def test_calls_are_filled_as_far_as_they_go() -> None:
     assert publish(half, more, half).calls == [1, 1, 1]
 
 
-def test_an_event_that_is_too_large_by_itself_is_left_out() -> None:
+def test_event_that_is_too_large_by_itself_is_left_out() -> None:
     """No call is made for it, and its neighbours go out."""
     huge = change(DELIVERED | {"messageId": "m-huge", "scenarioKey": "x" * LARGEST_CALL_BYTES})
 
@@ -375,7 +373,7 @@ def test_an_event_that_is_too_large_by_itself_is_left_out() -> None:
     assert bus.message_ids == ["m-0", "m-1", "m-0", "m-1"]
 
 
-def test_an_outcome_that_cannot_be_written_is_left_out() -> None:
+def test_outcome_that_cannot_be_written_is_left_out() -> None:
     """Whatever has put a binary value where a text belongs."""
     bus = FakeBus()
 
@@ -387,7 +385,7 @@ def test_an_outcome_that_cannot_be_written_is_left_out() -> None:
     assert bus.message_ids == ["m-0", "m-1"]
 
 
-def test_a_reason_quotes_nothing_of_an_event() -> None:
+def test_reason_quotes_nothing_of_an_event() -> None:
     """It ends up in the log."""
     for bus in (FakeBus("m-0"), FakeBus("m-0", code="InvalidArgument")):
         publication = publication_of(*changes(1), bus=bus)

@@ -103,7 +103,7 @@ def test_ten_threads_share_one_refresh(ssm: Ssm, parameter: CachedParameter[str]
     assert len(ssm.requests) == 2
 
 
-def test_a_later_refresh_reads_again(
+def test_later_refresh_reads_again(
     ssm: Ssm, parameter: CachedParameter[str], clock: list[float]
 ) -> None:
     """Only a refresh of the last second is shared."""
@@ -172,7 +172,7 @@ def test_known_value_serves_while_a_refresh_fails(
 
 
 @pytest.mark.parametrize("refresh", [False, True])
-def test_a_later_read_does_not_share_a_failure(
+def test_later_read_does_not_share_a_failure(
     ssm: Ssm, parameter: CachedParameter[str], *, refresh: bool
 ) -> None:
     """Where SSM failed for one, the next asks again."""

@@ -63,7 +63,7 @@ def conflicts(batch: list[QueuedEvent]) -> list[tuple[str, str]]:
     return [(queued.record.sqs_id, queued.field) for queued in refused]
 
 
-def test_an_event_that_breaks_a_rule_is_refused_when_it_is_read() -> None:
+def test_event_that_breaks_a_rule_is_refused_when_it_is_read() -> None:
     """Its record stays with the decision, and field and rule say what is wrong."""
     broken = record("a", "m1", colour="red")
 
@@ -89,7 +89,7 @@ def test_only_pending_events_claim_anything() -> None:
     assert (wanted.batch, list(wanted.claims)) == (batch, ["m3"])
 
 
-def test_a_message_in_two_records_is_claimed_for_the_first() -> None:
+def test_message_in_two_records_is_claimed_for_the_first() -> None:
     """Neither record conflicts with the other, and the claim is one."""
     first, second = pending("a", "m1"), pending("b", "m1", "m2")
 
@@ -99,7 +99,7 @@ def test_a_message_in_two_records_is_claimed_for_the_first() -> None:
     assert wanted.owners == {"m1": first, "m2": second}
 
 
-def test_an_event_in_conflict_with_an_earlier_one_claims_nothing() -> None:
+def test_event_in_conflict_with_an_earlier_one_claims_nothing() -> None:
     """The first of the batch wins; the free messages of the other are not claimed either."""
     batch: list[QueuedEvent] = [pending("a", "m1"), pending("b", "m2", "m1", text="other")]
 
@@ -109,7 +109,7 @@ def test_an_event_in_conflict_with_an_earlier_one_claims_nothing() -> None:
     assert list(wanted.claims) == ["m1"]
 
 
-def test_a_refused_event_stands_in_no_later_ones_way() -> None:
+def test_refused_event_stands_in_no_later_ones_way() -> None:
     """What it would have claimed is free, even with other content."""
     batch: list[QueuedEvent] = [
         pending("a", "m1"),
@@ -142,7 +142,7 @@ def test_events_with_one_content_share_a_bulk() -> None:
 @pytest.mark.parametrize(
     ("changes", "decided"), [({}, "never-duplicate"), ({"onUnknown": "must-arrive"}, "must-arrive")]
 )
-def test_the_event_decides_about_unknown_outcomes_and_else_the_deployment(
+def test_event_decides_about_unknown_outcomes_and_else_the_deployment(
     changes: dict[str, str], decided: str
 ) -> None:
     """An event that says nothing follows the policy."""
@@ -161,7 +161,7 @@ def test_claims_that_are_held_become_parcels() -> None:
     assert (conflicts(found.batch), found.given_back) == ([], [])
 
 
-def test_a_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
+def test_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
     """The neighbour of the batch keeps its own."""
     batch: list[QueuedEvent] = [pending("a", "m1", "m2"), pending("b", "m3")]
 
@@ -177,7 +177,7 @@ def test_a_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
 # --- The end of a record -------------------------------------------------------------------
 
 
-def test_a_refused_record_is_dead_lettered_with_field_and_rule() -> None:
+def test_refused_record_is_dead_lettered_with_field_and_rule() -> None:
     """It comes round soon, should the dead-letter queue not take it."""
     refused = Refused(record("a", "m1"), DeadLetterReason.INVALID, "sms.text", "is required")
 
@@ -192,7 +192,7 @@ def test_a_refused_record_is_dead_lettered_with_field_and_rule() -> None:
     assert end.delay <= FIRST_DELAY
 
 
-def test_a_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
+def test_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
     """Another record may have seen the same id accepted; this one's content is unknown."""
     postponed = Postponed(record("a", "m1"), pending("a", "m1").event, pause=60.0)
 
@@ -201,14 +201,14 @@ def test_a_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
     assert end == Retry(timedelta(seconds=60))
 
 
-def test_a_pending_record_is_done_by_its_own_messages() -> None:
+def test_pending_record_is_done_by_its_own_messages() -> None:
     """Those of others say nothing about it."""
     others = {"m2": ClaimStatus(MessageState.WAITING)}
 
     assert disposition_of(pending("a", "m1"), {"m1": ACCEPTED} | others, {}, NOW) == Acknowledge()
 
 
-def test_a_record_waits_as_long_as_infobip_asks_it_to() -> None:
+def test_record_waits_as_long_as_infobip_asks_it_to() -> None:
     """The pause of another record is not its own."""
     waiting = {"m1": ClaimStatus(MessageState.WAITING)}
 

@@ -66,7 +66,7 @@ def test_keys_do_not_show_the_address() -> None:
         ("ivo@acme.example", False, True),
     ],
 )
-def test_a_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
+def test_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
     address: str | None,
     own: bool,  # noqa: FBT001 (a column of the table)
     foreign: bool,  # noqa: FBT001 (a column of the table)
@@ -78,7 +78,7 @@ def test_a_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
 
 
 @pytest.mark.parametrize("address", [PHONE, "ana@acme.example"])
-def test_an_address_of_a_kind_that_the_message_has_not_contradicts_nothing(address: str) -> None:
+def test_address_of_a_kind_that_the_message_has_not_contradicts_nothing(address: str) -> None:
     """A push that went to a registration may be reported for the number behind it."""
     to = {"pushRegistrationId": "r-1"}
 

@@ -78,7 +78,7 @@ def record(number: int = 0, handle: str = "receipt", body: str = "{}") -> Record
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def test_a_record_is_read_from_what_lambda_hands_over() -> None:
+def test_record_is_read_from_what_lambda_hands_over() -> None:
     """Numbers are text there, and times milliseconds."""
     assert received(body="text") == Record(
         sqs_id="059f36b4-87a3-44ab-83d2-661975830a7d",
@@ -98,7 +98,7 @@ def test_a_record_is_read_from_what_lambda_hands_over() -> None:
         ({"binaryValue": "YQ==", "dataType": "Binary"}, "059f36b4-87a3-44ab-83d2-661975830a7d"),
     ],
 )
-def test_a_redriven_record_keeps_the_id_it_was_first_queued_under(
+def test_redriven_record_keeps_the_id_it_was_first_queued_under(
     attribute: dict[str, Any], original: str
 ) -> None:
     """So that its destinations derive the ids that they had."""
@@ -108,7 +108,7 @@ def test_a_redriven_record_keeps_the_id_it_was_first_queued_under(
     assert again.sqs_id == "059f36b4-87a3-44ab-83d2-661975830a7d"
 
 
-def test_a_record_is_saved_a_day_before_the_queue_drops_it() -> None:
+def test_record_is_saved_a_day_before_the_queue_drops_it() -> None:
     """The queue keeps records for ten days."""
     assert not record().is_about_to_be_dropped(NOW + OLDEST_RECORD - timedelta(seconds=1))
     assert record().is_about_to_be_dropped(NOW + OLDEST_RECORD)
@@ -119,7 +119,7 @@ def test_a_record_is_saved_a_day_before_the_queue_drops_it() -> None:
 
 
 @given(st.integers(-1, 10_000))
-def test_the_delay_doubles_up_to_half_an_hour_less_a_quarter_by_chance(receives: int) -> None:
+def test_delay_doubles_up_to_half_an_hour_less_a_quarter_by_chance(receives: int) -> None:
     """The first records that come back do so within seconds."""
     steps = max(receives - 1, 0)
     most = min(FIRST_DELAY * 2 ** min(steps, 20), LONGEST_DELAY)
@@ -183,14 +183,14 @@ def claim_status(state: MessageState | None, wait: timedelta | None = None) -> C
         ),
     ],
 )
-def test_a_record_is_done_once_each_message_has_a_verdict(
+def test_record_is_done_once_each_message_has_a_verdict(
     claim_statuses: list[ClaimStatus], becomes: Acknowledge | DeadLetter | Retry
 ) -> None:
     """Else it comes round when it is worth looking at the first of those that have none."""
     assert disposition(record(), claim_statuses, PAUSE, NOW) == becomes
 
 
-def test_an_old_record_is_saved_only_if_it_is_not_done() -> None:
+def test_old_record_is_saved_only_if_it_is_not_done() -> None:
     """What has a verdict needs no operator, however old it is."""
     now = NOW + OLDEST_RECORD
     saved = DeadLetter(DeadLetterReason.OUTAGE, PAUSE)
@@ -228,7 +228,7 @@ def dead_letters(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
     return list(answer.get("Messages", []))
 
 
-def test_a_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
+def test_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
     """An operator reads the reason without opening personal data."""
@@ -249,7 +249,7 @@ def test_a_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
     assert CANARY not in json.dumps(attributes)
 
 
-def test_a_reason_without_a_field_needs_none(
+def test_reason_without_a_field_needs_none(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
     """SQS refuses empty attributes."""
@@ -259,7 +259,7 @@ def test_a_reason_without_a_field_needs_none(
     assert set(letter["MessageAttributes"]) == {"reason", "originalMessageId"}
 
 
-def test_the_largest_body_still_fits_with_its_attributes(
+def test_largest_body_still_fits_with_its_attributes(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
     """The attributes count as well: only a larger dead-letter queue takes such a record."""
@@ -270,7 +270,7 @@ def test_the_largest_body_still_fits_with_its_attributes(
     assert dead_letters(sqs, urls)[0]["Body"] == body
 
 
-def test_a_dead_letter_that_may_not_be_there_is_an_error_without_content(
+def test_dead_letter_that_may_not_be_there_is_an_error_without_content(
     urls: tuple[str, str],
 ) -> None:
     """The caller must not acknowledge the record then."""
@@ -356,7 +356,7 @@ def test_nothing_to_postpone_calls_nobody() -> None:
     assert not broken.calls
 
 
-def test_the_client_is_made_in_time_to_fail_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_is_made_in_time_to_fail_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQS that hangs must not use up the run."""
     made: list[Any] = []
     monkeypatch.setattr(boto3, "client", lambda _, config: made.append(config))

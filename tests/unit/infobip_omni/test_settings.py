@@ -74,14 +74,14 @@ def test_each_function_reads_only_what_it_needs() -> None:
     assert variables(ReconcileMessagesSettings) == infobip | ledger
 
 
-def test_a_webhook_is_no_must(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webhook_is_no_must(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty URL means that Infobip is not to call."""
     monkeypatch.setenv("DELIVERY_REPORT_URL", "")
 
     assert SendMessageSettings.from_environment().delivery_report_url == ""
 
 
-def test_the_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """A puller that could not park a page does not start."""
     monkeypatch.setenv("PARKED_REPORTS_QUEUE_URL", CANARY)
 

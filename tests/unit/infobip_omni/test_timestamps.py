@@ -17,7 +17,7 @@ MOMENTS = st.datetimes(
 )
 
 
-def test_a_moment_is_written_in_utc_to_the_millisecond() -> None:
+def test_moment_is_written_in_utc_to_the_millisecond() -> None:
     """Whatever its offset was."""
     written = datetime(2026, 1, 31, 14, 0, 0, 5999, timezone(timedelta(hours=2)))
 

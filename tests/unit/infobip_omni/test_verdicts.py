@@ -81,7 +81,7 @@ def after(minutes: float) -> datetime:
 
 @pytest.mark.parametrize("kind", [DeliveryReport, LogEntry])
 @pytest.mark.parametrize(("group", "state"), FINAL_GROUPS.items())
-def test_a_final_row_of_the_last_step_settles(
+def test_final_row_of_the_last_step_settles(
     group: StatusGroup, state: MessageState, kind: type[DeliveryReport | LogEntry]
 ) -> None:
     """The group decides, whatever its name is in this document or that."""
@@ -95,7 +95,7 @@ def test_a_final_row_of_the_last_step_settles(
 
 
 @pytest.mark.parametrize("group", [StatusGroup.ACCEPTED, StatusGroup.PENDING, 6, 99, -1])
-def test_a_row_that_is_not_final_settles_nothing(group: int) -> None:
+def test_row_that_is_not_final_settles_nothing(group: int) -> None:
     """The message is under way, or Infobip has a new word for something."""
     assert verdict_of(row(group=group), "SMS") is None
 
@@ -104,7 +104,7 @@ def test_a_row_that_is_not_final_settles_nothing(group: int) -> None:
 @pytest.mark.parametrize(
     "group", [StatusGroup.UNDELIVERABLE, StatusGroup.EXPIRED, StatusGroup.REJECTED]
 )
-def test_a_failure_of_another_step_than_the_last_settles_nothing(
+def test_failure_of_another_step_than_the_last_settles_nothing(
     group: StatusGroup, channel: str | None
 ) -> None:
     """The next step follows."""
@@ -113,7 +113,7 @@ def test_a_failure_of_another_step_than_the_last_settles_nothing(
 
 @pytest.mark.parametrize("last_step", ["SMS", None])
 @pytest.mark.parametrize("channel", ["PUSH", "SMS", "FACEBOOK", None])
-def test_a_delivery_settles_on_any_step(channel: str | None, last_step: str | None) -> None:
+def test_delivery_settles_on_any_step(channel: str | None, last_step: str | None) -> None:
     """No step follows a delivery, also where the flow is unknown."""
     verdict = verdict_of(row(channel=channel), last_step)
 
@@ -121,14 +121,14 @@ def test_a_delivery_settles_on_any_step(channel: str | None, last_step: str | No
     assert verdict.state is MessageState.DELIVERED
 
 
-def test_a_failure_settles_nothing_where_the_flow_is_unknown() -> None:
+def test_failure_settles_nothing_where_the_flow_is_unknown() -> None:
     """Nobody knows whether the step was the last."""
     assert verdict_of(row(group=StatusGroup.UNDELIVERABLE), None) is None
 
 
 @pytest.mark.parametrize("last_step", ["SMS", None])
 @pytest.mark.parametrize("group", StatusGroup)
-def test_a_refused_duplicate_never_settles(group: StatusGroup, last_step: str | None) -> None:
+def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | None) -> None:
     """It is about the id of a message, and says nothing of the message that has it."""
     duplicate = row(group=group, status_id=DUPLICATE_MESSAGE_ID)
 
@@ -182,7 +182,7 @@ def test_of_two_verdicts_the_higher_stands(lower: Row, higher: Row) -> None:
     assert winner([lower, higher]) == winner([higher, lower]) == expected
 
 
-def test_an_offset_is_no_difference() -> None:
+def test_offset_is_no_difference() -> None:
     """Two ways to write a moment are one moment."""
     east = row(done=NOON.astimezone(timezone(timedelta(hours=5))))
     west = row(done=NOON.astimezone(timezone(-timedelta(hours=3))))
@@ -296,7 +296,7 @@ SMS_PENDING = logged("SMS", StatusGroup.PENDING, None, 7)
         ),
     ],
 )
-def test_a_message_of_unknown_flow_has_failed_when_no_step_followed_for_a_while(
+def test_message_of_unknown_flow_has_failed_when_no_step_followed_for_a_while(
     rows: list[LogEntry], settled_before: datetime, state: MessageState | None
 ) -> None:
     """The logs list every step that was begun."""
@@ -335,7 +335,7 @@ def test_questions_double_their_gaps_up_to_six_hours_until_the_logs_forget() -> 
     st.timedeltas(-timedelta(days=180), timedelta(days=200)),
     st.timedeltas(timedelta(seconds=1), timedelta(days=1)),
 )
-def test_the_next_question_is_in_the_future_and_in_time(age: timedelta, first: timedelta) -> None:
+def test_next_question_is_in_the_future_and_in_time(age: timedelta, first: timedelta) -> None:
     """Before `sendAt` an age is negative; also then the questions go on."""
     delay = check_delay(age, first)
 

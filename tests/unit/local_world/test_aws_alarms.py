@@ -92,7 +92,7 @@ def computed(expression: str, data: Series, **others: str) -> list[float | None]
 
 @pytest.mark.parametrize("before", ["OK", "ALARM"])
 @pytest.mark.parametrize(("to_alarm", "text", "expected"), EXAMPLES)
-def test_the_examples_of_awss_tables_come_out(
+def test_examples_of_awss_tables_come_out(
     to_alarm: int, text: str, expected: tuple[str, ...], before: State
 ) -> None:
     """Each row, for each way to treat missing data, and whatever the state was."""
@@ -104,7 +104,7 @@ def test_the_examples_of_awss_tables_come_out(
 
 
 @pytest.mark.parametrize("text", ["- - - - X", "- - - X -"])
-def test_a_breach_that_the_next_point_may_contradict_rings_nothing(text: str) -> None:
+def test_breach_that_the_next_point_may_contradict_rings_nothing(text: str) -> None:
     """Three of three are wanted: what came first in the last two periods is too young."""
     assert state_of(ALARM, points(text), "OK") == "OK"
 
@@ -120,7 +120,7 @@ def test_all_periods_must_be_breaching_when_no_number_is_said() -> None:
     assert state_of(ALARM, points("0 0 X X X"), "OK") == "ALARM"
 
 
-def test_a_single_event_rings_until_no_period_looked_at_holds_it() -> None:
+def test_single_event_rings_until_no_period_looked_at_holds_it() -> None:
     """One period of a minute: the event is found again in the two minutes after its own."""
     alarm = ALARM | {"EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
     data = measured(a="- - - 1 - - - - - -")
@@ -151,7 +151,7 @@ def test_silence_rings_once_the_last_good_point_is_out_of_reach() -> None:
     ("statistic", "expected"),
     [("Sum", 9), ("Maximum", 5), ("Minimum", 1), ("Average", 3), ("SampleCount", 3)],
 )
-def test_a_period_has_one_value(statistic: str, expected: float) -> None:
+def test_period_has_one_value(statistic: str, expected: float) -> None:
     """It is computed from all values since the period began; its end is another's beginning."""
     alarm = ALARM | {"Statistic": statistic}
     data = {Metric("N", "a", ()): [(59.9, 7.0), (60.0, 1.0), (90.0, 5.0), (119.9, 3.0), (120.0, 8)]}
@@ -159,7 +159,7 @@ def test_a_period_has_one_value(statistic: str, expected: float) -> None:
     assert datapoints(alarm, data, 120, 1) == (expected,)
 
 
-def test_a_metric_is_found_by_all_of_its_name() -> None:
+def test_metric_is_found_by_all_of_its_name() -> None:
     """Other dimensions make another metric; their order does not."""
     dimensions = [{"Name": "y", "Value": "2"}, {"Name": "x", "Value": "1"}]
     data = {Metric("N", "a", (("x", "1"), ("y", "2"))): [(0.0, 5.0)]}
@@ -168,7 +168,7 @@ def test_a_metric_is_found_by_all_of_its_name() -> None:
     assert datapoints(ALARM, data, 60, 1) == (None,)
 
 
-def test_an_alarm_names_what_it_watches() -> None:
+def test_alarm_names_what_it_watches() -> None:
     """One metric, or those of its queries."""
     assert metrics_of(ALARM) == [Metric("N", "a", ())]
     assert metrics_of(math_alarm("a + b")) == [Metric("N", name, ()) for name in "abc"]
@@ -214,9 +214,7 @@ def test_metric_math_follows_its_page(expression: str, expected: list[float | No
         ("IF(b > 29, 1, 0)", [1, None, 0, 0, 1]),
     ],
 )
-def test_a_condition_chooses_as_the_page_shows(
-    expression: str, expected: list[float | None]
-) -> None:
+def test_condition_chooses_as_the_page_shows(expression: str, expected: list[float | None]) -> None:
     """The series are those of the page's tables."""
     data = measured(a="1 1 0 0 -", b="30 - 0 0 30", c="0 0 20 - 20")
 
@@ -269,13 +267,13 @@ def test_what_cloudwatch_refuses_is_refused(members: Json, reason: str) -> None:
         check_limits(ALARM | members)
 
 
-def test_an_alarm_may_look_back_a_day_and_with_long_periods_a_week() -> None:
+def test_alarm_may_look_back_a_day_and_with_long_periods_a_week() -> None:
     """Both are just possible."""
     check_limits(ALARM | {"EvaluationPeriods": 1440})
     check_limits(ALARM | {"Period": 3600, "EvaluationPeriods": 168})
 
 
-def test_an_alarm_on_metric_math_has_few_metrics_one_period_and_one_result() -> None:
+def test_alarm_on_metric_math_has_few_metrics_one_period_and_one_result() -> None:
     """Ten metrics, all over the same period, and one query that returns data."""
     alarm = math_alarm("a")
     other = query("d")

@@ -58,7 +58,7 @@ def sampled(*messages: Json) -> dict[str, float]:
         ({"throttle": True, "error": True}, {"Throttles": 1}),
     ],
 )
-def test_an_invocation_succeeds_fails_or_is_throttled(
+def test_invocation_succeeds_fails_or_is_throttled(
     answer: Json, expected: dict[str, float]
 ) -> None:
     """What is throttled did not run, so it is no invocation and no error."""
@@ -70,7 +70,7 @@ def test_an_invocation_succeeds_fails_or_is_throttled(
     }
 
 
-def test_a_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
+def test_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
     """The age is in milliseconds, and counts up to the hand-over; other events have none."""
     records = [
         {"eventSource": "aws:dynamodb", "dynamodb": {"ApproximateCreationDateTime": NOW - age}}
@@ -87,9 +87,7 @@ def test_a_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
 @pytest.mark.parametrize(
     ("status", "client", "server"), [(200, 0, 0), (404, 1, 0), (503, 0, 1), (302, 0, 0)]
 )
-def test_a_call_of_a_function_url_counts_by_its_status(
-    status: int, client: int, server: int
-) -> None:
+def test_call_of_a_function_url_counts_by_its_status(status: int, client: int, server: int) -> None:
     """Every call is a request."""
     assert values(url_call("function", status, NOW)) == {
         "UrlRequestCount": 1,
@@ -107,7 +105,7 @@ def test_messages_are_visible_or_in_flight() -> None:
     assert (found[VISIBLE], found[IN_FLIGHT]) == (2, 1)
 
 
-def test_the_oldest_message_is_one_that_was_received_less_than_three_times() -> None:
+def test_oldest_message_is_one_that_was_received_less_than_three_times() -> None:
     """What comes round again and again has no age for SQS, however long it has waited."""
     waiting = message(1, age=86_400, hidden=60, receives=3)
 
@@ -129,7 +127,7 @@ def test_what_a_redrive_policy_has_moved_counts_from_the_move() -> None:
     assert AGE not in poison
 
 
-def test_a_queue_writes_nothing_until_it_is_used() -> None:
+def test_queue_writes_nothing_until_it_is_used() -> None:
     """Then it writes zeros too; one that a mapping polls is in use."""
     unused, used = Queue("unused"), Queue("used")
     used.sample([message()], NOW)
@@ -166,7 +164,7 @@ def test_other_log_lines_hold_no_metrics(line: str) -> None:
     assert list(embedded(line)) == []
 
 
-def test_a_series_is_in_the_order_of_time() -> None:
+def test_series_is_in_the_order_of_time() -> None:
     """Whatever the order of the notes."""
     metric = Metric("N", "a", ())
 
@@ -196,7 +194,7 @@ def test_what_has_waited_since_before_a_skip_is_older_by_it(name: str, scale: in
     assert ages == [4 * (scale or 1), (10 + (100 if scale else 0)) * (scale or 1)]
 
 
-def test_a_queue_holds_through_a_skip_what_it_held_before() -> None:
+def test_queue_holds_through_a_skip_what_it_held_before() -> None:
     """It writes that once a minute, and the age of it grows."""
     count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
     found = {count: [(10.0, 2.0), (20.0, 0.0)], age: [(10.0, 7.0)]}
@@ -219,7 +217,7 @@ def test_no_hour_of_a_long_skip_is_without_a_point_of_a_queue() -> None:
     assert len(moments) < 2 * 24 * days + 24 * 60
 
 
-def test_a_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
+def test_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
     """Its last value is no longer true."""
     metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_an_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
+def test_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
     """The text is what was given, character by character."""
     text = ' {"a": 1.0,\r\n "é": "$x"}\n'
     file = tmp_path / "an event.json"
@@ -38,7 +38,7 @@ def test_an_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
         (b'{"a": ' + b"1" * 5000 + b"}", "is no JSON that can be read: too deep or too long"),
     ],
 )
-def test_a_file_that_is_no_json_object_is_refused_with_the_place(
+def test_file_that_is_no_json_object_is_refused_with_the_place(
     content: bytes, said: str, tmp_path: Path
 ) -> None:
     """In one sentence, that names the file."""
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_json_object_is_refused_with_the_place(
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A folder is none either."""
     for path, why in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(RefusedError, match=f"cannot be read: {why}"):

@@ -20,7 +20,7 @@ NETWORKS = [IPv4Network("172.17.0.0/16")]
 BRIDGE = Interface(is_bridge=True, leads_elsewhere=False, address=IPv4Address("172.17.0.1"))
 
 
-def test_the_bridge_s_address_comes_with_the_network_of_containers() -> None:
+def test_bridge_s_address_comes_with_the_network_of_containers() -> None:
     """Whoever calls from elsewhere can be told apart."""
     assert bridge_address("docker0", NETWORKS, BRIDGE) == IPv4Interface("172.17.0.1/16")
 
@@ -47,7 +47,7 @@ def test_no_other_interface_will_do(interface: dict[str, Any] | None, why: str) 
 
 # docker-py leaves the socket open by which it has tried.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_engine_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """It names what was tried, and the way that needs no engine."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
 

@@ -20,7 +20,7 @@ def test_nothing_is_no_parameter() -> None:
     assert read_parameters("") == {}
 
 
-def test_an_empty_value_is_one() -> None:
+def test_empty_value_is_one() -> None:
     """Where the template takes it."""
     assert read_parameters("OutcomeEventBusName=") == {"OutcomeEventBusName": ""}
 
@@ -70,7 +70,7 @@ def test_an_empty_value_is_one() -> None:
         ),
     ],
 )
-def test_a_wrong_parameter_is_named_with_its_rule(text: str, said: str) -> None:
+def test_wrong_parameter_is_named_with_its_rule(text: str, said: str) -> None:
     """In one sentence."""
     with pytest.raises(RefusedError) as refused:
         read_parameters(text)

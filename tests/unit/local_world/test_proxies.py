@@ -27,7 +27,7 @@ def test_this_machine_is_named_beside_the_hosts_of_the_user(
     assert (before["no_proxy"], before["NO_PROXY"]) == (hosts, hosts)
 
 
-def test_the_user_s_proxies_stay() -> None:
+def test_user_s_proxies_stay() -> None:
     """What comes from the network, such as the layer's wheels, may need them."""
     environment = {"HTTPS_PROXY": "http://proxy.example:3128", "all_proxy": "socks5://p.example"}
     before = dict(environment)

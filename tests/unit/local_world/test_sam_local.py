@@ -14,7 +14,7 @@ from tests.local_world.running import RunningWorld
 from tests.local_world.sam_local import environment_text, options
 
 
-def test_a_function_in_a_container_gets_urls_that_it_can_reach() -> None:
+def test_function_in_a_container_gets_urls_that_it_can_reach() -> None:
     """Wherever a URL of this machine stands in a value, the host's name in a container does."""
     variables = {"SendMessageFunction": {"SEND_QUEUE_URL": "http://127.0.0.1:4566/000000000000/q"}}
     there = "http://host.docker.internal:4566"
@@ -58,7 +58,7 @@ WORLD = RunningWorld(
 
 
 @pytest.mark.parametrize("has_image", [True, False])
-def test_an_image_that_is_there_is_used_without_asking_a_registry(
+def test_image_that_is_there_is_used_without_asking_a_registry(
     monkeypatch: pytest.MonkeyPatch, *, has_image: bool
 ) -> None:
     """SAM would look for a newer one each time; one that is absent it has to pull."""

@@ -115,14 +115,14 @@ class Engine(docker.DockerClient):
         return self.fake_images
 
 
-def test_the_name_is_the_one_that_sam_looks_for() -> None:
+def test_name_is_the_one_that_sam_looks_for() -> None:
     """SAM makes the name up from runtime and processor; ours is the same."""
     for processor in ("x86_64", "arm64"):
         tag = Runtime.get_image_name_tag(f"python{PYTHON_VERSION}", processor)
         assert image_name(processor) == f"public.ecr.aws/lambda/{tag}"
 
 
-def test_the_python_is_that_of_the_functions() -> None:
+def test_python_is_that_of_the_functions() -> None:
     """The template names the Python of the image as the runtime of every function."""
     template = (ROOT / "template.yaml").read_text()
     assert f"Runtime: python{PYTHON_VERSION}" in template
@@ -131,7 +131,7 @@ def test_the_python_is_that_of_the_functions() -> None:
 
 @pytest.mark.parametrize("stand_in_allowed", [True, False])
 @pytest.mark.parametrize("rebuild", [True, False])
-def test_an_image_of_aws_is_used_as_it_is(*, stand_in_allowed: bool, rebuild: bool) -> None:
+def test_image_of_aws_is_used_as_it_is(*, stand_in_allowed: bool, rebuild: bool) -> None:
     """It is never replaced, whatever is asked for."""
     assert (
         next_step(Kind.AWS, pull_failed=False, stand_in_allowed=stand_in_allowed, rebuild=rebuild)
@@ -147,7 +147,7 @@ def test_an_image_of_aws_is_used_as_it_is(*, stand_in_allowed: bool, rebuild: bo
         (Kind.OUTDATED_STAND_IN, False, Step.MAKE),
     ],
 )
-def test_a_stand_in_is_made_anew_when_it_is_outdated_or_when_that_is_asked_for(
+def test_stand_in_is_made_anew_when_it_is_outdated_or_when_that_is_asked_for(
     there: Kind, step: Step, *, rebuild: bool
 ) -> None:
     """Without leave to make one, the one that is there is used."""
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_pulled_then_made_then_given_up() -> None:
         (OUTDATED, True, f"Using the stand-in for {NAME}, which is there."),
     ],
 )
-def test_an_image_that_is_there_is_used_without_asking_a_registry(
+def test_image_that_is_there_is_used_without_asking_a_registry(
     labels: Mapping[str, str], line: str, *, is_stand_in: bool
 ) -> None:
     """The label tells whether it is a stand-in, and one line says so."""
@@ -184,7 +184,7 @@ def test_an_image_that_is_there_is_used_without_asking_a_registry(
     assert not engine.api.pulled
 
 
-def test_an_image_that_is_not_there_is_pulled() -> None:
+def test_image_that_is_not_there_is_pulled() -> None:
     """The engine is asked for that tag alone."""
     engine, said = Engine(None, Answer([{"status": "Downloading"}])), list[str]()
     image = lambda_image(engine, processor="x86_64", say=said.append)
@@ -204,7 +204,7 @@ def test_an_image_that_is_not_there_is_pulled() -> None:
         (requests.ReadTimeout(), "the engine broke off, or said nothing for 60 s"),
     ],
 )
-def test_a_pull_that_fails_is_told_with_its_reason(answer: Answer | Exception, why: str) -> None:
+def test_pull_that_fails_is_told_with_its_reason(answer: Answer | Exception, why: str) -> None:
     """Refused, broken off or silent: without leave for a stand-in, it ends there."""
     with pytest.raises(NoLambdaImageError) as error:
         lambda_image(Engine(None, answer), processor="x86_64", say=lambda _: None)
@@ -244,7 +244,7 @@ def test_where_no_stand_in_can_be_made_one_sentence_says_why(
     assert str(error.value) == f"{NAME} cannot be made anew; it rains."
 
 
-def test_a_stand_in_is_made_by_root_on_linux_for_its_own_processor() -> None:
+def test_stand_in_is_made_by_root_on_linux_for_its_own_processor() -> None:
     """Whatever is missing is named, with the command that installs it."""
     tools = ("debootstrap", "unshare", "tar")
     here: dict[str, Any] = {
@@ -284,7 +284,7 @@ def test_packages_come_from_where_this_machine_gets_its_own() -> None:
     assert mirror("", "") is None
 
 
-def test_a_command_that_is_broken_off_leaves_no_process() -> None:
+def test_command_that_is_broken_off_leaves_no_process() -> None:
     """Its children are killed too: nobody waits until they are done."""
     start = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt), _started("sh", "-c", "sleep 60 & wait"):
@@ -292,7 +292,7 @@ def test_a_command_that_is_broken_off_leaves_no_process() -> None:
     assert time.monotonic() - start < 30
 
 
-def test_a_command_that_fails_is_told_with_its_last_line() -> None:
+def test_command_that_fails_is_told_with_its_last_line() -> None:
     """That is where debootstrap and uv say what went wrong."""
     with pytest.raises(NoLambdaImageError, match=r"\Ash failed: no space left\Z"):
         _run("sh", "-c", "echo some; echo no space left >&2; exit 3")

@@ -199,7 +199,7 @@ def test_send_at_must_name_one_moment(value: object) -> None:
     assert "must be a timestamp with an offset" in problem[1]
 
 
-def test_a_request_holds_the_whole_of_a_content() -> None:
+def test_request_holds_the_whole_of_a_content() -> None:
     """A field that is added to contents is forgotten neither here nor on the way out."""
     text = {"text": "x"}
     members = {

@@ -114,7 +114,7 @@ def test_deep_nesting_is_refused_before_it_costs_the_batch(levels: int) -> None:
     assert "nested" in caught.value.rule
 
 
-def test_the_deepest_nesting_can_still_be_written() -> None:
+def test_deepest_nesting_can_still_be_written() -> None:
     """What is accepted is also sent."""
     parsed = parse(nested(DEEPEST_NESTING))
 
@@ -202,7 +202,7 @@ def test_the_deepest_nesting_can_still_be_written() -> None:
         (destinations(*(MOST_DESTINATIONS + 1) * [{"to": TO}]), "destinations"),
     ],
 )
-def test_a_broken_rule_is_named_with_its_field(written: Json, field: str) -> None:
+def test_broken_rule_is_named_with_its_field(written: Json, field: str) -> None:
     """Whoever reads the dead-letter queue learns where to look, and nothing of the content."""
     named, rule = refusal(written)
 
@@ -226,7 +226,7 @@ def test_nothing_that_a_caller_wrote_is_quoted() -> None:
 @pytest.mark.parametrize(
     "record_id", [101 * "r", "a,b", "", "a b", "a\n", "\u0161", "\ud83d", 200_000 * "r"]
 )
-def test_an_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> None:
+def test_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> None:
     """It comes from an attribute that anybody who may send can set."""
     with pytest.raises(InvalidEventError) as caught:
         parse(event(), record_id)
@@ -293,7 +293,7 @@ def test_our_conveniences_stand_for_a_list_of_one() -> None:
         destinations(*MOST_DESTINATIONS * [{"to": TO}]),
     ],
 )
-def test_the_limits_themselves_are_accepted(written: Json) -> None:
+def test_limits_themselves_are_accepted(written: Json) -> None:
     """A limit is the last value that is right."""
     assert parse(written).messages
 
@@ -315,7 +315,7 @@ def test_derived_ids_are_the_same_for_every_delivery_of_a_record() -> None:
 # --- The hash of the content -----------------------------------------------------------------
 
 
-def test_a_destinations_hash_does_not_depend_on_what_only_tells_events_apart() -> None:
+def test_destinations_hash_does_not_depend_on_what_only_tells_events_apart() -> None:
     """Siblings, ids, the bulk and the policy may differ between an event and its repeat."""
     alone = destinations({"to": TO}, sms=SMS)
     same = [
@@ -382,7 +382,7 @@ def test_hashes_are_equal_just_when_recipient_and_content_are(
 
 
 @given(PAYLOADS, st.randoms(use_true_random=False))
-def test_the_order_of_members_does_not_count(payload: Json, chance: Any) -> None:  # noqa: ANN401
+def test_order_of_members_does_not_count(payload: Json, chance: Any) -> None:  # noqa: ANN401
     """Upstream languages write objects in whatever order they like."""
 
     def shuffled(value: object) -> object:
@@ -432,7 +432,7 @@ def test_contents_must_match_the_steps_of_the_scenario() -> None:
         parsed.check_flow([Channel.PUSH])
 
 
-def test_the_steps_times_add_up_to_the_validity_of_the_message() -> None:
+def test_steps_times_add_up_to_the_validity_of_the_message() -> None:
     """A step that says nothing may take as long as Infobip lets any."""
     said = PUSH | {"validityPeriod": 90, "validityPeriodTimeUnit": "SECONDS"}
     minutes = SMS | {"validityPeriod": 10}
