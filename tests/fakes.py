@@ -164,11 +164,11 @@ class Clock:
         self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     def seconds(self) -> float:
-        """Tell the time in seconds since some moment."""
+        """Return the time in seconds since some start."""
         return self.now.timestamp()
 
     def pass_by(self, **duration: float) -> None:

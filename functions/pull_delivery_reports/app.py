@@ -128,7 +128,7 @@ def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float])
 
     Args:
         deps: Infobip, and where its reports are recorded.
-        seconds_left: Tells how much time the run has.
+        seconds_left: Returns how much time the run has.
     """
     pull = Pull()
     try:

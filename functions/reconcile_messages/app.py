@@ -138,8 +138,8 @@ def reconcile_messages(
 
     Args:
         deps: Infobip and the table.
-        seconds_left: Tells how much time the run has.
-        now: Tells the time.
+        seconds_left: Returns how much time the run has.
+        now: Returns the time.
     """
     counts: Counter[str] = Counter()
     budget = Budget(seconds_left)
@@ -299,7 +299,7 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
 def _give_up(message: Message, ledger: MessageLedger, now: datetime) -> Counts:
     """Decide about a message that the logs do not know."""
     # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
-    # refused would be refused again, and so on for ever.
+    # refused would be refused again, and so on forever.
     hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
     if message.on_unknown == "must-arrive" and not hopeless:
         return _change("MessagesSentAgain", [transitions.sent_again(message, now)], ledger)
@@ -347,7 +347,7 @@ def decide(
 def _judge_rows(
     message: Message, rows: Sequence[RawEntry[LogEntry]]
 ) -> tuple[list[RawEntry[LogEntry]], bool]:
-    """Tell which rows prove that Infobip has a message, and whether its id is another's."""
+    """Return which rows prove that Infobip has a message, and whether its id is another's."""
     # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
     # a row for the very recipient is proof then. Else a row is, unless it is of another's.
     refused = message.was_refused_as_repeat

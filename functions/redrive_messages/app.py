@@ -71,13 +71,13 @@ def redrive_messages(
     seconds_left: Callable[[], float],
     now: Callable[[], datetime] = utc_now,
 ) -> Json:
-    """Carry out an command, and tell what was found and done.
+    """Carry out an command, and return what was found and done.
 
     Args:
         command: What the operator wants.
         deps: The queues and the ledger.
-        seconds_left: Tells how much time the run has.
-        now: Tells the time.
+        seconds_left: Returns how much time the run has.
+        now: Returns the time.
 
     Returns:
         The answer. Letters that others hold at the time are not seen; `approximateSize` is SQS's
@@ -165,7 +165,7 @@ def _redrive(
 
 
 def _redriven(scan: Scan, letter: DeadLetter) -> bool:
-    """Put a letter back into the send queue, and tell whether that is certain."""
+    """Put a letter back into the send queue, and return whether that is certain."""
     try:
         scan.redrive(letter)
     except QueueUnavailableError as error:

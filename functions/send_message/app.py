@@ -110,7 +110,7 @@ def send_messages(
     Args:
         records: The batch.
         deps: What it works with.
-        seconds_left: Tells how much time the run has.
+        seconds_left: Returns how much time the run has.
 
     Returns:
         The records that must come round again.
@@ -240,7 +240,7 @@ def _unanswered(
 
 
 def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[str, ClaimStatus]:
-    """Write the outcomes, and tell where the messages stand now."""
+    """Write the outcomes, and return where the messages stand now."""
     outcomes = [each.message.outcome(each.answer) for each in answered]
     ids = [outcome.message_id for outcome in outcomes]
     claim_statuses = dict(zip(ids, ledger.save(outcomes), strict=True))
@@ -302,7 +302,7 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
 
 
 def _dead_letter(record: Record, letter: DeadLetter, queue: SendQueue) -> bool:
-    """Tell whether a record is in the dead-letter queue now."""
+    """Return whether a record is in the dead-letter queue now."""
     try:
         queue.dead_letter(record, letter.reason, letter.field, letter.rule)
     except QueueUnavailableError as error:

@@ -110,7 +110,7 @@ def in_batches(
         items: The items.
         size: Most items of a list.
         most_bytes: Most bytes of a list; an item that is larger by itself is a list of its own.
-        bytes_of: Tells the bytes of an item.
+        bytes_of: Returns the bytes of an item.
     """
     batch: list[ItemT] = []
     total = 0

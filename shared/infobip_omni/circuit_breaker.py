@@ -31,11 +31,11 @@ class CircuitBreaker:
         self._prober: int | None = None
 
     def retry_in_seconds(self) -> float:
-        """Tell for how long no call is let through; 0 when one is."""
+        """Return for how long no call is let through; 0 when one is."""
         return max(0.0, self._open_until - self._now())
 
     def allow_request(self) -> bool:
-        """Tell whether a call may be made now; while the circuit is open, that is the probe."""
+        """Return whether a call may be made now; while the circuit is open, that is the probe."""
         with self._lock:
             if self._failures < _FAILURES_TO_OPEN:
                 return True

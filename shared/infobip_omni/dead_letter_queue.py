@@ -183,7 +183,7 @@ class Scan:
 
     Args:
         queue: The queue.
-        seconds_left: Tells how much time the run has.
+        seconds_left: Returns how much time the run has.
     """
 
     def __init__(self, queue: DeadLetterQueue, seconds_left: Callable[[], float]) -> None:
@@ -229,7 +229,7 @@ class Scan:
             yield from (letter for letter in new if letter.sent_at <= self._began_at)
 
     def has_time(self) -> bool:
-        """Tell whether there is time for one more call."""
+        """Return whether there is time for one more call."""
         return self._seconds_left() >= _SECONDS_TO_FINISH
 
     def redrive(self, letter: DeadLetter) -> None:

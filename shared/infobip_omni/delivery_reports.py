@@ -407,7 +407,7 @@ def _divide(
 def _ids_outside(
     bulk_id: str | None, messages: Mapping[str, Message | UnreadableMessage]
 ) -> set[str]:
-    """Tell which messages are of another bulk; one that is unknown is of none."""
+    """Return which messages are of another bulk; one that is unknown is of none."""
     if bulk_id is None:
         return set()
     return {message.id for message in messages.values() if message.bulk_id != bulk_id}
@@ -433,12 +433,12 @@ def _is_encodable(parsed: object) -> bool:
 
 
 def _fits(entry: RawEntry[Any]) -> bool:
-    """Tell whether an item can hold an entry whole."""
+    """Return whether an item can hold an entry whole."""
     return len(entry.raw.encode()) <= _CHUNK_BYTES
 
 
 def _is_inbound(entry: object) -> bool:
-    """Tell whether an entry is a message from a recipient, to whom nobody here listens."""
+    """Return whether an entry is a message from a recipient, to whom nobody here listens."""
     return isinstance(entry, dict) and entry.get("integrationType") is not None
 
 
@@ -449,7 +449,7 @@ def _message_id(entry: object) -> str:
 
 
 def _is_key(message_id: str) -> bool:
-    """Tell whether the table can hold this id."""
+    """Return whether the table can hold this id."""
     try:
         return 0 < len(message_id.encode()) <= LONGEST_KEY_BYTES
     except UnicodeEncodeError:

@@ -251,19 +251,19 @@ class Message:
         return self.evidence == Evidence.DUPLICATE_ID
 
     def age(self, now: datetime) -> timedelta:
-        """Tell how long ago it was due to be sent; negative before its `sendAt`."""
+        """Return how long ago it was due to be sent; negative before its `sendAt`."""
         return now - max(self.claimed_at, self.send_at or self.claimed_at)
 
     def has_expired(self, now: datetime) -> bool:
-        """Tell whether it counts as deleted, though DynamoDB may not have done so yet."""
+        """Return whether it counts as deleted, though DynamoDB may not have done so yet."""
         return self.expires_at <= now.timestamp()
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether the time has come to check it."""
+        """Return whether the time has come to check it."""
         return self.next_check_at is not None and self.next_check_at <= now
 
     def lease_has_ended(self, now: datetime) -> bool:
-        """Tell whether it is claimed by somebody who must not send it any more."""
+        """Return whether it is claimed by somebody who must not send it any more."""
         return self.state is MessageState.CLAIMED and self.lease_until <= now
 
     def changed(self, **changes: Unpack[Changes]) -> Update:
@@ -403,24 +403,24 @@ class Chunk:
 
 
 def has_expired(item: Item, now: datetime) -> bool:
-    """Tell whether an item counts as deleted, though DynamoDB may not have done so yet."""
+    """Return whether an item counts as deleted, though DynamoDB may not have done so yet."""
     expires_at = item.get("expiresAt")
     return isinstance(expires_at, Decimal) and expires_at <= now.timestamp()
 
 
 def is_message(item: Item) -> bool:
-    """Tell whether an item is the message itself, and not what was reported about it."""
+    """Return whether an item is the message itself, and not what was reported about it."""
     return bool(item[ENTRY] == MESSAGE_ENTRY)
 
 
 def happened_at(item: Item) -> str:
-    """Tell when something happened; where an entry does not say so, when it became known."""
+    """Return when something happened; where an entry does not say so, when it became known."""
     written: str = item[ENTRY].rpartition("#")[2]
     return written if written.endswith("Z") else str(item.get("receivedAt", ""))
 
 
 def claimed_at(item: Item) -> str:
-    """Tell when a message was claimed last, as a text that sorts."""
+    """Return when a message was claimed last, as a text that sorts."""
     return str(item.get("claimedAt", ""))
 
 
@@ -456,7 +456,7 @@ def shown_entry(item: Item, content: Callable[[str], object]) -> Item:
 
 
 def state_of(item: Item) -> MessageState | None:
-    """Tell the state of a message; None where there is none, or none that this version knows."""
+    """Return the state of a message; None where there is none, or none that this version knows."""
     try:
         return MessageState(item["state"])
     except (KeyError, ValueError):
@@ -464,7 +464,7 @@ def state_of(item: Item) -> MessageState | None:
 
 
 def id_of(item: Item) -> str:
-    """Tell whose item it is; empty where it does not say so."""
+    """Return whose item it is; empty where it does not say so."""
     return str(item.get(MESSAGE_ID, ""))
 
 

@@ -59,7 +59,7 @@ class MessageLedger:
         table: The table.
         retention: How long a message is kept after it can no longer change.
         check_after: How old an unsettled message must be before the logs are asked.
-        now: Tells the time.
+        now: Returns the time.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class MessageLedger:
     def _meet(
         self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods
     ) -> dict[str, ClaimStatus]:
-        """Deal with messages that were not claimed at once, and tell where they stand."""
+        """Deal with messages that were not claimed at once, and return where they stand."""
         found = self._find_all([claim.message_id for claim, _ in wanted])
         claim_statuses: dict[str, ClaimStatus] = {}
         writes: list[tuple[Claim, Lease, Write]] = []
@@ -227,7 +227,7 @@ class MessageLedger:
 
 
 def _claim_status_after(claim: Claim, lease: Lease, write: Write, answer: Answer) -> ClaimStatus:
-    """Tell where a message stands that was changed when it was met, by the answer to that."""
+    """Return where a message stands that was changed when it was met, by the answer to that."""
     if answer.error is None:
         return write.claim_status
     message = Message.from_item(answer.item) if answer.item else None

@@ -71,7 +71,7 @@ class _Room:
         self._is_empty = True
 
     def takes(self, item: Item) -> bool:
-        """Tell whether an item fits, and if so, take it."""
+        """Return whether an item fits, and if so, take it."""
         size = self._bytes_of(item)
         if size > self._left and not self._is_empty:
             return False
@@ -86,7 +86,7 @@ class MessageSearch:
     Args:
         table: The table.
         most_bytes: Where a page ends, as far as more than one item is on it.
-        now: Tells the time.
+        now: Returns the time.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class MessageSearch:
             message_id: The message.
             limit: Most entries to read.
             places: Where to go on.
-            bytes_of: Tells what an entry takes of the page.
+            bytes_of: Returns what an entry takes of the page.
 
         Raises:
             TableUnavailableError: It could not be read.
@@ -150,7 +150,7 @@ class MessageSearch:
             address: The address.
             limit: Most messages to read.
             places: Where to go on.
-            bytes_of: Tells what a message takes of the page.
+            bytes_of: Returns what a message takes of the page.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -178,7 +178,7 @@ class MessageSearch:
             shards: Which lists; they are read as one.
             limit: Most messages to read.
             places: Where to go on.
-            bytes_of: Tells what a message takes of the page.
+            bytes_of: Returns what a message takes of the page.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -252,5 +252,5 @@ class MessageSearch:
 
 
 def _place(index: Index, key: Item) -> Place:
-    """Tell where a key stands in its partition of an index."""
+    """Return where a key stands in its partition of an index."""
     return key[index.sort_key], key[MESSAGE_ID]

@@ -86,7 +86,7 @@ class Change:
             raise UnreadableChangeError(type(error).__name__) from None
 
     def settles(self) -> bool:
-        """Tell whether the message has settled, or has settled otherwise than before."""
+        """Return whether the message has settled, or has settled otherwise than before."""
         state = state_of(self.new)
         return state in SETTLED and state != state_of(self.old)
 

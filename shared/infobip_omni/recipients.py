@@ -28,7 +28,7 @@ def address_key(address: str) -> str:
 
 
 def is_recipient(to: Mapping[str, str], address: str | None) -> bool:
-    """Tell whether an address in a report or log row is surely one of a message's.
+    """Return whether an address in a report or log row is surely one of a message's.
 
     Args:
         to: The addresses that the message was sent to, by Infobip's names for them.
@@ -38,7 +38,7 @@ def is_recipient(to: Mapping[str, str], address: str | None) -> bool:
 
 
 def is_somebody_else(to: Mapping[str, str], address: str | None) -> bool:
-    """Tell whether an address in a report or log row is surely none of a message's.
+    """Return whether an address in a report or log row is surely none of a message's.
 
     Only a phone number contradicts a phone number, and an e-mail address one of its kind: a push
     may be reported for a device that the message did not name.

@@ -58,7 +58,7 @@ class Record:
         )
 
     def is_about_to_be_dropped(self, now: datetime) -> bool:
-        """Tell whether the queue will not keep the record for much longer."""
+        """Return whether the queue will not keep the record for much longer."""
         return now - self.sent_at >= OLDEST_RECORD
 
 
@@ -181,7 +181,7 @@ def disposition(
 
 
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
-    """Tell how long a record waits before it is tried again.
+    """Return how long a record waits before it is tried again.
 
     The delay doubles with every receive, from 5 seconds up to 30 minutes, less up to a quarter
     of it by chance; where Infobip asks for more, it gets that. So a record that is tried for nine
@@ -194,7 +194,7 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
 
 
 def _delay(claim_status: ClaimStatus, pause: timedelta, now: datetime) -> timedelta:
-    """Tell when it is worth looking at a message again."""
+    """Return when it is worth looking at a message again."""
     wait = claim_status.until - now if claim_status.until and claim_status.until > now else pause
     # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
     return wait if claim_status.state is MessageState.UNKNOWN else min(wait, pause)

@@ -221,7 +221,7 @@ def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave 
 
 
 def claim_status_of(claim: Claim, lease: Lease, found: Message) -> ClaimStatus:
-    """Tell where a message stands as it was read."""
+    """Return where a message stands as it was read."""
     if found.claim_token == lease.token and found.state is MessageState.CLAIMED:
         return ClaimStatus(found.state, token=lease.token)
     until = found.lease_until if found.state is MessageState.CLAIMED else found.next_check_at
@@ -427,7 +427,7 @@ def closed(message: Message, by: str, why: str, now: datetime) -> Update:
 
 
 def first_check(send_at: datetime | None, now: datetime, check_after: timedelta) -> datetime:
-    """Tell when the logs are first asked: before `sendAt` they know nothing."""
+    """Return when the logs are first asked: before `sendAt` they know nothing."""
     return max(now, send_at or now) + check_after
 
 

@@ -85,14 +85,14 @@ def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[Send
 
 
 def request_rejected(error: RequestRejectedError) -> SendAnswer:
-    """Tell what becomes of the messages of a request that can never succeed."""
+    """Return what becomes of the messages of a request that can never succeed."""
     words = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
     status = {name: value for name, value in words.items() if value is not None}
     return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status)
 
 
 def not_processed(error: NotProcessedError) -> SendAnswer:
-    """Tell what becomes of the messages of a request that Infobip has not processed."""
+    """Return what becomes of the messages of a request that Infobip has not processed."""
     return SendAnswer(
         MessageState.WAITING,
         retry_after_seconds=error.retry_after_seconds,
@@ -147,12 +147,12 @@ def highest(verdicts: Iterable[Verdict]) -> Verdict | None:
 
 
 def refuses_account(status: Status) -> bool:
-    """Tell whether a status refuses the account rather than the message."""
+    """Return whether a status refuses the account rather than the message."""
     return status.group_id == StatusGroup.REJECTED and status.id in _ACCOUNT_REFUSALS
 
 
 def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
-    """Tell how long to wait before the logs are asked about an accepted message again.
+    """Return how long to wait before the logs are asked about an accepted message again.
 
     The gaps double, from *first* up to six hours, and the last question falls just before the
     logs forget the message, 48 hours after it was sent.

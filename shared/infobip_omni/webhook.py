@@ -41,7 +41,7 @@ def report_path(bulk_id: str, key: bytes) -> str:
 
 
 def bulk_id_of(path: str, keys: Sequence[bytes]) -> str | None:
-    """Tell which bulk a path takes reports of.
+    """Return which bulk a path takes reports of.
 
     Args:
         path: The path of a call.

@@ -44,7 +44,7 @@ class Spread:
 
 
 def values_outside_confidence(count: int) -> int:
-    """Tell how many of the lowest values, and of the highest, the median lies beyond.
+    """Return how many of the lowest values, and of the highest, the median lies beyond.
 
     Each value is as likely above the true median as below, whatever the distribution, so the number
     below it follows a binomial distribution (the interval of the sign test).

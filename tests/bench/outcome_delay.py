@@ -40,7 +40,7 @@ def _send(world: World, number: int) -> str:
 
 
 def _seconds_to_record(world: World, message_id: str) -> float:
-    """Tell how long after its end the deciding step was recorded."""
+    """Return how long after its end the deciding step was recorded."""
     report = next(
         entry
         for entry in reversed(world.entries(message_id))

@@ -121,7 +121,7 @@ def shorten(divisor: float) -> None:
 
 
 def push_minute(divisor: float) -> float:
-    """Tell how many seconds a minute lasts when Infobip waits before it calls a webhook again."""
+    """Return how many seconds a minute lasts when Infobip waits before it calls a webhook again."""
     return _MINUTE / (divisor * _PUSHES)
 
 

@@ -72,7 +72,7 @@ class Context:
     aws_request_id: str = "chaos"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Tell how much time is left."""
+        """Return how much time is left."""
         return int(1000 * (self.deadline - time.monotonic()))
 
 

@@ -255,7 +255,7 @@ class RawServer:
 
 
 def read_request(connection: socket.socket) -> bool:
-    """Read one request with its body, and tell whether there was one."""
+    """Read one request with its body, and return whether there was one."""
     head = b""
     while b"\r\n\r\n" not in head:
         chunk = connection.recv(65536)
@@ -581,11 +581,11 @@ class Clocks:
         self.now = {"monotonic": 1000.0, "time": 2000.0}
 
     def monotonic(self) -> float:
-        """Tell the time since some start."""
+        """Return the time since some start."""
         return self.now["monotonic"]
 
     def time(self) -> float:
-        """Tell the time of day."""
+        """Return the time of day."""
         return self.now["time"]
 
 

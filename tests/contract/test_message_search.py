@@ -41,7 +41,7 @@ class Clock:
         self.time = utc_now().replace(microsecond=0)
 
     def __call__(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         self.time += timedelta(seconds=1)
         return self.time
 

@@ -158,7 +158,7 @@ class Listener:
         return self.calls.get(timeout=within_seconds)
 
     def has_no_call(self) -> bool:
-        """Tell whether nothing more has arrived, nor does in a moment."""
+        """Return whether nothing more has arrived, nor does in a moment."""
         try:
             self.calls.get(timeout=0.1)
         except Empty:

@@ -187,7 +187,7 @@ def test_function_gets_the_variables_that_it_reads_and_no_others(function: str) 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str) -> None:
-    """The handler exists where the template looks for it, and logs are not kept for ever."""
+    """The handler exists where the template looks for it, and logs are not kept forever."""
     code = ROOT / FUNCTIONS[function]["CodeUri"] / "app.py"
     log_group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
 

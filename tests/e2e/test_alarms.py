@@ -84,7 +84,7 @@ class Scene:
         self._http.trust_env = False  # a proxy would not reach this machine
 
     def now(self) -> float:
-        """Tell the scene's time, in seconds since 1970."""
+        """Return the scene's time, in seconds since 1970."""
         return time.time() + sum(length for _, length in self._skips)
 
     def skip(self, seconds: float) -> None:
@@ -113,7 +113,7 @@ class Scene:
         return skipped(self._measured(), self._skips)
 
     def states(self, name: str) -> set[State]:
-        """Tell the state that an alarm will have at the next full minute.
+        """Return the state that an alarm will have at the next full minute.
 
         It is one, unless it depends on how far CloudWatch looks back, which AWS does not tell.
         """
@@ -122,11 +122,11 @@ class Scene:
         return {states(alarm, data, clock, extra_periods=n)[-1][1] for n in EXTRA_PERIODS}
 
     def rings(self, name: str) -> bool:
-        """Tell whether an alarm will ring at the next full minute."""
+        """Return whether an alarm will ring at the next full minute."""
         return self.states(name) == {"ALARM"}
 
     def is_silent(self, name: str) -> bool:
-        """Tell whether an alarm will be OK at the next full minute."""
+        """Return whether an alarm will be OK at the next full minute."""
         return self.states(name) == {"OK"}
 
     def pull(self) -> Json:
@@ -427,7 +427,7 @@ def wait_until_nothing_waits(scene: Scene) -> None:
 
 
 def waits(scene: Scene, *message_ids: str) -> bool:
-    """Tell whether one of these messages is put off."""
+    """Return whether one of these messages is put off."""
     items = [scene.world.message(message_id) or {} for message_id in message_ids]
     return any(item.get("state") == "WAITING" for item in items)
 

@@ -74,14 +74,14 @@ def changed_key(world: World) -> Iterator[str]:
 
 
 def is_overdue(upstream: Upstream, event: Json) -> bool:
-    """Tell whether the logs should have been asked about a message a second ago."""
+    """Return whether the logs should have been asked about a message a second ago."""
     item = upstream.wait_for(event["messageId"], "UNKNOWN")
     due: str = item["nextCheckAt"]
     return datetime.fromisoformat(due) + timedelta(seconds=1) <= datetime.now(UTC)
 
 
 def is_over(upstream: Upstream) -> bool:
-    """Ask the logs what they are to be asked, and tell whether no record waits any more."""
+    """Ask the logs what they are to be asked, and return whether no record waits any more."""
     upstream.reconcile()
     return upstream.world.waiting() == 0
 

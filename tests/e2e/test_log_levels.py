@@ -134,14 +134,14 @@ def use_all_functions(upstream: Upstream) -> None:
 
 
 def is_known(upstream: Upstream, message_id: str) -> bool:
-    """Ask the logs, and tell whether they have told of a message."""
+    """Ask the logs, and return whether they have told of a message."""
     upstream.reconcile()
     item = upstream.world.message(message_id) or {}
     return item.get("state") not in (None, "CLAIMED", "UNKNOWN")
 
 
 def parks(world: World) -> bool:
-    """Take reports, and tell whether a page had to be parked."""
+    """Take reports, and return whether a page had to be parked."""
     return bool(world.invoke("PullDeliveryReportsFunctionName", {})["parked"])
 
 

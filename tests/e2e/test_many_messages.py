@@ -33,7 +33,7 @@ def states(world: World, prefix: str) -> Counter[str]:
 
 
 def pages_taken(world: World) -> int:
-    """Tell how many pages of reports were taken from Infobip."""
+    """Return how many pages of reports were taken from Infobip."""
     taken: int = world.simulator.totals()["requests"].get("take_reports", {}).get("200", 0)
     return taken
 

@@ -22,7 +22,7 @@ def create(world: World, name: str, flow: list[Json] = FLOW) -> Json:
 
 
 def creations(world: World) -> int:
-    """Tell how many scenarios Infobip has created."""
+    """Return how many scenarios Infobip has created."""
     created: int = world.simulator.totals()["requests"]["create_scenario"]["201"]
     return created
 

@@ -51,7 +51,7 @@ def entries(upstream: Upstream, message_id: str, kind: str) -> list[Json]:
 
 
 def notify_url(upstream: Upstream, message_id: str) -> str | None:
-    """Tell where Infobip was asked to call."""
+    """Return where Infobip was asked to call."""
     (attempt,) = upstream.attempts(message_id)
     url: str | None = attempt["body"].get("notifyUrl")
     return url

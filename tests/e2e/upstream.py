@@ -100,7 +100,7 @@ class Upstream:
         self.world.invoke("ReconcileMessagesFunctionName", {})
 
     def acceptances(self, *message_ids: str) -> dict[str, int]:
-        """Tell how many times Infobip has truly accepted each of these messages."""
+        """Return how many times Infobip has truly accepted each of these messages."""
         truth = self.world.simulator.messages(*message_ids)
         counts = dict.fromkeys(message_ids, 0)
         return counts | {entry["messageId"]: entry["acceptances"] for entry in truth}

@@ -90,7 +90,7 @@ def states(
     before: State = "INSUFFICIENT_DATA",
     extra_periods: int = EXTRA_PERIODS,
 ) -> list[tuple[float, State]]:
-    """Tell an alarm's state at each evaluation.
+    """Return an alarm's state at each evaluation.
 
     Args:
         alarm: One of the `MetricAlarms` that `DescribeAlarms` answers with.
@@ -125,7 +125,7 @@ def transitions(found: Sequence[tuple[float, State]]) -> list[tuple[float, State
 
 
 def state_of(alarm: Json, points: Points, before: State) -> State:
-    """Tell an alarm's state after one evaluation.
+    """Return an alarm's state after one evaluation.
 
     Real data points count, as many as the alarm asks for, and the most recent of them. Only when
     there are fewer do missing ones count as the alarm treats them. Breaching points that nothing
@@ -181,7 +181,7 @@ def metrics_of(alarm: Json) -> list[Metric]:
 
 
 def period_of(alarm: Json) -> int:
-    """Tell the length of an alarm's periods, in seconds."""
+    """Return the length of an alarm's periods, in seconds."""
     stats = [query["MetricStat"] for query in alarm.get("Metrics", []) if _plain(query)]
     return int((stats or [alarm])[0]["Period"])
 
@@ -399,7 +399,7 @@ def _either(left: float, right: float) -> float:
 
 
 def _to_alarm(alarm: Json) -> int:
-    """Tell how many of the evaluated periods must be breaching: all, unless it is said."""
+    """Return how many of the evaluated periods must be breaching: all, unless it is said."""
     return int(alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"])
 
 

@@ -238,7 +238,7 @@ def _bound(addresses: list[str], port: int) -> int | None:
 
 
 def statement_check(statement: str, region: str, account_id: str) -> tuple[str, str]:
-    """Tell the action and the resource that AWS authorizes a PartiQL statement by."""
+    """Return the action and the resource that AWS authorizes a PartiQL statement by."""
     found = _STATEMENT.match(statement)
     if found is None:
         return "dynamodb:PartiQL", "*"  # no policy names it: refused

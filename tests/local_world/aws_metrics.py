@@ -85,7 +85,7 @@ def series(points: Iterable[Point]) -> Series:
 
 
 def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
-    """Tell what would have been measured, had time passed without anything happening.
+    """Return what would have been measured, had time passed without anything happening.
 
     What was measured after a skip comes later by it. An age that goes back to before a skip grows
     by it. Through a skip, queues go on writing what they held: each minute of its last day, and
@@ -122,7 +122,7 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
 
 
 def invocation(name: str, event: object, answer: Json, began: float, ended: float) -> list[Point]:
-    """Tell what Lambda measures of one invocation, whoever has invoked the function.
+    """Return what Lambda measures of one invocation, whoever has invoked the function.
 
     `Invocations` counts what runs, `Errors` what then fails. A throttled request is neither, but a
     `Throttles`. `Duration` is in milliseconds, and so is `IteratorAge`: the age of the last record
@@ -150,7 +150,7 @@ def invocation(name: str, event: object, answer: Json, began: float, ended: floa
 
 
 def url_call(name: str, status: int, at: float) -> list[Point]:
-    """Tell what Lambda measures of one call of a function URL, by its HTTP status."""
+    """Return what Lambda measures of one call of a function URL, by its HTTP status."""
     values = {
         "UrlRequestCount": 1,
         "Url4xxCount": int(_CLIENT_ERROR <= status < _SERVER_ERROR),
@@ -198,7 +198,7 @@ class Queue:
         ]
 
     def _age(self, message: Json, at: float) -> float | None:
-        """Tell a message's age in seconds, or None when the metric leaves it out."""
+        """Return a message's age in seconds, or None when the metric leaves it out."""
         since, before = message["sent_at"], 0
         if "DeadLetterQueueSourceArn" in message.get("sys", {}):
             seen = (at, message["receive_count"])
@@ -318,7 +318,7 @@ def _is_of_queue(metric: Metric) -> bool:
 
 
 def _last_written(event: object) -> float | None:
-    """Tell when the last record of a stream's batch was written, or None for other events."""
+    """Return when the last record of a stream's batch was written, or None for other events."""
     records = event.get("Records") if isinstance(event, dict) else None
     if not records or records[-1].get("eventSource") != "aws:dynamodb":
         return None

@@ -71,7 +71,7 @@ WRONG_EVENT = CASES[0].event() | {"to": {"phoneNumber": "+385 91 555 0107"}}
 
 
 def run(world: World) -> bool:
-    """Run the main job, show what came out, and tell whether it is right."""
+    """Run the main job, show what came out, and return whether it is right."""
     with _step("create the scenario PUSH, then SMS"):
         scenario = world.invoke("CreateScenarioFunctionName", SCENARIO)
         world.invoke("CreateScenarioFunctionName", SCENARIO)  # changes nothing

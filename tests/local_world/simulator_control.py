@@ -64,7 +64,7 @@ class SimulatorControl:
         self._call("POST", "clock", {"advanceSeconds": seconds})
 
     def messages(self, *message_ids: str) -> list[Json]:
-        """Tell what truly became of these messages, or of all."""
+        """Return what truly became of these messages, or of all."""
         found: list[Json] = []
         # Some hundred ids fill a request line.
         for start in range(0, len(message_ids), 100):

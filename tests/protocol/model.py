@@ -196,11 +196,11 @@ class State(NamedTuple):
         return self._replace(reconcilers=reconcilers, **changes)  # type: ignore[arg-type]
 
     def is_as_known(self, actor: Actor) -> bool:
-        """Tell whether the message is still as an actor has read it."""
+        """Return whether the message is still as an actor has read it."""
         return self.message.state == actor.known and self.message.token == actor.token
 
     def has_verdict(self) -> bool:
-        """Tell whether nothing is left to be done."""
+        """Return whether nothing is left to be done."""
         return self.acknowledged and (self.message.state in ACCEPTED_OR_FINAL or self.dead_lettered)
 
     def key(self) -> object:
@@ -460,7 +460,7 @@ def _conclude(state: State, index: int, environment: Environment, guards: Guards
 
 def _sends_again(actor: Actor, environment: Environment, guards: Guards) -> bool:
     """What the reconciler does about a message that the logs do not know."""
-    # A message whose id was refused would be refused again, and so on for ever.
+    # A message whose id was refused would be refused again, and so on forever.
     asked_for = environment.must_arrive and not actor.repeated
     return asked_for or not guards.send_again_only_if_must_arrive
 

@@ -113,7 +113,7 @@ def reader(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
 
 
 def is_taken(read: TypeAdapter[Any], value: object) -> bool:
-    """Tell whether a field takes a value."""
+    """Return whether a field takes a value."""
     try:
         read.validate_python(value)
     except ValidationError:
@@ -122,7 +122,7 @@ def is_taken(read: TypeAdapter[Any], value: object) -> bool:
 
 
 def is_free_form(model: type[BaseModel], name: str) -> bool:
-    """Tell whether a field takes what nobody has described; only the size of the record bounds it.
+    """Return whether a field takes anything, so that only the size of the record bounds it.
 
     The fields that it does know are looked at with their own model.
     """

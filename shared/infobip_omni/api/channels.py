@@ -105,7 +105,7 @@ class Content(RequestBody):
     validity_period: Annotated[StrictInt, Field(ge=1, le=_LARGEST_INT32)] | None = None
 
     def validity(self) -> timedelta | None:
-        """Tell how long the step may take before the next is tried; None if that is not said."""
+        """Return how long the step may take before the next is tried; None if that is not said."""
         if self.validity_period is None:
             return None
         return self._duration(self.validity_period, self.validity_period_time_unit)

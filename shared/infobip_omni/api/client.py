@@ -292,7 +292,7 @@ def _scenario_path(key: str) -> str:
 
 
 def log_query_length(message_id: str) -> int:
-    """Tell what asking about a message adds to the length of a query."""
+    """Return what asking about a message adds to the length of a query."""
     return len("messageId=&") + len(quote(message_id, safe=""))
 
 
@@ -332,7 +332,7 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether the pool may use the connection again."""
+        """Whether the pool may use the connection again."""
         if self._used_at is not None:
             monotonic, wall = self._used_at
             # A clock that stands still while the process is frozen is made up for by the other.

@@ -154,7 +154,7 @@ class _Reader:
         self._at = 0
 
     def is_at(self, token: str) -> bool:
-        """Tell whether a token comes next, after spaces."""
+        """Return whether a token comes next, after spaces."""
         found = _TOKEN.search(self._text, self._at)
         self._at = found.start() if found else len(self._text)
         return self._text.startswith(token, self._at)

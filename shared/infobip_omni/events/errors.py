@@ -25,7 +25,7 @@ class InvalidEventError(ValueError):
 
     @classmethod
     def from_validation(cls, error: ValidationError) -> Self:
-        """Tell the first of the problems that pydantic has found."""
+        """Return the first of the problems that pydantic has found."""
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return cls(_field_name(problem["loc"]), problem["msg"])
 

@@ -118,7 +118,7 @@ class SendEvent:
         return cls(parsed, messages, _canonical(content | {"bulkId": parsed.bulk_id}))
 
     def validity(self) -> timedelta:
-        """Tell how long all the steps together may take."""
+        """Return how long all the steps together may take."""
         contents = self.body.contents().values()
         return sum(
             (content.validity() or content.longest_validity for content in contents), timedelta()
@@ -141,7 +141,7 @@ class SendEvent:
 
 
 def is_record_id(text: str) -> bool:
-    """Tell whether a text may be the id of a record; anybody may have written that attribute."""
+    """Return whether a text may be the id of a record; anybody may have written that attribute."""
     return _RECORD_ID.fullmatch(text) is not None
 
 

@@ -148,7 +148,7 @@ def parse_moment(value: object, member: str) -> float:
 
 
 def validity_seconds(content: Json) -> float | None:
-    """Tell how long a step may take, or None when its content does not say."""
+    """Return how long a step may take, or None when its content does not say."""
     period = content.get("validityPeriod")
     unit = content.get("validityPeriodTimeUnit") or "MINUTES"
     return None if period is None else period * SECONDS_PER_UNIT[unit]

@@ -39,7 +39,7 @@ KINDS_AFTER = {
     "shuffle_reports": "the entries come in random order",
 }
 #: Statuses that end a call and come with a body: after another one callers would take what follows
-#: for the next answer, or wait for ever.
+#: for the next answer, or wait forever.
 _STATUSES = tuple(
     status.value
     for status in HTTPStatus
@@ -71,7 +71,7 @@ class Fault:
         self.chance = random.Random(self.seed)
 
     def strikes(self, operation: str, message_ids: Sequence[str]) -> bool:
-        """Count a call if it matches, and tell whether it is to be harmed."""
+        """Count a call if it matches, and return whether it is to be harmed."""
         if self.operation not in ("*", operation):
             return False
         if self.message_ids and not set(self.message_ids).intersection(message_ids):
@@ -89,7 +89,7 @@ class Fault:
         return ApiError(statuses[self.kind]) if self.kind in statuses else None
 
     def harmed(self, entries: int) -> Iterable[int]:
-        """Tell which of so many entries do not arrive as they are."""
+        """Return which of so many entries do not arrive as they are."""
         match self.kind:
             case "slow" | "duplicate_reports" | "shuffle_reports":
                 return ()

@@ -220,7 +220,7 @@ class Clock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Tell the virtual time in epoch seconds."""
+        """Return the virtual time in epoch seconds."""
         return time.time() + self._ahead
 
     def advance(self, seconds: object) -> None:
@@ -249,7 +249,7 @@ class Rules:
 
     @staticmethod
     def outcome(rules: Iterable[Rule], channel: str) -> str:
-        """Tell how the step over *channel* ends."""
+        """Return how the step over *channel* ends."""
         outcomes = (rule.get(channel) or rule.get("*") for rule in rules)
         return next(filter(None, outcomes), "DELIVERED_TO_HANDSET")
 
@@ -333,7 +333,7 @@ class LogSearch:
     limit: int = 50
 
     def matches(self, message: Message, attempt: Attempt, now: float) -> bool:
-        """Tell whether the log row of *attempt* is asked for, the message id aside."""
+        """Return whether the log row of *attempt* is asked for, the message id aside."""
         wanted = (
             (self.sender, attempt.sender),
             (self.to, attempt.to),
@@ -467,7 +467,7 @@ class Account:
         return {"results": list(islice(rows, search.limit))}
 
     def ledger(self, message_ids: Sequence[str], offset: int, limit: int) -> Json:
-        """Tell the truth about messages, whatever was reported of them so far.
+        """Return the truth about messages, whatever was reported of them so far.
 
         Messages that are named all come; of the others, at most *limit* from *offset* on.
         """

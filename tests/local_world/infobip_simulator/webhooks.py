@@ -57,7 +57,7 @@ class Pushes:
         heapq.heappush(self._waiting, (due_at, next(self._numbers), push))
 
     def next_at(self) -> float | None:
-        """Tell when the next call is due, if there is one."""
+        """Return when the next call is due, if there is one."""
         return self._waiting[0][0] if self._waiting else None
 
     def take_due(self, now: float) -> list[Push]:

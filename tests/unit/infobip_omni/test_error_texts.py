@@ -71,7 +71,7 @@ HARMLESS = {
 
 
 def sources_of(text: ast.expr) -> Iterator[str]:
-    """Tell what a text is made of."""
+    """Return what a text is made of."""
     if isinstance(text, ast.JoinedStr):
         for part in text.values:
             if isinstance(part, ast.FormattedValue):

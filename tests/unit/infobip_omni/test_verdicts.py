@@ -67,12 +67,12 @@ def row(
 
 
 def winner(rows: Iterable[Row], last_step: str | None = "SMS") -> Verdict | None:
-    """Tell the verdict that stands after these rows."""
+    """Return the verdict that stands after these rows."""
     return highest(verdict for one in rows if (verdict := verdict_of(one, last_step)))
 
 
 def after(minutes: float) -> datetime:
-    """Tell a time after noon."""
+    """Return a time after noon."""
     return NOON + timedelta(minutes=minutes)
 
 
@@ -237,7 +237,7 @@ def test_no_order_repetition_or_interleaving_changes_the_end(
 
 
 def told(verdict: Verdict | None) -> object:
-    """Tell what is recorded of a verdict; moments to the millisecond."""
+    """Return what is recorded of a verdict; moments to the millisecond."""
     if verdict is None:
         return None
     done = verdict.done_at
