@@ -129,7 +129,7 @@ def test_nothing_is_found_where_nothing_is(upstream: Upstream) -> None:
 
 def test_wrong_question_is_refused_with_the_field_that_is_wrong(upstream: Upstream) -> None:
     """The caller learns what to put right."""
-    with pytest.raises(FunctionFailedError, match="limit: Input should be"):
+    with pytest.raises(FunctionFailedError, match="limit: must be at least 1"):
         find(upstream.world, unsettled=True, limit=0)
 
 

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import core_schema
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _LONGEST_FIELD = 200
+#: What an event must be where pydantic says that it is not, by pydantic's type of error; see
+#: https://docs.pydantic.dev/latest/errors/validation_errors/. Limits come from its context.
+_RULES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "enum": "must be one of {expected}",
+    "extra_forbidden": "is not a field of this object",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be one of {expected}",
+    "missing": "is required",
+    "model_type": "must be an object",
+    "string_sub_type": "must be a string",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be a string",
+    "string_unicode": "must be text that UTF-8 can hold",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+    "tuple_type": "must be a list",
+}
+#: Errors of other types are ours, and bring their own text.
+_PYDANTIC_KINDS = frozenset(get_args(core_schema.ErrorType))
+#: Of an error that no event is known to make.
+_OTHER_RULE = "must be as the README describes it"
 #: Anything in a field's name that may be a phone number.
 _LONG_NUMBER = re.compile(r"\d{5,}")
 
@@ -26,8 +63,8 @@ class InvalidEventError(ValueError):
     @classmethod
     def from_validation(cls, error: ValidationError) -> Self:
         """Return the first of the problems that pydantic has found."""
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return cls(_field_name(problem["loc"]), problem["msg"])
+        problem = error.errors(include_url=False, include_input=False)[0]
+        return cls(_field_name(problem["loc"]), _rule(problem))
 
 
 def read_as(model: type[ModelT], event: object) -> ModelT:
@@ -41,6 +78,17 @@ def read_as(model: type[ModelT], event: object) -> ModelT:
     except ValidationError as error:
         # The cause may hold what it could not read.
         raise InvalidEventError.from_validation(error) from None
+
+
+def _rule(problem: ErrorDetails) -> str:
+    """Return the rule in our words; only limits and names of ours come from the context."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind not in _PYDANTIC_KINDS:
+        return problem["msg"]
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    expected = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    return _RULES.get(kind, _OTHER_RULE).format_map(context | {"expected": ", ".join(expected)})
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:

@@ -48,7 +48,7 @@ HARMLESS = {
         "_field_name(problem['loc'])",
         "field",
     },
-    "a rule in the words of pydantic, which hides what it was given": {"problem['msg']"},
+    "a rule of ours, with limits and names of ours": {"_rule(problem)"},
     "the name of an SSM parameter": {"parameter", "self._name", "self.parameter(entry.name)"},
     "the class of an error, or a service's code for it": {
         "' <- '.join(_causes(error))",
