@@ -35,6 +35,7 @@ from tests.local_world.aws_metrics import collected, skipped
 from tests.local_world.template import read_template
 from tests.local_world.world import API_KEY, FunctionFailedError, World, wait_until
 
+from .permissions import denied
 from .upstream import PUSH_STAYS_SILENT, SCENARIO, Upstream
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class Scene:
 
         def is_measured() -> bool:
             name = "ApproximateNumberOfMessagesVisible"  # each queue that is in use has one
-            times = [v[-1][0] for metric, v in self._measured().items() if metric.name == name]
+            measured = collected(self.world.emulator.directory, logs="")
+            times = [v[-1][0] for metric, v in measured.items() if metric.name == name]
             return min(times) > begin
 
         wait_until(is_measured, 10, "all queues are measured", every=0.2)
@@ -139,22 +141,9 @@ class Scene:
         return self.resources[name]
 
     def _measured(self) -> Series:
-        return collected(self.world.emulator.directory, self.world.logs())
-
-    @contextmanager
-    def denied(self, function: str, *actions: str) -> Iterator[None]:
-        """Forbid a function to do something for a while."""
-        iam = boto3.client("iam", endpoint_url=self.world.emulator.url, config=Config(proxies={}))
-        name = self.resources[function]
-        role = self.world.functions.get_function_configuration(FunctionName=name)["Role"]
-        denial = {"Effect": "Deny", "Action": list(actions), "Resource": "*"}
-        outage = {"RoleName": role.rpartition("/")[2], "PolicyName": "outage"}
-        document = {"Version": "2012-10-17", "Statement": [denial]}
-        iam.put_role_policy(**outage, PolicyDocument=json.dumps(document))
-        try:
-            yield
-        finally:
-            iam.delete_role_policy(**outage)
+        # Of all the lines, these alone are in the embedded metric format.
+        logs = self.world.logs(containing="CloudWatchMetrics")
+        return collected(self.world.emulator.directory, logs)
 
     def call_webhook(self, path: str, body: str = "{}") -> int:
         """Call the function URL, whose host is here only under another address."""
@@ -304,8 +293,8 @@ def a_parked_page(
     scene.world.sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
     scene.send_as_somebody_else(1)
     with (
-        scene.denied("PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"),
-        scene.denied("RecordParkedReportsFunction", "dynamodb:*"),
+        denied(scene.world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"),
+        denied(scene.world, "RecordParkedReportsFunction", "dynamodb:*"),
     ):
         wait_until(lambda: scene.pull()["parked"], 20, "a page is parked")
         yield
@@ -324,7 +313,8 @@ def waits_in(scene: Scene, queue: str) -> int:
 def a_page_of_reports_is_lost(scene: Scene) -> Iterator[None]:
     """Let neither the table nor the queue take what Infobip hands out once."""
     scene.send_as_somebody_else(1)
-    with scene.denied("PullDeliveryReportsFunction", "dynamodb:BatchWriteItem", "sqs:SendMessage"):
+    nowhere = ("dynamodb:BatchWriteItem", "sqs:SendMessage")
+    with denied(scene.world, "PullDeliveryReportsFunction", *nowhere):
         wait_until(lambda: scene.pull()["lost"], 20, "a page is lost")
         yield
 
@@ -371,7 +361,7 @@ def the_webhook_is_guessed_at(scene: Scene) -> Iterator[None]:
 
 def the_webhook_cannot_record(scene: Scene) -> Iterator[None]:
     """Let the table refuse what Infobip calls with."""
-    with scene.denied("ReceiveDeliveryReportFunction", "dynamodb:*"):
+    with denied(scene.world, "ReceiveDeliveryReportFunction", "dynamodb:*"):
         for _ in range(int(scene.alarms["WebhookRefusesAlarm"]["Threshold"]) + 1):
             assert scene.call_webhook(CALL["rawPath"], CALL["body"]) == 503
         yield

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.local_world.world import API_KEY, WEBHOOK_KEY, FunctionFailedError, World, wait_until
 
+from .permissions import denied
 from .test_webhook import post
 from .upstream import CANARY_NUMBER, CANARY_TEXT, PUSH_FAILS, REFUSED, SCENARIO, Upstream
 
@@ -50,12 +47,6 @@ def upstream(world: World) -> Upstream:
     return Upstream(world)
 
 
-def client(world: World, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
-    """Make a client of the emulator, as the root user of its account."""
-    session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-    return session.client(service, endpoint_url=world.emulator.url, config=Config(proxies={}))
-
-
 def set_log_level(world: World, level: str) -> dict[str, str]:
     """Set the level of every function as one does by hand; return the group and version of each."""
     versions = {}
@@ -74,23 +65,6 @@ def set_log_level(world: World, level: str) -> dict[str, str]:
             )
         versions[logging["LogGroup"]] = version
     return versions
-
-
-@contextmanager
-def denied(world: World, output_name: str, action: str) -> Iterator[None]:
-    """Take the permission for an action from a function for a while."""
-    iam = client(world, "iam")
-    configuration = world.functions.get_function_configuration(
-        FunctionName=world.outputs[output_name]
-    )
-    policy = {"RoleName": configuration["Role"].rpartition("/")[2], "PolicyName": "denied"}
-    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
-    document = {"Version": "2012-10-17", "Statement": [statement]}
-    iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
-    try:
-        yield
-    finally:
-        iam.delete_role_policy(**policy)
 
 
 def fail(world: World, output_name: str, event: Json) -> None:
@@ -119,7 +93,7 @@ def use_all_functions(upstream: Upstream) -> None:
 
     parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")
     upstream.wait_for(parked, "ACCEPTED")
-    with denied(world, "PullDeliveryReportsFunctionName", "dynamodb:BatchWriteItem"):
+    with denied(world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"):
         wait_until(lambda: parks(world), 20, "a page is parked")
     upstream.wait_for(parked, "DELIVERED")
 
@@ -127,7 +101,7 @@ def use_all_functions(upstream: Upstream) -> None:
     post(world, f"/reports/{CANARY_NUMBER}/guess", body)
     world.invoke("FindMessagesFunctionName", {"recipient": number, "showRecipients": True})
     fail(world, "FindMessagesFunctionName", {"recipient": CANARY_EMAIL, "limit": 0})
-    with denied(world, "FindMessagesFunctionName", "dynamodb:*"):
+    with denied(world, "FindMessagesFunction", "dynamodb:*"):
         fail(world, "FindMessagesFunctionName", {"recipient": CANARY_EMAIL})
     world.invoke("RedriveMessagesFunctionName", {"action": "list", "showContent": True})
     fail(world, "RedriveMessagesFunctionName", {"action": CANARY_TEXT})

@@ -6,14 +6,13 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.world import World, wait_until
 
+from .permissions import denied
 from .upstream import PUSH_FAILS, Upstream
 
 if TYPE_CHECKING:
@@ -155,18 +154,9 @@ def test_page_that_the_table_refuses_is_parked_and_recorded(called: Upstream) ->
     world = called.world
     message_id = called.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")
     called.wait_for(message_id, "ACCEPTED")
-    puller = world.outputs["PullDeliveryReportsFunctionName"]
-    name = world.functions.get_function(FunctionName=puller)["Configuration"]["Role"]
-    iam = boto3.client("iam", endpoint_url=world.emulator.url, config=Config(proxies={}))
-    outage = {"RoleName": name.rpartition("/")[2], "PolicyName": "outage"}
-    denial = {"Effect": "Deny", "Action": "dynamodb:BatchWriteItem", "Resource": "*"}
-    iam.put_role_policy(
-        **outage, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denial]})
-    )
-    try:
+
+    with denied(world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"):
         (pulled,) = wait_until(lambda: _parking_pulls(world), 20, "a page is parked")
-    finally:
-        iam.delete_role_policy(**outage)
 
     assert (pulled["lost"], pulled["stoppedBy"]) == (0, "TableUnavailable")
     called.wait_for(message_id, "DELIVERED")
