@@ -98,7 +98,8 @@ class Scene:
 
         def is_measured() -> bool:
             name = "ApproximateNumberOfMessagesVisible"  # each queue that is in use has one
-            times = [v[-1][0] for metric, v in self._measured().items() if metric.name == name]
+            measured = collected(self.world.emulator.directory, logs="")
+            times = [v[-1][0] for metric, v in measured.items() if metric.name == name]
             return min(times) > begin
 
         wait_until(is_measured, 10, "all queues are measured", every=0.2)
@@ -140,7 +141,9 @@ class Scene:
         return self.resources[name]
 
     def _measured(self) -> Series:
-        return collected(self.world.emulator.directory, self.world.logs())
+        # Of all the lines, these alone are in the embedded metric format.
+        logs = self.world.logs(containing="CloudWatchMetrics")
+        return collected(self.world.emulator.directory, logs)
 
     def call_webhook(self, path: str, body: str = "{}") -> int:
         """Call the function URL, whose host is here only under another address."""

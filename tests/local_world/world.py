@@ -260,15 +260,16 @@ class World:
         )
         return sum(int(value) for value in answer["Attributes"].values())
 
-    def logs(self) -> str:
-        """Return all that the functions have logged."""
+    def logs(self, *, containing: str = "") -> str:
+        """Return all that the functions have logged, or the lines that hold a word."""
+        pattern = json.dumps(containing) if containing else ""
         groups = self.cloudwatch_logs.get_paginator("describe_log_groups").paginate()
         events = self.cloudwatch_logs.get_paginator("filter_log_events")
         return "\n".join(
             event["message"]
             for page in groups
             for group in page["logGroups"]
-            for found in events.paginate(logGroupName=group["logGroupName"])
+            for found in events.paginate(logGroupName=group["logGroupName"], filterPattern=pattern)
             for event in found["events"]
         )
 
