@@ -9,15 +9,12 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 import pytest_socket
 
 from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.world import forget_aws_account
-
-if TYPE_CHECKING:
-    import pytest
 
 _UNIT_TESTS = Path(__file__).parent / "unit"
 
@@ -35,3 +32,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest_socket.disable_socket(allow_unix_socket=True)
     else:
         pytest_socket.enable_socket()
+
+
+@pytest.hookimpl(trylast=True)  # the reporter is made first
+def pytest_configure(config: pytest.Config) -> None:
+    """Show progress in a single line on a terminal, and elsewhere none; `-v` names each test."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and config.get_verbosity() <= 0:
+        config.pluginmanager.register(_Progress(reporter))
+
+
+class _Progress:
+    """Counts tests that have ended, in place of a dot for each that has passed."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+        self._ended: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str] | None:
+        """Leave the dot out."""
+        if report.when == "call" and report.outcome == "passed":
+            return "passed", "", ""
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write over the line what it now says."""
+        self._ended.add(report.nodeid)
+        session = self._reporter._session  # noqa: SLF001 (xdist tells it how many tests there are)
+        if self._reporter.isatty and report.when == "teardown" and session is not None:
+            line = f"{len(self._ended)} of {session.testscollected}"
+            self._reporter.rewrite(line, erase=True)
