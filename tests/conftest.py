@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from hypothesis import HealthCheck, settings
 
 from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.world import forget_aws_account
 
 _UNIT_TESTS = Path(__file__).parent / "unit"
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 forget_aws_account()
 reach_this_machine_directly(os.environ)
 # A shell starts what runs in the background with SIGINT ignored, and so would be all that tests
