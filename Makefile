@@ -55,9 +55,9 @@ IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 N ?= 2000
 SEED ?= 1
 
-.PHONY: help setup format lint types imports template unit test sam-test any-machine chaos check \
-	scan demo local invoke sam-local sam-start-lambda send find dead-letters redrive outcome-events \
-	simulator bench build build-local table-template deploy lock clean runtime-elsewhere
+.PHONY: help setup format lint types imports template unit test tools-test sam-test any-machine \
+	chaos check scan demo local invoke sam-local sam-start-lambda send find dead-letters redrive \
+	outcome-events simulator bench build build-local table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,11 +143,16 @@ TWICE := --numprocesses 2 --dist worksteal
 unit: $(READY) ## Run the tests that need nothing but Python
 	$(BIN)/pytest $(TWICE) tests/unit
 
-# Chaos divides times, so nothing else runs beside it; its own runs mostly wait, so two at a time do
-# not disturb each other. The files of the others run two at a time as well.
-test: $(READY) $(FUNCTIONS_READY) ## Run the tests: unit, contract, end to end, chaos
-	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/chaos
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/chaos
+# What fails soonest comes first. The tests of a file share a world, and so a process; long files
+# begin first, and the short ones fill the end. Chaos divides times, so nothing else runs beside it;
+# its own runs mostly wait, so two at a time do not disturb each other.
+test: unit $(FUNCTIONS_READY) ## Run the tests: unit, contract, end to end, chaos
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+		tests/e2e tests/contract tests/protocol
+	$(BIN)/pytest $(TWICE) tests/chaos
+
+tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, and what README shows of them
+	$(BIN)/pytest tests/tools
 
 any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
 	$(BIN)/pytest tests/any_machine
@@ -161,7 +166,7 @@ chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-res
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(MUTANT),--mutant $(MUTANT))
 
-check: lint types imports template test ## What must pass before a commit: all but scan, any-machine, sam-test
+check: lint types imports template test ## What must pass before a commit; CI runs more
 
 scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages for advisories
 	@$(BIN)/python -m tests.scan

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.e2e.upstream import PUSH_FAILS, Upstream
 from tests.local_world.__main__ import LOCAL_PORTS
 from tests.local_world.aws_emulator import ROOT, environment_path, free_port
 from tests.local_world.running import running_world
 from tests.local_world.world import World, wait_until
 from tests.readme import ENVIRONMENT, alone_with_its_worlds
-
-from .upstream import PUSH_FAILS, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,18 +269,6 @@ def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: s
     assert text.startswith(said)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--parameters", "Webhook=on"], "Webhook is no parameter of template.yaml"),
-        (["--parameters", "ClaimSeconds=1"], "ClaimSeconds must be at least 90, not '1'"),
-    ],
-)
-def test_a_wrong_parameter_is_told_before_anything_starts(options: list[str], said: str) -> None:
-    """In a sentence that names it and its rule."""
-    assert refusal(command("up", *options)).startswith(said)
-
-
 def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> None:
     """Where a port was asked for; without, a free one is taken."""
     said = refusal(command("up", "--port", str(running.port)))
@@ -289,15 +276,12 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(running: Local) -> 
     assert said == f"port {running.port} is taken: give another PORT, or none"
 
 
-@pytest.mark.parametrize("port", ["70000", "0", "-1", "x", "4566 "])
-def test_a_port_that_is_none_is_told(port: str) -> None:
-    """With the rule, whether it is to listen on or names a world."""
-    for name in ("up", "find"):
-        option = {"up": "--port", "find": "--world"}[name]
+@pytest.mark.parametrize("target", ["local PORT=0", "find WORLD=0"])
+def test_make_hands_on_what_is_no_port(target: str) -> None:
+    """It is refused in a sentence; tests/unit has the others."""
+    done = make("--silent", *target.split())
 
-        said = refusal(command(name, f"{option}={port}"))
-
-        assert said == f"a port must be 1 to 65535, not {port!r}"
+    assert done.stderr.startswith("a port must be 1 to 65535, not '0'\n")
 
 
 def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) -> None:

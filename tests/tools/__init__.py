@@ -1,0 +1,1 @@
+"""Tests of what a developer types: `make local`, its commands, and README's walk through them."""
