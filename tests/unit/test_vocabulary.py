@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: Patterns of retired words, with what is written instead.
 RETIRED = {
-    r"[Uu]nrecorded_?[Rr]eports": "ParkedReports, parked_reports",
+    r"[Uu]nrecorded(?!.*\bstate)": "ParkedReports, parked_reports",
     r"OutcomesNotTold": "OutcomeEventsDeadLetter",
     r"OutcomesLate": "OutcomeEventsLag",
     r"\b[Ss]tandings?\b": "ClaimStatus, claim_status",
