@@ -71,7 +71,7 @@ def redrive_messages(
     seconds_left: Callable[[], float],
     now: Callable[[], datetime] = utc_now,
 ) -> Json:
-    """Carry out an command, and return what was found and done.
+    """Carry out a command, and return what was found and done.
 
     Args:
         command: What the operator wants.

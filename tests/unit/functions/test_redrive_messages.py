@@ -53,7 +53,7 @@ class Harness:
         return Dependencies(self.queue, self.ledger)
 
     def run(self, action: str, **members: object) -> Json:
-        """Let the function carry out an command."""
+        """Let the function carry out a command."""
         wanted = parse({"action": action} | members)
         return redrive_messages(wanted, self.dependencies, lambda: self.seconds_left, self.clock)
 
