@@ -391,26 +391,17 @@ def _divide(
     bulk_id: str | None,
 ) -> _Divided:
     """Divide reports by the messages that they are about."""
-    outside = _ids_outside(bulk_id, messages)
     divided = _Divided([], [], [])
     for report in reports:
-        message_id = report.parsed.message_id
-        if message_id in outside:
+        message = messages.get(report.parsed.message_id)
+        # A message that is not known is of no bulk.
+        if message is not None and bulk_id not in (None, message.bulk_id):
             divided.foreign.append(report)
-        elif isinstance(messages.get(message_id), UnreadableMessage):
+        elif isinstance(message, UnreadableMessage):
             divided.waiting.append(report)
         else:
             divided.own.append(report)
     return divided
-
-
-def _ids_outside(
-    bulk_id: str | None, messages: Mapping[str, Message | UnreadableMessage]
-) -> set[str]:
-    """Return which messages are of another bulk; one that is unknown is of none."""
-    if bulk_id is None:
-        return set()
-    return {message.id for message in messages.values() if message.bulk_id != bulk_id}
 
 
 def _read(entry: RawEntry[Any]) -> Report | None:
