@@ -1,11 +1,12 @@
-"""The error of an event that breaks a rule, and how pydantic's become one."""
+"""How an event is read, and the error of one that breaks a rule."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
@@ -65,6 +66,18 @@ class InvalidEventError(ValueError):
         """Return the first of the problems that pydantic has found."""
         problem = error.errors(include_url=False, include_input=False)[0]
         return cls(_field_name(problem["loc"]), _rule(problem))
+
+
+class InvocationEvent(BaseModel):
+    """What people and apps write to invoke a function: camelCase, exact types, nothing unknown."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        strict=True,
+    )
 
 
 def read_as(model: type[ModelT], event: object) -> ModelT:

@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    StrictBool,
-    StrictInt,
     StrictStr,
     TypeAdapter,
 )
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from .errors import InvalidEventError, read_as
+from .errors import InvalidEventError, InvocationEvent, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,20 +49,13 @@ def _only_true(asked: object) -> object:
 
 _Key = Annotated[StrictStr, _storable(2048)]
 _SortKey = Annotated[StrictStr, _storable(1024)]
-_Asked = Annotated[StrictBool, AfterValidator(_only_true)]
+_Asked = Annotated[bool, AfterValidator(_only_true)]
 #: By question, then by part of it.
 _Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
 
 
-class FindMessagesEvent(BaseModel):
+class FindMessagesEvent(InvocationEvent):
     """A question: exactly one of the first five fields."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
 
     message_id: _Key | None = None
     #: A phone number, an e-mail address, a push registration or a WhatsApp user.
@@ -76,11 +64,11 @@ class FindMessagesEvent(BaseModel):
     unresolved: _Asked | None = None
     quarantined: _Asked | None = None
     #: Most entries that are read for one answer; those that have expired are left out of it.
-    limit: Annotated[StrictInt, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
     #: From the last answer, to go on from where it ended.
-    next_token: Annotated[StrictStr, Field(max_length=LONGEST_TOKEN)] | None = None
+    next_token: Annotated[str, Field(max_length=LONGEST_TOKEN)] | None = None
     #: Whether recipients and free texts are shown as they are.
-    show_recipients: StrictBool = False
+    show_recipients: bool = False
 
     def questions(self) -> list[str]:
         """Name the questions that are asked."""

@@ -6,11 +6,11 @@ import dataclasses
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from .dead_letter import DeadLetterReason
-from .errors import InvalidEventError, read_as
+from .errors import InvalidEventError, InvocationEvent, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -26,17 +26,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 # --- Commands ----------------------------------------------------------------------------------
 
 
-class _Command(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        strict=True,
-    )
-
-
-class _Selection(_Command):
+class _Selection(InvocationEvent):
     #: In JSON an enumeration's member is a string, which strictness would not take for one.
     reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
     limit: Limit = 100
@@ -58,7 +48,7 @@ class RedriveCommand(_Selection):
     dry_run: bool = True
 
 
-class _Decision(_Command):
+class _Decision(InvocationEvent):
     message_id: MessageId
     by: Name
     why: Text
