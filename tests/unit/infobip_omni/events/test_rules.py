@@ -58,7 +58,22 @@ EVENTS: dict[str, tuple[Callable[[Any], object], Any]] = {
         {"action": "close", "messageId": "m-1", "by": "ada", "why": "done"},
     ),
 }
-ODD = [None, True, 0, -1, 1.5, 10**30, "", "x", "\ud800", "x" * 100_000, [], ["x"], {}, {"x": 1}]
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "canary",
+    "\ud800",
+    "canary" * 20_000,
+    [],
+    ["canary"],
+    {},
+    {"x": 1},
+]
 #: How pydantic begins its texts; see https://docs.pydantic.dev/latest/errors/validation_errors/.
 OF_LIBRARY = re.compile(
     r"Input |Field |Extra |String |List |Tuple |Dictionary |Value |Object |Decimal |URL |Keys |"
@@ -115,4 +130,4 @@ def test_rules_are_in_our_words(name: str) -> None:
     assert len(rules) > 3
     assert [rule for rule in rules if OF_LIBRARY.search(rule)] == []
     assert "must be as the README describes it" not in rules
-    assert not any("xxx" in rule or "\ud800" in rule for rule in rules)
+    assert not any("canary" in rule or "\ud800" in rule for rule in rules)
