@@ -26,9 +26,7 @@ from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import IO, TYPE_CHECKING, Any, Self
 
-import boto3
 import requests
-from botocore.config import Config
 
 from tests.local_world.aws_emulator import (
     ACCESS_KEY_ID,
@@ -37,9 +35,10 @@ from tests.local_world.aws_emulator import (
     SECRET_ACCESS_KEY,
     AwsEmulator,
 )
+from tests.local_world.clients import options, session
 from tests.local_world.infobip_simulator import process
 from tests.local_world.simulator_control import SimulatorControl
-from tests.local_world.template import read_template
+from tests.local_world.template import messages_table
 
 from .instant_server import Data, InstantServer
 
@@ -353,18 +352,12 @@ class _Clients:
     """AWS as the emulator plays it."""
 
     def __init__(self, emulator: AwsEmulator) -> None:
-        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-        options: Any = {"endpoint_url": emulator.url, "config": Config(proxies={})}
-        self._dynamodb = session.client("dynamodb", **options)
-        self._ssm = session.client("ssm", **options)
+        self._dynamodb = session().client("dynamodb", **options(emulator.url))
+        self._ssm = session().client("ssm", **options(emulator.url))
 
     def create_table(self, name: str) -> None:
         """Create a table like the template's."""
-        template = read_template()
-        properties = template["Resources"]["MessagesTable"]["Properties"]
-        wanted = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
-        table: Any = {part: properties[part] for part in wanted}
-        self._dynamodb.create_table(TableName=name, **table)
+        self._dynamodb.create_table(TableName=name, **messages_table())
 
     def put_secret(self, parameter: str, value: str) -> None:
         """Put a parameter."""

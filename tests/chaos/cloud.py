@@ -7,8 +7,6 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from samtranslator.yaml_helper import yaml_parse
-
 from infobip_omni.api.authorization import ApiKeyCredentials
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.scenarios import ScenarioDefinition
@@ -16,10 +14,11 @@ from infobip_omni.delivery_reports import PAGES_ID
 from infobip_omni.dynamodb import from_wire
 from infobip_omni.message import CHECK_INDEX, CHECK_SHARDS
 from infobip_omni.scenario_registry import RegisteredScenario
-from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, ROOT, SECRET_ACCESS_KEY
+from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.local_world.clients import options, session
 from tests.local_world.infobip_simulator import process
 from tests.local_world.simulator_control import SimulatorControl
+from tests.local_world.template import messages_table, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SCENARIO = "chaos"
 #: No log line may hold one of them.
 API_KEY = "canary-api-key"
@@ -86,8 +84,8 @@ class Cloud:
         self.dynamodb = session().client("dynamodb", **options(emulator.url))
         self.ssm = session().client("ssm", **options(emulator.url))
         self.client = OmniClient(simulator.url, lambda **_: ApiKeyCredentials(api_key=API_KEY))
-        resources = TEMPLATE["Resources"]
-        self._create_table(resources["MessagesTable"])
+        self.dynamodb.create_table(TableName=self._name, **messages_table())
+        resources = read_template()["Resources"]
         self.queue_url = self._create_queue("send", resources["SendQueue"])
         self.parking_url = self._create_queue("parking", resources["ParkedReportsQueue"])
         self.dead_letter_url = self._create_queue("dead", resources["SendDeadLetterQueue"])
@@ -224,11 +222,6 @@ class Cloud:
         return {entry["messageId"]: entry for entry in self.simulator.messages()}
 
     # --- Creation ----------------------------------------------------------------------------
-
-    def _create_table(self, resource: Json) -> None:
-        kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-        properties: Any = {name: resource["Properties"][name] for name in kept}
-        self.dynamodb.create_table(TableName=self._name, **properties)
 
     def _create_queue(self, name: str, resource: Json) -> str:
         kept = ("MessageRetentionPeriod", "MaximumMessageSize")

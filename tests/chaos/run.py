@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from tests.local_world.aws_emulator import AwsEmulator
 from tests.local_world.proxies import reach_this_machine_directly
+from tests.local_world.template import read_template
 from tests.local_world.world import forget_aws_account
 
 from . import report, system, times
 from .checks import final_violations, violations
-from .cloud import TEMPLATE
 from .mutants import MUTANTS
 from .phases import DRAIN, go_through, phases_of
 from .report import Result
@@ -74,7 +74,7 @@ def main() -> None:
     )
     options = Options(**vars(parser.parse_args()))
     _say(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
-    for name, production, here in times.table(Deployment.of(TEMPLATE), options.divisor):
+    for name, production, here in times.table(Deployment.of(read_template()), options.divisor):
         _say(f"  {name:32} {production:11g} {here:8.3g}")
     _say("The simulator's throttle on the logs is off: a run asks far more often.\n")
     forget_aws_account()

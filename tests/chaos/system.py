@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from infobip_omni.api.client import READ_SECONDS
 from infobip_omni.api.sends import AdvancedRequest
 from infobip_omni.message import MessageState
+from tests.local_world.template import read_template
 
-from .cloud import TEMPLATE, Cloud, simulator
+from .cloud import Cloud, simulator
 from .fault_plan import FaultPlan
 from .faults import CRASH_POINTS, KILL, PARKED, PULL, RECEIVE, RECONCILE, SEND, Fault
 from .history import History
@@ -168,7 +169,7 @@ def running(options: Options, emulator: AwsEmulator, directory: Path) -> Iterato
         emulator: A running one, which may be that of other runs as well.
         directory: Where the functions print to.
     """
-    deployment = Deployment.of(TEMPLATE).divided(options.divisor)
+    deployment = Deployment.of(read_template()).divided(options.divisor)
     mutant = SOUND
     if options.mutant:
         mutant = MUTANTS[options.mutant]

@@ -10,7 +10,7 @@ import pytest
 from infobip_omni.dynamodb import Table
 from tests.local_world.aws_emulator import AwsEmulator
 from tests.local_world.clients import options, session
-from tests.local_world.template import read_template
+from tests.local_world.template import messages_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,20 +32,8 @@ def dynamodb() -> Iterator[DynamoDBClient]:
 @pytest.fixture
 def table_name(dynamodb: DynamoDBClient) -> str:
     """Create an empty table with the keys and indexes of the template's, and return its name."""
-    properties = read_template()["Resources"]["MessagesTable"]["Properties"]
     name = f"table-{next(NUMBERS)}"
-    dynamodb.create_table(
-        TableName=name,
-        **{
-            part: properties[part]
-            for part in (
-                "AttributeDefinitions",
-                "BillingMode",
-                "GlobalSecondaryIndexes",
-                "KeySchema",
-            )
-        },
-    )
+    dynamodb.create_table(TableName=name, **messages_table())
     return name
 
 

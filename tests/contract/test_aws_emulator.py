@@ -14,20 +14,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
     REGION,
     ROOT,
-    SECRET_ACCESS_KEY,
     AwsEmulator,
     answer_known,
     statement_check,
 )
+from tests.local_world.clients import options, session
 from tests.local_world.world import wait_until
 
 if TYPE_CHECKING:
@@ -82,11 +79,10 @@ def allowed(emulator: AwsEmulator) -> Callable[..., Any]:
 def client(
     emulator: AwsEmulator,
     service: Any,  # noqa: ANN401 (the stubs list every service)
-    keys: tuple[str, str, str | None] = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, None),
+    keys: tuple[str, ...] = (),
 ) -> Any:  # noqa: ANN401 (any client)
     """Make a client of the emulator, by default as the root user of its account."""
-    session = boto3.Session(*keys, REGION)
-    return session.client(service, endpoint_url=emulator.url, config=Config(proxies={}))
+    return session(*keys).client(service, **options(emulator.url))
 
 
 def document(*statements: object) -> str:

@@ -8,18 +8,15 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 
 from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
     REGION,
-    SECRET_ACCESS_KEY,
     AwsEmulator,
 )
 from tests.local_world.aws_metrics import Metric, Series, collected
+from tests.local_world.clients import options, session
 from tests.local_world.world import wait_until
 
 if TYPE_CHECKING:
@@ -66,9 +63,8 @@ class Aws:
 
     def client(self, service: Any) -> Any:  # noqa: ANN401 (any client)
         """Make a client of the root user."""
-        session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-        config = Config(proxies={}, retries={"total_max_attempts": 1})
-        return session.client(service, endpoint_url=self.emulator.url, config=config)
+        once = {"total_max_attempts": 1}
+        return session().client(service, **options(self.emulator.url, retries=once))
 
     def measured(self) -> Series:
         """Return what was measured so far."""

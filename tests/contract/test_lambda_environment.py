@@ -14,18 +14,15 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_world.aws_emulator import (
-    ACCESS_KEY_ID,
     REGION,
     ROOT,
-    SECRET_ACCESS_KEY,
     AwsEmulator,
 )
+from tests.local_world.clients import options, session
 from tests.local_world.lambda_environment import (
     LARGEST_ASYNCHRONOUS_REQUEST_BYTES,
     LARGEST_RESPONSE_BYTES,
@@ -114,9 +111,8 @@ def emulator() -> Iterator[AwsEmulator]:
 
 def client(emulator: AwsEmulator, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
     """Make a client of the emulator, which repeats nothing."""
-    session = boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
-    config = Config(proxies={}, retries={"total_max_attempts": 1})
-    return session.client(service, endpoint_url=emulator.url, config=config)
+    once = {"total_max_attempts": 1}
+    return session().client(service, **options(emulator.url, retries=once))
 
 
 class Functions:

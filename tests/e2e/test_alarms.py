@@ -16,11 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
 from boto3.dynamodb.types import TypeSerializer
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_world.aws_alarms import (
@@ -32,6 +30,7 @@ from tests.local_world.aws_alarms import (
 )
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.aws_metrics import collected, skipped
+from tests.local_world.clients import options, session
 from tests.local_world.template import read_template
 from tests.local_world.world import API_KEY, FunctionFailedError, World, wait_until
 
@@ -371,8 +370,8 @@ def a_function_is_throttled(scene: Scene) -> Iterator[None]:
     """Leave a function no concurrency, and invoke it in each period that counts."""
     alarm = scene.alarms["ThrottlesAlarm"]
     name = scene.resources["FindMessagesFunction"]
-    once = Config(proxies={}, retries={"total_max_attempts": 1})
-    functions = boto3.client("lambda", endpoint_url=scene.world.emulator.url, config=once)
+    once = {"total_max_attempts": 1}
+    functions = session().client("lambda", **options(scene.world.emulator.url, retries=once))
     functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     for number in range(alarm["DatapointsToAlarm"]):
         scene.skip(period_of(alarm) if number else 0)

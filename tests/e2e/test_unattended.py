@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local_world.aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.local_world.clients import options, session
 from tests.local_world.world import API_KEY, FunctionFailedError
 
 from .upstream import CANARY_KEY, CANARY_NUMBER, CANARY_TEXT, PUSH_FAILS, SCENARIO
@@ -37,11 +35,10 @@ PERSONAL = (CANARY_NUMBER, CANARY_TEXT, CANARY_KEY, API_KEY)
 def client(
     world: World,
     service: Any,  # noqa: ANN401 (the stubs list every service)
-    keys: tuple[str, str, str | None] = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, None),
+    keys: tuple[str, ...] = (),
 ) -> Any:  # noqa: ANN401 (any client)
     """Make a client of the emulator, by default as the root user of its account."""
-    session = boto3.Session(*keys, REGION)
-    return session.client(service, endpoint_url=world.emulator.url, config=Config(proxies={}))
+    return session(*keys).client(service, **options(world.emulator.url))
 
 
 def role_of(world: World, output_name: str) -> str:

@@ -16,9 +16,19 @@ from .aws_emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 
 @functools.cache
-def session() -> boto3.Session:
-    """Return what all clients share, since it reads AWS's descriptions of services."""
-    return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
+def session(
+    access_key_id: str = ACCESS_KEY_ID,
+    secret_access_key: str = SECRET_ACCESS_KEY,
+    session_token: str | None = None,
+) -> boto3.Session:
+    """Return what all clients of a user share, since it reads AWS's descriptions of services.
+
+    Args:
+        access_key_id: By default that of the root user of the emulator's account.
+        secret_access_key: With it.
+        session_token: Of a role that was assumed; None for a user.
+    """
+    return boto3.Session(access_key_id, secret_access_key, session_token, REGION)
 
 
 def options(url: str, **configuration: Any) -> Any:  # noqa: ANN401 (options of any client)

@@ -48,6 +48,13 @@ def read_template() -> Json:
     return copy.deepcopy(_written())
 
 
+def messages_table() -> Json:
+    """Return what `create_table` takes for a table like the template's, but for its name."""
+    properties = read_template()["Resources"]["MessagesTable"]["Properties"]
+    parts = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+    return {part: properties[part] for part in parts}
+
+
 @functools.cache
 def _written() -> Json:
     written: Json = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))

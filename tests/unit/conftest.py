@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from infobip_omni.api import client
+from tests.local_world.clients import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def _one_tls_context() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _sqs_client() -> SQSClient:
     """Make the client once, since making one takes longer than most tests."""
-    return boto3.Session("testing", "testing", region_name="eu-central-1").client("sqs")
+    return session().client("sqs")
 
 
 @pytest.fixture

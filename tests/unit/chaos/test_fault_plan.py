@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.cloud import TEMPLATE
 from tests.chaos.fault_plan import FaultPlan
 from tests.chaos.faults import CRASH_POINTS, KILL, PULL, SEND, Fault
 from tests.chaos.times import DIVISOR, Deployment
+from tests.local_world.template import read_template
 
 MESSAGES = 100
 AFTER_POST = Fault(KILL, "after post")
@@ -16,7 +16,7 @@ AFTER_PAGE = Fault(KILL, "after page")
 
 def plan(seed: int = 1) -> FaultPlan:
     """Return the plan of a small run."""
-    return FaultPlan(seed, MESSAGES, Deployment.of(TEMPLATE).divided(DIVISOR))
+    return FaultPlan(seed, MESSAGES, Deployment.of(read_template()).divided(DIVISOR))
 
 
 def choices(planned: FaultPlan, function: str) -> list[tuple[Fault, ...]]:
