@@ -56,7 +56,7 @@ N ?= 2000
 SEED ?= 1
 
 .PHONY: help setup format lint types imports template unit test tools-test sam-test any-machine \
-	chaos check scan demo local invoke sam-local sam-start-lambda send find dead-letters redrive \
+	chaos check scan demo local invoke sam-local sam-start-lambda send find dead-letter-queue redrive \
 	outcome-events simulator bench build build-local table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this
@@ -195,7 +195,7 @@ send: $(READY) ## Put a message on the send queue there: EVENT=events/send_messa
 find: $(READY) ## Look a message up: MESSAGE=id; wait for a state: UNTIL=DELIVERED; else what is open
 	@$(call IN_WORLD,find) --message="$$MESSAGE" --until="$$UNTIL"
 
-dead-letters: $(READY) ## List what was set aside there; MESSAGE=id waits for a letter with it
+dead-letter-queue: $(READY) ## List what is in the dead-letter queue; MESSAGE=id waits for its record
 	@$(call IN_WORLD,dead-letters) --message="$$MESSAGE"
 
 # Anything but nothing in DRY_RUN keeps it from sending.

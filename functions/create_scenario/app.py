@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 
 #: Pauses before each look for a scenario whose creation was not answered, in seconds.
-_PAUSES_BEFORE_LOOKING = (0.0, 1.0, 3.0)
+_WAITS_BEFORE_LOOKING = (0.0, 1.0, 3.0)
 
 
 class RegistryWrite(Enum):
@@ -185,8 +185,8 @@ def _create(
             return LiveScenario(created.key, created.model_copy(update=as_asked))
     except OutcomeUnknownError as error:
         unanswered = error
-    for pause in _PAUSES_BEFORE_LOOKING:
-        sleep(pause)
+    for wait in _WAITS_BEFORE_LOOKING:
+        sleep(wait)
         try:
             live = _listed(wanted, client)
         except (OmniError, ParameterUnavailableError) as error:

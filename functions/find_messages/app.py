@@ -1,6 +1,6 @@
 """Looks messages and their outcomes up, for operators and for apps upstream.
 
-One question an invocation: a message and its history, the messages to a recipient, or the messages
+One query an invocation: a message and its history, the messages to a recipient, or the messages
 that are not settled, whose outcome the logs no longer hold, or that an operator has to decide
 about. Who may invoke it sees who got messages: recipients are masked and free texts left out,
 unless the event asks for them.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Item
     from infobip_omni.events.find_messages import FindMessagesEvent
 
-#: What a list question is called in the event, and the lists of the index that answer it.
+#: What a list query is called in the event, and the lists of the index that answer it.
 LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARANTINED}
 #: Where a page ends, in bytes as JSON in ASCII. An answer of Lambda ends at 6 MB; a page has one
 #: entry at least, of which the largest takes 2.1 MB, and a history comes with its message.
@@ -62,10 +62,10 @@ class Dependencies:
 
 
 def find_messages(asked: FindMessagesEvent, deps: Dependencies) -> dict[str, Any]:
-    """Answer a question.
+    """Answer a query.
 
     Raises:
-        InvalidEventError: The token was not given for this question.
+        InvalidEventError: The token was not given for this query.
         TableUnavailableError: The table could not be read.
     """
     places = read_token(asked)
@@ -98,7 +98,7 @@ def _found(asked: FindMessagesEvent, search: MessageSearch, places: Mapping[str,
         bare = asked.recipient.removeprefix("+")  # as phone numbers are kept
         address = bare if bare.isdigit() else asked.recipient
         return search.to_recipient(address, asked.limit, places, bytes_of)
-    return search.listed(LISTS[asked.questions()[0]], asked.limit, places, bytes_of)
+    return search.listed(LISTS[asked.queries()[0]], asked.limit, places, bytes_of)
 
 
 def _size(shown: Item) -> int:
@@ -178,5 +178,5 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     asked = parse(event)
     answer = find_messages(asked, dependencies())
     shown = answer.get("messages", answer.get("history", ()))
-    logger.info("messages looked up", question=asked.questions()[0], count=len(shown))
+    logger.info("messages looked up", query=asked.queries()[0], count=len(shown))
     return answer

@@ -65,9 +65,11 @@ def publish_outcomes(records: Iterable[Mapping[str, Any]], deps: Dependencies) -
             unreadable += 1
             logger.error("a change of the table cannot be read", reason=str(error))
     publication = deps.events.publish(changes)
-    for untold in publication.unpublishable:
+    for unpublished in publication.unpublishable:
         logger.error(
-            "an outcome cannot be published", message_id=untold.message_id, reason=untold.reason
+            "an outcome cannot be published",
+            message_id=unpublished.message_id,
+            reason=unpublished.reason,
         )
     logger.info("outcomes published", count=publication.published)
     waiting = publication.waiting

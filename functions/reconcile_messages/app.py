@@ -1,7 +1,7 @@
 """Asks the message logs about sends of unknown outcome, and about messages without a report.
 
 A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind. So a
-message counts as unknown to Infobip only after three answered questions, `ReconcileAfterSeconds`
+message counts as unknown to Infobip only after three answered log queries, `ReconcileAfterSeconds`
 apart, the last of which was for this message alone. Then it is quarantined, or handed back to the
 sender where its policy is that it must arrive. This function never sends.
 
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     #: What was done, by the name of its metric.
     Counts = Mapping[str, int]
 
-#: Infobip allows 120 questions a minute, which overlapping runs and people share.
+#: Infobip allows 120 log queries a minute, which overlapping runs and people share.
 LOG_QUERIES_PER_RUN = 100
-IDS_PER_QUESTION = 100
-ROWS_PER_QUESTION = 1000
+IDS_PER_LOG_QUERY = 100
+ROWS_PER_LOG_QUERY = 1000
 MESSAGES_PER_SHARD = 1000
 _MESSAGES_AT_ONCE = 100
 #: An alarm asks whether there are any; more is for people, who have find_messages.
@@ -67,7 +67,7 @@ _MOST_COUNTED = 1000
 #: How many steps a flow has at most, where it is unknown: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
-#: Longest time that one question may last, and what writing down its answer takes.
+#: Longest time that one log query may last, and what writing down its answer takes.
 _SECONDS_PER_LOG_QUERY = LONGEST_CALL_SECONDS + 5.0
 
 
@@ -82,7 +82,7 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What an answered question means: each of its messages is in one of these."""
+    """What an answered log query means: each of its messages is in one of these."""
 
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -102,14 +102,14 @@ class Decisions:
 
 @dataclass(slots=True)
 class Budget:
-    """The questions that a run may ask."""
+    """The log queries that a run may ask."""
 
     seconds_left: Callable[[], float]
     asked: int = 0
 
     @property
     def allows_log_query(self) -> bool:
-        """Whether there are a question and the time for it left."""
+        """Whether there are a log query and the time for it left."""
         return self.asked < LOG_QUERIES_PER_RUN and self.seconds_left() >= _SECONDS_PER_LOG_QUERY
 
 
@@ -147,7 +147,7 @@ def reconcile_messages(
         for done in _reconcile(deps, budget, now):
             counts.update(done)
     except (OmniError, ParameterUnavailableError) as error:
-        # A question that was not answered counts for nothing; the messages stay due.
+        # A log query that was not answered counts for nothing; the messages stay due.
         counts["ReconciliationsFailed"] += 1
         if isinstance(error, AuthenticationError):
             counts["AccountRefusals"] += 1
@@ -174,8 +174,8 @@ def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) 
         yield from _deal_without_log_query(group, deps.ledger, now())
         to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
         to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
-        # The last question may have room for messages of the next group.
-        *full, to_ask = _questions(to_ask) or [[]]
+        # The last log query may have room for messages of the next group.
+        *full, to_ask = _log_queries(to_ask) or [[]]
         for messages in full:
             if not budget.allows_log_query:
                 return
@@ -260,7 +260,7 @@ def ask(
         return
     budget.asked += 1
     ids = [message.id for message in messages]
-    page = client.search_logs(message_ids=ids, limit=ROWS_PER_QUESTION)
+    page = client.search_logs(message_ids=ids, limit=ROWS_PER_LOG_QUERY)
     if page.is_cut and len(messages) > 1:
         middle = len(messages) // 2
         yield from ask(messages[:middle], client, budget)
@@ -361,7 +361,7 @@ def _judge_rows(
     return own, refused and bool(proofs) and foreign == proofs
 
 
-def _questions(messages: Iterable[Message]) -> list[list[Message]]:
+def _log_queries(messages: Iterable[Message]) -> list[list[Message]]:
     """Divide messages so that each group takes one call, and all their steps fit its answer."""
     groups: list[list[Message]] = []
     rows = length = 0
@@ -370,8 +370,8 @@ def _questions(messages: Iterable[Message]) -> list[list[Message]]:
         size = log_query_length(message.id)
         if (
             not groups
-            or len(groups[-1]) >= IDS_PER_QUESTION
-            or rows + steps >= ROWS_PER_QUESTION
+            or len(groups[-1]) >= IDS_PER_LOG_QUERY
+            or rows + steps >= ROWS_PER_LOG_QUERY
             or length + size > LONGEST_LOG_QUERY
         ):
             groups.append([])

@@ -39,7 +39,7 @@ class Recording:
 
     recorded: Recorded
     #: The ids of the records that must come round again.
-    kept: list[str]
+    failed: list[str]
 
     @property
     def metrics(self) -> dict[str, int]:
@@ -48,20 +48,20 @@ class Recording:
 
     def answer(self) -> PartialItemFailureResponse:
         """Write it for Lambda."""
-        return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in self.kept]}
+        return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in self.failed]}
 
 
 def record_parked_reports(records: Iterable[SQSRecord], deps: Dependencies) -> Recording:
     """Record the pages that these records hold."""
     recorded = Recorded()
-    kept = []
+    failed = []
     for record in records:
         try:
             recorded += deps.reports.record_body(unpacked(record.body))
         except TableUnavailableError as error:
             logger.warning("reports stay parked", reason=str(error))
-            kept.append(record.message_id)
-    return Recording(recorded, kept)
+            failed.append(record.message_id)
+    return Recording(recorded, failed)
 
 
 @functools.cache

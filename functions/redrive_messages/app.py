@@ -4,9 +4,9 @@ Nothing here sends by itself: what is to be sent goes back into the send queue, 
 it was first queued under, so that the sender derives the same message ids and finds its claims.
 Two runs at once do no harm, and a run that was killed may simply be repeated:
 
-* *redrive* puts a letter into the send queue before it deletes it; the claims let one of two send.
-* *release* writes the decision first, then moves the letter; repeated, it moves what is left.
-* *close* writes the decision first, then deletes the letter if nothing in it is left to decide.
+* *redrive* puts a record into the send queue before it deletes it; the claims let one of two send.
+* *release* writes the decision first, then moves the record; repeated, it moves what is left.
+* *close* writes the decision first, then deletes the record if nothing in it is left to decide.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
     CloseCommand,
     Closed,
-    Letter,
     ListCommand,
     Listed,
+    ListedRecord,
     RedriveCommand,
     Redriven,
     ReleaseCommand,
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from infobip_omni.dead_letter_queue import DeadLetter
+    from infobip_omni.dead_letter_queue import DeadLetteredRecord
     from infobip_omni.dynamodb import Update
     from infobip_omni.events.redrive_messages import Answer, Command
 
 Json = dict[str, Any]
 
-#: An answer of Lambda ends at 6 MB, to which the largest letter may add half of that.
+#: An answer of Lambda ends at 6 MB, to which the largest record may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
 
 
@@ -80,7 +80,7 @@ def redrive_messages(
         now: Returns the time.
 
     Returns:
-        The answer. Letters that others hold at the time are not seen; `approximateSize` is SQS's
+        The answer. Records that others hold at the time are not seen; `approximateSize` is SQS's
         count before the search, with those.
 
     Raises:
@@ -102,17 +102,17 @@ def redrive_messages(
     return {"action": command.action, **answer.to_json(), "approximateSize": size}
 
 
-# --- Letters -----------------------------------------------------------------------------------
+# --- Records -----------------------------------------------------------------------------------
 
 
 def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
-    shown: list[Letter] = []
+    shown: list[ListedRecord] = []
     size = 0
     with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if command.reason not in (None, letter.reason):
+        for record in scan:
+            if command.reason not in (None, record.reason):
                 continue
-            described = _described(letter, show_content=command.show_content)
+            described = _described(record, show_content=command.show_content)
             size += len(json.dumps(described.to_json()))
             if shown and size > _LARGEST_LIST_BYTES:
                 break
@@ -120,12 +120,12 @@ def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], f
             if len(shown) == command.limit:
                 break
     quarantined = [each for each in shown if each.reason is DeadLetterReason.QUARANTINED]
-    ids = (message_id for letter in quarantined for message_id in letter.message_ids)
+    ids = (message_id for record in quarantined for message_id in record.message_ids)
     messages = deps.ledger.find(ids)
     waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
     unreadable = _unreadable(messages)
-    letters = [letter.to_json(waiting, unreadable) for letter in shown]
-    return Listed(letters=letters, complete=scan.complete)
+    records = [record.to_json(waiting, unreadable) for record in shown]
+    return Listed(records=records, complete=scan.complete)
 
 
 def _unreadable(messages: Mapping[str, Message | UnreadableMessage]) -> set[str]:
@@ -138,17 +138,17 @@ def _redrive(
     found: Counter[str] = Counter()
     skipped = redriven = failed = 0
     with Scan(deps.queue, seconds_left) as scan:
-        for letter in scan:
-            if command.reason not in (None, letter.reason):
+        for record in scan:
+            if command.reason not in (None, record.reason):
                 continue
-            if command.original_message_id not in (None, letter.original_id):
+            if command.original_message_id not in (None, record.original_id):
                 continue
-            if letter.reason is DeadLetterReason.QUARANTINED:
+            if record.reason is DeadLetterReason.QUARANTINED:
                 skipped += 1
                 continue
-            found[letter.reason.value] += 1
+            found[record.reason.value] += 1
             if not command.dry_run:
-                done = _redriven(scan, letter)
+                done = _redriven(scan, record)
                 redriven += done
                 failed += not done
             if found.total() == command.limit or not scan.has_time():
@@ -164,19 +164,19 @@ def _redrive(
     )
 
 
-def _redriven(scan: Scan, letter: DeadLetter) -> bool:
-    """Put a letter back into the send queue, and return whether that is certain."""
+def _redriven(scan: Scan, record: DeadLetteredRecord) -> bool:
+    """Put a record back into the send queue, and return whether that is certain."""
     try:
-        scan.redrive(letter)
+        scan.redrive(record)
     except QueueUnavailableError as error:
         logger.warning("a record cannot be redriven", reason=str(error))
         return False
     logger.info(
         "record redriven",
-        record_id=letter.record_id,
+        record_id=record.record_id,
         # Anybody may have written this attribute, and anything into it.
-        original_message_id=letter.original_id if is_record_id(letter.original_id) else None,
-        reason=letter.reason,
+        original_message_id=record.original_id if is_record_id(record.original_id) else None,
+        reason=record.reason,
     )
     return True
 
@@ -193,9 +193,9 @@ class Decision:
     metric: str
     transition: Callable[[Message, str, str, datetime], Update]
     #: Whether a message that is not quarantined any more is as if this had been decided: then only
-    #: its letters are left to deal with.
+    #: its records are left to deal with.
     stands_for: Callable[[Message], bool]
-    #: The reasons of the letters that it concerns.
+    #: The reasons of the records that it concerns.
     reasons: frozenset[DeadLetterReason]
 
 
@@ -224,19 +224,19 @@ def _release(
 ) -> Released:
     """Release a message, and send its record.
 
-    A record that is not found among the dead letters is still in the send queue, to which the
-    sender returns it, or was put there before.
+    A record that is not in the dead-letter queue is still in the send queue, or was moved there
+    before.
     """
     message = _decide(command, _RELEASE, deps.ledger, now)
     redriven = 0
     with Scan(deps.queue, seconds_left) as scan:
-        for letter, _ in _letters_of(message, _RELEASE, scan):
-            scan.redrive(letter)
+        for record, _ in _records_of(message, _RELEASE, scan):
+            scan.redrive(record)
             redriven += 1
     return Released(
         message_id=message.id,
         state=message.state,
-        letters_redriven=redriven,
+        records_redriven=redriven,
         complete=scan.complete,
     )
 
@@ -244,25 +244,25 @@ def _release(
 def _close(
     command: CloseCommand, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
 ) -> Closed:
-    """Close a message, and delete its letter if none of its messages is left to decide."""
+    """Close a message, and delete its record if none of its messages is left to decide."""
     message = _decide(command, _CLOSE, deps.ledger, now)
     deleted = kept = 0
     unreadable: set[str] = set()
     with Scan(deps.queue, seconds_left) as scan:
-        for letter, ids in _letters_of(message, _CLOSE, scan):
+        for record, ids in _records_of(message, _CLOSE, scan):
             messages = deps.ledger.find(ids)
             unreadable |= _unreadable(messages)
             found = [messages.get(one) for one in ids]
             if all(isinstance(one, Message) and one.is_done for one in found):
-                scan.delete(letter)
+                scan.delete(record)
                 deleted += 1
             else:
                 kept += 1
     return Closed(
         message_id=message.id,
         state=message.state,
-        letters_deleted=deleted,
-        letters_kept=kept,
+        records_deleted=deleted,
+        records_kept=kept,
         unreadable_message_ids=sorted(unreadable) or None,
         complete=scan.complete,
     )
@@ -304,37 +304,37 @@ def _find(message_id: str, ledger: MessageLedger) -> Message:
     return message
 
 
-def _letters_of(
+def _records_of(
     message: Message, decision: Decision, scan: Scan
-) -> Iterator[tuple[DeadLetter, list[str]]]:
-    """Find the letters of a message that a decision concerns, each with its message ids."""
-    for letter in scan:
-        if letter.reason in decision.reasons and message.id in (ids := _ids(letter)):
-            yield letter, ids
+) -> Iterator[tuple[DeadLetteredRecord, list[str]]]:
+    """Find the records of a message that a decision concerns, each with its message ids."""
+    for record in scan:
+        if record.reason in decision.reasons and message.id in (ids := _ids(record)):
+            yield record, ids
 
 
-def _ids(letter: DeadLetter) -> list[str]:
-    """Return the ids of a letter's messages; none where the body cannot be read as an event."""
+def _ids(record: DeadLetteredRecord) -> list[str]:
+    """Return the ids of a record's messages; none where the body cannot be read as an event."""
     try:
-        event = SendEvent.parse(letter.body, letter.original_id, utc_now())
+        event = SendEvent.parse(record.body, record.original_id, utc_now())
     except InvalidEventError:
         return []
     return [message.message_id for message in event.messages]
 
 
-def _described(letter: DeadLetter, *, show_content: bool) -> Letter:
-    ids = _ids(letter)
-    return Letter(
-        record_id=letter.record_id,
-        original_message_id=letter.original_id,
-        reason=letter.reason,
-        field=letter.field_name,
-        rule=letter.rule,
-        sent_at=format_utc(letter.sent_at),
-        age_seconds=max(0, int((utc_now() - letter.sent_at).total_seconds())),
+def _described(record: DeadLetteredRecord, *, show_content: bool) -> ListedRecord:
+    ids = _ids(record)
+    return ListedRecord(
+        record_id=record.record_id,
+        original_message_id=record.original_id,
+        reason=record.reason,
+        field=record.field_name,
+        rule=record.rule,
+        sent_at=format_utc(record.sent_at),
+        age_seconds=max(0, int((utc_now() - record.sent_at).total_seconds())),
         destinations=len(ids) or None,
         message_ids=ids,
-        body=letter.body if show_content else None,
+        body=record.body if show_content else None,
     )
 
 

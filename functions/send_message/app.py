@@ -135,16 +135,18 @@ def send_messages(
 
 def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEvent]:
     """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
-    pause = deps.breaker.retry_in_seconds()
+    backoff_seconds = deps.breaker.retry_in_seconds()
     return [
-        _resolved(queued, pause, deps.scenarios) if isinstance(queued, Pending) else queued
+        _resolved(queued, backoff_seconds, deps.scenarios)
+        if isinstance(queued, Pending)
+        else queued
         for queued in batch
     ]
 
 
-def _resolved(pending: Pending, pause: float, scenarios: ScenarioRegistry) -> QueuedEvent:
-    if pause:
-        return Postponed(pending.record, pending.event, pause)
+def _resolved(pending: Pending, backoff_seconds: float, scenarios: ScenarioRegistry) -> QueuedEvent:
+    if backoff_seconds:
+        return Postponed(pending.record, pending.event, backoff_seconds)
     try:
         return replace(pending, scenario=_scenario(pending.event, scenarios))
     except InvalidEventError as error:
@@ -241,9 +243,9 @@ def _unanswered(
 
 def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[str, ClaimStatus]:
     """Write the outcomes, and return where the messages stand now."""
-    outcomes = [each.message.outcome(each.answer) for each in answered]
-    ids = [outcome.message_id for outcome in outcomes]
-    claim_statuses = dict(zip(ids, ledger.save(outcomes), strict=True))
+    results = [each.message.result(each.answer) for each in answered]
+    ids = [result.message_id for result in results]
+    claim_statuses = dict(zip(ids, ledger.save(results), strict=True))
     for message_id, claim_status in claim_statuses.items():
         state = claim_status.state or "UNRECORDED"
         logger.info("message handled", message_id=message_id, state=state)
@@ -251,7 +253,7 @@ def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[st
         claim_status.state for claim_status in claim_statuses.values() if claim_status.state
     )
     count({f"Messages{state.title()}": number for state, number in states.items()})
-    count({"AccountRefusals": sum(outcome.account_refused for outcome in outcomes)})
+    count({"AccountRefusals": sum(result.account_refused for result in results)})
     return claim_statuses
 
 
@@ -261,29 +263,29 @@ def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[st
 def _settle(
     batch: Iterable[QueuedEvent],
     claim_statuses: Mapping[str, ClaimStatus],
-    pauses: Mapping[str, float],
+    retry_after_seconds: Mapping[str, float],
     deps: Dependencies,
 ) -> list[Record]:
     """Acknowledge, dead-letter or hide each record, by where its messages stand."""
     now = utc_now()
-    kept: list[tuple[Record, timedelta]] = []
+    failed: list[tuple[Record, timedelta]] = []
     for queued in batch:
-        choice = disposition_of(queued, claim_statuses, pauses, now)
+        choice = disposition_of(queued, claim_statuses, retry_after_seconds, now)
         if isinstance(choice, Retry):
-            kept.append((queued.record, choice.delay))
+            failed.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
             if not _dead_letter(queued.record, choice, deps.queue):
-                kept.append((queued.record, choice.delay))
+                failed.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
                 _stop_waiting(queued, choice.reason, deps.ledger)
-    failures = deps.queue.change_visibility(kept)
+    failures = deps.queue.change_visibility(failed)
     if failures:
         logger.warning("records come back late", count=failures)
-    if kept:
+    if failed:
         # SQS tells no age of records that were received three times, as these soon are.
-        oldest = max((now - record.sent_at).total_seconds() for record, _ in kept)
+        oldest = max((now - record.sent_at).total_seconds() for record, _ in failed)
         metrics.add_metric(name="OldestRecordSeconds", unit=MetricUnit.Seconds, value=oldest)
-    return [record for record, _ in kept]
+    return [record for record, _ in failed]
 
 
 def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: MessageLedger) -> None:
@@ -301,19 +303,19 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
         )
 
 
-def _dead_letter(record: Record, letter: DeadLetter, queue: SendQueue) -> bool:
+def _dead_letter(record: Record, disposition: DeadLetter, queue: SendQueue) -> bool:
     """Return whether a record is in the dead-letter queue now."""
     try:
-        queue.dead_letter(record, letter.reason, letter.field, letter.rule)
+        queue.dead_letter(record, disposition.reason, disposition.field, disposition.rule)
     except QueueUnavailableError as error:
         logger.warning("a record cannot be dead-lettered", reason=str(error))
         return False
     logger.warning(
         "record dead-lettered",
         record_id=record.sqs_id,
-        reason=letter.reason,
-        field=letter.field,
-        rule=letter.rule,
+        reason=disposition.reason,
+        field=disposition.field,
+        rule=disposition.rule,
     )
     count({"RecordsDeadLettered": 1})
     return True
@@ -342,5 +344,5 @@ def dependencies() -> Dependencies:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer with the records that must come round again."""
     records = [Record.received(record) for record in SQSEvent(event).records]
-    kept = send_messages(records, dependencies(), time_left(context))
-    return {"batchItemFailures": [{"itemIdentifier": record.sqs_id} for record in kept]}
+    failed = send_messages(records, dependencies(), time_left(context))
+    return {"batchItemFailures": [{"itemIdentifier": record.sqs_id} for record in failed]}

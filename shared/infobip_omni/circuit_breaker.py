@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FAILURES_TO_OPEN = 5
-_FIRST_PAUSE_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_FIRST_BACKOFF_SECONDS = 5.0
+_LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class CircuitBreaker:
-    """Opens after five failures in a row, and then lets one probe through after each pause.
+    """Opens after five failures in a row, and then lets one probe through after each backoff.
 
-    The pause doubles from 5 to 60 seconds with every probe that fails; the first success closes
+    The backoff doubles from 5 to 60 seconds with every probe that fails; the first success closes
     the circuit. Usable from several threads.
     """
 
@@ -25,7 +25,7 @@ class CircuitBreaker:
         self._now = now
         self._lock = threading.Lock()
         self._failures = 0
-        self._pause = _FIRST_PAUSE_SECONDS
+        self._backoff = _FIRST_BACKOFF_SECONDS
         self._open_until = 0.0
         #: The thread whose call is the probe, while it is out.
         self._prober: int | None = None
@@ -42,7 +42,7 @@ class CircuitBreaker:
             if self._now() < self._open_until:
                 return False
             # Until the probe has failed or succeeded, no other call gets through.
-            self._open_until = self._now() + self._pause
+            self._open_until = self._now() + self._backoff
             self._prober = threading.get_ident()
             return True
 
@@ -50,7 +50,7 @@ class CircuitBreaker:
         """Note that the API has answered."""
         with self._lock:
             self._failures = 0
-            self._pause = _FIRST_PAUSE_SECONDS
+            self._backoff = _FIRST_BACKOFF_SECONDS
             self._open_until = 0.0
             self._prober = None
 
@@ -66,8 +66,8 @@ class CircuitBreaker:
         with self._lock:
             self._failures += 1
             if self._failures == _FAILURES_TO_OPEN:
-                self._open_until = self._now() + self._pause
+                self._open_until = self._now() + self._backoff
             elif self._prober is not None:  # else the call was begun before the circuit opened
                 self._prober = None
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
-                self._open_until = self._now() + self._pause
+                self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
+                self._open_until = self._now() + self._backoff

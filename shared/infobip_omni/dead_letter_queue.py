@@ -35,7 +35,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetteredRecord:
     """A record that was set aside."""
 
     record_id: str
@@ -82,7 +82,7 @@ class DeadLetterQueue:
         self._client = client or sqs_client()
 
     def size(self) -> int:
-        """Count the letters, those that others hold included; SQS counts approximately.
+        """Count the records, those that others hold included; SQS counts approximately.
 
         Raises:
             QueueUnavailableError: SQS did not say.
@@ -100,8 +100,8 @@ class DeadLetterQueue:
         )
         return sum(int(count) for count in answer["Attributes"].values())
 
-    def receive(self) -> list[DeadLetter]:
-        """Take hold of some letters; none when all that are left are held by others.
+    def receive(self) -> list[DeadLetteredRecord]:
+        """Take hold of some records; none when all that are left are held by others.
 
         Raises:
             QueueUnavailableError: SQS did not hand them out.
@@ -118,10 +118,10 @@ class DeadLetterQueue:
             QueueUnavailableError,
             "SQS did not do it",
         )
-        return [DeadLetter.received(record) for record in answer.get("Messages", [])]
+        return [DeadLetteredRecord.received(record) for record in answer.get("Messages", [])]
 
-    def send_back(self, letter: DeadLetter) -> None:
-        """Put a letter into the send queue as well, under the id that its message ids derive from.
+    def send_back(self, record: DeadLetteredRecord) -> None:
+        """Put a record into the send queue as well, under the id that its message ids derive from.
 
         Raises:
             QueueUnavailableError: It may be there, or not.
@@ -129,11 +129,11 @@ class DeadLetterQueue:
         attempt(
             lambda: self._client.send_message(
                 QueueUrl=self._send_queue_url,
-                MessageBody=letter.body,
+                MessageBody=record.body,
                 MessageAttributes={
                     ORIGINAL_ID: {
                         "DataType": "String",
-                        "StringValue": letter.original_id,
+                        "StringValue": record.original_id,
                     }
                 },
             ),
@@ -141,15 +141,15 @@ class DeadLetterQueue:
             "SQS did not do it",
         )
 
-    def delete(self, letter: DeadLetter) -> None:
-        """Delete a letter that the caller holds.
+    def delete(self, record: DeadLetteredRecord) -> None:
+        """Delete a record that the caller holds.
 
         Raises:
             QueueUnavailableError: It may still be there.
         """
         attempt(
             lambda: self._client.delete_message(
-                QueueUrl=self._url, ReceiptHandle=letter.receipt_handle
+                QueueUrl=self._url, ReceiptHandle=record.receipt_handle
             ),
             QueueUnavailableError,
             "SQS did not do it",
@@ -158,7 +158,7 @@ class DeadLetterQueue:
     def release_visibility(
         self, receipt_handles: Iterable[str], has_time: Callable[[], bool]
     ) -> None:
-        """Show letters to others again; those that this fails for show up a little later."""
+        """Show records to others again; those that this fails for show up a little later."""
         for batch in in_batches(receipt_handles, _ENTRIES_PER_CALL):
             if not has_time():
                 return
@@ -178,7 +178,7 @@ class DeadLetterQueue:
 class Scan:
     """One walk through the dead-letter queue: a context manager, iterated once inside.
 
-    Letters that arrive after its beginning are left for the next: else one that is sent again,
+    Records that arrive after its beginning are left for the next: else one that is sent again,
     and comes back at once, would go round in circles.
 
     Args:
@@ -187,12 +187,12 @@ class Scan:
     """
 
     def __init__(self, queue: DeadLetterQueue, seconds_left: Callable[[], float]) -> None:
-        #: Whether all letters were seen but those that others hold.
+        #: Whether all records were seen but those that others hold.
         self.complete = False
         self._queue = queue
         self._seconds_left = seconds_left
         self._began_at = utc_now()
-        #: Receipt handles of all letters that were seen, by record id.
+        #: Receipt handles of all records that were seen, by record id.
         self._held: dict[str, str] = {}
         self._removed: set[str] = set()
 
@@ -212,28 +212,28 @@ class Scan:
         ]
         self._queue.release_visibility(left, lambda: self._seconds_left() >= _SECONDS_TO_ANSWER)
 
-    def __iter__(self) -> Iterator[DeadLetter]:
-        """Show each letter once, until all were shown or the time is over.
+    def __iter__(self) -> Iterator[DeadLetteredRecord]:
+        """Show each record once, until all were shown or the time is over.
 
         Raises:
             QueueUnavailableError: SQS did not hand out any more.
         """
         while self.has_time():
-            letters = self._queue.receive()
-            if not letters:
+            records = self._queue.receive()
+            if not records:
                 self.complete = True
                 return
-            # SQS may hand out a letter twice; its latest handle is the one that counts.
-            new = [letter for letter in letters if letter.record_id not in self._held]
-            self._held |= {letter.record_id: letter.receipt_handle for letter in letters}
-            yield from (letter for letter in new if letter.sent_at <= self._began_at)
+            # SQS may hand out a record twice; its latest handle is the one that counts.
+            new = [record for record in records if record.record_id not in self._held]
+            self._held |= {record.record_id: record.receipt_handle for record in records}
+            yield from (record for record in new if record.sent_at <= self._began_at)
 
     def has_time(self) -> bool:
         """Return whether there is time for one more call."""
         return self._seconds_left() >= _SECONDS_TO_FINISH
 
-    def redrive(self, letter: DeadLetter) -> None:
-        """Move a letter to the send queue.
+    def redrive(self, record: DeadLetteredRecord) -> None:
+        """Move a record to the send queue.
 
         It is deleted last: in between there are two of it, of which the sender's claims let one
         send.
@@ -241,14 +241,14 @@ class Scan:
         Raises:
             QueueUnavailableError: It may be in either queue, or in both.
         """
-        self._queue.send_back(letter)
-        self.delete(letter)
+        self._queue.send_back(record)
+        self.delete(record)
 
-    def delete(self, letter: DeadLetter) -> None:
-        """Delete a letter.
+    def delete(self, record: DeadLetteredRecord) -> None:
+        """Delete a record.
 
         Raises:
             QueueUnavailableError: It may still be there.
         """
-        self._queue.delete(letter)
-        self._removed.add(letter.record_id)
+        self._queue.delete(record)
+        self._removed.add(record.record_id)

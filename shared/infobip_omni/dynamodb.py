@@ -51,7 +51,7 @@ _READS_PER_CALL = 100
 LARGEST_WRITE_BYTES = 8_000_000
 _CONCURRENT_CALLS = 8
 _ROUNDS = 6
-_FIRST_PAUSE_SECONDS = 0.05
+_FIRST_BACKOFF_SECONDS = 0.05
 #: No round begins later, so that a run has time to end well when the table is down.
 _SECONDS_TO_REPEAT = 10.0
 _TRANSIENT = frozenset(
@@ -399,16 +399,16 @@ def _in_rounds(left: list[WorkT], call: Callable[[list[WorkT]], list[WorkT]]) ->
         What is not done.
     """
     deadline = time.monotonic() + _SECONDS_TO_REPEAT
-    for pause in _pauses():
+    for backoff in _backoffs():
         if not left or time.monotonic() > deadline:
             break
-        time.sleep(pause)
+        time.sleep(backoff)
         left = call(left)
     return left
 
 
-def _pauses() -> Iterator[float]:
+def _backoffs() -> Iterator[float]:
     """Yield the seconds to wait before each round: none, then doubling ones with jitter."""
     yield 0.0
     for number in range(_ROUNDS - 1):
-        yield _FIRST_PAUSE_SECONDS * 2**number * random.uniform(0.75, 1)  # noqa: S311 (no secret)
+        yield _FIRST_BACKOFF_SECONDS * 2**number * random.uniform(0.75, 1)  # noqa: S311 (no secret)

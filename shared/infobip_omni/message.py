@@ -53,7 +53,7 @@ _INTERNAL = frozenset(
     {ENTRY, "recipient", "claimToken", "contentHash", "verdictRank", "checkShard"}
 )
 #: No text and no address: who gets the events is decided elsewhere than who gets the messages.
-_TOLD = (
+_OUTCOME_MEMBERS = (
     MESSAGE_ID,
     "state",
     "channel",
@@ -188,7 +188,7 @@ class Message:
     expires_at: int
     next_check_at: datetime | None
     evidence: str | None
-    #: Answered questions to the logs without a trace of it.
+    #: Answered log queries without a trace of it.
     absent_answers: int
     is_released: bool
     is_closed: bool
@@ -468,7 +468,7 @@ def id_of(item: Item) -> str:
     return str(item.get(MESSAGE_ID, ""))
 
 
-def told_of(item: Item, *, with_recipient: bool) -> Item:
+def outcome_of(item: Item, *, with_recipient: bool) -> Item:
     """Return what apps upstream are told of a message that has settled."""
-    names = (*_TOLD, "to") if with_recipient else _TOLD
+    names = (*_OUTCOME_MEMBERS, "to") if with_recipient else _OUTCOME_MEMBERS
     return {name: item[name] for name in names if name in item}

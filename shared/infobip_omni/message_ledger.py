@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.dynamodb import Answer, Update
     from infobip_omni.settings import LedgerSettings
-    from infobip_omni.transitions import Claim, Outcome
+    from infobip_omni.transitions import AttemptResult, Claim
 
 
 class Storage(NamedTuple):
@@ -123,7 +123,7 @@ class MessageLedger:
             claim_statuses[claim.message_id] = _claim_status_after(claim, lease, write, answer)
         return claim_statuses
 
-    def save(self, outcomes: Sequence[Outcome]) -> list[ClaimStatus]:
+    def save(self, results: Sequence[AttemptResult]) -> list[ClaimStatus]:
         """Write what became of claimed messages, for as long as their claims hold.
 
         Returns:
@@ -132,17 +132,17 @@ class MessageLedger:
         """
         now = self._now()
         answers = self._table.execute(
-            [transitions.outcome_saved(outcome, now, self.check_after) for outcome in outcomes]
+            [transitions.result_saved(result, now, self.check_after) for result in results]
         )
         claim_statuses = []
-        for outcome, answer in zip(outcomes, answers, strict=True):
+        for result, answer in zip(results, answers, strict=True):
             if answer.error is not None:
                 claim_statuses.append(ClaimStatus(state_of(answer.item)))
-            elif outcome.state is MessageState.UNKNOWN:
-                until = transitions.first_check(outcome.send_at, now, self.check_after)
-                claim_statuses.append(ClaimStatus(outcome.state, until=until))
+            elif result.state is MessageState.UNKNOWN:
+                until = transitions.first_check(result.send_at, now, self.check_after)
+                claim_statuses.append(ClaimStatus(result.state, until=until))
             else:
-                claim_statuses.append(ClaimStatus(outcome.state))
+                claim_statuses.append(ClaimStatus(result.state))
         return claim_statuses
 
     def apply(self, updates: Iterable[Update]) -> int:

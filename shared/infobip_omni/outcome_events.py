@@ -20,7 +20,7 @@ import boto3
 
 from infobip_omni.aws import AwsError, attempt, client_config, in_batches
 from infobip_omni.dynamodb import from_wire
-from infobip_omni.message import SETTLED, id_of, state_of, told_of
+from infobip_omni.message import SETTLED, id_of, outcome_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -96,7 +96,7 @@ class UnreadableChangeError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class UnpublishedChange:
     """A change whose event did not go out."""
 
     change: Change
@@ -116,10 +116,10 @@ class Publication:
     #: How many events EventBridge has taken.
     published: int = 0
     #: Those that it will never take.
-    unpublishable: list[Untold] = field(default_factory=list)
+    unpublishable: list[UnpublishedChange] = field(default_factory=list)
     #: The first that it did not take for now, if any. All before it are dealt with; of those after
     #: it, some may have been taken.
-    waiting: Untold | None = None
+    waiting: UnpublishedChange | None = None
 
 
 class OutcomeEvents:
@@ -168,10 +168,10 @@ class OutcomeEvents:
                     continue
                 event = self._event(change)
             except _NOT_AS_EXPECTED as error:
-                publication.unpublishable.append(Untold(change, type(error).__name__))
+                publication.unpublishable.append(UnpublishedChange(change, type(error).__name__))
                 continue
             if event.size > LARGEST_CALL_BYTES:
-                publication.unpublishable.append(Untold(change, "TooLarge"))
+                publication.unpublishable.append(UnpublishedChange(change, "TooLarge"))
             else:
                 yield event
 
@@ -190,17 +190,17 @@ class OutcomeEvents:
             if code is None:
                 publication.published += 1
             elif code in _OF_THE_EVENT:
-                publication.unpublishable.append(Untold(event.change, code))
+                publication.unpublishable.append(UnpublishedChange(event.change, code))
             else:
-                publication.waiting = Untold(event.change, code)
+                publication.waiting = UnpublishedChange(event.change, code)
                 return
 
     def _refused(self, batch: list[_Event], code: str, publication: Publication) -> None:
         """Deal with a call of which nothing was taken, or nobody knows what."""
         if code not in _OF_THE_EVENT:
-            publication.waiting = Untold(batch[0].change, code)
+            publication.waiting = UnpublishedChange(batch[0].change, code)
         elif len(batch) == 1:
-            publication.unpublishable.append(Untold(batch[0].change, code))
+            publication.unpublishable.append(UnpublishedChange(batch[0].change, code))
         else:
             # One event's fault must not cost the others.
             for event in batch:
@@ -209,7 +209,7 @@ class OutcomeEvents:
                     return
 
     def _event(self, change: Change) -> _Event:
-        detail = told_of(change.new, with_recipient=self._with_recipients)
+        detail = outcome_of(change.new, with_recipient=self._with_recipients)
         # The table's numbers are Decimal.
         written = json.dumps(detail, default=float, ensure_ascii=False)
         entry = {

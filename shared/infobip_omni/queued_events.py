@@ -15,7 +15,7 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import MessageState
 from infobip_omni.send_queue import DeadLetter, backoff, disposition
-from infobip_omni.transitions import Claim, ClaimStatus, Outcome
+from infobip_omni.transitions import AttemptResult, Claim, ClaimStatus
 from infobip_omni.verdicts import SendAnswer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Postponed:
     record: Record
     event: SendEvent
     #: The least that it waits, in seconds.
-    pause: float = 0.0
+    backoff_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class ClaimedMessage:
     claim: Claim
     token: str
 
-    def outcome(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> Outcome:
+    def result(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> AttemptResult:
         """Return what became of it, for the ledger."""
-        return Outcome(
+        return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,
             state=answer.state,
@@ -135,7 +135,7 @@ class Claimed:
     claim_statuses: dict[str, ClaimStatus]
     messages: list[ClaimedMessage]
     #: What to write for the messages whose event is refused, so that another event may claim them.
-    given_back: list[Outcome]
+    given_back: list[AttemptResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Wanted:
             claim_statuses,
             messages=[each for each in held if each.pending.record.sqs_id not in refused],
             given_back=[
-                each.outcome(waiting, DeadLetterReason.CONFLICT)
+                each.result(waiting, DeadLetterReason.CONFLICT)
                 for each in held
                 if each.pending.record.sqs_id in refused
             ],
@@ -227,7 +227,7 @@ def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
 def disposition_of(
     queued: QueuedEvent,
     claim_statuses: Mapping[str, ClaimStatus],
-    pauses: Mapping[str, float],
+    retry_after_seconds: Mapping[str, float],
     now: datetime,
 ) -> Acknowledge | DeadLetter | Retry:
     """Decide what becomes of the record of an event.
@@ -235,7 +235,7 @@ def disposition_of(
     Args:
         queued: The event.
         claim_statuses: Where the messages of the pending events stand, by their ids.
-        pauses: How long Infobip asks a record to wait, in seconds, by its SQS id.
+        retry_after_seconds: How long Infobip asks a record to wait, in seconds, by its SQS id.
         now: The time.
     """
     record = queued.record
@@ -245,7 +245,9 @@ def disposition_of(
     if isinstance(queued, Postponed):
         # Nothing was asked about its messages, whatever another record has learnt of the same ids.
         unasked = [ClaimStatus(None) for _ in queued.event.messages]
-        return disposition(record, unasked, backoff(record.receive_count, queued.pause), now)
+        return disposition(
+            record, unasked, backoff(record.receive_count, queued.backoff_seconds), now
+        )
     own = [claim_statuses[message.message_id] for message in queued.event.messages]
-    pause = backoff(record.receive_count, pauses.get(record.sqs_id))
-    return disposition(record, own, pause, now)
+    delay = backoff(record.receive_count, retry_after_seconds.get(record.sqs_id))
+    return disposition(record, own, delay, now)

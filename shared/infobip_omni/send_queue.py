@@ -102,7 +102,7 @@ class SendQueue:
         Returns:
             For how many records it has failed.
         """
-        return sum(map(self._hide, in_batches(records, _ENTRIES_PER_CALL)))
+        return sum(map(self._change_visibility_of, in_batches(records, _ENTRIES_PER_CALL)))
 
     def dead_letter(
         self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
@@ -134,7 +134,7 @@ class SendQueue:
             "SQS did not take it",
         )
 
-    def _hide(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
+    def _change_visibility_of(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
         entries: list[Any] = [
             {
                 "Id": str(number),
@@ -149,7 +149,7 @@ class SendQueue:
                     QueueUrl=self._url, Entries=entries
                 ),
                 QueueUnavailableError,
-                "SQS did not hide them",
+                "SQS did not change their visibility",
             )
         except QueueUnavailableError:
             return len(batch)
@@ -157,20 +157,23 @@ class SendQueue:
 
 
 def disposition(
-    record: Record, claim_statuses: Sequence[ClaimStatus], pause: timedelta, now: datetime
+    record: Record, claim_statuses: Sequence[ClaimStatus], default_delay: timedelta, now: datetime
 ) -> Acknowledge | DeadLetter | Retry:
     """Decide what becomes of a record by where its messages stand.
 
     Args:
         record: The record.
         claim_statuses: Where each of its messages stands.
-        pause: How long the record waits when nothing says better; see `backoff`.
+        default_delay: How long the record waits when nothing says better; see `backoff`.
         now: The time.
     """
     unresolved = [
         claim_status for claim_status in claim_statuses if claim_status.state not in RESOLVED
     ]
-    delay = min((_delay(claim_status, pause, now) for claim_status in unresolved), default=pause)
+    delay = min(
+        (_delay(claim_status, default_delay, now) for claim_status in unresolved),
+        default=default_delay,
+    )
     if not unresolved:
         if any(claim_status.state is MessageState.QUARANTINED for claim_status in claim_statuses):
             return DeadLetter(DeadLetterReason.QUARANTINED, delay)
@@ -193,11 +196,15 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
     return max(delay, timedelta(seconds=retry_after_seconds or 0))
 
 
-def _delay(claim_status: ClaimStatus, pause: timedelta, now: datetime) -> timedelta:
+def _delay(claim_status: ClaimStatus, default_delay: timedelta, now: datetime) -> timedelta:
     """Return when it is worth looking at a message again."""
-    wait = claim_status.until - now if claim_status.until and claim_status.until > now else pause
+    wait = (
+        claim_status.until - now
+        if claim_status.until and claim_status.until > now
+        else default_delay
+    )
     # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
-    return wait if claim_status.state is MessageState.UNKNOWN else min(wait, pause)
+    return wait if claim_status.state is MessageState.UNKNOWN else min(wait, default_delay)
 
 
 def _seconds(delay: timedelta) -> int:

@@ -131,12 +131,12 @@ class ClaimStatus:
     conflict: bool = False
     #: The item of the message is not as this version writes it, so that nothing is done about it.
     unreadable: bool = False
-    #: When it is worth looking again: the end of a foreign lease, or the next question to the logs.
+    #: When it is worth looking again: the end of a foreign lease, or the next log query.
     until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptResult:
     """What became of a claimed message."""
 
     message_id: str
@@ -262,30 +262,30 @@ def _claim_attributes(claim: Claim, lease: Lease, periods: Periods) -> Changes:
 # --- Outcomes --------------------------------------------------------------------------------
 
 
-def outcome_saved(outcome: Outcome, now: datetime, check_after: timedelta) -> Update:
+def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -> Update:
     """Write what became of a claimed message, for as long as the claim holds."""
     changes: Changes = {
-        "state": outcome.state,
-        "evidence": outcome.evidence,
-        "dead_letter_reason": outcome.dead_letter_reason,
+        "state": result.state,
+        "evidence": result.evidence,
+        "dead_letter_reason": result.dead_letter_reason,
     }
-    if outcome.status is not None:
-        changes["status"] = outcome.status
-    if outcome.state is MessageState.ACCEPTED:
+    if result.status is not None:
+        changes["status"] = result.status
+    if result.state is MessageState.ACCEPTED:
         changes["sent_at"] = now
-    elif outcome.state is MessageState.UNKNOWN:
+    elif result.state is MessageState.UNKNOWN:
         changes["unknown_at"] = now
-        changes["next_check_at"] = first_check(outcome.send_at, now, check_after)
-        changes["check_shard"] = _shard(outcome.message_id)
-    elif outcome.state is MessageState.WAITING and outcome.dead_letter_reason is None:
+        changes["next_check_at"] = first_check(result.send_at, now, check_after)
+        changes["check_shard"] = _shard(result.message_id)
+    elif result.state is MessageState.WAITING and result.dead_letter_reason is None:
         changes["next_check_at"] = now + LONGEST_WAIT
-        changes["check_shard"] = _shard(outcome.message_id)
+        changes["check_shard"] = _shard(result.message_id)
     else:
         changes["next_check_at"] = changes["check_shard"] = None
-        if outcome.state is MessageState.REJECTED:
+        if result.state is MessageState.REJECTED:
             changes["done_at"] = now
-    expected = expect(state=MessageState.CLAIMED, claim_token=outcome.token)
-    return update(outcome.message_id, expected, **changes)
+    expected = expect(state=MessageState.CLAIMED, claim_token=result.token)
+    return update(result.message_id, expected, **changes)
 
 
 def waiting_stopped(message_id: str, reason: str) -> Update:
@@ -336,7 +336,7 @@ def proven_accepted(
 
 
 def check_postponed(message: Message, until: datetime, *, absent: bool) -> Update:
-    """Set when the logs are asked again; an answered question without a trace is counted."""
+    """Set when the logs are asked again; an answered log query without a trace is counted."""
     return message.changed(
         absent_answers=message.absent_answers + absent,
         next_check_at=until,

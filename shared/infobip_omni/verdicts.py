@@ -34,8 +34,8 @@ _STATE_OF_GROUP: dict[int, MessageState] = {
     StatusGroup.REJECTED: MessageState.REJECTED,
 }
 LOGS_REACH_BACK = timedelta(hours=48)
-#: An hour is left for schedules and failed questions.
-_LAST_QUESTION = LOGS_REACH_BACK - timedelta(hours=1)
+#: An hour is left for schedules and failed log queries.
+_LAST_LOG_QUERY = LOGS_REACH_BACK - timedelta(hours=1)
 _LONGEST_GAP = timedelta(hours=6)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 10**14 - 1
@@ -154,7 +154,7 @@ def refuses_account(status: Status) -> bool:
 def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
     """Return how long to wait before the logs are asked about an accepted message again.
 
-    The gaps double, from *first* up to six hours, and the last question falls just before the
+    The gaps double, from *first* up to six hours, and the last log query falls just before the
     logs forget the message, 48 hours after it was sent.
 
     Args:
@@ -164,10 +164,10 @@ def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
     Returns:
         None when the logs cannot be asked again: the message stays unresolved.
     """
-    if age >= _LAST_QUESTION:
+    if age >= _LAST_LOG_QUERY:
         return None
     gap = min(max(age, first), _LONGEST_GAP)
-    return min(gap, _LAST_QUESTION - age)
+    return min(gap, _LAST_LOG_QUERY - age)
 
 
 def _result(response: SendResponse, message_ids: Sequence[str], position: int) -> SendResult | None:

@@ -165,7 +165,7 @@ class Cloud:
             ].values()
         )
 
-    def dead_letters(self) -> Iterator[tuple[str, str]]:
+    def dead_lettered_records(self) -> Iterator[tuple[str, str]]:
         """Take the dead letters: the id of the record, and the reason."""
         while records := self.sqs.receive_message(
             QueueUrl=self.dead_letter_url,

@@ -89,7 +89,7 @@ class History:
     #: What the simulator knows of each message id.
     truth: Mapping[str, Json]
     #: The id of the record, and the reason.
-    dead_letters: tuple[tuple[str, str], ...]
+    dead_lettered: tuple[tuple[str, str], ...]
     #: The records that were deleted from the send queue as dealt with.
     acknowledged: frozenset[str]
     #: Every item of the table.
@@ -117,7 +117,7 @@ class History:
     def reasons(self) -> dict[str, set[str]]:
         """Why records were dead-lettered, by record id."""
         reasons: dict[str, set[str]] = {}
-        for record_id, reason in self.dead_letters:
+        for record_id, reason in self.dead_lettered:
             reasons.setdefault(record_id, set()).add(reason)
         return reasons
 

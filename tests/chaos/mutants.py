@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from infobip_omni.api.reports import DeliveryReport
     from infobip_omni.dynamodb import Update
     from infobip_omni.message import Message
-    from infobip_omni.transitions import Claim, Lease, Outcome, Periods
+    from infobip_omni.transitions import AttemptResult, Claim, Lease, Periods
     from infobip_omni.verdicts import Verdict
 
 
@@ -101,7 +101,7 @@ def resend_blindly() -> None:
     """Take a missing answer for a request that was not processed."""
     save = MessageLedger.save
 
-    def hopeful(ledger: MessageLedger, outcomes: Sequence[Outcome]) -> list[ClaimStatus]:
+    def hopeful(ledger: MessageLedger, outcomes: Sequence[AttemptResult]) -> list[ClaimStatus]:
         unknown = MessageState.UNKNOWN
         return save(
             ledger,

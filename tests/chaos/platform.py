@@ -122,7 +122,7 @@ class Observations:
     #: What the pullers have received.
     pages: list[TakenPage] = field(default_factory=list)
     #: The id of the record, and the reason.
-    dead_letters: list[tuple[str, str]] = field(default_factory=list)
+    dead_lettered: list[tuple[str, str]] = field(default_factory=list)
     #: How many pulls ended without an answer that they could use.
     pulls_cut: int = 0
 

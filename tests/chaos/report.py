@@ -56,7 +56,7 @@ def _counts(result: Result) -> Iterator[str]:
     for title, counts in (
         ("Messages by state", states(history)),
         ("Messages by end", ends(history)),
-        ("Dead letters by reason", Counter(reason for _, reason in history.dead_letters)),
+        ("Dead letters by reason", Counter(reason for _, reason in history.dead_lettered)),
         ("Reports by end", reports(history)),
         ("Verdicts by what has told", verdicts(history)),
         ("Events by kind", Counter(event.kind for event in history.events)),

@@ -139,11 +139,11 @@ class System:
     def history(self) -> History:
         """Write down all that is known now; the table last, since it must show all the rest."""
         is_drained = self.is_drained()
-        self.functions.seen.dead_letters += self.cloud.dead_letters()
+        self.functions.seen.dead_lettered += self.cloud.dead_lettered_records()
         return History(
             is_drained=is_drained,
             records_left=self.cloud.records_left(),
-            dead_letters=tuple(self.functions.seen.dead_letters),
+            dead_lettered=tuple(self.functions.seen.dead_lettered),
             truth=self.cloud.truth(),
             items=tuple(self.cloud.items()),
             events=tuple(self.upstream.events),

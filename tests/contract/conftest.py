@@ -44,6 +44,6 @@ def table(table_name: str, dynamodb: DynamoDBClient) -> Table:
 
 
 @pytest.fixture
-def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat at once what DynamoDB has refused."""
-    monkeypatch.setattr("infobip_omni.dynamodb._FIRST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("infobip_omni.dynamodb._FIRST_BACKOFF_SECONDS", 0)

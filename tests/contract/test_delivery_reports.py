@@ -25,7 +25,7 @@ from infobip_omni.delivery_reports import (
 from infobip_omni.dynamodb import Query, Table, TableUnavailableError
 from infobip_omni.message import MessageState
 from infobip_omni.timestamps import format_utc
-from infobip_omni.transitions import Outcome
+from infobip_omni.transitions import AttemptResult
 from tests.fakes import Clock, OpenLedger, make_claim, readable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ CLAIM = make_claim(
     bulk_id="bulk",
 )
 
-pytestmark = pytest.mark.usefixtures("_without_pauses")
+pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class UnreliableTable(Table):
@@ -112,7 +112,7 @@ def accept(
     if state is not MessageState.CLAIMED:
         ledger.save(
             [
-                Outcome(claim.message_id, claim_status.token or "", state)
+                AttemptResult(claim.message_id, claim_status.token or "", state)
                 for claim, claim_status in zip(claims, claim_statuses, strict=True)
             ]
         )
@@ -258,7 +258,7 @@ def test_proof_is_written_over_a_state_that_changes_at_the_same_time(
 
     def after_the_sender(updates: Iterable[Update]) -> int:
         if updates := list(updates):
-            ledger.save([Outcome("m-1", token, MessageState.WAITING)])
+            ledger.save([AttemptResult("m-1", token, MessageState.WAITING)])
         return apply(updates)
 
     monkeypatch.setattr(ledger, "apply", after_the_sender)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CANARY = "385995550123"
 
-pytestmark = pytest.mark.usefixtures("_without_pauses")
+pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class Tampered:
@@ -388,8 +388,8 @@ def test_values_come_back_as_they_went_in() -> None:
 def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run must not be spent waiting for the table."""
     monkeypatch.undo()
-    pauses: list[float] = []
-    monkeypatch.setattr("infobip_omni.dynamodb.time.sleep", pauses.append)
+    backoffs: list[float] = []
+    monkeypatch.setattr("infobip_omni.dynamodb.time.sleep", backoffs.append)
 
     def leave_all(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (as in botocore)
         return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
@@ -398,8 +398,8 @@ def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.Mon
     with pytest.raises(TableUnavailableError):
         Table("messages", throttled).get_all(keys(1))
 
-    assert pauses[0] == 0
-    assert 1 < sum(pauses) < 2
+    assert backoffs[0] == 0
+    assert 1 < sum(backoffs) < 2
 
 
 def test_its_own_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

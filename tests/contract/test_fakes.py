@@ -19,7 +19,7 @@ from infobip_omni import transitions
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.delivery_reports import PAGES_ID, DeliveryReports, Recorded
 from infobip_omni.message import Evidence, MessageState
-from infobip_omni.transitions import ClaimStatus, Outcome
+from infobip_omni.transitions import AttemptResult, ClaimStatus
 from infobip_omni.verdicts import verdict_of
 from tests.fakes import Clock, FakeLedger, OpenLedger, make_claim, readable
 
@@ -67,7 +67,7 @@ def take(ledger: OpenLedger, message_id: str = "m-1") -> ClaimStatus:
 
 def end(ledger: OpenLedger, claim_status: ClaimStatus, state: MessageState) -> ClaimStatus:
     """Write the outcome of a claimed message."""
-    return ledger.save([Outcome("m-1", claim_status.token or "", state)])[0]
+    return ledger.save([AttemptResult("m-1", claim_status.token or "", state)])[0]
 
 
 def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
@@ -240,7 +240,7 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
         message_id, token = chance.choice(tokens)
         reason = chance.choice([None, None, "OUTAGE"])
         state = chance.choice(RECORDED)
-        return ledger.save([Outcome(message_id, token, state, dead_letter_reason=reason)])
+        return ledger.save([AttemptResult(message_id, token, state, dead_letter_reason=reason)])
 
     def reads() -> object:
         due = sorted(readable(ledger.due(10)), key=lambda each: each.id)

@@ -24,7 +24,7 @@ from infobip_omni.message import (
     MessageState,
 )
 from infobip_omni.timestamps import format_utc
-from infobip_omni.transitions import LONGEST_WAIT, Claim, ClaimStatus, Outcome
+from infobip_omni.transitions import LONGEST_WAIT, AttemptResult, Claim, ClaimStatus
 from infobip_omni.verdicts import highest, verdict_of
 from tests.fakes import Clock, OpenLedger, make_claim, readable
 
@@ -49,7 +49,7 @@ CLAIM = make_claim(
     validity=VALIDITY,
 )
 
-pytestmark = pytest.mark.usefixtures("_without_pauses")
+pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class Unreliable:
@@ -104,7 +104,7 @@ def claimed(ledger: OpenLedger, claim: Claim = CLAIM) -> str:
 
 def recorded(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> ClaimStatus:  # noqa: ANN401
     """Record an outcome."""
-    (claim_status,) = ledger.save([Outcome("m-1", token, state, **members)])
+    (claim_status,) = ledger.save([AttemptResult("m-1", token, state, **members)])
     return claim_status
 
 
@@ -303,7 +303,7 @@ def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clo
     tokens = [claim_status.token or "" for claim_status in ledger.claim(claims[:30], LEASE)]
     ledger.save(
         [
-            Outcome(f"m-{number}", token, state)
+            AttemptResult(f"m-{number}", token, state)
             for number, (token, state) in enumerate(
                 zip(tokens, itertools.cycle([MessageState.WAITING, MessageState.ACCEPTED]))
             )

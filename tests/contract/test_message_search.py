@@ -17,7 +17,7 @@ from infobip_omni.events.find_messages import parse
 from infobip_omni.message import Evidence, MessageState
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.timestamps import utc_now
-from infobip_omni.transitions import Outcome
+from infobip_omni.transitions import AttemptResult
 from infobip_omni.verdicts import verdict_of
 from tests.fakes import OpenLedger, make_claim
 
@@ -71,7 +71,7 @@ class Shelf:
         if state == "CLAIMED":
             return
         first = MessageState.UNKNOWN if state == "QUARANTINED" else MessageState(state)
-        self.ledger.save([Outcome(message_id, claim_status.token or "", first)])
+        self.ledger.save([AttemptResult(message_id, claim_status.token or "", first)])
         if state == "QUARANTINED":
             self.ledger.change(transitions.quarantined, self.item(message_id), self.ledger.clock())
 

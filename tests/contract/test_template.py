@@ -249,24 +249,24 @@ def test_claim_outlives_the_sender_that_made_it() -> None:
 
 def test_records_that_are_set_aside_have_room_and_time() -> None:
     """The dead-letter queue takes the largest record and its reason, and keeps it for longer."""
-    queue, dead_letters = QUEUES["SendQueue"], QUEUES["SendDeadLetterQueue"]
+    queue, dead_lettered = QUEUES["SendQueue"], QUEUES["SendDeadLetterQueue"]
 
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {
         "Fn::GetAtt": ["SendDeadLetterQueue", "Arn"]
     }
-    assert dead_letters["MaximumMessageSize"] > queue["MaximumMessageSize"]
-    assert dead_letters["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+    assert dead_lettered["MaximumMessageSize"] > queue["MaximumMessageSize"]
+    assert dead_lettered["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
 def test_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
     """No record vanishes because its reader fails for too long."""
     for queue in ("SendQueue", "ParkedReportsQueue"):
-        dead_letters, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
+        dead_lettered, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
         for metric in (
             "ApproximateNumberOfMessagesVisible",
             "ApproximateNumberOfMessagesNotVisible",
         ):
-            assert dead_letters in queues_watched_for(metric)
+            assert dead_lettered in queues_watched_for(metric)
 
 
 def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:

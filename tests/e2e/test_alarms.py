@@ -213,7 +213,7 @@ def a_letter_is_forgotten(scene: Scene) -> Iterator[None]:
     scene.world.put_message(scene.upstream.event(wrong=True))
     wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 20, "a record is set aside")
     for _ in range(3):
-        scene.world.dead_letters()
+        scene.world.dead_lettered_records()
     scene.see_queues()
     scene.skip_out_of_sight("DeadLetterAgeAlarm")
     yield

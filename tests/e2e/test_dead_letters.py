@@ -27,7 +27,7 @@ def order(world: World, action: str, **members: Any) -> Json:  # noqa: ANN401 (a
 
 def letters_about(world: World, message_id: str) -> list[Json]:
     """List the dead letters that hold a message."""
-    letters = order(world, "list", limit=1000)["letters"]
+    letters = order(world, "list", limit=1000)["records"]
     return [letter for letter in letters if message_id in letter["messageIds"]]
 
 
@@ -90,11 +90,11 @@ def test_quarantined_messages_are_released_or_closed_one_by_one(
 
     assert letter["quarantinedMessageIds"] == [released, closed]
     assert (skipped["redriven"], skipped["skippedQuarantined"]) == (0, 1)
-    assert answer["lettersRedriven"] == 1
+    assert answer["recordsRedriven"] == 1
     assert (item["releasedBy"], item["attempts"]) == (WORDS["by"], 2)
     assert again["quarantinedMessageIds"] == [closed]
     assert again["originalMessageId"] == letter["originalMessageId"]
-    assert (end["state"], end["lettersDeleted"]) == ("QUARANTINED", 1)
+    assert (end["state"], end["recordsDeleted"]) == ("QUARANTINED", 1)
     assert upstream.acceptances(released, closed) == {released: 1, closed: 0}
 
 
@@ -102,7 +102,7 @@ def test_list_shows_nothing_personal(upstream: Upstream) -> None:
     """Numbers and texts are shown only to those who ask for them."""
     upstream.world.put_message(upstream.event(wrong=True))
     wait_until(
-        lambda: order(upstream.world, "list", reason="INVALID")["letters"], 20, "it is set aside"
+        lambda: order(upstream.world, "list", reason="INVALID")["records"], 20, "it is set aside"
     )
 
     plain = json.dumps(order(upstream.world, "list"))

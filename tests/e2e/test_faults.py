@@ -118,7 +118,7 @@ def test_message_that_the_logs_do_not_know_is_quarantined(
 
     item = upstream.wait_for(message_id, "QUARANTINED")
 
-    (letter,) = upstream.dead_letters([json.dumps(harmed.never_accepted)])
+    (letter,) = upstream.dead_lettered_records([json.dumps(harmed.never_accepted)])
     questions = [
         question
         for question in upstream.world.simulator.requests("search_logs")
@@ -201,4 +201,4 @@ def test_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
         upstream.wait_for(message_id, "ACCEPTED", "DELIVERED", within_seconds=60)
         assert upstream.settle(message_id)["state"] == "DELIVERED"
     assert set(upstream.acceptances(*ids).values()) == {1}
-    assert upstream.dead_letters(bodies) == []
+    assert upstream.dead_lettered_records(bodies) == []

@@ -88,7 +88,7 @@ def use_all_functions(upstream: Upstream) -> None:
     lost = upstream.event()
     world.simulator.add_fault("send_advanced", "reset_after", messageIds=[lost["messageId"]])
     invalid = upstream.send_together([lost, upstream.event(wrong=CANARY_TEXT)])[1:]
-    upstream.wait_for_dead_letters(invalid)
+    upstream.wait_for_dead_lettered(invalid)
     wait_until(lambda: is_known(upstream, lost["messageId"]), 30, "the logs are asked", every=0.2)
 
     parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")

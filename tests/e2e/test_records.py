@@ -53,7 +53,7 @@ def test_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
     wait_until(lambda: upstream.world.waiting() == 0, 20, "both records are acknowledged")
 
     assert upstream.acceptances(event["messageId"]) == {event["messageId"]: 1}
-    assert upstream.dead_letters([json.dumps(event)]) == []
+    assert upstream.dead_lettered_records([json.dumps(event)]) == []
 
 
 def test_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None:
@@ -78,7 +78,7 @@ def test_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
 
     upstream.world.put_message(other)
 
-    (letter,) = upstream.wait_for_dead_letters([json.dumps(other)])
+    (letter,) = upstream.wait_for_dead_lettered([json.dumps(other)])
     assert letter["attributes"]["reason"] == "CONFLICT"
     assert letter["attributes"]["field"] == "messageId"
     assert len(upstream.attempts(event["messageId"])) == 1
@@ -93,7 +93,7 @@ def test_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> No
     bodies = upstream.send_together(events)
 
     assert [upstream.settle(message_id)["state"] for message_id in ids] == ["DELIVERED"] * 9
-    (letter,) = upstream.wait_for_dead_letters(bodies)
+    (letter,) = upstream.wait_for_dead_lettered(bodies)
     assert letter["body"] == bodies[4]
     attributes = letter["attributes"]
     assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
@@ -116,7 +116,7 @@ def test_largest_record_can_be_set_aside(upstream: Upstream) -> None:
 
     upstream.world.put_message(body)
 
-    (letter,) = upstream.wait_for_dead_letters([body])
+    (letter,) = upstream.wait_for_dead_lettered([body])
     assert letter["attributes"]["field"] == "wrong"
 
 

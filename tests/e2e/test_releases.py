@@ -99,7 +99,7 @@ def test_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
     upstream.pull()
     assert [one for one in sent if (own_world.message(one) or {}).get("state") != "DELIVERED"] == []
     assert set(upstream.acceptances(*sent).values()) == {1}
-    assert own_world.dead_letters() == []
+    assert own_world.dead_lettered_records() == []
     assert _RAISED.search(own_world.logs()) is None
 
 

@@ -132,7 +132,7 @@ def test_no_function_has_logged_anything_personal(upstream: Upstream) -> None:
     """Not a number, text or credential of all that was sent is in a log line."""
     unreadable = f'{{"to": "{CANARY_NUMBER}", "text": "{CANARY_TEXT}"'
     upstream.world.put_message(unreadable)
-    upstream.wait_for_dead_letters([unreadable])
+    upstream.wait_for_dead_lettered([unreadable])
 
     logs = upstream.world.logs()
 

@@ -110,13 +110,15 @@ class Upstream:
         requests = self.world.simulator.requests("send_advanced")
         return [request for request in requests if message_id in request["messageIds"]]
 
-    def dead_letters(self, bodies: Collection[str]) -> list[Json]:
+    def dead_lettered_records(self, bodies: Collection[str]) -> list[Json]:
         """Return those dead letters that have one of these bodies."""
-        return [letter for letter in self.world.dead_letters() if letter["body"] in bodies]
+        return [letter for letter in self.world.dead_lettered_records() if letter["body"] in bodies]
 
-    def wait_for_dead_letters(self, bodies: Collection[str]) -> list[Json]:
+    def wait_for_dead_lettered(self, bodies: Collection[str]) -> list[Json]:
         """Wait until records with some of these bodies were set aside, and return them."""
-        return wait_until(lambda: self.dead_letters(bodies), 20, "a record is dead-lettered")
+        return wait_until(
+            lambda: self.dead_lettered_records(bodies), 20, "a record is dead-lettered"
+        )
 
     def _item_in(self, message_id: str, states: tuple[str, ...]) -> Json:
         """Read a message's item; it is empty when there is none, or in another state."""

@@ -96,7 +96,7 @@ def _tries(world: World) -> list[str]:
         "make send EVENT=events/send_message.json",
         "make find MESSAGE=parcel-1002 UNTIL=DELIVERED",
         *(["make outcome-events"] if world.outcome_queue_url else []),
-        "make dead-letters",
+        "make dead-letter-queue",
         "make simulator CALL='GET messages'",
     ]
     return [f"  {each}" for each in tries]
@@ -132,8 +132,8 @@ def _find(world: RunningWorld, arguments: argparse.Namespace) -> bool:
     return commands.find(world, arguments.message, arguments.until)
 
 
-def _dead_letters(world: RunningWorld, arguments: argparse.Namespace) -> bool:
-    return commands.dead_letters(world, arguments.message)
+def _dead_lettered_records(world: RunningWorld, arguments: argparse.Namespace) -> bool:
+    return commands.dead_lettered(world, arguments.message)
 
 
 def _redrive(world: RunningWorld, arguments: argparse.Namespace) -> bool:
@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     find = add("find", _find, "look a message up, or list what is unsettled")
     find.add_argument("--message", default="", help="its id")
     find.add_argument("--until", default="", help="a state to wait for")
-    letters = add("dead-letters", _dead_letters, "list what was set aside")
+    letters = add("dead-letter-queue", _dead_lettered_records, "list what was set aside")
     letters.add_argument("--message", default="", help="only letters that hold it")
     redrive = add("redrive", _redrive, "tell what would be sent again")
     redrive.add_argument("--reason", default="", help="of the dead letters that are meant")

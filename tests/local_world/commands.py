@@ -292,7 +292,7 @@ def _state(answer: Json) -> str | None:
     return state
 
 
-def dead_letters(world: RunningWorld, message_id: str) -> bool:
+def dead_lettered(world: RunningWorld, message_id: str) -> bool:
     """List what was set aside.
 
     Args:
@@ -309,11 +309,11 @@ def dead_letters(world: RunningWorld, message_id: str) -> bool:
         return True
 
     def about() -> list[Json]:
-        letters = _asked(world, "redrive_messages", order)["letters"]
+        letters = _asked(world, "redrive_messages", order)["records"]
         return [letter for letter in letters if message_id in letter["messageIds"]]
 
     letters = _waited_for(about)
-    _print_json({"letters": letters})
+    _print_json({"records": letters})
     return bool(letters)
 
 

@@ -92,7 +92,7 @@ def _are_sent(world: World) -> bool:
     _run_schedules(world)
     items = [world.message(case.message_id) for case in CASES]
     handled = all(item is not None and item["state"] != "CLAIMED" for item in items)
-    return handled and len(world.dead_letters()) == 1
+    return handled and len(world.dead_lettered_records()) == 1
 
 
 def _are_settled(world: World) -> bool:
@@ -136,7 +136,7 @@ def _show(world: World, parameter: str) -> bool:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         _print("  ".join(cells).rstrip())
-    letters = world.dead_letters()
+    letters = world.dead_lettered_records()
     _print("\nDead-letter queue:")
     for letter in letters:
         attributes = letter["attributes"]
@@ -147,14 +147,14 @@ def _show(world: World, parameter: str) -> bool:
     return all(right) and fields == ["to.phoneNumber"]
 
 
-def _show_totals(items: list[Json], dead_letters: int, world: World) -> None:
+def _show_totals(items: list[Json], dead_lettered: int, world: World) -> None:
     by_state: dict[str, int] = {}
     for item in items:
         by_state[item["state"]] = by_state.get(item["state"], 0) + 1
     counted = ", ".join(f"{count} {state}" for state, count in sorted(by_state.items()))
     cost = sum(float(item["price"]["pricePerMessage"]) for item in items if "price" in item)
     totals = world.simulator.totals()
-    _print(f"\nTotals: {counted}; {dead_letters} dead-lettered; {cost:.2f} EUR.")
+    _print(f"\nTotals: {counted}; {dead_lettered} dead-lettered; {cost:.2f} EUR.")
     _print(f"Infobip has accepted {totals['acceptances']} messages, each once.")
 
 

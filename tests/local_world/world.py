@@ -222,7 +222,7 @@ class World:
             for item in page["Items"]
         ]
 
-    def dead_letters(self) -> list[Json]:
+    def dead_lettered_records(self) -> list[Json]:
         """Look at the records that were set aside: the `body` of each, and its `attributes`."""
         found: dict[str, Json] = {}
         while records := self.sqs.receive_message(

@@ -146,7 +146,7 @@ def test_send_message_sends_once(world: World, sent: Json) -> None:
 
 
 @pytest.mark.usefixtures("scenario")
-def test_send_message_dead_letters_a_wrong_event(
+def test_send_message_dead_lettered_records_a_wrong_event(
     world: World, functions: Functions, tmp_path: Path
 ) -> None:
     """The record is in the dead-letter queue, with reason and field."""
@@ -158,7 +158,7 @@ def test_send_message_dead_letters_a_wrong_event(
 
     functions.run("send_message", path)
 
-    [letter] = [each for each in world.dead_letters() if json.loads(each["body"]) == body]
+    [letter] = [each for each in world.dead_lettered_records() if json.loads(each["body"]) == body]
     attributes = letter["attributes"]
     assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
 

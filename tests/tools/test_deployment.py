@@ -173,7 +173,7 @@ def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
     file.write_bytes(text.encode())
 
     sent = command("send", "--event", str(file))
-    listed = command("dead-letters", "--message", "")
+    listed = command("dead-letter-queue", "--message", "")
     order = '{"action": "list", "limit": 1000, "showContent": true}'
     wait_until(
         lambda: (
@@ -182,7 +182,7 @@ def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
                 letter["body"]
                 for letter in json.loads(
                     command("invoke", "--function", "redrive_messages", "--event", order).stdout
-                )["letters"]
+                )["records"]
             ]
         ),
         30,
@@ -215,11 +215,11 @@ def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> No
     event = event[:-1] + ', "to": {"phoneNumber": "385915550101"}}'
 
     sent = make("send", f"EVENT={event}")
-    set_aside = make("dead-letters", f"MESSAGE={message_id}")
+    set_aside = make("dead-letter-queue", f"MESSAGE={message_id}")
 
     assert (sent.returncode, sent.stderr) == (0, "")
     assert (set_aside.returncode, set_aside.stderr) == (0, "")
-    assert json.loads(set_aside.stdout)["letters"][0]["messageIds"] == [message_id]
+    assert json.loads(set_aside.stdout)["records"][0]["messageIds"] == [message_id]
 
 
 @pytest.mark.usefixtures("running")

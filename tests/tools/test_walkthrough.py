@@ -16,7 +16,7 @@ def test_chapter_shows_what_it_is_about() -> None:
         "invoke",
         "send",
         "find",
-        "dead-letters",
+        "dead-letter-queue",
         "redrive",
         "outcome-events",
         "simulator",

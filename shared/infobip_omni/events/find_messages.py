@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     #: The value of a sort key, and a message id.
     Place = tuple[str, str]
 
-QUESTIONS = ("messageId", "recipient", "unsettled", "unresolved", "quarantined")
+QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined")
 #: Characters; a place in each of nine lists takes half of it at most.
 LONGEST_TOKEN = 65_536
 
@@ -50,12 +50,12 @@ def _only_true(asked: object) -> object:
 _Key = Annotated[StrictStr, _storable(2048)]
 _SortKey = Annotated[StrictStr, _storable(1024)]
 _Asked = Annotated[bool, AfterValidator(_only_true)]
-#: By question, then by part of it.
+#: By query, then by part of it.
 _Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
 
 
 class FindMessagesEvent(InvocationEvent):
-    """A question: exactly one of the first five fields."""
+    """A query: exactly one of the first five fields."""
 
     message_id: _Key | None = None
     #: A phone number, an e-mail address, a push registration or a WhatsApp user.
@@ -70,10 +70,10 @@ class FindMessagesEvent(InvocationEvent):
     #: Whether recipients and free texts are shown as they are.
     show_recipients: bool = False
 
-    def questions(self) -> list[str]:
-        """Name the questions that are asked."""
+    def queries(self) -> list[str]:
+        """Name the queries that are asked."""
         given = self.model_dump(by_alias=True, exclude_none=True)
-        return [name for name in QUESTIONS if name in given]
+        return [name for name in QUERIES if name in given]
 
 
 def parse(event: object) -> FindMessagesEvent:
@@ -83,14 +83,14 @@ def parse(event: object) -> FindMessagesEvent:
         InvalidEventError: It breaks a rule.
     """
     asked = read_as(FindMessagesEvent, event)
-    if len(asked.questions()) != 1:
-        raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUESTIONS)}")
+    if len(asked.queries()) != 1:
+        raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUERIES)}")
     return asked
 
 
 def write_token(asked: FindMessagesEvent, places: Mapping[str, Place]) -> str:
     """Write where the next page of an answer begins."""
-    token = json.dumps({asked.questions()[0]: places})
+    token = json.dumps({asked.queries()[0]: places})
     return base64.urlsafe_b64encode(token.encode()).decode()
 
 
@@ -98,14 +98,14 @@ def read_token(asked: FindMessagesEvent) -> dict[str, Place]:
     """Read where to go on; nobody is kept from changing a token, which gives access to nothing.
 
     Raises:
-        InvalidEventError: The token was not given for this question.
+        InvalidEventError: The token was not given for this query.
     """
     if asked.next_token is None:
         return {}
-    question = asked.questions()[0]
+    query = asked.queries()[0]
     try:
         text = base64.b64decode(asked.next_token.encode(), altchars=b"-_", validate=True)
-        return _Token.validate_python(json.loads(text))[question]
+        return _Token.validate_python(json.loads(text))[query]
     except (ValueError, RecursionError, KeyError):
-        rule = "must be the one of the last answer to the same question"
+        rule = "must be the one of the last answer to the same query"
         raise InvalidEventError("nextToken", rule) from None

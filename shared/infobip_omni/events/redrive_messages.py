@@ -33,7 +33,7 @@ class _Selection(InvocationEvent):
 
 
 class ListCommand(_Selection):
-    """Show dead letters."""
+    """Show dead-lettered records."""
 
     action: Literal["list"]
     #: With the body, which holds personal data.
@@ -41,7 +41,7 @@ class ListCommand(_Selection):
 
 
 class RedriveCommand(_Selection):
-    """Send dead letters again, but not quarantined messages."""
+    """Send dead-lettered records again, but not quarantined messages."""
 
     action: Literal["redrive"]
     original_message_id: MessageId | None = None
@@ -93,7 +93,7 @@ def parse(event: object) -> Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    #: Whether all letters were seen but those that others hold; if not, there may be more, and
+    #: Whether all records were seen but those that others hold; if not, there may be more, and
     #: the command may be given again.
     complete: bool
 
@@ -103,8 +103,8 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A dead letter as it is shown; what is None is left out."""
+class ListedRecord:
+    """A dead-lettered record as it is shown; what is None is left out."""
 
     record_id: str
     #: The id under which the content was first queued.
@@ -138,9 +138,9 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed(_Answer):
-    """Dead letters, each as `Letter` writes it."""
+    """Dead-lettered records, each as `ListedRecord` writes it."""
 
-    letters: list[Json] = dataclasses.field(repr=False)
+    records: list[Json] = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class Redriven(_Answer):
     """What was sent again, or would be."""
 
     dry_run: bool
-    #: How many letters were found, by their reason.
+    #: How many records were found, by their reason.
     found: Mapping[str, int]
     redriven: int
     failed: int
@@ -162,7 +162,7 @@ class Released(_Answer):
 
     message_id: str
     state: str
-    letters_redriven: int
+    records_redriven: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,17 +171,17 @@ class Closed(_Answer):
 
     message_id: str
     state: str
-    letters_deleted: int
-    #: Letters with other messages, which are left to decide.
-    letters_kept: int
-    #: Messages of these letters that this version cannot read; None if there are none.
+    records_deleted: int
+    #: Records with other messages, which are left to decide.
+    records_kept: int
+    #: Messages of these records that this version cannot read; None if there are none.
     unreadable_message_ids: list[str] | None
 
 
 Answer = Listed | Redriven | Released | Closed
 
 
-def _written(value: _Answer | Letter) -> Json:
+def _written(value: _Answer | ListedRecord) -> Json:
     """Write what is not None by the names that operators read."""
     written = {to_camel(each.name): getattr(value, each.name) for each in fields(value)}
     return {name: each for name, each in written.items() if each is not None}

@@ -65,7 +65,7 @@ class SendEventBody(MessageContent):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class EventMessage:
     """One destination of an event: what the ledger knows as one message."""
 
     message_id: str
@@ -79,7 +79,7 @@ class SendEvent:
     """A send event that has passed every check that needs no scenario."""
 
     body: SendEventBody
-    messages: tuple[Message, ...]
+    messages: tuple[EventMessage, ...]
     #: Events with the same key can go to Infobip as one request.
     content_key: str = field(repr=False)
 
@@ -107,7 +107,7 @@ class SendEvent:
         _check(parsed, now)
         content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
         messages = tuple(
-            Message(
+            EventMessage(
                 message_id=destination.message_id or f"{record_id}-{position}",
                 recipient=destination.to,
                 content_hash=_sha256(_canonical(content | {"to": to})),
@@ -196,7 +196,7 @@ def _check(body: SendEventBody, now: datetime) -> None:
         raise InvalidEventError("sendAt", f"must be within {LONGEST_SEND_DELAY.days} days")
 
 
-def _check_message_ids(messages: tuple[Message, ...], *, alone: bool) -> None:
+def _check_message_ids(messages: tuple[EventMessage, ...], *, alone: bool) -> None:
     counts = Counter(message.message_id for message in messages)
     for position, message in enumerate(messages):
         field = "messageId" if alone else f"destinations[{position}].messageId"

@@ -49,7 +49,7 @@ SOUND = History(
     events=(EVENT,),
     foreign_ids=frozenset(),
     truth={"m1": TRUTH},
-    dead_letters=(),
+    dead_lettered=(),
     acknowledged=frozenset({"r1"}),
     items=(message(MessageState.DELIVERED, verdictRank="1"), RECORDED),
     pages=(TakenPage(frozenset({KEY}), PageEnd.SAFE),),
@@ -122,12 +122,12 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     ),
     "poison has another reason": (
         checks.invalid_events_are_dead_lettered,
-        replace(UNSENT, events=(POISON,), dead_letters=(("r1", "CONFLICT"),)),
+        replace(UNSENT, events=(POISON,), dead_lettered=(("r1", "CONFLICT"),)),
         ("P2", "r1", "poison is not dead-lettered: CONFLICT"),
     ),
     "valid event is invalid": (
         checks.invalid_events_are_dead_lettered,
-        replace(SOUND, dead_letters=(("r1", "INVALID"),)),
+        replace(SOUND, dead_lettered=(("r1", "INVALID"),)),
         ("P2", "r1", "a valid event is dead-lettered as INVALID"),
     ),
     "message is quarantined and its record gone": (
@@ -138,7 +138,7 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     "message stays unknown": (
         checks.always_resolved,
         replace(
-            UNSENT, items=(message(MessageState.UNKNOWN),), dead_letters=(("r1", "UNRESOLVED"),)
+            UNSENT, items=(message(MessageState.UNKNOWN),), dead_lettered=(("r1", "UNRESOLVED"),)
         ),
         ("P2", "m1", "it has remained UNKNOWN"),
     ),
@@ -252,26 +252,26 @@ def test_violation_is_found(case: str) -> None:
 EXCUSED: dict[str, tuple[checks.Check, History]] = {
     "poison is dead-lettered": (
         checks.invalid_events_are_dead_lettered,
-        replace(UNSENT, events=(POISON,), dead_letters=(("r1", "INVALID"),)),
+        replace(UNSENT, events=(POISON,), dead_lettered=(("r1", "INVALID"),)),
     ),
     "record of a quarantined message is dead-lettered": (
         checks.always_resolved,
         replace(
             UNSENT,
             items=(message(MessageState.QUARANTINED),),
-            dead_letters=(("r1", "UNRESOLVED"),),
+            dead_lettered=(("r1", "UNRESOLVED"),),
         ),
     ),
     "invalid event needs no message": (
         checks.always_resolved,
-        replace(UNSENT, dead_letters=(("r1", "INVALID"),)),
+        replace(UNSENT, dead_lettered=(("r1", "INVALID"),)),
     ),
     "conflict is refused": (
         checks.conflicts_are_refused,
         replace(
             SOUND,
             events=(EVENT, replace(EVENT, variant="b", record_id="r2")),
-            dead_letters=(("r2", "CONFLICT"),),
+            dead_lettered=(("r2", "CONFLICT"),),
         ),
     ),
     "event is repeated": (
@@ -280,7 +280,7 @@ EXCUSED: dict[str, tuple[checks.Check, History]] = {
     ),
     "message is dead-lettered": (
         checks.no_message_is_lost,
-        replace(UNSENT, dead_letters=(("r1", "EXHAUSTED"),)),
+        replace(UNSENT, dead_lettered=(("r1", "EXHAUSTED"),)),
     ),
     "Infobip has a quarantined message": (
         checks.accepted_adds_up,

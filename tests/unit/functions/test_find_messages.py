@@ -145,7 +145,7 @@ class Harness:
         return Dependencies(self.search)
 
     def run(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Let the function answer a question."""
+        """Let the function answer a query."""
         return find_messages(parse(event), self.dependencies)
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def test_message_comes_with_its_history(harness: Harness) -> None:
 
 
 def test_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
-    """To be told from a mistake in the question."""
+    """To be told from a mistake in the query."""
     harness.search.items, harness.search.entries = [], []
 
     answer = harness.run({"messageId": "m-1"})
@@ -258,14 +258,14 @@ def test_recipient_is_looked_for_as_addresses_are_kept(
 
 
 @pytest.mark.parametrize(
-    ("question", "shards"),
+    ("query", "shards"),
     [("unsettled", UNSETTLED), ("unresolved", UNRESOLVED), ("quarantined", QUARANTINED)],
 )
 def test_what_is_open_is_read_from_the_lists_that_hold_it(
-    harness: Harness, question: str, shards: tuple[str, ...]
+    harness: Harness, query: str, shards: tuple[str, ...]
 ) -> None:
-    """Each list question has its lists, and a page of a hundred unless another is asked for."""
-    harness.run({question: True})
+    """Each list query has its lists, and a page of a hundred unless another is asked for."""
+    harness.run({query: True})
 
     assert harness.search.asked == [(shards, 100, {})]
 
@@ -382,12 +382,10 @@ def test_answer_tells_how_to_go_on(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("show_recipients", [True, False])
-@pytest.mark.parametrize(
-    "question", [{"messageId": "m-1"}, {"unsettled": True}, {"recipient": "1"}]
-)
+@pytest.mark.parametrize("query", [{"messageId": "m-1"}, {"unsettled": True}, {"recipient": "1"}])
 def test_what_a_page_may_hold_is_counted_as_it_is_shown(
     harness: Harness,
-    question: dict[str, Any],
+    query: dict[str, Any],
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
     """What is hidden takes no room, and what JSON writes at length takes more."""
@@ -395,7 +393,7 @@ def test_what_a_page_may_hold_is_counted_as_it_is_shown(
     report = HISTORY[0] | {"report": json.dumps(REPORT | {"aNewField": "\U0001f600" * 1000})}
     harness.search.items, harness.search.entries = [message], [report]
 
-    answer = harness.run(question | {"showRecipients": show_recipients})
+    answer = harness.run(query | {"showRecipients": show_recipients})
 
     shown = answer["history"] if "history" in answer else answer["messages"]
     assert harness.search.sizes == [len(json.dumps(one)) + 2 for one in shown]
@@ -436,12 +434,12 @@ def test_token_that_was_not_given_for_the_question_is_refused(harness: Harness, 
 
 
 def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
-    """Not even for an answer that shows recipients: the question and a count are logged."""
-    for question in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
-        answer = harness.invoke(question | {"showRecipients": True})
+    """Not even for an answer that shows recipients: the query and a count are logged."""
+    for query in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
+        answer = harness.invoke(query | {"showRecipients": True})
         assert PHONE_NUMBER in json.dumps(answer)
 
-    assert [(line["question"], line["count"]) for line in log()] == [
+    assert [(line["query"], line["count"]) for line in log()] == [
         ("recipient", 1),
         ("messageId", 3),
     ]

@@ -11,7 +11,7 @@ import pytest
 from functions.publish_outcomes import app
 from functions.publish_outcomes.app import Dependencies
 from infobip_omni.dynamodb import to_wire
-from infobip_omni.outcome_events import Change, OutcomeEvents, Publication, Untold
+from infobip_omni.outcome_events import Change, OutcomeEvents, Publication, UnpublishedChange
 
 from .conftest import CONTEXT
 
@@ -40,10 +40,10 @@ class FakeOutcomeEvents(OutcomeEvents):
         publication = Publication()
         for change in changes:
             if change.sequence_number == self.refused:
-                publication.waiting = Untold(change, "ThrottlingException")
+                publication.waiting = UnpublishedChange(change, "ThrottlingException")
                 break
             if change.sequence_number == self.never:
-                publication.unpublishable.append(Untold(change, "InvalidArgument"))
+                publication.unpublishable.append(UnpublishedChange(change, "InvalidArgument"))
                 continue
             self.told.append(change)
             publication.published += 1

@@ -21,7 +21,7 @@ from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.message import Evidence, Message, MessageState
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.timestamps import format_utc
-from infobip_omni.transitions import Outcome
+from infobip_omni.transitions import AttemptResult
 from tests.fakes import Clock, FakeClient, FakeLedger, make_claim
 
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in
@@ -79,7 +79,7 @@ class Harness:
         (claim_status,) = self.ledger.claim([claim], LEASE)
         if state is not MessageState.CLAIMED:
             token = claim_status.token or ""
-            outcome = Outcome(message_id, token, state, evidence, send_at=claim.send_at)
+            outcome = AttemptResult(message_id, token, state, evidence, send_at=claim.send_at)
             self.ledger.save([outcome])
 
     def show(self, message_id: str = "m-1", **changes: Any) -> None:  # noqa: ANN401 (of a row)
@@ -656,7 +656,7 @@ def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
 
 def test_run_asks_no_more_than_its_share(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Infobip's limit is shared with other runs and people; the rest is done next time."""
-    monkeypatch.setattr(app, "IDS_PER_QUESTION", 1)
+    monkeypatch.setattr(app, "IDS_PER_LOG_QUERY", 1)
     for number in range(120):
         harness.add(MessageState.ACCEPTED, f"m-{number}")
         harness.show(f"m-{number}")

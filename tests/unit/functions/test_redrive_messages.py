@@ -17,7 +17,7 @@ from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import parse
 from infobip_omni.message import Evidence, MessageState
-from infobip_omni.transitions import Outcome
+from infobip_omni.transitions import AttemptResult
 from tests.fakes import Clock, FakeLedger, make_claim
 
 from .conftest import CONTEXT, PHONE, TEXT
@@ -62,7 +62,7 @@ class Harness:
         return app.lambda_handler(event, CONTEXT)
 
     def set_aside(self, *message_ids: str, reason: str = "OUTAGE", **attributes: str) -> str:
-        """Put a letter with these messages into the dead-letter queue, and return its id."""
+        """Put a record with these messages into the dead-letter queue, and return its id."""
         body = {
             "sms": {"text": TEXT},
             "destinations": [
@@ -72,7 +72,7 @@ class Harness:
         return self.set_aside_raw(json.dumps(body), reason=reason, **attributes)
 
     def set_aside_raw(self, body: str, **attributes: str) -> str:
-        """Put a letter with this body there."""
+        """Put a record with this body there."""
         answer = self.client.send_message(
             QueueUrl=self.dead_url,
             MessageBody=body,
@@ -107,7 +107,9 @@ class Harness:
     def accept(self, message_id: str) -> None:
         """Let the sender send a message and Infobip take it."""
         token = self.claim(message_id)
-        self.ledger.save([Outcome(message_id, token, MessageState.ACCEPTED, Evidence.RESPONSE)])
+        self.ledger.save(
+            [AttemptResult(message_id, token, MessageState.ACCEPTED, Evidence.RESPONSE)]
+        )
 
     def prove(self, message_id: str) -> None:
         """Let a report tell that Infobip has a message after all."""
@@ -120,10 +122,10 @@ class Harness:
         )
 
     def left(self) -> set[str]:
-        """Return the ids of the letters that are in the dead-letter queue, and hold them."""
+        """Return the ids of the records that are in the dead-letter queue, and hold them."""
         found: set[str] = set()
-        while letters := self.queue.receive():
-            found |= {letter.record_id for letter in letters}
+        while records := self.queue.receive():
+            found |= {record.record_id for record in records}
         return found
 
     def sent_again(self) -> list[tuple[str, list[str]]]:
@@ -195,7 +197,7 @@ def test_error_does_not_quote_the_order() -> None:
 
 
 def test_list_tells_why_and_since_when_and_about_which_messages(harness: Harness) -> None:
-    """That is what a decision takes; what the letter says to whom is not shown."""
+    """That is what a decision takes; what the record says to whom is not shown."""
     record_id = harness.set_aside(
         "m-1",
         "m-2",
@@ -207,10 +209,10 @@ def test_list_tells_why_and_since_when_and_about_which_messages(harness: Harness
 
     answer = harness.run("list")
 
-    (letter,) = answer["letters"]
-    assert letter.pop("sentAt").endswith("Z")
-    assert letter.pop("ageSeconds") < 10
-    assert letter == {
+    (record,) = answer["records"]
+    assert record.pop("sentAt").endswith("Z")
+    assert record.pop("ageSeconds") < 10
+    assert record == {
         "recordId": record_id,
         "originalMessageId": "first-1",
         "reason": "INVALID",
@@ -239,10 +241,10 @@ def test_list_shows_what_cannot_be_read(harness: Harness) -> None:
     """A body that is no event has no messages, and is listed all the same."""
     harness.set_aside_raw("not JSON", reason="INVALID", field="body", rule="must be JSON in UTF-8")
 
-    (letter,) = harness.run("list")["letters"]
+    (record,) = harness.run("list")["records"]
 
-    assert letter["messageIds"] == []
-    assert "destinations" not in letter
+    assert record["messageIds"] == []
+    assert "destinations" not in record
 
 
 def test_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None:
@@ -250,20 +252,20 @@ def test_list_derives_message_ids_as_the_sender_does(harness: Harness) -> None:
     body = {"sms": {"text": TEXT}, "destinations": [{"to": {"phoneNumber": PHONE}}] * 2}
     harness.set_aside_raw(json.dumps(body), reason="OUTAGE", originalMessageId="first-1")
 
-    (letter,) = harness.run("list")["letters"]
+    (record,) = harness.run("list")["records"]
 
-    assert letter["messageIds"] == ["first-1-0", "first-1-1"]
+    assert record["messageIds"] == ["first-1-0", "first-1-1"]
 
 
 def test_list_can_be_of_one_reason(harness: Harness) -> None:
-    """A letter without a reason, which SQS has moved by itself, counts as OTHER."""
+    """A record without a reason, which SQS has moved by itself, counts as OTHER."""
     for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID"):
         harness.set_aside("m-1", reason=reason)
     harness.set_aside_raw("{}")
 
     for reason in ("OUTAGE", "CONFLICT", "QUARANTINED", "INVALID", "OTHER"):
-        letters = harness.run("list", reason=reason)["letters"]
-        assert [letter["reason"] for letter in letters] == [reason]
+        records = harness.run("list", reason=reason)["records"]
+        assert [record["reason"] for record in records] == [reason]
 
 
 def test_list_that_is_cut_says_so(harness: Harness) -> None:
@@ -276,23 +278,23 @@ def test_list_that_is_cut_says_so(harness: Harness) -> None:
     harness.seconds_left = 1
     hurried = harness.run("list")
 
-    assert (len(short["letters"]), short["complete"]) == (20, False)
-    assert (len(full["letters"]), full["complete"]) == (25, True)
-    assert (len(hurried["letters"]), hurried["complete"]) == (0, False)
+    assert (len(short["records"]), short["complete"]) == (20, False)
+    assert (len(full["records"]), full["complete"]) == (25, True)
+    assert (len(hurried["records"]), hurried["complete"]) == (0, False)
     assert hurried["approximateSize"] == 25
 
 
 @pytest.mark.parametrize(
-    "letter", ["x", '"', "\u0161", "\U0001f600"], ids=["plain", "quote", "two-bytes", "four-bytes"]
+    "record", ["x", '"', "\u0161", "\U0001f600"], ids=["plain", "quote", "two-bytes", "four-bytes"]
 )
-def test_list_fits_the_answer_of_a_function(harness: Harness, letter: str) -> None:
+def test_list_fits_the_answer_of_a_function(harness: Harness, record: str) -> None:
     """Lambda drops an answer of more than 6 MB altogether; what is left out is not concealed."""
     for _ in range(12):
-        harness.set_aside_raw(letter * (262_144 // len(letter.encode())), reason="INVALID")
+        harness.set_aside_raw(record * (262_144 // len(record.encode())), reason="INVALID")
 
     answer = harness.run("list", showContent=True)
 
-    assert 1 < len(answer["letters"]) < 12
+    assert 1 < len(answer["records"]) < 12
     assert not answer["complete"]
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
@@ -308,23 +310,23 @@ def test_list_of_the_longest_ids_fits_the_answer_of_a_function(harness: Harness)
 
     answer = harness.run("list", showContent=True)
 
-    assert answer["letters"][0]["quarantinedMessageIds"] == ids
-    assert 1 < len(answer["letters"]) < 8
+    assert answer["records"][0]["quarantinedMessageIds"] == ids
+    assert 1 < len(answer["records"]) < 8
     assert not answer["complete"]
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
 def test_list_names_the_messages_that_wait_for_a_decision(harness: Harness) -> None:
-    """Of all the messages of a quarantined letter, these are the ones to release or close."""
+    """Of all the messages of a quarantined record, these are the ones to release or close."""
     harness.quarantine("m-1", "m-2", "m-3")
     harness.accept("m-4")
     harness.set_aside("m-1", "m-2", "m-3", "m-4", reason="QUARANTINED")
     harness.prove("m-2")
     harness.run("close", messageId="m-3", **WORDS)
 
-    (letter,) = harness.run("list")["letters"]
+    (record,) = harness.run("list")["records"]
 
-    assert letter["quarantinedMessageIds"] == ["m-1"]
+    assert record["quarantinedMessageIds"] == ["m-1"]
 
 
 # --- Redrive ---------------------------------------------------------------------------------
@@ -430,7 +432,7 @@ def test_released_message_can_be_claimed_again(harness: Harness) -> None:
     answer = harness.run("release", messageId="m-1", **WORDS)
 
     item = harness.ledger.item("m-1")
-    assert (answer["state"], answer["lettersRedriven"]) == ("WAITING", 1)
+    assert (answer["state"], answer["recordsRedriven"]) == ("WAITING", 1)
     assert (item["releasedBy"], item["releasedWhy"]) == (WORDS["by"], WORDS["why"])
     assert item["releasedAt"].endswith("Z")
     assert harness.sent_again() == [("first-1", ["m-1"])]
@@ -455,13 +457,13 @@ def test_release_leaves_other_quarantined_messages_as_they_are(harness: Harness)
 
 @pytest.mark.parametrize("reason", ["INVALID", "CONFLICT"])
 def test_release_sends_no_record_that_is_wrong_itself(reason: str, harness: Harness) -> None:
-    """A letter with other content under the same id is not what was released."""
+    """A record with other content under the same id is not what was released."""
     harness.quarantine("m-1")
     wrong = harness.set_aside("m-1", reason=reason)
 
     answer = harness.run("release", messageId="m-1", **WORDS)
 
-    assert (answer["lettersRedriven"], answer["complete"]) == (0, True)
+    assert (answer["recordsRedriven"], answer["complete"]) == (0, True)
     assert harness.left() == {wrong}
 
 
@@ -470,7 +472,7 @@ def test_release_finds_the_record_of_an_outage(harness: Harness) -> None:
     harness.quarantine("m-1")
     harness.set_aside("m-1", reason="OUTAGE")
 
-    assert harness.run("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+    assert harness.run("release", messageId="m-1", **WORDS)["recordsRedriven"] == 1
 
 
 @pytest.mark.parametrize("step", ["size", "receive", "send_back", "delete"])
@@ -501,7 +503,7 @@ def test_release_whose_write_seems_to_fail_goes_on(harness: Harness) -> None:
     with pytest.raises(TableUnavailableError):
         harness.run("release", messageId="m-1", **WORDS)
 
-    assert harness.run("release", messageId="m-1", **WORDS)["lettersRedriven"] == 1
+    assert harness.run("release", messageId="m-1", **WORDS)["recordsRedriven"] == 1
 
 
 @pytest.mark.parametrize("settled", [True, False])
@@ -511,7 +513,7 @@ def test_message_that_is_not_quarantined_is_not_released(settled: bool, harness:
     harness.prove("m-1")
     if not settled:
         harness.claim("m-2")
-    letter = harness.set_aside("m-1", "m-2", reason="QUARANTINED")
+    record = harness.set_aside("m-1", "m-2", reason="QUARANTINED")
 
     with pytest.raises(InvalidEventError) as caught:
         harness.run("release", messageId="m-1" if settled else "m-2", **WORDS)
@@ -520,20 +522,20 @@ def test_message_that_is_not_quarantined_is_not_released(settled: bool, harness:
     assert caught.value.field == "messageId"
     assert caught.value.rule == f"is of a message that is {state}, not quarantined"
     assert harness.sent_again() == []
-    assert harness.left() == {letter}
+    assert harness.left() == {record}
 
 
 def test_released_message_that_was_sent_is_not_released_again(harness: Harness) -> None:
-    """A letter that turns up later stays where it is."""
+    """A record that turns up later stays where it is."""
     harness.quarantine("m-1")
     harness.run("release", messageId="m-1", **WORDS)
     harness.accept("m-1")
-    letter = harness.set_aside("m-1", reason="QUARANTINED")
+    record = harness.set_aside("m-1", reason="QUARANTINED")
 
     with pytest.raises(InvalidEventError, match="that is ACCEPTED, not quarantined"):
         harness.run("release", messageId="m-1", **WORDS)
 
-    assert harness.left() == {letter}
+    assert harness.left() == {record}
 
 
 def test_proof_that_arrives_while_a_message_is_released_wins(harness: Harness) -> None:
@@ -567,7 +569,7 @@ def test_closed_message_stays_quarantined_and_its_letter_goes(harness: Harness) 
     answer = harness.run("close", messageId="m-1", **WORDS)
 
     item = harness.ledger.item("m-1")
-    assert (answer["state"], answer["lettersDeleted"], answer["lettersKept"]) == (
+    assert (answer["state"], answer["recordsDeleted"], answer["recordsKept"]) == (
         "QUARANTINED",
         1,
         0,
@@ -587,14 +589,14 @@ def test_letter_goes_with_the_last_of_its_messages(harness: Harness) -> None:
     first = harness.run("close", messageId="m-1", **WORDS)
     second = harness.run("close", messageId="m-2", **WORDS)
 
-    assert (first["lettersDeleted"], first["lettersKept"]) == (0, 1)
-    assert (second["lettersDeleted"], second["lettersKept"]) == (1, 0)
+    assert (first["recordsDeleted"], first["recordsKept"]) == (0, 1)
+    assert (second["recordsDeleted"], second["recordsKept"]) == (1, 0)
 
 
 def test_letter_whose_message_was_released_is_not_deleted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The release may have been killed before it has sent the letter."""
+    """The release may have been killed before it has sent the record."""
     harness.quarantine("m-1", "m-2")
     harness.set_aside("m-1", "m-2", reason="QUARANTINED")
     with monkeypatch.context() as patched:
@@ -604,7 +606,7 @@ def test_letter_whose_message_was_released_is_not_deleted(
 
     answer = harness.run("close", messageId="m-2", **WORDS)
 
-    assert (answer["lettersDeleted"], answer["lettersKept"]) == (0, 1)
+    assert (answer["recordsDeleted"], answer["recordsKept"]) == (0, 1)
 
 
 def test_closing_again_changes_nothing_but_finishes_what_was_begun(
@@ -620,7 +622,7 @@ def test_closing_again_changes_nothing_but_finishes_what_was_begun(
 
     answer = harness.run("close", messageId="m-1", by="somebody else", why="again")
 
-    assert answer["lettersDeleted"] == 1
+    assert answer["recordsDeleted"] == 1
     assert harness.ledger.item("m-1")["closedBy"] == WORDS["by"]
 
 
@@ -632,19 +634,19 @@ def test_message_with_a_verdict_is_not_closed_but_its_letter_goes(harness: Harne
 
     answer = harness.run("close", messageId="m-1", **WORDS)
 
-    assert (answer["state"], answer["lettersDeleted"]) == ("ACCEPTED", 1)
+    assert (answer["state"], answer["recordsDeleted"]) == ("ACCEPTED", 1)
     assert "closedAt" not in harness.ledger.item("m-1")
 
 
 def test_message_that_is_still_to_be_sent_is_not_closed(harness: Harness) -> None:
     """Its record comes round by itself."""
     harness.claim("m-1")
-    letter = harness.set_aside("m-1", reason="QUARANTINED")
+    record = harness.set_aside("m-1", reason="QUARANTINED")
 
     with pytest.raises(InvalidEventError, match="CLAIMED, not quarantined"):
         harness.run("close", messageId="m-1", **WORDS)
 
-    assert harness.left() == {letter}
+    assert harness.left() == {record}
 
 
 def test_closed_message_is_not_released(harness: Harness) -> None:
@@ -693,7 +695,7 @@ def test_message_that_reuses_an_expired_id_inherits_no_decision(harness: Harness
 
 
 def test_function_logs_nothing_personal(harness: Harness, printed: Printed) -> None:
-    """Neither what a letter holds, nor what the operator has said."""
+    """Neither what a record holds, nor what the operator has said."""
     harness.quarantine("m-1", "m-2")
     for message_id in ("m-1", "m-2"):
         harness.set_aside(message_id, reason="QUARANTINED")
@@ -740,17 +742,17 @@ def test_list_names_messages_that_cannot_be_read(harness: Harness) -> None:
     harness.set_aside("m-1", "m-2", reason="QUARANTINED")
     harness.set_aside("m-3", reason="QUARANTINED")
 
-    letters = harness.run("list")["letters"]
+    records = harness.run("list")["records"]
 
     named = {
-        tuple(each["quarantinedMessageIds"]): each.get("unreadableMessageIds") for each in letters
+        tuple(each["quarantinedMessageIds"]): each.get("unreadableMessageIds") for each in records
     }
     assert named == {("m-1",): ["m-2"], ("m-3",): None}
 
 
 @pytest.mark.parametrize("action", ["release", "close"])
 def test_message_that_cannot_be_read_is_not_decided_about(harness: Harness, action: str) -> None:
-    """Its letter stays; a neighbour in it can be decided about."""
+    """Its record stays; a neighbour in it can be decided about."""
     harness.quarantine("m-1", "m-2")
     harness.ledger.alter("m-2", state="SEEN")
     harness.set_aside("m-1", "m-2", reason="QUARANTINED")
@@ -764,7 +766,7 @@ def test_message_that_cannot_be_read_is_not_decided_about(harness: Harness, acti
 
     answer = harness.run(action, messageId="m-1", **WORDS)
     if action == "close":
-        assert (answer["lettersKept"], answer["unreadableMessageIds"]) == (1, ["m-2"])
+        assert (answer["recordsKept"], answer["unreadableMessageIds"]) == (1, ["m-2"])
     else:
         assert [ids for _, ids in harness.sent_again()] == [["m-1", "m-2"]]
     assert harness.ledger.states()["m-2"] == "SEEN"

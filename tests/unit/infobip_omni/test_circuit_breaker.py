@@ -67,7 +67,7 @@ def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: 
 
 
 def test_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
-    """And it takes five failures again to open it, for a short pause again."""
+    """And it takes five failures again to open it, for a short backoff again."""
     opened(breaker)
     clock.pass_by(seconds=5)
     breaker.allow_request()
@@ -88,14 +88,14 @@ def test_pause_doubles_with_every_failed_probe_up_to_a_minute(
 ) -> None:
     """A long outage is probed once a minute."""
     opened(breaker)
-    pauses = []
+    backoffs = []
     for _ in range(6):
-        pauses.append(breaker.retry_in_seconds())
+        backoffs.append(breaker.retry_in_seconds())
         clock.pass_by(seconds=breaker.retry_in_seconds())
         assert breaker.allow_request()
         breaker.failed()
 
-    assert pauses == [5, 10, 20, 40, 60, 60]
+    assert backoffs == [5, 10, 20, 40, 60, 60]
 
 
 def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
@@ -167,7 +167,7 @@ def test_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
 def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
-    """Nor do they shorten the pause, where they were to be made before the circuit opened."""
+    """Nor do they shorten the backoff, where they were to be made before the circuit opened."""
     for _ in range(9):
         breaker.not_called()
     assert breaker.allow_request()

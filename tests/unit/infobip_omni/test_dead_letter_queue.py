@@ -1,4 +1,4 @@
-"""A scan shows every letter once, keeps none, and never loses one that is sent again."""
+"""A scan shows every record once, keeps none, and never loses one that is sent again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infobip_omni import dead_letter_queue
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.dead_letter_queue import DeadLetter, DeadLetterQueue, Scan
+from infobip_omni.dead_letter_queue import DeadLetteredRecord, DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.send_queue import Record, SendQueue
 
@@ -30,10 +30,10 @@ class Queues:
         self.client = client
         self.send_url = client.create_queue(QueueName="send")["QueueUrl"]
         self.dead_url = client.create_queue(QueueName="dead")["QueueUrl"]
-        self.dead_letters = DeadLetterQueue(self.dead_url, self.send_url, client)
+        self.dead_lettered = DeadLetterQueue(self.dead_url, self.send_url, client)
 
     def set_aside(self, body: str = "{}", **attributes: str) -> str:
-        """Put a letter there and return its id."""
+        """Put a record there and return its id."""
         answer = self.client.send_message(
             QueueUrl=self.dead_url,
             MessageBody=body,
@@ -46,13 +46,13 @@ class Queues:
 
     def scan(self, seconds_left: float = PLENTY) -> Scan:
         """Begin a scan."""
-        return Scan(self.dead_letters, lambda: seconds_left)
+        return Scan(self.dead_lettered, lambda: seconds_left)
 
     def visible(self) -> set[str]:
-        """Return the bodies of the letters that nobody holds, and hold them."""
+        """Return the bodies of the records that nobody holds, and hold them."""
         bodies = set()
-        while letters := self.dead_letters.receive():
-            bodies |= {letter.body for letter in letters}
+        while records := self.dead_lettered.receive():
+            bodies |= {record.body for record in records}
         return bodies
 
     def to_be_sent(self) -> list[Any]:
@@ -64,13 +64,13 @@ class Queues:
 
 
 class PreparedQueue(DeadLetterQueue):
-    """A queue that hands out these letters, in these batches."""
+    """A queue that hands out these records, in these batches."""
 
-    def __init__(self, *batches: list[DeadLetter]) -> None:
+    def __init__(self, *batches: list[DeadLetteredRecord]) -> None:
         self.left = list(batches)
         self.let_go_of: list[str] = []
 
-    def receive(self) -> list[DeadLetter]:
+    def receive(self) -> list[DeadLetteredRecord]:
         """Hand out the next batch, and after the last none."""
         return self.left.pop(0) if self.left else []
 
@@ -92,20 +92,20 @@ def queues(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Queues:
 def test_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
     """Reason, field, rule and first id come back as the sender has set them."""
     began_at = datetime.now(UTC)
-    record = Record("record-1", "first-1", "handle", "body-1", began_at, 1)
+    queued = Record("record-1", "first-1", "handle", "body-1", began_at, 1)
     sender = SendQueue(queues.send_url, queues.dead_url, queues.client)
-    sender.dead_letter(record, DeadLetterReason.INVALID, "sms.text", "is required")
+    sender.dead_letter(queued, DeadLetterReason.INVALID, "sms.text", "is required")
 
     with queues.scan() as scan:
-        (letter,) = scan
+        (record,) = scan
 
-    assert (letter.reason, letter.field_name, letter.rule) == (
+    assert (record.reason, record.field_name, record.rule) == (
         DeadLetterReason.INVALID,
         "sms.text",
         "is required",
     )
-    assert (letter.original_id, letter.body) == ("first-1", "body-1")
-    assert abs(letter.sent_at - began_at) < timedelta(seconds=5)
+    assert (record.original_id, record.body) == ("first-1", "body-1")
+    assert abs(record.sent_at - began_at) < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"reason": "WHATEVER"}])
@@ -116,10 +116,10 @@ def test_letter_that_the_sender_has_not_written_is_other(
     record_id = queues.set_aside(**attributes)
 
     with queues.scan() as scan:
-        (letter,) = scan
+        (record,) = scan
 
-    assert letter.reason is DeadLetterReason.OTHER
-    assert letter.record_id == letter.original_id == record_id
+    assert record.reason is DeadLetterReason.OTHER
+    assert record.record_id == record.original_id == record_id
 
 
 def test_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> None:
@@ -129,7 +129,7 @@ def test_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> None
         queues.set_aside(body)
 
     with queues.scan() as scan:
-        shown = [letter.body for letter in scan]
+        shown = [record.body for record in scan]
 
     assert sorted(shown) == sorted(bodies)
     assert scan.complete
@@ -153,13 +153,13 @@ def test_what_others_hold_is_counted_though_not_shown(queues: Queues) -> None:
     """An operator can tell that there is more than the scan has found."""
     for number in range(12):
         queues.set_aside(f"body-{number}")
-    queues.dead_letters.receive()
+    queues.dead_lettered.receive()
 
     with queues.scan() as scan:
         shown = list(scan)
 
     assert len(shown) == 2
-    assert queues.dead_letters.size() == 12
+    assert queues.dead_lettered.size() == 12
 
 
 def test_scan_without_time_takes_nothing(queues: Queues) -> None:
@@ -176,7 +176,7 @@ def test_scan_without_time_takes_nothing(queues: Queues) -> None:
 def test_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
     """What is sent again and set aside at once would else go round in circles."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    queue = PreparedQueue([letter("late", record_id="record-2", sent_at=tomorrow), letter("early")])
+    queue = PreparedQueue([record("late", record_id="record-2", sent_at=tomorrow), record("early")])
 
     with Scan(queue, lambda: PLENTY) as scan:
         shown = [each.receipt_handle for each in scan]
@@ -187,7 +187,7 @@ def test_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
 
 def test_letter_that_is_handed_out_twice_is_shown_once() -> None:
     """SQS may do so; the handle that counts is the last one."""
-    queue = PreparedQueue([letter("first")], [letter("second")])
+    queue = PreparedQueue([record("first")], [record("second")])
 
     with Scan(queue, lambda: PLENTY) as scan:
         shown = [each.receipt_handle for each in scan]
@@ -201,13 +201,13 @@ def test_redriven_letter_keeps_its_first_id(queues: Queues) -> None:
     queues.set_aside("body-1", reason="OUTAGE", originalMessageId="first-1")
 
     with queues.scan() as scan:
-        for letter in scan:
-            scan.redrive(letter)
+        for record in scan:
+            scan.redrive(record)
 
     (record,) = queues.to_be_sent()
     assert record["Body"] == "body-1"
     assert record["MessageAttributes"]["originalMessageId"]["StringValue"] == "first-1"
-    assert queues.dead_letters.size() == 0
+    assert queues.dead_lettered.size() == 0
 
 
 def test_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
@@ -216,9 +216,9 @@ def test_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
     queues.client.delete_queue(QueueUrl=queues.send_url)
 
     with queues.scan() as scan:
-        (letter,) = scan
+        (record,) = scan
         with pytest.raises(QueueUnavailableError):
-            scan.redrive(letter)
+            scan.redrive(record)
 
     assert queues.visible() == {"body-1"}
 
@@ -231,9 +231,9 @@ def test_letter_that_cannot_be_deleted_is_in_both_queues(
     monkeypatch.setattr(queues.client, "delete_message", failing)
 
     with queues.scan() as scan:
-        (letter,) = scan
+        (record,) = scan
         with pytest.raises(QueueUnavailableError):
-            scan.redrive(letter)
+            scan.redrive(record)
 
     assert [record["Body"] for record in queues.to_be_sent()] == ["body-1"]
     assert queues.visible() == {"body-1"}
@@ -244,10 +244,10 @@ def test_deleted_letter_is_gone(queues: Queues) -> None:
     queues.set_aside("body-1")
 
     with queues.scan() as scan:
-        for letter in scan:
-            scan.delete(letter)
+        for record in scan:
+            scan.delete(record)
 
-    assert queues.dead_letters.size() == 0
+    assert queues.dead_lettered.size() == 0
     assert queues.to_be_sent() == []
 
 
@@ -268,7 +268,7 @@ def test_error_of_sqs_is_told_without_its_text(
     monkeypatch.setattr(queues.client, method, failing)
 
     with pytest.raises(QueueUnavailableError) as caught:
-        call(queues.dead_letters)
+        call(queues.dead_lettered)
 
     assert CANARY not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -289,21 +289,21 @@ def test_letters_that_cannot_be_let_go_show_up_later(
         assert len(list(scan)) == 1
 
     assert queues.visible() == set()
-    assert queues.dead_letters.size() == 1
+    assert queues.dead_lettered.size() == 1
 
 
 def test_letter_shows_no_content_when_printed() -> None:
     """A body holds phone numbers and text."""
-    assert CANARY not in repr(letter("handle-1"))
+    assert CANARY not in repr(record("handle-1"))
 
 
-def letter(
+def record(
     receipt_handle: str,
     record_id: str = "record-1",
     sent_at: datetime = datetime(2026, 1, 31, tzinfo=UTC),
-) -> DeadLetter:
-    """Make a letter."""
-    return DeadLetter(
+) -> DeadLetteredRecord:
+    """Make a record."""
+    return DeadLetteredRecord(
         record_id=record_id,
         original_id="first-1",
         reason=DeadLetterReason.OUTAGE,

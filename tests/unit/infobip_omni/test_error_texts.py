@@ -19,7 +19,7 @@ CANARY = "385991234567"
 #: What the texts of errors are made of besides their own words, and why it may stand there.
 HARMLESS = {
     "a text or number of the program's own": {
-        "', '.join(QUESTIONS)",
+        "', '.join(QUERIES)",
         "', '.join(_COMMANDS)",
         "LARGEST_EVENT_BYTES",
         "LONGEST_BULK_ID",

@@ -25,8 +25,8 @@ from infobip_omni.message import (
     expect,
     happened_at,
     new_item,
+    outcome_of,
     shown_entry,
-    told_of,
     update,
 )
 from infobip_omni.timestamps import format_utc
@@ -228,8 +228,8 @@ def test_entry_happened_when_it_says_so_or_when_it_came(item: Item, moment: str)
 
 def test_no_address_is_told_unless_it_is_asked_for() -> None:
     """And nothing of how the table works."""
-    assert told_of(ITEM, with_recipient=False) == {"messageId": "m-1", "state": "CLAIMED"}
-    assert told_of(ITEM, with_recipient=True)["to"] == ITEM["to"]
+    assert outcome_of(ITEM, with_recipient=False) == {"messageId": "m-1", "state": "CLAIMED"}
+    assert outcome_of(ITEM, with_recipient=True)["to"] == ITEM["to"]
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ def publication_of(*given: Change, bus: FakeBus, with_recipients: bool = False) 
 
 def unpublishable(publication: Publication) -> list[tuple[str, str]]:
     """Name the messages of which nobody is ever told, and why."""
-    return [(untold.message_id, untold.reason) for untold in publication.unpublishable]
+    return [
+        (unpublished.message_id, unpublished.reason) for unpublished in publication.unpublishable
+    ]
 
 
 def test_record_of_the_stream_is_read() -> None:
@@ -389,5 +391,5 @@ def test_reason_quotes_nothing_of_an_event() -> None:
     """It ends up in the log."""
     for bus in (FakeBus("m-0"), FakeBus("m-0", code="InvalidArgument")):
         publication = publication_of(*changes(1), bus=bus)
-        untold = publication.waiting or publication.unpublishable[0]
-        assert untold.reason == bus.code
+        unpublished = publication.waiting or publication.unpublishable[0]
+        assert unpublished.reason == bus.code

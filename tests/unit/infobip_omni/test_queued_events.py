@@ -194,7 +194,7 @@ def test_refused_record_is_dead_lettered_with_field_and_rule() -> None:
 
 def test_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
     """Another record may have seen the same id accepted; this one's content is unknown."""
-    postponed = Postponed(record("a", "m1"), pending("a", "m1").event, pause=60.0)
+    postponed = Postponed(record("a", "m1"), pending("a", "m1").event, backoff_seconds=60.0)
 
     end = disposition_of(postponed, {"m1": ACCEPTED}, {}, NOW)
 

@@ -220,7 +220,7 @@ def queue(urls: tuple[str, str], sqs: SQSClient) -> SendQueue:
     return SendQueue(*urls, sqs)
 
 
-def dead_letters(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
+def dead_lettered(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
     """Receive what is in the dead-letter queue."""
     answer = sqs.receive_message(
         QueueUrl=urls[1], MessageAttributeNames=["All"], MaxNumberOfMessages=10
@@ -235,7 +235,7 @@ def test_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
     body = json.dumps({"to": {"phoneNumber": CANARY}})
     queue.dead_letter(record(body=body), DeadLetterReason.INVALID, "to.phoneNumber", "must be …\n")
 
-    (letter,) = dead_letters(sqs, urls)
+    (letter,) = dead_lettered(sqs, urls)
     attributes = {
         name: attribute["StringValue"] for name, attribute in letter["MessageAttributes"].items()
     }
@@ -255,7 +255,7 @@ def test_reason_without_a_field_needs_none(
     """SQS refuses empty attributes."""
     queue.dead_letter(record(), DeadLetterReason.OUTAGE)
 
-    (letter,) = dead_letters(sqs, urls)
+    (letter,) = dead_lettered(sqs, urls)
     assert set(letter["MessageAttributes"]) == {"reason", "originalMessageId"}
 
 
@@ -267,7 +267,7 @@ def test_largest_body_still_fits_with_its_attributes(
 
     queue.dead_letter(record(body=body), DeadLetterReason.INVALID, 200 * "f", "must be JSON")
 
-    assert dead_letters(sqs, urls)[0]["Body"] == body
+    assert dead_lettered(sqs, urls)[0]["Body"] == body
 
 
 def test_dead_letter_that_may_not_be_there_is_an_error_without_content(

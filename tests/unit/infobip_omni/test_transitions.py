@@ -23,11 +23,11 @@ from infobip_omni.message import (
 from infobip_omni.timestamps import format_utc
 from infobip_omni.transitions import (
     LONGEST_WAIT,
+    AttemptResult,
     Claim,
     ClaimStatus,
     Lease,
     Leave,
-    Outcome,
     Periods,
     Write,
 )
@@ -249,8 +249,8 @@ def test_outcome_is_saved_by_the_holder_of_the_claim(
     state: MessageState, reason: str | None, more: dict[str, object]
 ) -> None:
     """An accepted message keeps the check that its claim has set."""
-    outcome = Outcome("m-1", "token", state, Evidence.RESPONSE, dead_letter_reason=reason)
-    update = transitions.outcome_saved(outcome, NOW, CHECK_AFTER)
+    outcome = AttemptResult("m-1", "token", state, Evidence.RESPONSE, dead_letter_reason=reason)
+    update = transitions.result_saved(outcome, NOW, CHECK_AFTER)
 
     assert (
         changes(update)
@@ -267,9 +267,9 @@ def test_outcome_is_saved_by_the_holder_of_the_claim(
 @pytest.mark.parametrize("status", [Status(group_id=5, id=51), {"groupId": 5, "id": 51}])
 def test_outcome_may_have_a_status(status: Any) -> None:  # noqa: ANN401 (either)
     """As Infobip has given it, or of the refused request."""
-    outcome = Outcome("m-1", "token", MessageState.REJECTED, status=status)
+    outcome = AttemptResult("m-1", "token", MessageState.REJECTED, status=status)
 
-    update = transitions.outcome_saved(outcome, NOW, CHECK_AFTER)
+    update = transitions.result_saved(outcome, NOW, CHECK_AFTER)
     assert update.changes["status"] == {"groupId": 5, "id": 51}
 
 

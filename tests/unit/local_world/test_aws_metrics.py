@@ -115,7 +115,7 @@ def test_oldest_message_is_one_that_was_received_less_than_three_times() -> None
 
 def test_what_a_redrive_policy_has_moved_counts_from_the_move() -> None:
     """Its age and its receives begin anew in the dead-letter queue."""
-    queue = Queue("dead-letters")
+    queue = Queue("dead-letter-queue")
     moved = message(age=86_400, receives=1000)
     moved["sys"]["DeadLetterQueueSourceArn"] = "arn"
 
