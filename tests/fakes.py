@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import operator
 from collections import Counter
 from dataclasses import replace
@@ -224,9 +225,9 @@ class FakeClient(OmniClient):
         self.rows: list[LogEntry] = []
         #: Whose rows cannot be read.
         self.unread_ids: set[str] = set()
-        #: The ids of each question to the logs.
-        self.questions: list[list[str]] = []
-        #: Runs after each question, before its answer, and may raise.
+        #: The ids of each log query; none where it was for the newest rows.
+        self.log_queries: list[list[str]] = []
+        #: Runs in each log query, before its answer, and may raise.
         self.before_rows: Callable[[], None] = lambda: None
 
     def send_advanced(self, request: AdvancedRequest) -> SendResponse:
@@ -248,14 +249,21 @@ class FakeClient(OmniClient):
 
     def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
         """Return the rows of these messages, as many as fit."""
-        self.questions.append(list(message_ids))
+        self.log_queries.append(list(message_ids))
         self.before_rows()
-        rows = [
-            RawEntry(row.model_dump_json(by_alias=True, exclude_none=True), row)
-            for row in self.rows
-            if row.message_id in message_ids
-        ]
-        return LogPage(rows[:limit], len(rows) >= limit, frozenset(self.unread_ids))
+        rows = [row for row in self.rows if row.message_id in message_ids]
+        unread = self.unread_ids & set(message_ids)
+        return LogPage(_entries(rows[:limit]), len(rows) >= limit, frozenset(unread))
+
+    def newest_logs(self, *, limit: int = 1000) -> LogPage:
+        """Return the rows that were added last."""
+        self.log_queries.append([])
+        self.before_rows()
+        return LogPage(_entries(self.rows[-limit:]), len(self.rows) >= limit)
+
+
+def _entries(rows: Iterable[LogEntry]) -> list[RawEntry[LogEntry]]:
+    return [RawEntry(row.model_dump_json(by_alias=True, exclude_none=True), row) for row in rows]
 
 
 class FakeSendQueue(SendQueue):
@@ -342,6 +350,11 @@ class FakeTable(Table):
         ]
         order = operator.itemgetter(index.sort_key)
         yield from sorted(found, key=order, reverse=query.is_descending)
+
+    def query_merged(self, queries: Sequence[Query]) -> Iterator[Item]:
+        """Read partitions as one."""
+        items = [list(self.query(query)) for query in queries]
+        return heapq.merge(*items, key=operator.itemgetter(queries[0].index.sort_key))
 
     def delete(self, message_id: str, entry: str) -> None:
         """Delete one item."""

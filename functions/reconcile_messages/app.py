@@ -1,10 +1,12 @@
 """Asks the message logs about sends of unknown outcome, and about messages without a report.
 
-A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind. So a
-message counts as unknown to Infobip only after three answered log queries, `ReconcileAfterSeconds`
-apart, the last of which was for this message alone. Then it is quarantined, or handed back to the
-sender where its policy is that it must arrive. This function never sends.
+A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind, and nobody
+has documented how they read a list of ids. So a message counts as unknown to Infobip only after
+three answered queries, `ReconcileAfterSeconds` apart. The last of them is for this message alone,
+or a list that proves that it was read, by the rules of `absence`. Then the message is quarantined,
+or handed back to the sender where its policy is that it must arrive. This function never sends.
 
+A run asks for as long as anything is due and it has time, at the rate that `LogQueryLimiter` gives.
 Two overlapping runs do no harm: every change is made only to a message that is still as it was
 read.
 """
@@ -13,20 +15,34 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
-from infobip_omni.api.client import (
-    LONGEST_CALL_SECONDS,
-    LONGEST_LOG_QUERY,
-    log_query_length,
+from infobip_omni.absence import (
+    PROVABLE_FOR,
+    Answer,
+    Candidate,
+    Doubt,
+    Finding,
+    LogQuery,
+    Row,
+    Witness,
+    arrange,
+    calibrated_by,
+    calibration_ids,
+    folded,
+    judge,
 )
+from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OmniError
 from infobip_omni.aws import in_batches
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.infobip_client import open_client
+from infobip_omni.log_queries import ROWS_PER_LOG_QUERY, Group, LogQueries
+from infobip_omni.log_query_limiter import LogQueryLimiter
 from infobip_omni.message import Evidence, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
@@ -36,18 +52,18 @@ from infobip_omni.settings import ReconcileMessagesSettings
 from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
-    LOGS_REACH_BACK,
     check_delay,
     refuses_account,
     verdict_of_logs,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from infobip_omni.absence import Calibration, Judgement
     from infobip_omni.api.client import LogPage, OmniClient
     from infobip_omni.api.reports import LogEntry, RawEntry
     from infobip_omni.dynamodb import Update
@@ -56,33 +72,34 @@ if TYPE_CHECKING:
     #: What was done, by the name of its metric.
     Counts = Mapping[str, int]
 
-#: Infobip allows 120 log queries a minute, which overlapping runs and people share.
-LOG_QUERIES_PER_RUN = 100
 IDS_PER_LOG_QUERY = 100
-ROWS_PER_LOG_QUERY = 1000
-MESSAGES_PER_SHARD = 1000
+#: How many messages a list between two witnesses holds.
+_LAST_PER_LIST = IDS_PER_LOG_QUERY - 2
 _MESSAGES_AT_ONCE = 100
 #: An alarm asks whether there are any; more is for people, who have find_messages.
 _MOST_COUNTED = 1000
 #: How many steps a flow has at most, where it is unknown: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
-#: Longest time that one log query may last, and what writing down its answer takes.
-_SECONDS_PER_LOG_QUERY = LONGEST_CALL_SECONDS + 5.0
+#: After so many answers of a run that prove nothing, lists are no longer tried.
+_MOST_VOID_ANSWERS = 2
+#: How long a run waits for one before it to end. Schedules are late by up to a minute.
+_PATIENCE = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """The clients shared by all invocations of one execution environment."""
 
     client: OmniClient
     ledger: MessageLedger
     reports: DeliveryReports
+    limiter: LogQueryLimiter
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What an answered log query means: each of its messages is in one of these."""
+    """What an answer of the logs means: each message of its group is in one of these."""
 
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -90,27 +107,18 @@ class Decisions:
     rows: list[RawEntry[LogEntry]] = field(default_factory=list)
     #: Were unknown, and Infobip has them.
     accepted: list[Message] = field(default_factory=list)
-    #: Refused, since another's message has their id.
+    #: Refused, since another message has their id.
     duplicates: list[Message] = field(default_factory=list)
     #: Accepted, and the logs will hold nothing more of them.
     unresolved: list[Message] = field(default_factory=list)
-    #: With the moment to ask again, since the answer says nothing of them.
+    #: With the time of the next log query, since the answer says nothing of them.
     undecided: list[tuple[Message, datetime]] = field(default_factory=list)
-    #: Unknown to the logs.
+    #: Absent from the answer, and from fewer answers before than it takes to decide.
     absent: list[Message] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Budget:
-    """The log queries that a run may ask."""
-
-    seconds_left: Callable[[], float]
-    asked: int = 0
-
-    @property
-    def allows_log_query(self) -> bool:
-        """Whether there are a log query and the time for it left."""
-        return self.asked < LOG_QUERIES_PER_RUN and self.seconds_left() >= _SECONDS_PER_LOG_QUERY
+    #: Absent for the last time: given up, or sent again.
+    given_up: list[Message] = field(default_factory=list)
+    #: Absent from a list that does not prove it: to be asked about again in this run.
+    unproven: list[Message] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +127,25 @@ class Reconciliation:
 
     #: By the name of its metric.
     counts: Counts
+    #: Another run is at work, so this one has left everything to it.
+    is_left_to_another: bool = False
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
-        succeeded = "ReconciliationsFailed" not in self.counts
+        """The counts, and whether the run has succeeded."""
+        failed = "ReconciliationsFailed" in self.counts
+        succeeded = not failed and not self.is_left_to_another
         return {**self.counts, "ReconciliationsSucceeded": succeeded}
 
     def answer(self) -> dict[str, int]:
-        """Write it for whoever invoked the function."""
+        """Return the counts for the caller of the function."""
         return dict(self.counts)
 
 
 def reconcile_messages(
     deps: Dependencies, seconds_left: Callable[[], float], now: Callable[[], datetime] = utc_now
 ) -> Reconciliation:
-    """Deal with all messages that are due, for as long as there is time.
+    """Deal with all messages that are due, the longest overdue first, for as long as there is time.
 
     Args:
         deps: Infobip and the table.
@@ -142,135 +153,206 @@ def reconcile_messages(
         now: Returns the time.
     """
     counts: Counter[str] = Counter()
-    budget = Budget(seconds_left)
+    queries = LogQueries(deps.client, deps.limiter, seconds_left)
     try:
-        for done in _reconcile(deps, budget, now):
-            counts.update(done)
+        if not deps.limiter.begin(_PATIENCE):
+            return Reconciliation(counts, is_left_to_another=True)
+        try:
+            _Run(deps, queries, counts, now).reconcile()
+        finally:
+            deps.limiter.end()
+        if queries.asked > queries.answered == 0:
+            counts["ReconciliationsFailed"] += 1
+            logger.warning("the logs answer no query")
     except (OmniError, ParameterUnavailableError) as error:
         # A log query that was not answered counts for nothing; the messages stay due.
         counts["ReconciliationsFailed"] += 1
         if isinstance(error, AuthenticationError):
             counts["AccountRefusals"] += 1
-        logger.warning("the logs cannot be asked", reason=str(error))
+        logger.warning("the logs cannot be queried", reason=str(error))
     except TableUnavailableError as error:
         counts["ReconciliationsFailed"] += 1
         logger.error("the table is unavailable", reason=str(error))
-    if budget.asked:
-        counts["Questions"] = budget.asked
+    if queries.asked:
+        counts["LogQueries"] = queries.asked
     return Reconciliation(counts)
 
 
-def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) -> Iterator[Counts]:
-    """Do it step by step, and tell of each step what it has done."""
-    deps.reports.record_abandoned_pages()
-    if quarantined := deps.ledger.count_quarantined(_MOST_COUNTED):
-        yield {"MessagesInQuarantine": quarantined}
-    to_ask: list[Message] = []
-    for due in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
-        group = [message for message in due if isinstance(message, Message)]
-        yield _leave_unreadable(
-            message for message in due if isinstance(message, UnreadableMessage)
+# --- A run -----------------------------------------------------------------------------------
+
+
+class _Run:
+    """One run: reads what is due, asks the logs, and writes what follows from their answers."""
+
+    def __init__(
+        self,
+        deps: Dependencies,
+        queries: LogQueries,
+        counts: Counter[str],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._deps = deps
+        self._queries = queries
+        self._counts = counts
+        self._now = now
+        #: What the logs have shown in this run, by message id.
+        self._witnesses: dict[str, Witness] = {}
+        self._calibration: Calibration | None = None
+        self._was_calibrated = False
+        self._void_answers = 0
+
+    def reconcile(self) -> None:
+        """Deal with what is due, and count what was done."""
+        self._deps.reports.record_abandoned_pages()
+        if quarantined := self._deps.ledger.count_quarantined(_MOST_COUNTED):
+            self._counts["MessagesInQuarantine"] = quarantined
+        for group, page in self._queries.answers(self._groups()):
+            self._handle(group, page)
+        if self._queries.answered:
+            # The logs answer other queries, so it is these messages that they cannot answer about.
+            until = self._now() + self._deps.ledger.check_after
+            self._deps.ledger.apply(
+                [
+                    transitions.check_postponed(message, until, absent=False)
+                    for message in self._queries.unanswerable
+                ]
+            )
+
+    def _groups(self) -> Iterator[Group]:
+        """Read what is due, change what takes no logs, and yield what to ask about."""
+        listed: list[Message] = []
+        last: list[Message] = []
+        for due in in_batches(self._deps.ledger.due(), _MESSAGES_AT_ONCE):
+            self._counts.update(_leave_unreadable(due))
+            messages = [message for message in due if isinstance(message, Message)]
+            self._deal_without_log_query(messages)
+            for message in messages:
+                if message.state is MessageState.UNKNOWN and _is_last_query(message):
+                    last.append(message)
+                elif message.state in (MessageState.UNKNOWN, MessageState.ACCEPTED):
+                    listed.append(message)
+            *full, listed = divided(listed) or [[]]
+            yield from map(_listed, full)
+            while len(last) >= _LAST_PER_LIST:
+                yield from self._proving(last[:_LAST_PER_LIST])
+                del last[:_LAST_PER_LIST]
+        if listed:
+            yield _listed(listed)
+        yield from self._proving(last)
+
+    def _proving(self, messages: Sequence[Message]) -> list[Group]:
+        """Divide messages among queries that can prove their absence."""
+        now = self._now()
+        are_lists_read = self._void_answers < _MOST_VOID_ANSWERS
+        if len(messages) > 1 and are_lists_read and not self._was_calibrated:
+            self._was_calibrated = True
+            self._calibrate(now)
+        calibration = self._calibration if are_lists_read else None
+        by_id = {message.id: message for message in messages}
+        return [
+            Group(tuple(by_id[candidate.id] for candidate in query.candidates), query)
+            for query in arrange(
+                map(_candidate, messages), list(self._witnesses.values()), calibration, now
+            )
+        ]
+
+    def _calibrate(self, now: datetime) -> None:
+        """Find out how long a list of ids the logs read to its end."""
+        if len(self._witnesses) < IDS_PER_LOG_QUERY:
+            newest = self._queries.ask()
+            if newest is not None:
+                self._note_witnesses({}, newest)
+        fresh = [each for each in self._witnesses.values() if now - each.earliest < PROVABLE_FOR]
+        ids = calibration_ids(fresh, IDS_PER_LOG_QUERY, LONGEST_LOG_QUERY)
+        page = self._queries.ask(ids) if ids else None
+        self._calibration = None if page is None else calibrated_by(ids, _answer(page))
+
+    def _note_witnesses(self, claimed: Mapping[str, datetime], page: LogPage) -> None:
+        """Remember the messages that an answer shows.
+
+        Args:
+            claimed: When messages were claimed, as far as they are of this table.
+            page: The answer.
+        """
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for row in _answer(page).rows:
+            rows[row.id].append(row)
+        for message_id, shown in rows.items():
+            sent = [row.sent_at for row in shown if row.sent_at]
+            if not sent:
+                continue
+            witness = Witness.shown(message_id, claimed.get(message_id, min(sent)), shown)
+            if witness is not None:
+                self._witnesses[message_id] = witness
+
+    def _handle(self, group: Group, page: LogPage) -> None:
+        """Write what follows from an answer."""
+        now, ledger = self._now(), self._deps.ledger
+        claimed = {message.id: message.claimed_at for message in group.messages}
+        self._note_witnesses(claimed, page)
+        decisions = decide(group, page, now, ledger.check_after)
+        for written in _write(decisions, self._deps, now):
+            self._counts.update(written)
+        if decisions.unproven:
+            self._void_answers += 1
+            self._queries.ask_again(self._proving(decisions.unproven))
+
+    def _deal_without_log_query(self, messages: Iterable[Message]) -> None:
+        """Change the messages whose next state does not depend on the logs."""
+        now, ledger = self._now(), self._deps.ledger
+        by_state: dict[MessageState, list[Message]] = defaultdict(list)
+        for message in messages:
+            by_state[message.state].append(message)
+        expired = (
+            transitions.lease_expired(message, now, ledger.check_after)
+            for message in by_state[MessageState.CLAIMED]
+            if message.lease_has_ended(now)
         )
-        yield from _deal_without_log_query(group, deps.ledger, now())
-        to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
-        to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
-        # The last log query may have room for messages of the next group.
-        *full, to_ask = _log_queries(to_ask) or [[]]
-        for messages in full:
-            if not budget.allows_log_query:
-                return
-            yield from _deal_with(messages, deps, budget, now)
-    yield from _deal_with(to_ask, deps, budget, now)
+        self._counts.update(_change("LeasesExpired", expired, ledger))
+        waiting = by_state[MessageState.WAITING]
+        lost = map(transitions.record_lost, waiting)
+        self._counts.update(_change("RecordsLost", lost, ledger))
 
 
-def _leave_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
+def _is_last_query(message: Message) -> bool:
+    """Whether the next answer decides, if the message is absent from it."""
+    return message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED
+
+
+def _candidate(message: Message) -> Candidate:
+    return Candidate(
+        message.id,
+        first_attempt_at=message.first_unknown_attempt_at,
+        over_at=message.unknown_at,
+        send_at=message.send_at,
+    )
+
+
+def _listed(messages: Sequence[Message]) -> Group:
+    """Ask about messages whose presence alone counts, or whose absence is not the last."""
+    candidates = tuple(map(_candidate, messages))
+    ids = tuple(message.id for message in messages)
+    return Group(tuple(messages), LogQuery(ids, candidates))
+
+
+def _answer(page: LogPage) -> Answer:
+    rows = [Row(row.parsed.message_id, row.parsed.sent_at, row.parsed.done_at) for row in page.rows]
+    return Answer((*rows, *map(Row, sorted(page.unread_ids))), page.is_whole)
+
+
+def _leave_unreadable(messages: Iterable[Message | UnreadableMessage]) -> Counts:
     """Name the messages that are due and cannot be read."""
-    ids = [message.id for message in messages]
+    ids = [message.id for message in messages if isinstance(message, UnreadableMessage)]
     for message_id in ids:
         logger.error("a message cannot be read", message_id=message_id)
     return {"MessagesUnreadable": len(ids)} if ids else {}
 
 
-def _deal_without_log_query(
-    messages: Iterable[Message], ledger: MessageLedger, now: datetime
-) -> Iterator[Counts]:
-    """Change the messages that it takes no logs to know the next state of."""
-    by_state: dict[MessageState, list[Message]] = defaultdict(list)
-    for message in messages:
-        by_state[message.state].append(message)
-    yield _change(
-        "LeasesLost",
-        (
-            transitions.lease_expired(message, now, ledger.check_after)
-            for message in by_state[MessageState.CLAIMED]
-            if message.lease_has_ended(now)
-        ),
-        ledger,
-    )
-    waiting = by_state[MessageState.WAITING]
-    yield _change("RecordsLost", map(transitions.record_lost, waiting), ledger)
-
-
-def _deal_with(
-    messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
-) -> Iterator[Counts]:
-    """Ask about messages, and do what follows from the answer.
-
-    An answer without a trace of a message is counted; the third one decides, if it was about this
-    message alone.
-    """
-    absent = yield from _look_for(messages, deps, budget, now)
-    last = [message for message in absent if message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED]
-    until = now() + deps.ledger.check_after
-    deps.ledger.apply(
-        [
-            transitions.check_postponed(message, until, absent=True)
-            for message in absent
-            if message not in last
-        ]
-    )
-    for message in last:
-        for unknown in (yield from _look_for([message], deps, budget, now)):
-            yield _give_up(unknown, deps.ledger, now())
-
-
-def _look_for(
-    messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
-) -> Generator[Counts, None, list[Message]]:
-    """Ask about messages, write what the logs show, and return those that they do not know."""
-    absent: list[Message] = []
-    for asked, page in ask(messages, deps.client, budget):
-        decisions = decide(asked, page, now(), deps.ledger.check_after)
-        yield from _write(decisions, deps, now())
-        absent += decisions.absent
-    return absent
-
-
-def ask(
-    messages: Sequence[Message], client: OmniClient, budget: Budget
-) -> Iterator[tuple[Sequence[Message], LogPage]]:
-    """Ask the logs about messages, as far as the budget allows.
-
-    Where an answer was cut, an absence means nothing; each half is then asked about by itself.
-
-    Yields:
-        The answers, each with the messages that it is about.
-    """
-    if not messages or not budget.allows_log_query:
-        return
-    budget.asked += 1
-    ids = [message.id for message in messages]
-    page = client.search_logs(message_ids=ids, limit=ROWS_PER_LOG_QUERY)
-    if page.is_cut and len(messages) > 1:
-        middle = len(messages) // 2
-        yield from ask(messages[:middle], client, budget)
-        yield from ask(messages[middle:], client, budget)
-    else:
-        yield messages, page
+# --- Writing ---------------------------------------------------------------------------------
 
 
 def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[Counts]:
-    """Write what was decided, all of a kind at once."""
+    """Write what was decided, each kind of it in one batch."""
     ledger, check_after = deps.ledger, deps.ledger.check_after
     if decisions.verdicts:
         # Rows first: a message that is settled is not asked about again.
@@ -288,22 +370,29 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
     yield _change("MessagesRejected", rejected, ledger)
     unresolved = (transitions.left_unresolved(each, now) for each in decisions.unresolved)
     yield _change("MessagesUnresolved", unresolved, ledger)
+    again = [message for message in decisions.given_up if _may_be_sent_again(message, now)]
+    yield _change(
+        "MessagesSentAgain", (transitions.sent_again(each, now) for each in again), ledger
+    )
+    quarantined = (
+        transitions.quarantined(each, now) for each in decisions.given_up if each not in again
+    )
+    yield _change("MessagesQuarantined", quarantined, ledger)
+    until = now + check_after
     ledger.apply(
         [
-            transitions.check_postponed(message, until, absent=False)
-            for message, until in decisions.undecided
+            *(transitions.check_postponed(each, until, absent=True) for each in decisions.absent),
+            *(transitions.check_postponed(*each, absent=False) for each in decisions.undecided),
         ]
     )
 
 
-def _give_up(message: Message, ledger: MessageLedger, now: datetime) -> Counts:
-    """Decide about a message that the logs do not know."""
-    # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
-    # refused would be refused again, and so on forever.
-    hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
-    if message.on_unknown == "must-arrive" and not hopeless:
-        return _change("MessagesSentAgain", [transitions.sent_again(message, now)], ledger)
-    return _change("MessagesQuarantined", [transitions.quarantined(message, now)], ledger)
+def _may_be_sent_again(message: Message, now: datetime) -> bool:
+    """Whether a message that the logs do not know is handed back to the sender."""
+    # The logs may have forgotten an old message, and an id that was refused would be refused again.
+    age = now - message.first_unknown_attempt_at
+    hopeless = age >= PROVABLE_FOR or message.was_refused_as_repeat
+    return message.on_unknown == "must-arrive" and not hopeless
 
 
 def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Counts:
@@ -312,15 +401,24 @@ def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Co
     return {metric: ledger.apply(updates)} if updates else {}
 
 
-def decide(
-    messages: Iterable[Message], page: LogPage, now: datetime, check_after: timedelta
-) -> Decisions:
-    """Decide what becomes of the messages that a page of the logs was asked about."""
+# --- Decisions -------------------------------------------------------------------------------
+
+
+def decide(group: Group, page: LogPage, now: datetime, check_after: timedelta) -> Decisions:
+    """Decide what becomes of the messages that an answer of the logs is about.
+
+    Args:
+        group: The messages, and what was asked.
+        page: The answer.
+        now: When it came.
+        check_after: How long after an answer the logs are asked again.
+    """
     rows: dict[str, list[RawEntry[LogEntry]]] = defaultdict(list)
     for row in page.rows:
         rows[row.parsed.message_id].append(row)
+    judgements = judge(group.query, _answer(page), now)
     decisions = Decisions()
-    for message in messages:
+    for message in group.messages:
         own, is_duplicate = _judge_rows(message, rows[message.id])
         judged = [row.parsed for row in own]
         verdict = verdict_of_logs(judged, message.last_step, now - check_after)
@@ -337,11 +435,33 @@ def decide(
             decisions.accepted.append(message)
         elif is_duplicate:
             decisions.duplicates.append(message)
-        elif page.is_cut or message.id in page.unread_ids:
+        elif message.id in page.unread_ids:
             decisions.undecided.append((message, now + check_after))
         else:
-            decisions.absent.append(message)
+            _decide_absent(
+                decisions, message, group.query, judgements[message.id], now + check_after
+            )
     return decisions
+
+
+def _decide_absent(
+    decisions: Decisions, message: Message, query: LogQuery, judgement: Judgement, until: datetime
+) -> None:
+    """Decide about an unknown message of which the answer has no row of its own."""
+    # A row of another recipient under its id is no row of this message.
+    finding = replace(judgement, is_present=False).finding
+    is_alone = len(query.ids) == 1
+    if not _is_last_query(message):
+        if finding is not Finding.VOID:
+            decisions.absent.append(message)
+        else:
+            decisions.undecided.append((message, until))
+    elif finding is Finding.ABSENT or (is_alone and judgement.doubts == {Doubt.TOO_OLD}):
+        decisions.given_up.append(message)
+    elif is_alone:
+        decisions.undecided.append((message, until))
+    else:
+        decisions.unproven.append(message)
 
 
 def _judge_rows(
@@ -361,10 +481,11 @@ def _judge_rows(
     return own, refused and bool(proofs) and foreign == proofs
 
 
-def _log_queries(messages: Iterable[Message]) -> list[list[Message]]:
-    """Divide messages so that each group takes one call, and all their steps fit its answer."""
+def divided(messages: Iterable[Message]) -> list[list[Message]]:
+    """Divide messages among lists whose ids fit one query, and whose rows fit its answer."""
     groups: list[list[Message]] = []
     rows = length = 0
+    taken: set[str] = set()
     for message in messages:
         steps = len(message.steps or ()) or _MOST_STEPS
         size = log_query_length(message.id)
@@ -373,24 +494,28 @@ def _log_queries(messages: Iterable[Message]) -> list[list[Message]]:
             or len(groups[-1]) >= IDS_PER_LOG_QUERY
             or rows + steps >= ROWS_PER_LOG_QUERY
             or length + size > LONGEST_LOG_QUERY
+            or folded(message.id) in taken
         ):
             groups.append([])
             rows = length = 0
+            taken = set()
         groups[-1].append(message)
         rows += steps
         length += size
+        taken.add(folded(message.id))
     return groups
 
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = ReconcileMessagesSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
         client=open_client(settings),
         ledger=storage.ledger,
         reports=DeliveryReports(storage.table, storage.ledger),
+        limiter=LogQueryLimiter(storage.table),
     )
 
 

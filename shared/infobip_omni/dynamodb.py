@@ -8,12 +8,14 @@ are repeated by botocore.
 from __future__ import annotations
 
 import base64
+import heapq
 import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -239,17 +241,19 @@ class Table:
         Raises:
             TableUnavailableError: A page could not be read.
         """
-        arguments = _query_arguments(query) | {"TableName": self.name}
-        while True:
-            answer = attempt(
-                lambda: self._client.query(**arguments),
-                TableUnavailableError,
-                "DynamoDB did not read them",
-            )
-            yield from map(from_wire, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return self._items(query, self._query_page(query))
+
+    def query_merged(self, queries: Sequence[Query]) -> Iterator[Item]:
+        """Read the items of several queries of one index as one, in the order of its sort key.
+
+        The first pages are read concurrently.
+
+        Raises:
+            TableUnavailableError: A page could not be read.
+        """
+        pages = self._each(self._query_page, queries)
+        items = (self._items(query, page) for query, page in zip(queries, pages, strict=True))
+        return heapq.merge(*items, key=itemgetter(queries[0].index.sort_key))
 
     def delete(self, message_id: str, entry: str) -> None:
         """Delete one item.
@@ -262,6 +266,24 @@ class Table:
             lambda: self._client.delete_item(TableName=self.name, Key=key),
             TableUnavailableError,
             "DynamoDB did not delete it",
+        )
+
+    def _items(self, query: Query, page: Any) -> Iterator[Item]:  # noqa: ANN401 (botocore's answer)
+        """Yield the items of a query, of which the first page has been read."""
+        while True:
+            yield from map(from_wire, page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            page = self._query_page(query, page["LastEvaluatedKey"])
+
+    def _query_page(self, query: Query, after: WireItem | None = None) -> Any:  # noqa: ANN401 (botocore's answer)
+        arguments = _query_arguments(query) | {"TableName": self.name}
+        if after is not None:
+            arguments["ExclusiveStartKey"] = after
+        return attempt(
+            lambda: self._client.query(**arguments),
+            TableUnavailableError,
+            "DynamoDB did not read them",
         )
 
     def _each(

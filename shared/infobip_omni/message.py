@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 MESSAGE_ENTRY = "MESSAGE"
 #: Messages to be checked, by the time that their check is due.
 CHECK_INDEX = Index("MessagesToCheck", "checkShard", "nextCheckAt")
-#: It is spread, so that no partition takes all its writes.
-CHECK_SHARDS = 8
+#: A partition of the index takes 1000 writes a second, two a message. More shards may be added:
+#: messages stay in the shard that they were written to.
+CHECK_SHARDS = 64
 #: Where messages are listed whose outcome the logs no longer hold.
 UNRESOLVED_SHARD = "unresolved"
 #: Where messages are listed that an operator has to decide about.
@@ -50,7 +51,15 @@ RECIPIENT_INDEX = Index("MessagesByRecipient", "recipient", "claimedAt")
 
 #: How the table works inside, which means nothing to anybody else.
 _INTERNAL = frozenset(
-    {ENTRY, "recipient", "claimToken", "contentHash", "verdictRank", "checkShard"}
+    {
+        ENTRY,
+        "recipient",
+        "claimToken",
+        "contentHash",
+        "verdictRank",
+        "checkShard",
+        "firstUnknownAttemptAt",
+    }
 )
 #: No text and no address: who gets the events is decided elsewhere than who gets the messages.
 _OUTCOME_MEMBERS = (
@@ -151,6 +160,8 @@ class Changes(TypedDict, total=False):
     sent_at: datetime | None
     done_at: datetime | None
     unknown_at: datetime | None
+    #: The claim of the first attempt whose outcome stayed unknown, once another has followed it.
+    first_unknown_attempt_at: datetime | None
     absent_answers: int | None
     unresolved_at: datetime | None
     dead_letter_reason: str | None
@@ -188,6 +199,10 @@ class Message:
     expires_at: int
     next_check_at: datetime | None
     evidence: str | None
+    #: When its outcome became unknown, at the latest: no request of its last attempt runs since.
+    unknown_at: datetime
+    #: The claim of the first attempt that may have been sent.
+    first_unknown_attempt_at: datetime
     #: Answered log queries without a trace of it.
     absent_answers: int
     is_released: bool
@@ -206,6 +221,8 @@ class Message:
     def _from_item(cls, item: Item) -> Self:
         steps = item.get("steps")
         send_at, next_check_at = item.get("sendAt"), item.get("nextCheckAt")
+        claimed_at, lease_until = _timestamp(item["claimedAt"]), _timestamp(item["leaseUntil"])
+        unknown_at, first_attempt_at = item.get("unknownAt"), item.get("firstUnknownAttemptAt")
         return cls(
             id=item[MESSAGE_ID],
             state=MessageState(item["state"]),
@@ -217,12 +234,16 @@ class Message:
             send_at=None if send_at is None else _timestamp(send_at),
             attempts=int(item["attempts"]),
             claim_token=_text(item["claimToken"]),
-            claimed_at=_timestamp(item["claimedAt"]),
-            lease_until=_timestamp(item["leaseUntil"]),
+            claimed_at=claimed_at,
+            lease_until=lease_until,
             verdict_rank=_text(item["verdictRank"]),
             expires_at=int(item["expiresAt"]),
             next_check_at=None if next_check_at is None else _timestamp(next_check_at),
             evidence=item.get("evidence"),
+            unknown_at=lease_until if unknown_at is None else _timestamp(unknown_at),
+            first_unknown_attempt_at=(
+                claimed_at if first_attempt_at is None else _timestamp(first_attempt_at)
+            ),
             absent_answers=int(item.get("absentAnswers", 0)),
             is_released="releasedAt" in item,
             is_closed="closedAt" in item,

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from infobip_omni import transitions
+from infobip_omni.aws import in_batches
 from infobip_omni.dynamodb import MESSAGE_ID, Query, Table, TableUnavailableError
 from infobip_omni.message import (
     CHECK_INDEX,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Answer, Update
     from infobip_omni.settings import LedgerSettings
     from infobip_omni.transitions import AttemptResult, Claim
+
+
+#: How many keys of a shard are read at a time, and how many messages: DynamoDB reads 100 in a call.
+_KEYS_PER_PAGE = 100
+_MESSAGES_AT_ONCE = 100
 
 
 class Storage(NamedTuple):
@@ -177,33 +183,27 @@ class MessageLedger:
             if isinstance(message, UnreadableMessage) or not message.has_expired(now)
         }
 
-    def due(self, most: int) -> Iterator[Message | UnreadableMessage]:
-        """Read the messages whose check is due, the longest overdue first within a shard.
-
-        Args:
-            most: Most messages of a shard; those that cannot be read come on top.
+    def due(self) -> Iterator[Message | UnreadableMessage]:
+        """Read the messages whose check is due, the longest overdue first.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
         """
         now = self._now()
-        for shard in range(CHECK_SHARDS):
-            query = Query(str(shard), CHECK_INDEX, last=format_utc(now), page_size=most)
-            keys = self._table.query(query)
-            left = most
-            while ids := [key[MESSAGE_ID] for key in islice(keys, left)]:
-                found = self.find(ids)
-                unreadable = 0
-                for message_id in ids:
-                    message = found.get(message_id)
-                    if isinstance(message, UnreadableMessage):
-                        unreadable += 1
-                        yield message
-                    # The index may lag behind the table.
-                    elif message is not None and message.is_due(now):
-                        yield message
-                # However many there are, they must not keep others from being found.
-                left = unreadable
+        keys = self._table.query_merged(
+            [
+                Query(str(shard), CHECK_INDEX, last=format_utc(now), page_size=_KEYS_PER_PAGE)
+                for shard in range(CHECK_SHARDS)
+            ]
+        )
+        for batch in in_batches(keys, _MESSAGES_AT_ONCE):
+            ids = [key[MESSAGE_ID] for key in batch]
+            found = self.find(ids)
+            for message_id in ids:
+                message = found.get(message_id)
+                # The index may lag behind the table.
+                if isinstance(message, UnreadableMessage) or (message and message.is_due(now)):
+                    yield message
 
     def count_quarantined(self, most: int) -> int:
         """Count the messages that wait for an operator's decision, up to a number.

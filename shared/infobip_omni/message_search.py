@@ -7,11 +7,9 @@ was taken.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from infobip_omni.aws import in_batches
@@ -121,7 +119,7 @@ class MessageSearch:
             TableUnavailableError: It could not be read.
         """
         part = "history"
-        entries = self._query(TABLE_ORDER, message_id, limit, places.get(part))
+        entries = self._table.query(_query(TABLE_ORDER, message_id, limit, places.get(part)))
         now = self._now()
         room = _Room(self._most_bytes, bytes_of)
         read: list[Item] = []
@@ -156,9 +154,10 @@ class MessageSearch:
             TableUnavailableError: The index or the table could not be read.
         """
         part = "recipient"
-        keys = self._query(
+        query = _query(
             RECIPIENT_INDEX, address_key(address), limit, places.get(part), is_descending=True
         )
+        keys = self._table.query(query)
         read, items, is_last = self._page(keys, limit, bytes_of)
         more = {} if is_last else {part: _place(RECIPIENT_INDEX, read[-1])}
         return Found(items, more)
@@ -183,9 +182,8 @@ class MessageSearch:
         Raises:
             TableUnavailableError: The index or the table could not be read.
         """
-        keys = heapq.merge(
-            *(self._query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards),
-            key=itemgetter(CHECK_INDEX.sort_key),
+        keys = self._table.query_merged(
+            [_query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards]
         )
 
         def is_listed(item: Item) -> bool:
@@ -221,25 +219,6 @@ class MessageSearch:
                 taken.append(key)
         return taken, items, len(taken) < limit
 
-    def _query(
-        self,
-        index: Index,
-        partition: str,
-        limit: int,
-        place: Place | None,
-        *,
-        is_descending: bool = False,
-    ) -> Iterator[Item]:
-        """Read what one partition of an index holds, from a place on."""
-        after = None
-        if place is not None:
-            sort_key, message_id = place
-            after = {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY}
-            after |= {index.partition_key: partition, index.sort_key: sort_key}
-        return self._table.query(
-            Query(partition, index, after=after, is_descending=is_descending, page_size=limit)
-        )
-
     def _messages(self, message_ids: Iterable[str]) -> dict[str, Item]:
         """Read messages by their ids; absent and expired ones are left out."""
         now = self._now()
@@ -249,6 +228,23 @@ class MessageSearch:
             for (message_id, _), item in found.items()
             if not has_expired(item, now)
         }
+
+
+def _query(
+    index: Index,
+    partition: str,
+    limit: int,
+    place: Place | None,
+    *,
+    is_descending: bool = False,
+) -> Query:
+    """Read what one partition of an index holds, from a place on."""
+    after = None
+    if place is not None:
+        sort_key, message_id = place
+        after = {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY}
+        after |= {index.partition_key: partition, index.sort_key: sort_key}
+    return Query(partition, index, after=after, is_descending=is_descending, page_size=limit)
 
 
 def _place(index: Index, key: Item) -> Place:

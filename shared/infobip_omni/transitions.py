@@ -76,6 +76,7 @@ _WITHOUT_PAST: Changes = {
     "released_by": None,
     "released_why": None,
     "unknown_at": None,
+    "first_unknown_attempt_at": None,
 }
 
 
@@ -178,7 +179,7 @@ def lease_expired(message: Message, now: datetime, check_after: timedelta) -> Up
         state=MessageState.UNKNOWN,
         unknown_at=now,
         next_check_at=first_check(message.send_at, now, check_after),
-        check_shard=_shard(message.id),
+        check_shard=shard_of(message.id),
     )
 
 
@@ -255,7 +256,7 @@ def _claim_attributes(claim: Claim, lease: Lease, periods: Periods) -> Changes:
         "expires_at": int(expires.timestamp()),
         # Also right for the message once it is accepted, which saves two index writes then.
         "next_check_at": begins + max(periods.check_after, lease.ends - lease.begins),
-        "check_shard": _shard(claim.message_id),
+        "check_shard": shard_of(claim.message_id),
     }
 
 
@@ -276,10 +277,10 @@ def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -
     elif result.state is MessageState.UNKNOWN:
         changes["unknown_at"] = now
         changes["next_check_at"] = first_check(result.send_at, now, check_after)
-        changes["check_shard"] = _shard(result.message_id)
+        changes["check_shard"] = shard_of(result.message_id)
     elif result.state is MessageState.WAITING and result.dead_letter_reason is None:
         changes["next_check_at"] = now + LONGEST_WAIT
-        changes["check_shard"] = _shard(result.message_id)
+        changes["check_shard"] = shard_of(result.message_id)
     else:
         changes["next_check_at"] = changes["check_shard"] = None
         if result.state is MessageState.REJECTED:
@@ -331,7 +332,7 @@ def proven_accepted(
         evidence=evidence,
         absent_answers=None,
         next_check_at=first_check(message.send_at, now, check_after),
-        check_shard=_shard(message.id),
+        check_shard=shard_of(message.id),
     )
 
 
@@ -340,7 +341,7 @@ def check_postponed(message: Message, until: datetime, *, absent: bool) -> Updat
     return message.changed(
         absent_answers=message.absent_answers + absent,
         next_check_at=until,
-        check_shard=_shard(message.id),
+        check_shard=shard_of(message.id),
     )
 
 
@@ -365,8 +366,9 @@ def sent_again(message: Message, now: datetime) -> Update:
     return message.changed(
         state=MessageState.WAITING,
         absent_answers=None,
+        first_unknown_attempt_at=message.first_unknown_attempt_at,
         next_check_at=now + LONGEST_WAIT,
-        check_shard=_shard(message.id),
+        check_shard=shard_of(message.id),
     )
 
 
@@ -395,11 +397,12 @@ def released(message: Message, by: str, why: str, now: datetime) -> Update:
     return message.changed(
         state=MessageState.WAITING,
         absent_answers=None,
+        first_unknown_attempt_at=message.first_unknown_attempt_at,
         released_at=now,
         released_by=by,
         released_why=why,
         next_check_at=now + LONGEST_WAIT,
-        check_shard=_shard(message.id),
+        check_shard=shard_of(message.id),
     )
 
 
@@ -431,6 +434,6 @@ def first_check(send_at: datetime | None, now: datetime, check_after: timedelta)
     return max(now, send_at or now) + check_after
 
 
-def _shard(message_id: str) -> str:
+def shard_of(message_id: str) -> str:
     """Choose the part of the index of checks in which a message is found."""
     return str(zlib.crc32(message_id.encode()) % CHECK_SHARDS)

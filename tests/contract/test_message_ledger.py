@@ -518,7 +518,7 @@ def test_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
     claimed(ledger, replace(CLAIM, send_at=send_at))
     clock.pass_by(minutes=10)
 
-    (due,) = readable(ledger.due(10))
+    (due,) = readable(ledger.due())
     assert due.age(clock.now) == timedelta(minutes=10)
     assert ledger.change(transitions.lease_expired, due, ledger.clock(), ledger.check_after) == 1
 
@@ -640,10 +640,10 @@ def test_messages_are_found_when_their_check_is_due(
         claimed(ledger, replace(CLAIM, message_id=f"m-{number}"))
         clock.pass_by(seconds=1)
     ledger.settle({"m-7": verdict()})
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
     clock.pass_by(minutes=9, seconds=50)
 
-    due = [each.id for each in ledger.due(100)]
+    due = [each.id for each in ledger.due()]
 
     assert set(due) == {f"m-{number}" for number in range(31)} - {"m-7"}
     by_shard: dict[str, list[int]] = {}
@@ -659,8 +659,8 @@ def test_no_more_messages_are_read_than_asked_for(ledger: OpenLedger, clock: Clo
     ledger.claim([replace(CLAIM, message_id=f"m-{number}") for number in range(100)], LEASE)
     clock.pass_by(hours=1)
 
-    assert CHECK_SHARDS < len(list(ledger.due(2))) <= 2 * CHECK_SHARDS
-    assert len(list(ledger.due(1000))) == 100
+    assert CHECK_SHARDS < len(list(ledger.due())) <= 2 * CHECK_SHARDS
+    assert len(list(ledger.due())) == 100
 
 
 def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> None:
@@ -668,7 +668,7 @@ def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> N
     claimed(ledger)
     clock.pass_by(days=91)
 
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
 
 
 def test_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
@@ -714,7 +714,7 @@ def test_only_what_is_still_unknown_is_given_up(ledger: OpenLedger, clock: Clock
     )
     assert item(ledger)["state"] == "QUARANTINED"
     clock.pass_by(days=30)
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
 
 
 def test_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
@@ -740,7 +740,7 @@ def test_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock
     found = item(ledger)
     assert (found["state"], found["evidence"]) == ("REJECTED", "duplicate-id")
     clock.pass_by(days=30)
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
 
 
 def test_message_without_a_report_is_listed_and_may_still_be_settled(
@@ -749,14 +749,14 @@ def test_message_without_a_report_is_listed_and_may_still_be_settled(
     """It stays accepted; no question is asked about it any more."""
     brought_to(ledger, MessageState.ACCEPTED)
     clock.pass_by(hours=47)
-    (due,) = readable(ledger.due(100))
+    (due,) = readable(ledger.due())
 
     assert ledger.change(transitions.left_unresolved, due, ledger.clock()) == 1
 
     found = item(ledger)
     assert (found["state"], found["unresolvedAt"]) == ("ACCEPTED", format_utc(clock.now))
     clock.pass_by(days=30)
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
     assert ledger.settle({"m-1": verdict()}) == 1
 
 
@@ -766,14 +766,14 @@ def test_message_that_waits_longer_than_any_record_lives_is_found(
     """Somebody has purged the queue: the message must not wait for good and in silence."""
     brought_to(ledger, MessageState.WAITING)
     clock.now += LONGEST_WAIT - timedelta(seconds=1)
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
     clock.pass_by(seconds=1)
-    (due,) = readable(ledger.due(100))
+    (due,) = readable(ledger.due())
 
     assert ledger.change(transitions.record_lost, due) == 1
 
     assert item(ledger)["deadLetterReason"] == "LOST"
-    assert list(ledger.due(100)) == []
+    assert list(ledger.due()) == []
     assert claimed(ledger)
     assert "deadLetterReason" not in item(ledger)
 
@@ -841,7 +841,7 @@ def test_reading_that_fails_is_an_error(
         ledger.find(["m-1"])
     client.script["query"] = [False]
     with pytest.raises(TableUnavailableError):
-        list(ledger.due(10))
+        list(ledger.due())
 
 
 def test_entries_of_reports_are_no_messages(ledger: OpenLedger, table: Table) -> None:

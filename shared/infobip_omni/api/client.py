@@ -76,8 +76,15 @@ class LogPage:
     rows: list[RawEntry[LogEntry]]
     #: There may be more rows than were asked for, so that a missing one means nothing.
     is_cut: bool = False
-    #: Of messages that have a row which cannot be read: it tells that they are there, not more.
+    #: Of messages with a row that cannot be read: it shows that they are there, and no more.
     unread_ids: frozenset[str] = frozenset()
+    #: There are rows without a readable message id.
+    has_nameless_rows: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the page names every message that has a row in the answer."""
+        return not self.is_cut and not self.has_nameless_rows
 
 
 class OmniClient:
@@ -168,14 +175,19 @@ class OmniClient:
         """
         if not message_ids:
             return LogPage([])
-        query = [("messageId", message_id) for message_id in message_ids]
-        content = self._call("GET", "/omni/1/logs", query=[*query, ("limit", str(limit))])
-        entries = _entries(content, "results")
-        rows = list(_readable(LogEntry, entries))
-        written = [entry.parsed for entry in entries if isinstance(entry.parsed, dict)]
-        named = {each["messageId"] for each in written if isinstance(each.get("messageId"), str)}
-        read = {row.parsed.message_id for row in rows}
-        return LogPage(rows, len(entries) >= limit, frozenset(named - read))
+        # What follows the ids might be read as a part of the last one.
+        query = [("limit", str(limit)), *(("messageId", each) for each in message_ids)]
+        return _log_page(self._call("GET", "/omni/1/logs", query=query), limit)
+
+    def newest_logs(self, *, limit: int = 1000) -> LogPage:
+        """Return the newest rows of the account's logs.
+
+        Infobip documents that the logs return the newest rows where no message is named.
+
+        Args:
+            limit: Most rows to return, 1 to 1000.
+        """
+        return _log_page(self._call("GET", "/omni/1/logs", query=[("limit", str(limit))]), limit)
 
     def _call(
         self,
@@ -274,6 +286,16 @@ def _entries(content: bytes, member: str) -> list[RawEntry[Any]]:
         return parse_page(content, member)
     except UnreadablePageError:
         raise OutcomeUnknownError(f"Infobip's answer has no list of {member}") from None
+
+
+def _log_page(content: bytes, limit: int) -> LogPage:
+    entries = _entries(content, "results")
+    rows = list(_readable(LogEntry, entries))
+    ids = [each.parsed.get("messageId") for each in entries if isinstance(each.parsed, dict)]
+    named = {each for each in ids if isinstance(each, str) and each}
+    has_nameless_rows = sum(isinstance(each, str) and bool(each) for each in ids) < len(entries)
+    read = {row.parsed.message_id for row in rows}
+    return LogPage(rows, len(entries) >= limit, frozenset(named - read), has_nameless_rows)
 
 
 def _read(model: type[ModelT], content: bytes) -> ModelT:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Place = tuple[str, str]
 
 QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined")
-#: Characters; a place in each of nine lists takes half of it at most.
-LONGEST_TOKEN = 65_536
+#: Characters; a place in each of 65 lists takes half of it at most.
+LONGEST_TOKEN = 524_288
 
 
 def _storable(longest: int) -> AfterValidator:

@@ -13,22 +13,29 @@ import pytest
 
 from functions.reconcile_messages import app
 from functions.reconcile_messages.app import Dependencies, reconcile_messages
-from infobip_omni import transitions
+from infobip_omni import log_queries, transitions
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
-from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
+from infobip_omni.api.errors import (
+    AuthenticationError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+)
 from infobip_omni.api.reports import LogEntry
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.log_query_limiter import LogQueryLimiter
 from infobip_omni.message import Evidence, Message, MessageState
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.timestamps import format_utc
-from infobip_omni.transitions import AttemptResult
-from tests.fakes import Clock, FakeClient, FakeLedger, make_claim
+from infobip_omni.transitions import AttemptResult, shard_of
+from tests.fakes import Clock, FakeClient, FakeLedger, FakeTable, make_claim
 
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sized
+    from collections.abc import Callable, Sequence, Sized
 
+    from infobip_omni.api.client import LogPage
     from infobip_omni.dynamodb import Item
 
     from .conftest import Log, Printed
@@ -48,8 +55,16 @@ class Harness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
-        return Dependencies(self.client, self.ledger, self.reports)
+        """Return what the function gets.
+
+        Each run has a limiter of its own, so that runs may overlap as they do after a lease.
+        """
+        limiter = LogQueryLimiter(FakeTable(), self.clock, self.sleep)
+        return Dependencies(self.client, self.ledger, self.reports, limiter)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.pass_by(seconds=seconds)
 
     def run(self) -> dict[str, int]:
         """Let the function run once."""
@@ -107,6 +122,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
     """Return a harness whose ledger is empty."""
     harness = new_harness()
     monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
+    monkeypatch.setattr(log_queries, "CONCURRENT_LOG_QUERIES", 1)
     return harness
 
 
@@ -133,7 +149,7 @@ def test_message_that_the_logs_know_is_accepted(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=1, status_id=7, doneAt=None)
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesAccepted": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesAccepted": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("ACCEPTED", "logs")
 
 
@@ -142,7 +158,7 @@ def test_message_that_the_logs_have_settled_is_settled(harness: Harness) -> None
     harness.add(MessageState.UNKNOWN)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     item = harness.item()
     assert (item["state"], item["channel"], item["evidence"]) == ("DELIVERED", "SMS", "logs")
     assert len(harness.ledger.table.entries("LOG#")) == 1
@@ -173,7 +189,7 @@ def test_nothing_is_asked_too_early(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
 
     assert harness.run_after(minutes=9) == {}
-    assert harness.client.questions == []
+    assert harness.client.log_queries == []
 
 
 @pytest.mark.parametrize("state", [MessageState.UNKNOWN, MessageState.ACCEPTED])
@@ -184,7 +200,7 @@ def test_nothing_is_asked_before_a_message_is_due_to_be_sent(
     harness.add(state, send_at=harness.clock.now + timedelta(days=5))
 
     assert harness.run_after(days=5) == {}
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 # --- Unknown outcomes: absent --------------------------------------------------------------
@@ -204,8 +220,8 @@ def test_message_is_quarantined_after_three_answers(harness: Harness) -> None:
     counts = harness.run_after(minutes=10)
 
     assert counts["MessagesQuarantined"] == 1
-    assert harness.client.questions[-1] == ["m-1"]
-    assert harness.client.questions[-2] != ["m-1"]
+    assert harness.client.log_queries[-1] == ["m-1"]
+    assert harness.client.log_queries[-2] != ["m-1"]
     assert (harness.state("m-1"), harness.state("m-3")) == ("QUARANTINED", "UNKNOWN")
 
 
@@ -227,25 +243,26 @@ def test_last_question_may_still_find_the_message(harness: Harness) -> None:
     harness.run_after(minutes=10)
 
     def appear() -> None:
-        if len(harness.client.questions) == 4:
+        if len(harness.client.log_queries) == 3:
             harness.show()
 
     harness.client.before_rows = appear
     counts = harness.run_after(minutes=10)
 
-    assert counts == {"Questions": 2, "MessagesSettled": 1}
+    assert counts == {"LogQueries": 1, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "queries"),
     [
-        RateLimitedError("slow down", status=429),
-        OutcomeUnknownError("no answer"),
-        ParameterUnavailableError("SSM cannot be read"),
+        (RateLimitedError("slow down", status=429), 3),
+        (OutcomeUnknownError("no answer"), 1),
+        (RequestRejectedError("refused", status=400), 1),
+        (ParameterUnavailableError("SSM cannot be read"), 1),
     ],
 )
-def test_failed_question_does_not_count(harness: Harness, error: Exception) -> None:
+def test_failed_log_query_does_not_count(harness: Harness, error: Exception, queries: int) -> None:
     """Only answers say that a message is absent; the run ends and raises nothing."""
     harness.add(MessageState.UNKNOWN)
 
@@ -255,7 +272,7 @@ def test_failed_question_does_not_count(harness: Harness, error: Exception) -> N
     harness.client.before_rows = fail
     for _ in range(5):
         counts = harness.run_after(minutes=10)
-        assert counts == {"Questions": 1, "ReconciliationsFailed": 1}
+        assert counts == {"LogQueries": queries, "ReconciliationsFailed": 1}
     assert harness.state() == "UNKNOWN"
 
     harness.client.before_rows = lambda: None
@@ -273,7 +290,7 @@ def test_last_question_that_fails_is_asked_again(harness: Harness) -> None:
     harness.run_after(minutes=10)
 
     def fail() -> None:
-        if len(harness.client.questions) == 4:
+        if len(harness.client.log_queries) == 3:
             raise OutcomeUnknownError("no answer")
 
     harness.client.before_rows = fail
@@ -332,12 +349,21 @@ def test_late_loss_of_a_lease_does_not_hide_the_age_of_a_message(harness: Harnes
 
 
 def test_message_that_is_sent_later_is_not_old_before(harness: Harness) -> None:
-    """The 48 hours begin at `sendAt`, before which the logs cannot know the message."""
+    """Before `sendAt` its absence says nothing, and is not counted."""
+    send_at = harness.clock.now + timedelta(hours=40)
+    harness.add(MessageState.UNKNOWN, on_unknown="must-arrive", send_at=send_at)
+    harness.clock.pass_by(hours=40)
+
+    assert absent(harness)["MessagesSentAgain"] == 1
+
+
+def test_message_that_is_sent_much_later_is_never_sent_again(harness: Harness) -> None:
+    """The logs may count their 48 hours from the request, and have forgotten it at `sendAt`."""
     send_at = harness.clock.now + timedelta(days=5)
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive", send_at=send_at)
     harness.clock.pass_by(days=5)
 
-    assert absent(harness)["MessagesSentAgain"] == 1
+    assert absent(harness)["MessagesQuarantined"] == 1
 
 
 # --- Other people's messages ---------------------------------------------------------------
@@ -379,7 +405,7 @@ def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
 
     counts = absent(harness)
 
-    assert counts == {"Questions": 2, "MessagesQuarantined": 1}
+    assert counts == {"LogQueries": 1, "MessagesQuarantined": 1}
     assert harness.state() == "QUARANTINED"
 
 
@@ -388,7 +414,7 @@ def test_id_that_another_message_has_is_refused(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(to="385998888888")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesRejected": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesRejected": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("REJECTED", "duplicate-id")
 
 
@@ -425,10 +451,10 @@ def test_lease_that_ran_out_makes_a_message_unknown(harness: Harness) -> None:
     """Nobody knows whether its sender has sent it; the logs are asked ten minutes later."""
     harness.add(MessageState.CLAIMED)
 
-    assert harness.run_after(minutes=10) == {"LeasesLost": 1}
+    assert harness.run_after(minutes=10) == {"LeasesExpired": 1}
     assert harness.state() == "UNKNOWN"
-    assert harness.client.questions == []
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.client.log_queries == []
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
@@ -450,7 +476,7 @@ def test_accepted_message_is_asked_about_at_growing_intervals(harness: Harness) 
     for _ in range(60 * 6):
         counts = harness.run_after(minutes=10)
         unresolved += counts.get("MessagesUnresolved", 0)
-        if counts.get("Questions"):
+        if counts.get("LogQueries"):
             asked.append((harness.clock.now - began) / timedelta(minutes=10))
 
     assert asked[:6] == [1, 2, 4, 8, 16, 32]
@@ -467,7 +493,7 @@ def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
     harness.add(MessageState.ACCEPTED)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
@@ -517,7 +543,7 @@ def test_verdicts_of_one_answer_are_written_at_once(
     watch(harness.ledger, "apply")
     watch(harness.ledger.table, "execute")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 100}
     assert written == [("record_logs", 100), ("apply", 100), ("execute", 100)]
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
     assert len(harness.ledger.table.entries("LOG#")) == 100
@@ -578,8 +604,10 @@ def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
         harness.ledger.change(
             transitions.check_postponed, harness.item("quarantined"), began, absent=True
         )
-    counts = Counter(harness.run())
-    assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
+    # The second query has a later slot, which must not show.
+    run = reconcile_messages(harness.dependencies, lambda: harness.seconds_left, lambda: began)
+    counts = Counter(run.answer())
+    assert counts.pop("LogQueries") == len({kind == "quarantined" for kind in kinds})
     # Tokens are random.
     return {kind: harness.item(kind) | {"claimToken": ""} for kind in kinds}, counts
 
@@ -593,7 +621,7 @@ def test_messages_are_asked_about_together(harness: Harness) -> None:
         harness.add(MessageState.UNKNOWN, f"m-{number}")
     harness.run_after(minutes=10)
 
-    assert sorted(map(len, harness.client.questions)) == [50, 100]
+    assert sorted(map(len, harness.client.log_queries)) == [50, 100]
 
 
 def test_answer_has_room_for_all_steps(harness: Harness) -> None:
@@ -602,7 +630,7 @@ def test_answer_has_room_for_all_steps(harness: Harness) -> None:
         harness.add(MessageState.UNKNOWN, f"m-{number}", steps=None)
     harness.run_after(minutes=10)
 
-    assert max(map(len, harness.client.questions)) < 100
+    assert max(map(len, harness.client.log_queries)) < 100
 
 
 def test_cut_answer_proves_no_absence(harness: Harness) -> None:
@@ -640,7 +668,7 @@ def test_flood_of_rows_hides_its_neighbours_only_once(harness: Harness) -> None:
 
     states = harness.ledger.states()
     assert {name for name, state in states.items() if state != "DELIVERED"} == {"m-3"}
-    assert len(harness.client.questions) == 1 + 2 + 2 + 2
+    assert len(harness.client.log_queries) == 1 + 2 + 2 + 2
 
 
 def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
@@ -649,34 +677,36 @@ def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
         harness.add(MessageState.ACCEPTED, f"{number:03d}" + "ü" * 90)
     harness.run_after(minutes=10)
 
-    lengths = [sum(map(log_query_length, ids)) for ids in harness.client.questions]
-    assert sum(map(len, harness.client.questions)) == 40
+    lengths = [sum(map(log_query_length, ids)) for ids in harness.client.log_queries]
+    assert sum(map(len, harness.client.log_queries)) == 40
     assert max(lengths) <= LONGEST_LOG_QUERY < sum(lengths)
 
 
-def test_run_asks_no_more_than_its_share(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Infobip's limit is shared with other runs and people; the rest is done next time."""
+def test_run_goes_on_until_nothing_is_due(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the rate of the limiter, however many messages there are."""
     monkeypatch.setattr(app, "IDS_PER_LOG_QUERY", 1)
-    for number in range(120):
+    for number in range(210):
         harness.add(MessageState.ACCEPTED, f"m-{number}")
         harness.show(f"m-{number}")
+    harness.clock.pass_by(minutes=10)
+    began = harness.clock.now
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
-    assert harness.run_after(minutes=1)["Questions"] == 20
+    assert harness.run()["LogQueries"] == 210
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
+    assert timedelta(seconds=115) < harness.clock.now - began < timedelta(seconds=125)
 
 
-def test_last_questions_are_within_the_share(harness: Harness) -> None:
-    """Absent messages cost a question each, and those that are left over cost nothing more."""
-    for number in range(120):
+def test_absent_messages_take_a_query_each_where_the_logs_show_no_witness(
+    harness: Harness,
+) -> None:
+    for number in range(20):
         harness.add(MessageState.UNKNOWN, f"m-{number}")
-    harness.run_after(minutes=10)
-    harness.run_after(minutes=10)
+    absent(harness)
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
-    counts = harness.run_after(minutes=1)
     assert set(harness.ledger.states().values()) == {"QUARANTINED"}
-    assert counts["Questions"] < 100
+    assert [len(ids) for ids in harness.client.log_queries] == [20, 20, 0, *[1] * 20]
 
 
 def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> None:
@@ -686,7 +716,7 @@ def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> N
 
     assert harness.run_after(minutes=10) == {}
     harness.seconds_left = 52.0
-    assert harness.run() == {"Questions": 1}
+    assert harness.run() == {"LogQueries": 1}
 
 
 # --- Runs at once, and what cannot be reached ----------------------------------------------
@@ -703,7 +733,7 @@ def test_overlapping_runs_count_an_absence_once(harness: Harness) -> None:
     harness.client.before_rows = overtake
     harness.run_after(minutes=10)
 
-    assert len(harness.client.questions) == 2
+    assert len(harness.client.log_queries) == 2
     assert harness.item()["absentAnswers"] == 1
 
 
@@ -714,7 +744,7 @@ def test_overlapping_runs_decide_once(harness: Harness) -> None:
     harness.run_after(minutes=10)
 
     def overtake() -> None:
-        if len(harness.client.questions) == 4:
+        if len(harness.client.log_queries) == 3:
             harness.client.before_rows = lambda: None
             assert harness.run()["MessagesSentAgain"] == 1
             harness.add(MessageState.CLAIMED, on_unknown="must-arrive")
@@ -733,7 +763,7 @@ def test_report_during_the_question_wins(harness: Harness) -> None:
     harness.run_after(minutes=10)
 
     def settle() -> None:
-        if len(harness.client.questions) == 4:
+        if len(harness.client.log_queries) == 3:
             entry = row().model_dump_json(by_alias=True)
             harness.reports.record_body(f'{{"results": [{entry}]}}'.encode())
 
@@ -779,12 +809,12 @@ def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None
     harness.clock.now = began
     harness.show()
 
-    assert harness.invoke({}) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.invoke({}) == {"LogQueries": 1, "MessagesSettled": 1}
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
     (numbers,) = metrics_in(text)
-    assert (numbers["Questions"], numbers["MessagesSettled"]) == ([1.0], [1.0])
+    assert (numbers["LogQueries"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
 def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Printed) -> None:
@@ -798,7 +828,7 @@ def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Print
     harness.run_after(minutes=10)
 
     text = printed()
-    assert "the logs cannot be asked" in text
+    assert "the logs answer no query" in text
     assert PHONE not in text
     assert "canary" not in text
 
@@ -887,18 +917,18 @@ def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
 
     assert harness.run_after(minutes=10) == {
         "MessagesUnreadable": 1,
-        "Questions": 1,
+        "LogQueries": 1,
         "MessagesSettled": 2,
     }
 
-    assert sorted(harness.client.questions[0]) == ["m-1", "m-3"]
+    assert sorted(harness.client.log_queries[0]) == ["m-1", "m-3"]
     assert (harness.state("m-1"), harness.state("m-3")) == ("DELIVERED", "DELIVERED")
     assert harness.item("m-2") == altered
     (line,) = [line for line in log() if line["level"] == "ERROR"]
     assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
 
 
-def test_messages_that_cannot_be_read_take_no_place_of_others(harness: Harness) -> None:
+def test_messages_that_cannot_be_read_hold_up_no_other(harness: Harness) -> None:
     """However many of them are due."""
     ids = [f"m-{number}" for number in range(40)]
     for message_id in ids:
@@ -908,9 +938,162 @@ def test_messages_that_cannot_be_read_take_no_place_of_others(harness: Harness) 
         harness.ledger.alter(message_id, state="SEEN")
     harness.clock.pass_by(minutes=20)
 
-    due = list(harness.ledger.due(most=2))
+    due = list(harness.ledger.due())
 
-    readable = {message.id for message in due if isinstance(message, Message)}
-    shards = Counter(harness.item(message_id)["checkShard"] for message_id in ids[30:])
-    assert len(readable) == sum(min(count, 2) for count in shards.values())
-    assert readable <= set(ids[30:])
+    assert [message.id for message in due if isinstance(message, Message)] == ids[30:]
+
+
+# --- Proven absence --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(harness: Harness) -> Harness:
+    """Return a harness with 120 absent messages, asked about twice, among messages of others."""
+    for number in range(60):
+        harness.show(f"before-{number}", **under_way(harness.clock.now))
+        harness.clock.pass_by(seconds=1)
+    for number in range(120):
+        harness.add(MessageState.UNKNOWN, f"m-{number:03d}", on_unknown="must-arrive")
+    harness.clock.pass_by(minutes=10)
+    for number in range(60):
+        harness.show(f"after-{number}", **under_way(harness.clock.now))
+    harness.run()
+    harness.run_after(minutes=10)
+    harness.clock.pass_by(minutes=10)
+    harness.client.log_queries.clear()
+    return harness
+
+
+def under_way(sent_at: datetime) -> dict[str, Any]:
+    """Write the members of a row of a message that was sent at a time and has no result yet."""
+    return {"group_id": 1, "status_id": 7, "sentAt": sent_at.isoformat(), "doneAt": None}
+
+
+def test_lists_between_two_witnesses_prove_absence(busy: Harness) -> None:
+    """One query finds witnesses, one shows how long a list the logs read, and two decide."""
+    counts = busy.run()
+
+    assert counts == {"LogQueries": 4, "MessagesSentAgain": 120}
+    newest, calibration, *lists = busy.client.log_queries
+    assert (newest, len(calibration)) == ([], 100)
+    assert [len(ids) for ids in lists] == [100, 24]
+    for ids in lists:
+        assert (ids[0][:6], ids[-1][:5]) == ("before", "after")
+
+
+def test_message_that_a_list_shows_is_not_sent_again(busy: Harness) -> None:
+    busy.show("m-007", group_id=1, status_id=7, doneAt=None)
+
+    assert busy.run() == {"LogQueries": 4, "MessagesSentAgain": 119, "MessagesAccepted": 1}
+    assert busy.state("m-007") == "ACCEPTED"
+
+
+@pytest.mark.parametrize("read", [slice(99), slice(1, None), slice(1)])
+def test_logs_that_do_not_read_lists_to_the_end_are_asked_about_each_message(
+    busy: Harness, monkeypatch: pytest.MonkeyPatch, read: slice
+) -> None:
+    search = busy.client.search_logs
+
+    def search_logs(*, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
+        ids = list(message_ids)
+        return search(message_ids=ids[read] if len(ids) > 1 else ids, limit=limit)
+
+    monkeypatch.setattr(busy.client, "search_logs", search_logs)
+    busy.show("m-119", group_id=1, status_id=7, doneAt=None)
+
+    counts = busy.run()
+
+    assert counts == {"LogQueries": 122, "MessagesSentAgain": 119, "MessagesAccepted": 1}
+
+
+def test_two_answers_that_prove_nothing_end_the_lists_of_a_run(
+    busy: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A witness may leave the logs at any moment."""
+    search = busy.client.search_logs
+
+    def search_logs(*, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
+        if any(each.startswith("m-") for each in message_ids) and len(message_ids) > 1:
+            return search(message_ids=message_ids[:-1], limit=limit)
+        return search(message_ids=message_ids, limit=limit)
+
+    monkeypatch.setattr(busy.client, "search_logs", search_logs)
+
+    assert busy.run()["MessagesSentAgain"] == 120
+    lengths = [len(ids) for ids in busy.client.log_queries]
+    assert lengths[:4] == [0, 100, 99, 23]
+    assert set(lengths[4:]) <= {1, 99}
+    assert lengths.count(1) == 120
+
+
+def test_messages_older_than_the_logs_are_quarantined(busy: Harness) -> None:
+    busy.clock.pass_by(hours=47)
+
+    counts = busy.run()
+
+    assert counts["MessagesQuarantined"] == 120
+    assert "MessagesSentAgain" not in counts or counts["MessagesSentAgain"] == 0
+
+
+# --- What the logs cannot answer about -------------------------------------------------------
+
+
+def test_message_that_the_logs_cannot_answer_about_holds_up_no_other(harness: Harness) -> None:
+    """It is asked about again later, and its absence is not counted."""
+    for number in range(100):
+        harness.add(MessageState.ACCEPTED, f"m-{number}")
+        harness.show(f"m-{number}")
+    harness.clock.pass_by(minutes=10)
+
+    def refuse() -> None:
+        if "m-42" in harness.client.log_queries[-1]:
+            raise RequestRejectedError("refused", status=400)
+
+    harness.client.before_rows = refuse
+    counts = harness.run()
+
+    states = harness.ledger.states()
+    assert {name for name, state in states.items() if state != "DELIVERED"} == {"m-42"}
+    assert "ReconciliationsFailed" not in counts
+    assert counts["LogQueries"] < 20
+    assert harness.run_after(minutes=9) == {}
+
+
+def test_shard_full_of_hopeless_messages_holds_up_no_other(harness: Harness) -> None:
+    """The longest overdue comes first over all shards."""
+    ids = [f"m-{number}" for number in range(8000)]
+    hopeless = [each for each in ids if shard_of(each) == shard_of("m-0")]
+    assert len(hopeless) > 100
+    for message_id in hopeless:
+        harness.add(MessageState.UNKNOWN, message_id)
+    harness.clock.pass_by(minutes=5)
+    others = [f"other-{number}" for number in range(40)]
+    for message_id in others:
+        harness.add(MessageState.UNKNOWN, message_id)
+        harness.show(message_id)
+    harness.seconds_left = 60.0
+
+    harness.run_after(minutes=10)
+
+    assert {harness.state(message_id) for message_id in others} == {"DELIVERED"}
+
+
+# --- Overlapping runs ------------------------------------------------------------------------
+
+
+def test_run_leaves_everything_to_another_one_that_is_at_work(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts neither as a success nor as a failure."""
+    harness.add(MessageState.UNKNOWN)
+    table = FakeTable()
+    clock = harness.clock
+    assert LogQueryLimiter(table, clock, harness.sleep).begin(timedelta())
+    waiting = LogQueryLimiter(table, clock, harness.sleep)
+    monkeypatch.setattr(waiting, "begin", lambda _: LogQueryLimiter.begin(waiting, timedelta()))
+    deps = Dependencies(harness.client, harness.ledger, harness.reports, waiting)
+    clock.pass_by(minutes=0)
+
+    done = reconcile_messages(deps, lambda: 300.0, clock)
+
+    assert (done.answer(), done.metrics) == ({}, {"ReconciliationsSucceeded": False})
