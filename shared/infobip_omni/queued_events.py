@@ -58,6 +58,9 @@ class Pending:
                 bulk_id=bulk_id,
                 send_at=body.send_at,
                 validity=event.validity(),
+                first_step_validity=event.validity_of(scenario.flow[0].channel)
+                if scenario
+                else None,
                 on_unknown=body.on_unknown or on_unknown,
                 callback_data=body.callback_data,
             )
@@ -121,6 +124,7 @@ class ClaimedMessage:
             evidence=answer.evidence,
             status=answer.status,
             send_at=self.claim.send_at,
+            first_step_validity=self.claim.first_step_validity,
             dead_letter_reason=reason,
             account_refused=answer.account_refused,
         )

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 #: Longer than any record of the send queue lives: a message that waits longer has lost its record.
 LONGEST_WAIT = timedelta(days=11)
+#: Longest wait for the first step of an accepted message, so that at least two log queries fall
+#: within the 48 hours of the logs.
+LONGEST_FIRST_WAIT = timedelta(hours=12)
 
 #: What a message has from its outcome, and a fresh claim has not.
 _WITHOUT_OUTCOME: Changes = {
@@ -96,6 +99,8 @@ class Claim:
     #: How long the whole chain of steps may take.
     validity: timedelta
     on_unknown: OnUnknown
+    #: How long the first step may take; None when the event or the flow does not say.
+    first_step_validity: timedelta | None = None
     #: What the app upstream wants to have back with the outcome.
     callback_data: str | None = field(default=None, repr=False)
 
@@ -148,6 +153,8 @@ class AttemptResult:
     status: Status | Mapping[str, object] | None = None
     #: The event's `sendAt`: before it, the logs know nothing.
     send_at: datetime | None = None
+    #: How long the first step may take; None when that is unknown.
+    first_step_validity: timedelta | None = None
     #: Set when the record that holds the content goes to the dead-letter queue.
     dead_letter_reason: str | None = None
     #: Infobip refused the account rather than the message; for alarms, and not kept.
@@ -274,6 +281,10 @@ def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -
         changes["status"] = result.status
     if result.state is MessageState.ACCEPTED:
         changes["sent_at"] = now
+        validity = min(result.first_step_validity or check_after, LONGEST_FIRST_WAIT)
+        if validity > check_after:
+            # Until then the first step may be under way, which the logs need not be asked about.
+            changes["next_check_at"] = max(now, result.send_at or now) + validity
     elif result.state is MessageState.UNKNOWN:
         changes["unknown_at"] = now
         changes["next_check_at"] = first_check(result.send_at, now, check_after)

@@ -124,6 +124,11 @@ class SendEvent:
             (content.validity() or content.longest_validity for content in contents), timedelta()
         )
 
+    def validity_of(self, channel: Channel) -> timedelta | None:
+        """Return how long the step of a channel may take; None where the event does not say."""
+        content = self.body.contents().get(channel)
+        return content.validity() if content else None
+
     def check_flow(self, channels: Iterable[Channel]) -> None:
         """Hold the contents against the steps of the scenario.
 

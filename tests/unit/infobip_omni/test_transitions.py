@@ -35,6 +35,8 @@ from infobip_omni.verdicts import verdict_of
 from tests.fakes import make_claim, readable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from infobip_omni.dynamodb import Update
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -429,3 +431,73 @@ def test_closed_message_has_another_token() -> None:
         "nextCheckAt": None,
         "checkShard": None,
     }
+
+
+# --- The first log query about an accepted message -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("validity", "wait"),
+    [
+        (timedelta(minutes=11), timedelta(minutes=11)),
+        (timedelta(hours=12), timedelta(hours=12)),
+        (timedelta(hours=48), timedelta(hours=12)),
+    ],
+)
+def test_first_log_query_waits_for_the_first_step(validity: timedelta, wait: timedelta) -> None:
+    """But leaves time for two within the 48 hours of the logs."""
+    result = AttemptResult("m-1", "token", MessageState.ACCEPTED, first_step_validity=validity)
+    update = transitions.result_saved(result, NOW, CHECK_AFTER)
+
+    assert update.changes["nextCheckAt"] == format_utc(NOW + wait)
+    assert "checkShard" not in update.changes
+
+
+def test_first_step_begins_when_the_message_is_sent() -> None:
+    send_at = NOW + timedelta(days=5)
+    validity = timedelta(hours=1)
+    result = AttemptResult(
+        "m-1", "token", MessageState.ACCEPTED, send_at=send_at, first_step_validity=validity
+    )
+    update = transitions.result_saved(result, NOW, CHECK_AFTER)
+
+    assert update.changes["nextCheckAt"] == format_utc(send_at + validity)
+
+
+@pytest.mark.parametrize("validity", [None, timedelta(minutes=1), CHECK_AFTER])
+def test_short_or_unknown_first_step_changes_no_check(validity: timedelta | None) -> None:
+    """The claim has set it, so the index is not written again."""
+    result = AttemptResult("m-1", "token", MessageState.ACCEPTED, first_step_validity=validity)
+    update = transitions.result_saved(result, NOW, CHECK_AFTER)
+
+    assert "nextCheckAt" not in update.changes
+
+
+@pytest.mark.parametrize("state", [MessageState.UNKNOWN, MessageState.WAITING])
+def test_validity_of_the_first_step_delays_no_other_check(state: MessageState) -> None:
+    result = AttemptResult("m-1", "token", state, first_step_validity=timedelta(hours=6))
+    without = AttemptResult("m-1", "token", state)
+
+    saved = transitions.result_saved(result, NOW, CHECK_AFTER)
+    assert saved == transitions.result_saved(without, NOW, CHECK_AFTER)
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [
+        lambda message: transitions.sent_again(message, NOW),
+        lambda message: transitions.released(message, "ada", "because", NOW),
+    ],
+    ids=["sent again", "released"],
+)
+def test_first_attempt_of_unknown_outcome_is_remembered(
+    transition: Callable[[Message], Update],
+) -> None:
+    """Absence from the logs can be proven only within 47 hours of it."""
+    first = found(state=MessageState.QUARANTINED)
+    update = transition(first)
+    assert update.changes["firstUnknownAttemptAt"] == format_utc(first.claimed_at)
+
+    earlier = first.claimed_at - timedelta(hours=3)
+    second = found(state=MessageState.QUARANTINED, first_unknown_attempt_at=earlier)
+    assert transition(second).changes["firstUnknownAttemptAt"] == format_utc(earlier)
