@@ -1,4 +1,4 @@
-"""Stand-ins that keep everything in memory; the contract tests hold them to the real things."""
+"""In-memory fakes; the contract tests check that they behave like the real services."""
 
 from __future__ import annotations
 
@@ -56,20 +56,19 @@ PREFIX = "/omni/test/scenarios/"
 
 
 class FakeScenarioClient(OmniClient):
-    """The part of Infobip that keeps scenarios."""
+    """Infobip's scenario API."""
 
     def __init__(self) -> None:
         self.scenarios: dict[str, Scenario] = {}
         self.calls: list[str] = []
-        #: Runs between the creation of a scenario and its answer, which it may change or lose.
+        #: Runs after a scenario is created; may change the answer, or lose it by raising.
         self.before_answer: Callable[[Scenario], Scenario] = lambda scenario: scenario
-        #: How many lists do not show yet what was created.
+        #: How many of the next lists are still empty.
         self.blind_lists = 0
         self.list_errors: list[Exception] = []
         self._keys = count(1)
 
     def list_scenarios(self) -> Iterator[Scenario]:
-        """List the scenarios."""
         self.calls.append("list")
         if self.list_errors:
             raise self.list_errors.pop(0)
@@ -84,20 +83,18 @@ class FakeScenarioClient(OmniClient):
         return self.before_answer(self.put(f"key-{next(self._keys)}", definition))
 
     def get_scenario(self, key: str) -> Scenario:
-        """Return a scenario."""
         self.calls.append("get")
         if key not in self.scenarios:
             raise RequestRejectedError("unknown scenario", status=404)
         return self.scenarios[key]
 
     def update_scenario(self, key: str, definition: ScenarioDefinition) -> Scenario:
-        """Replace a scenario."""
         self.get_scenario(key)
         self.calls[-1] = "update"
         return self.put(key, definition)
 
     def put(self, key: str, definition: ScenarioDefinition) -> Scenario:
-        """Keep a scenario, as if somebody had created it."""
+        """Store a scenario without recording a call."""
         self.scenarios[key] = Scenario(
             key=key,
             name=definition.name,
@@ -112,17 +109,15 @@ class FakeScenarioRegistry(ScenarioRegistry):
 
     def __init__(self, *entries: RegisteredScenario) -> None:
         self.entries = {self.parameter(entry.name): entry for entry in entries}
-        #: Runs once before the next write, like somebody else who is faster.
+        #: Runs once before the next write: a concurrent writer that is faster.
         self.before_write: Callable[[], None] | None = None
-        #: What the next write meets.
+        #: The error that the next write raises.
         self.error: Exception | None = None
 
     def parameter(self, name: str) -> str:
-        """Name the parameter, as the real one does."""
         return PREFIX + slug(name)
 
     def find(self, name_or_slug: str) -> RegisteredScenario | None:
-        """Find by name or slug."""
         matches = (
             entry
             for entry in self.entries.values()
@@ -131,7 +126,6 @@ class FakeScenarioRegistry(ScenarioRegistry):
         return next(matches, None)
 
     def current(self, name: str) -> RegisteredScenario | None:
-        """Find by exact name."""
         parameter = self.parameter(name)
         entry = self.entries.get(parameter)
         if entry is not None and entry.name != name:
@@ -139,46 +133,43 @@ class FakeScenarioRegistry(ScenarioRegistry):
         return entry
 
     def register(self, entry: RegisteredScenario) -> RegisteredScenario:
-        """Keep the entry, unless there is one."""
-        self._happen()
+        """Store the entry, unless the name is registered."""
+        self._interfere()
         self.entries.setdefault(self.parameter(entry.name), entry)
         return self.current(entry.name) or entry
 
     def replace(self, entry: RegisteredScenario) -> None:
-        """Keep the entry."""
-        self._happen()
+        self._interfere()
         self.entries[self.parameter(entry.name)] = entry
 
-    def _happen(self) -> None:
-        happening, self.before_write = self.before_write, None
-        if happening is not None:
-            happening()
+    def _interfere(self) -> None:
+        before_write, self.before_write = self.before_write, None
+        if before_write is not None:
+            before_write()
         error, self.error = self.error, None
         if error is not None:
             raise error
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only by `pass_by`."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Return the time."""
         return self.now
 
     def seconds(self) -> float:
-        """Return the time in seconds since some start."""
+        """Return the time in seconds, in place of a monotonic clock."""
         return self.now.timestamp()
 
     def pass_by(self, **duration: float) -> None:
-        """Move on."""
         self.now += timedelta(**duration)
 
 
 def make_claim(message_id: str = "m-1", **changes: Any) -> Claim:  # noqa: ANN401 (of any member)
-    """Make a claim of a message that goes by push and, if that fails, by SMS."""
+    """Build a claim of a message that goes by push and fails over to SMS."""
     claim = Claim(
         message_id=message_id,
         content_hash="content",
@@ -194,13 +185,13 @@ def make_claim(message_id: str = "m-1", **changes: Any) -> Claim:  # noqa: ANN40
     return replace(claim, **changes)
 
 
-def taken(request: AdvancedRequest) -> SendResponse:
-    """Answer that Infobip has taken all messages of a request."""
+def accept_all(request: AdvancedRequest) -> SendResponse:
+    """Build an answer that accepts all messages of a request."""
     return answer_to(request, Status(group_id=StatusGroup.PENDING, id=7))
 
 
 def answer_to(request: AdvancedRequest, status: Status | None) -> SendResponse:
-    """Give all messages of a request the same status."""
+    """Build an answer that gives all messages of a request the same status."""
     return SendResponse(
         messages=tuple(
             SendResult(message_id=destination.message_id, status=status)
@@ -210,20 +201,20 @@ def answer_to(request: AdvancedRequest, status: Status | None) -> SendResponse:
 
 
 class FakeClient(OmniClient):
-    """The part of Infobip that sends, reports and remembers."""
+    """Infobip's APIs for sends, delivery reports and logs."""
 
     def __init__(self) -> None:
         #: Every request that was posted.
         self.sent: list[AdvancedRequest] = []
         #: Answers a request, or raises.
-        self.answer: Callable[[AdvancedRequest], SendResponse] = taken
-        #: The pages of reports that are left, or what taking them meets.
+        self.answer: Callable[[AdvancedRequest], SendResponse] = accept_all
+        #: The pages of reports still to be taken, or errors to raise instead.
         self.pages: list[bytes | Exception] = []
-        #: Runs whenever a page is asked for.
+        #: Runs before each page is returned.
         self.before_page: Callable[[], None] = lambda: None
         #: All rows of the logs.
         self.rows: list[LogEntry] = []
-        #: Whose rows cannot be read.
+        #: Ids of messages whose rows cannot be read.
         self.unread_ids: set[str] = set()
         #: The ids of each log query; none where it was for the newest rows.
         self.log_queries: list[list[str]] = []
@@ -231,16 +222,15 @@ class FakeClient(OmniClient):
         self.before_rows: Callable[[], None] = lambda: None
 
     def send_advanced(self, request: AdvancedRequest) -> SendResponse:
-        """Take the messages, unless told otherwise."""
         self.sent.append(request)
         return self.answer(request)
 
     def posted_ids(self) -> list[str | None]:
-        """Return the ids of all messages that were posted, as often as they were."""
+        """Return the ids of all posted messages, repeats included."""
         return [each.message_id for request in self.sent for each in request.destinations]
 
     def take_reports(self, *, limit: int = 1000) -> bytes:  # noqa: ARG002 (the real one's)
-        """Hand out the next page; after the last there are only empty ones."""
+        """Return the next page; after the last, empty ones."""
         self.before_page()
         page = self.pages.pop(0) if self.pages else b'{"results": []}'
         if isinstance(page, Exception):
@@ -267,17 +257,16 @@ def _entries(rows: Iterable[LogEntry]) -> list[RawEntry[LogEntry]]:
 
 
 class FakeSendQueue(SendQueue):
-    """Queues that only remember what was done with records."""
+    """Queues that only remember what was done with each record."""
 
     def __init__(self) -> None:
-        #: By the id of the record: how long it was hidden at last.
+        #: The last visibility timeout of each record, by its id.
         self.delays: dict[str, timedelta] = {}
-        #: Record, reason, field and rule.
+        #: Dead-lettered records, each with reason, field and rule.
         self.dead: list[tuple[Record, DeadLetterReason, str, str]] = []
         self.available = True
 
     def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
-        """Remember the delays."""
         entries = [(record.sqs_id, delay) for record, delay in records]
         if not self.available:
             return len(entries)
@@ -287,34 +276,33 @@ class FakeSendQueue(SendQueue):
     def dead_letter(
         self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
     ) -> None:
-        """Remember the record."""
         if not self.available:
-            raise QueueUnavailableError("SQS did not take it")
+            raise QueueUnavailableError("SQS did not accept it")
         self.dead.append((record, reason, field, rule))
 
 
 class FakeTable(Table):
-    """A table in memory, that can fail."""
+    """A table in memory that can fail."""
 
     def __init__(self) -> None:
         self.name = "messages"
         self.items: dict[tuple[str, str], Item] = {}
-        #: How many more calls of each method fail without effect.
+        #: How many of the next calls of each method fail without effect.
         self.failures: Counter[str] = Counter()
-        #: How many more calls of `execute` have their effect and seem to fail.
+        #: How many of the next calls of `execute` take effect but seem to fail.
         self.lost_answers = 0
-        #: Runs once before the next call of `execute`, like somebody else who is faster.
+        #: Runs once before the next `execute`: a concurrent writer that is faster.
         self.before_execute: Callable[[], None] | None = None
 
     def entries(self, prefix: str) -> list[Item]:
-        """Return the items whose entry begins like this, in the order of their keys."""
+        """Return the items whose entry has this prefix, in key order."""
         return [dict(item) for key, item in sorted(self.items.items()) if key[1].startswith(prefix)]
 
     def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
-        """Make the writes whose conditions hold."""
-        happening, self.before_execute = self.before_execute, None
-        if happening is not None:
-            happening()
+        """Apply the writes whose conditions hold."""
+        before_execute, self.before_execute = self.before_execute, None
+        if before_execute is not None:
+            before_execute()
         failed = [Answer("InternalServerError")] * len(writes)
         if self._fails("execute"):
             return failed
@@ -325,18 +313,16 @@ class FakeTable(Table):
         return answers
 
     def put_all(self, items: Iterable[Item]) -> None:
-        """Write items over whatever is there."""
         self._fail("put_all")
         for item in items:
-            self._keep(item)
+            self._store(item)
 
     def get_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
-        """Read items."""
         self._fail("get_all")
         return {key: dict(self.items[key]) for key in keys if key in self.items}
 
     def query(self, query: Query) -> Iterator[Item]:
-        """Read a partition from its begin, or from its end."""
+        """Read a partition in ascending or descending key order."""
         self._fail("query")
         index = query.index
         keys = (MESSAGE_ID, ENTRY, index.partition_key, index.sort_key)
@@ -357,7 +343,6 @@ class FakeTable(Table):
         return heapq.merge(*items, key=operator.itemgetter(queries[0].index.sort_key))
 
     def delete(self, message_id: str, entry: str) -> None:
-        """Delete one item."""
         self._fail("delete")
         self.items.pop((message_id, entry), None)
 
@@ -365,20 +350,20 @@ class FakeTable(Table):
         if isinstance(write, Insert):
             if (write.item[MESSAGE_ID], write.item[ENTRY]) in self.items:
                 return Answer(DUPLICATE_ITEM)
-            self._keep(write.item)
+            self._store(write.item)
             return Answer()
         item = self.items.get((write.message_id, write.entry))
         if item is None or not all(_holds(each, item) for each in write.expected):
             return Answer(CONDITION_FAILED, dict(item or {}))
-        self._keep({**item, **write.changes})
+        self._store({**item, **write.changes})
         return Answer()
 
-    def _keep(self, item: Mapping[str, Any]) -> None:
+    def _store(self, item: Mapping[str, Any]) -> None:
         self.items[item[MESSAGE_ID], item[ENTRY]] = from_wire(to_wire(item))
 
     def _fail(self, method: str) -> None:
         if self._fails(method):
-            raise TableUnavailableError("DynamoDB was not reached")
+            raise TableUnavailableError("DynamoDB cannot be reached")
 
     def _fails(self, method: str) -> bool:
         failing = self.failures[method] > 0
@@ -387,7 +372,7 @@ class FakeTable(Table):
 
 
 class OpenLedger(MessageLedger):
-    """The real ledger, whose messages can be looked at, and changed one by one."""
+    """The real ledger, with access to single messages."""
 
     def __init__(
         self,
@@ -401,16 +386,14 @@ class OpenLedger(MessageLedger):
         super().__init__(table, retention, check_after, clock)
 
     def item(self, message_id: str = "m-1") -> Item:
-        """Return the item of a message."""
         key = (message_id, MESSAGE_ENTRY)
         return self.table.get_all([key])[key]
 
     def message(self, message_id: str = "m-1") -> Message:
-        """Return a message."""
         return next(readable([Message.from_item(self.item(message_id))]))
 
     def settle(self, verdicts: Mapping[str, Verdict]) -> int:
-        """Give verdicts on messages, and return how many have changed."""
+        """Apply verdicts, and return how many messages changed."""
         return self.apply(transitions.settled(*each) for each in verdicts.items())
 
     def change(
@@ -420,7 +403,14 @@ class OpenLedger(MessageLedger):
         *arguments: object,
         **named: object,
     ) -> int:
-        """Change a message as it was read, or as it is, and return how many have changed."""
+        """Apply a transition to a message, and return how many changed: 0 or 1.
+
+        Args:
+            transition: Builds the update.
+            met: The message or item as read earlier, or an id, to read the item now.
+            arguments: Passed to the transition after the message.
+            named: Passed to the transition.
+        """
         if isinstance(met, str):
             met = self.item(met)
         message = met if isinstance(met, Message) else Message.from_item(met)
@@ -437,21 +427,20 @@ class FakeLedger(OpenLedger):
         super().__init__(FakeTable(), clock)
 
     def item(self, message_id: str = "m-1") -> Item:
-        """Return the item of a message."""
         return dict(self.table.items[message_id, MESSAGE_ENTRY])
 
     def alter(self, message_id: str, **attributes: object) -> None:
-        """Change attributes of a message's item, like another version of this code."""
+        """Overwrite attributes of a message's item, as another version of the code would."""
         item = self.table.items[message_id, MESSAGE_ENTRY]
         self.table.items[message_id, MESSAGE_ENTRY] = from_wire(to_wire(item | attributes))
 
     def states(self) -> dict[str, str]:
-        """Return the state of each message."""
+        """Return the state of each message by its id."""
         return {item["messageId"]: str(item["state"]) for item in self.table.entries(MESSAGE_ENTRY)}
 
 
 def readable(messages: Iterable[Message | UnreadableMessage]) -> Iterator[Message]:
-    """Pass messages on, each of which must be one that can be read."""
+    """Yield the messages, and assert that each is readable."""
     for message in messages:
         assert isinstance(message, Message), message.id
         yield message

@@ -1,4 +1,4 @@
-"""Reads the commands that README.md tells to type, and what it says they show."""
+"""Reads from README.md the commands to type and the output shown for them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 ROOT = Path(__file__).parents[1]
-#: What a make that runs these tests tells the makes that it starts.
+#: Variables through which a make that runs these tests would affect the makes started here.
 _OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
 
 
 class Typed(NamedTuple):
-    """A command as it stands in the README, and what it shows; `…` stands for any text."""
+    """A command of the README and the output shown for it, where `…` matches any text."""
 
     command: str
     shown: str
 
     def matches(self, output: str) -> bool:
-        """Whether an output is what is shown."""
+        """Whether an output matches the one shown."""
         pattern = re.escape(self.shown.strip()).replace("…", ".*?")
         return re.fullmatch(pattern, output.strip(), re.DOTALL) is not None
 
 
 def typed(chapter: str) -> list[Typed]:
-    """Read the commands of a chapter, in their order."""
+    """Return the commands of a chapter in order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"### {chapter}\n")[2]
     text = re.split(r"^##", text, maxsplit=1, flags=re.MULTILINE)[0]
     found: list[Typed] = []
@@ -49,7 +49,7 @@ def typed(chapter: str) -> list[Typed]:
 
 
 def is_whole(command: str) -> bool:
-    """Whether no quote is open."""
+    """Whether a command has no open quote."""
     try:
         shlex.split(command)
     except ValueError:
@@ -58,13 +58,13 @@ def is_whole(command: str) -> bool:
 
 
 def alone_with_its_worlds() -> AbstractContextManager[None]:
-    """Wait until no other tests start worlds that commands of this clone could mean."""
+    """Lock out other tests that start local worlds in this clone."""
     return locked(ROOT / ".local/tests.lock")
 
 
 @contextmanager
 def running(local: Typed) -> Iterator[str]:
-    """Run `make local`, as typed, until it says how to reach it, which is returned; then Ctrl-C."""
+    """Run `make local` as typed, yield its output up to the stack's outputs, then press Ctrl-C."""
     with subprocess.Popen(  # noqa: S602 (it is what the README says)
         local.command,
         shell=True,
@@ -75,21 +75,21 @@ def running(local: Typed) -> Iterator[str]:
         process_group=0,
     ) as process:
         assert process.stdout is not None
-        said = ""
+        output_so_far = ""
         try:
             for line in iter(process.stdout.readline, ""):
-                said += line
+                output_so_far += line
                 if line == "Outputs of the stack:\n":
                     break
-            yield said
+            yield output_so_far
         finally:
             os.killpg(process.pid, signal.SIGINT)
             status = process.wait(30)
-        assert status == -signal.SIGINT  # as make ends then, after what it has started
+        assert status == -signal.SIGINT  # make exits with the signal, after its children
 
 
 def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as typed, with what it says on either output."""
+    """Run a command as typed; its standard output holds its standard error, too."""
     return subprocess.run(  # noqa: S602 (it is what the README says)
         command,
         shell=True,

@@ -1,12 +1,12 @@
-"""Scan the template with checkov and the packages with pip-audit: what `make scan` runs.
+"""Scan the template with checkov and the packages with pip-audit, as `make scan` does.
 
-checkov leaves out what a condition leaves out by default, and looks at what SAM makes from a
-resource only where it knows SAM. So it gets template.yaml itself, and a template of everything that
-can be made from it. It is kept from the network: it would ask for newer versions of itself, and for
-rules of a platform.
+By default, checkov skips resources whose condition is false, and it checks the resources that SAM
+generates only where it knows SAM. So it gets template.yaml itself and a template of every resource
+that can be generated from it. It runs without downloads: otherwise it would ask for newer versions
+of itself and for a platform's rules.
 
-pip-audit asks PyPI for advisories. Where that cannot be reached, or where something in between
-answers that it knows no package, nothing has been audited; this is told, and is no failure.
+pip-audit asks PyPI for advisories. If PyPI cannot be reached, or a proxy answers that it knows no
+package, nothing has been audited. The scan says so and does not fail.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 SCANNERS = ROOT / ".venv-scan/bin"
 TEMPLATE = ROOT / "template.yaml"
-#: What is deployed and what the tests run with.
+#: The packages that are deployed, and those that the tests run with.
 REQUIREMENTS = tuple(
     ROOT / name
     for name in (
@@ -37,19 +37,19 @@ REQUIREMENTS = tuple(
         "tests/runtime-requirements.txt",
     )
 )
-#: What checkov writes where an exception gives no reason.
+#: checkov's text for an exception without a reason.
 _NO_REASON = "No comment provided"
-#: How pip-audit tells that PyPI did not answer, or not with advisories.
+#: pip-audit's error if PyPI did not answer, or answered without advisories.
 _UNREACHABLE = re.compile(r"^requests\.exceptions\..*|Could not connect to .*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a scanner found.
+    """A scanner's result.
 
     Attributes:
-        passed: Whether nothing has to be done about it.
-        text: What to tell, in one line for each finding, or in one if there is none.
+        passed: Whether the scan passes.
+        text: One line for each finding, or one line that sums up.
     """
 
     passed: bool
@@ -57,10 +57,10 @@ class Verdict:
 
 
 def everything() -> Json:
-    """Return a template of all resources that template.yaml can make, with no condition left.
+    """Return a template of all resources that template.yaml can create, without conditions.
 
-    SAM gives the metadata of a function to that function alone. Here, the version, alias and URL
-    that it makes from it get it too, so that exceptions hold for them.
+    SAM copies a function's metadata to that function only. Here the version, alias and URL that are
+    generated from it get the metadata too, so its exceptions apply to them.
     """
     template = resolved(transformed(EVERYTHING), EVERYTHING)
     resources = template["Resources"]
@@ -72,12 +72,11 @@ def everything() -> Json:
 
 
 def checkov_verdict(report: Json, files: set[str]) -> Verdict:
-    """Judge checkov's report in JSON.
+    """Evaluate checkov's JSON report.
 
     Args:
-        report: What checkov printed.
-        files: Names of the files that it was to look at. It passes over one that it takes for
-            something else without a word.
+        report: The report that checkov printed.
+        files: Names of the files to scan. checkov silently skips a file that it does not recognise.
     """
     results = report.get("results", {})
     passed, skipped = results.get("passed_checks", []), results.get("skipped_checks", [])
@@ -102,7 +101,7 @@ def checkov_verdict(report: Json, files: set[str]) -> Verdict:
 
 
 def audit_verdict(output: str, errors: str) -> Verdict:
-    """Judge what pip-audit printed; its exit code is 1 for findings and for any error.
+    """Evaluate pip-audit's output; its exit code is 1 for findings and for any error.
 
     Args:
         output: Its standard output: JSON, or nothing after an error.
@@ -127,17 +126,17 @@ def audit_verdict(output: str, errors: str) -> Verdict:
     if not known:
         return Verdict(
             passed=True,
-            text="pip-audit: NOT AUDITED: what answers for PyPI from here knows none of"
+            text="pip-audit: NOT AUDITED: the package index answers, but knows none of"
             f" {len(unknown)} packages.",
         )
     text = f"pip-audit: no advisory; packages audited: {known}."
     if unknown:
-        text += f" NOT AUDITED, since PyPI does not know them: {', '.join(unknown)}."
+        text += f" NOT AUDITED, because PyPI does not know them: {', '.join(unknown)}."
     return Verdict(passed=True, text=text)
 
 
 def scan_template(directory: Path) -> Verdict:
-    """Run checkov, whose working files go to a directory."""
+    """Run checkov with its working files in a directory."""
     made = directory / "everything.json"
     made.write_text(json.dumps(everything(), indent=1))
     done = captured(
@@ -145,7 +144,7 @@ def scan_template(directory: Path) -> Verdict:
             *(str(SCANNERS / "checkov"), "--framework", "cloudformation", "--skip-download"),
             *("--output", "json", "--file", str(TEMPLATE), str(made)),
         ],
-        # Nothing of the account or platform that the environment or the home may name.
+        # Without the account or platform that the environment or the home directory may name.
         {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
@@ -161,7 +160,7 @@ def scan_template(directory: Path) -> Verdict:
 
 
 def scan_packages(directory: Path) -> Verdict:
-    """Run pip-audit, whose cache goes to a directory."""
+    """Run pip-audit with its cache in a directory."""
     done = captured(
         [
             *(str(SCANNERS / "pip-audit"), "--disable-pip", "--require-hashes"),
@@ -175,7 +174,7 @@ def scan_packages(directory: Path) -> Verdict:
 
 
 def main() -> None:
-    """Run both scanners; exit with 1 where either has a finding."""
+    """Run both scanners; exit with 1 if either has a finding."""
     with tempfile.TemporaryDirectory() as directory:
         verdicts = [scan_template(Path(directory)), scan_packages(Path(directory))]
     for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""SQS as moto plays it, which opens no socket; and what is made once for all unit tests."""
+"""Fixtures of all unit tests: SQS by moto, which opens no socket, and objects built once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_tls_context() -> Iterator[None]:
-    """Load the certificate authorities once, not for each of 200 clients that connect to nobody."""
+    """Load the certificate authorities once, not for each of 200 clients that never connect."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "_tls_context", functools.cache(client._tls_context))  # noqa: SLF001
         yield
@@ -27,7 +27,7 @@ def _one_tls_context() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _sqs_client() -> SQSClient:
-    """Make the client once, since making one takes longer than most tests."""
+    """Build the client once, because that takes longer than most tests."""
     return session().client("sqs")
 
 

@@ -1,4 +1,4 @@
-"""`make scan` fails for findings, and only for them."""
+"""`make scan` fails on findings and scanner errors, and names what it could not audit."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ pip_audit._service.interface.ServiceError
 
 
 def report(**results: list[Json]) -> Json:
-    """Return a report of checkov's."""
+    """Build a checkov report."""
     return {"results": {"passed_checks": PASSED} | results}
 
 
 def audited(*packages: Json) -> str:
-    """Return what pip-audit prints about packages."""
+    """Build pip-audit's output about packages."""
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
-def test_everything_is_scanned() -> None:
-    """No resource is left out for its condition, whichever parameter that depends on."""
+def test_every_resource_is_scanned() -> None:
+    """No condition leaves a resource out."""
     assert set(everything()["Resources"]) == set(transformed(EVERYTHING)["Resources"])
 
 
-def test_exceptions_of_a_function_hold_for_its_url() -> None:
-    """SAM makes the URL from the function, where alone metadata can stand."""
+def test_exceptions_of_a_function_apply_to_its_url() -> None:
+    """SAM generates the URL from the function, and only the function can have metadata."""
     resources = everything()["Resources"]
 
     skipped = resources["ReceiveDeliveryReportFunctionUrl"]["Metadata"]["checkov"]["skip"]
@@ -54,8 +54,8 @@ def test_exceptions_of_a_function_hold_for_its_url() -> None:
     assert "CKV_AWS_258" in {each["id"] for each in skipped}
 
 
-def test_excepted_checks_are_no_findings() -> None:
-    """An exception with a reason lets the scan pass, and is counted."""
+def test_exceptions_with_a_reason_pass() -> None:
+    """They are counted."""
     excepted = {
         "resource": "AWS::SQS::Queue.SendQueue",
         "check_id": "CKV_AWS_27",
@@ -70,7 +70,6 @@ def test_excepted_checks_are_no_findings() -> None:
 
 @pytest.mark.parametrize("result", [{}, {"suppress_comment": ""}])
 def test_exceptions_need_a_reason(result: Json) -> None:
-    """An exception without a reason is a finding."""
     excepted = {"resource": "Queue", "check_id": "CKV_AWS_27", "check_result": result}
 
     verdict = checkov_verdict(report(skipped_checks=[excepted]), FILES)
@@ -90,8 +89,8 @@ def test_failed_check_is_a_finding() -> None:
 
 
 @pytest.mark.parametrize("scanned", [{}, report(passed_checks=PASSED[:1])])
-def test_file_that_was_passed_over_is_a_finding(scanned: Json) -> None:
-    """A scan that looked at nothing does not pass; checkov itself would let it."""
+def test_skipped_file_is_a_finding(scanned: Json) -> None:
+    """Otherwise a scan of nothing would pass."""
     verdict = checkov_verdict(scanned, FILES)
 
     assert not verdict.passed
@@ -99,7 +98,7 @@ def test_file_that_was_passed_over_is_a_finding(scanned: Json) -> None:
 
 
 def test_advisory_fails_the_audit() -> None:
-    """A known vulnerability is told with the versions that mend it."""
+    """A known vulnerability is reported with the versions that fix it."""
     verdict = audit_verdict(audited(CLEAN, VULNERABLE, UNKNOWN), "Found 1 known vulnerability")
 
     assert not verdict.passed
@@ -107,7 +106,7 @@ def test_advisory_fails_the_audit() -> None:
 
 
 def test_audit_without_advisory_passes() -> None:
-    """The number of packages tells that something was audited."""
+    """The number of packages shows that some were audited."""
     verdict = audit_verdict(audited(CLEAN), "No known vulnerabilities found")
 
     assert verdict.passed
@@ -124,7 +123,7 @@ def test_audit_without_advisory_passes() -> None:
     ],
 )
 def test_audit_without_a_source_says_so_in_one_line(output: str, errors: str) -> None:
-    """Where no advisory can be had, the scan passes, but never as if it had audited anything."""
+    """Without advisories the scan passes, but says that it audited nothing."""
     verdict = audit_verdict(output, errors)
 
     assert verdict.passed
@@ -132,8 +131,8 @@ def test_audit_without_a_source_says_so_in_one_line(output: str, errors: str) ->
     assert "\n" not in verdict.text
 
 
-def test_packages_without_advisories_are_named() -> None:
-    """A package that the source does not know does not count as audited."""
+def test_packages_unknown_to_the_index_are_named() -> None:
+    """They do not count as audited."""
     verdict = audit_verdict(audited(CLEAN, UNKNOWN), "")
 
     assert verdict.passed
@@ -141,8 +140,8 @@ def test_packages_without_advisories_are_named() -> None:
     assert verdict.text.endswith("pydantic.")
 
 
-def test_any_other_error_of_the_audit_fails() -> None:
-    """A broken call of pip-audit is not taken for a network that is out of reach."""
+def test_other_errors_of_the_audit_fail() -> None:
+    """A broken call of pip-audit is not mistaken for an unreachable network."""
     verdict = audit_verdict("", "ERROR:pip_audit._cli:requirement file not found\n")
 
     assert not verdict.passed

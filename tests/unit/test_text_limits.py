@@ -1,4 +1,4 @@
-"""Every text that is stored, forwarded or logged has a limit, also in a field that is new."""
+"""Every text that is stored, forwarded or logged has a length limit, even in a new field."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RECORD_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
 #: Longer than any record of a queue.
 LONG = 1_000_000
-#: Whatever a field that takes texts may ask of them.
+#: Any field that accepts texts accepts at least one of these.
 SHORT_TEXTS = ["a", "12345", "https://a.example/", "2026-01-31T12:00:00.000+0000", "SMS", "NONE"]
 LONG_TEXTS = ["a" * LONG, "1" * LONG, "https://a.example/" + "a" * LONG, "\u0161" * LONG]
-#: Where a text may stand in a field.
+#: The positions at which a field can hold a text.
 PLACES: list[Callable[[str], object]] = [
     lambda text: text,
     lambda text: [text],
@@ -60,17 +60,17 @@ PLACES: list[Callable[[str], object]] = [
     lambda text: {"a": text},
     lambda text: {text: "a"},
 ]
-#: Models of what nobody but the operator writes, and the service that keeps it limits.
+#: Models of values that only the operator writes, and the service that limits them.
 LIMITED_ELSEWHERE = {
-    Settings: "Lambda's environment takes 4 KB",
-    RegisteredScenario: "SSM's parameters take 8 KB",
+    Settings: "Lambda's environment holds 4 KB",
+    RegisteredScenario: "SSM's parameters hold 8 KB",
 }
-#: What is read of an answer, and neither stored nor forwarded.
+#: Fields of answers that are neither stored nor forwarded.
 ONLY_COMPARED = {(SendResult, "message_id")}
 
 
 def all_models() -> list[type[BaseModel]]:
-    """Find all models of the program."""
+    """Return all pydantic models of the code."""
     for package in (infobip_omni, functions):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
@@ -95,7 +95,7 @@ INPUTS = [
 
 
 def fields(found: Iterable[type[BaseModel]]) -> list[Any]:
-    """Name all fields of models."""
+    """Return one parameter for each field of the models."""
     return [
         pytest.param(model, name, id=f"{model.__name__}.{name}")
         for model in found
@@ -104,7 +104,7 @@ def fields(found: Iterable[type[BaseModel]]) -> list[Any]:
 
 
 def reader(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    """Return what reads a field by itself."""
+    """Return an adapter that validates a single field."""
     field = model.model_fields[name]
     annotation: Any = field.annotation
     for one in field.metadata:
@@ -112,8 +112,7 @@ def reader(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
-def is_taken(read: TypeAdapter[Any], value: object) -> bool:
-    """Return whether a field takes a value."""
+def is_accepted(read: TypeAdapter[Any], value: object) -> bool:
     try:
         read.validate_python(value)
     except ValidationError:
@@ -122,9 +121,9 @@ def is_taken(read: TypeAdapter[Any], value: object) -> bool:
 
 
 def is_free_form(model: type[BaseModel], name: str) -> bool:
-    """Return whether a field takes anything, so that only the size of the record bounds it.
+    """Return whether a field accepts anything, so only the record's size limits it.
 
-    The fields that it does know are looked at with their own model.
+    Its known members are tested with their own model.
     """
     if (model, name) == (PushContent, "custom_payload"):
         return True
@@ -138,7 +137,7 @@ def is_free_form(model: type[BaseModel], name: str) -> bool:
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Find the texts in what was read."""
+    """Yield all texts in a validated value."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     if isinstance(value, str):
@@ -153,15 +152,15 @@ def texts_in(value: object) -> Iterator[str]:
 
 
 def size(item: Json) -> int:
-    """Count the bytes of an item, somewhat higher than DynamoDB does."""
+    """Return an item's size in bytes, slightly higher than DynamoDB counts it."""
     return len(json.dumps(item, default=float, ensure_ascii=False).encode())
 
 
-# --- What comes in -------------------------------------------------------------------------
+# --- Inputs --------------------------------------------------------------------------------
 
 
 def test_models_are_found() -> None:
-    """A sweep over nothing would find nothing."""
+    """Without models, the tests below would check nothing."""
     names = {model.__name__ for model in INPUTS}
 
     assert {"SendEventBody", "Recipient", "ReleaseCommand", "FindMessagesEvent"} <= names
@@ -169,19 +168,19 @@ def test_models_are_found() -> None:
 
 
 @pytest.mark.parametrize(("model", "name"), fields(INPUTS))
-def test_every_field_that_takes_a_text_has_a_limit(model: type[BaseModel], name: str) -> None:
-    """Whatever else it asks of the text, and wherever in the field the text stands."""
+def test_every_text_field_has_a_limit(model: type[BaseModel], name: str) -> None:
+    """The limit holds for any content, and at any position in the field."""
     if is_free_form(model, name):
         return
     read = reader(model, name)
     for place in PLACES:
-        if any(is_taken(read, place(text)) for text in SHORT_TEXTS):
+        if any(is_accepted(read, place(text)) for text in SHORT_TEXTS):
             for text in LONG_TEXTS:
-                assert not is_taken(read, place(text))
+                assert not is_accepted(read, place(text))
 
 
 @pytest.mark.parametrize(("model", "name"), fields(INPUTS))
-def test_text_that_is_too_long_is_not_quoted(model: type[BaseModel], name: str) -> None:
+def test_overlong_text_is_not_quoted(model: type[BaseModel], name: str) -> None:
     """The error may be logged."""
     read = reader(model, name)
     for text in LONG_TEXTS:
@@ -206,8 +205,8 @@ def test_text_that_is_too_long_is_not_quoted(model: type[BaseModel], name: str) 
         ),
     ],
 )
-def test_what_has_no_limit_of_its_own_is_bounded_by_the_record(content: Json) -> None:
-    """Members that are passed on as they are."""
+def test_free_form_members_are_limited_by_the_record(content: Json) -> None:
+    """They are passed on unchanged."""
     body = json.dumps(content | {"to": {"phoneNumber": "385995550123"}})
 
     with pytest.raises(InvalidEventError) as caught:
@@ -219,12 +218,12 @@ def test_what_has_no_limit_of_its_own_is_bounded_by_the_record(content: Json) ->
     )
 
 
-@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
-def test_event_may_be_as_large_as_the_queue_takes_and_no_larger(letter: str) -> None:
-    """The size is that of the text in UTF-8, and one byte more is refused."""
+@pytest.mark.parametrize("character", ["x", "\u0161", "\U0001f600"])
+def test_event_may_be_as_large_as_the_queue_allows(character: str) -> None:
+    """The size counts bytes in UTF-8; one byte more is rejected."""
     event = {"to": {"phoneNumber": "385995550123"}, "email": {"text": ""}}
     room = LARGEST_EVENT_BYTES - len(json.dumps(event))
-    event["email"]["text"] = letter * (room // len(letter.encode()))
+    event["email"]["text"] = character * (room // len(character.encode()))
     event["email"]["text"] += "x" * (LARGEST_EVENT_BYTES - size(event))
     largest = json.dumps(event, ensure_ascii=False)
 
@@ -271,18 +270,18 @@ TEXTS_AND_LIMITS: list[tuple[str, str, int, Callable[[str], Json]]] = [
 
 
 @pytest.mark.parametrize(
-    ("field", "letter", "longest", "members"),
+    ("field", "character", "longest", "members"),
     TEXTS_AND_LIMITS,
-    ids=[f"{field}-{letter}" for field, letter, _, _ in TEXTS_AND_LIMITS],
+    ids=[f"{field}-{character}" for field, character, _, _ in TEXTS_AND_LIMITS],
 )
-def test_text_may_be_as_long_as_its_limit_and_no_longer(
-    field: str, letter: str, longest: int, members: Callable[[str], Json]
+def test_text_may_be_as_long_as_its_limit(
+    field: str, character: str, longest: int, members: Callable[[str], Json]
 ) -> None:
-    """The refusal names the field and the rule."""
+    """One character more is rejected; the error names the field and the rule."""
 
     def parse(length: int) -> SendEvent:
         whole = {"to": {"phoneNumber": "385995550123"}, "push": {"text": "a"}}
-        return SendEvent.parse(json.dumps(whole | members(letter * length)), RECORD_ID, NOW)
+        return SendEvent.parse(json.dumps(whole | members(character * length)), RECORD_ID, NOW)
 
     parse(longest)
     with pytest.raises(InvalidEventError) as caught:
@@ -292,22 +291,24 @@ def test_text_may_be_as_long_as_its_limit_and_no_longer(
     assert "at most" in caught.value.rule or "must not exceed" in caught.value.rule
 
 
-@pytest.mark.parametrize("letter", [".", "\u0161", "\U0001f600", "/"])
-def test_longest_bulk_id_makes_no_url_that_is_too_long(letter: str) -> None:
-    """Else the sender could not write the request that it is in."""
-    bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
+@pytest.mark.parametrize("character", [".", "\u0161", "\U0001f600", "/"])
+def test_longest_bulk_id_fits_into_the_webhook_url(character: str) -> None:
+    """Otherwise the sender could not build the request."""
+    bulk_id = character * (LONGEST_BULK_ID // len(character.encode()))
     webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
 
-    assert is_taken(reader(MessageContent, "bulk_id"), bulk_id)
-    assert is_taken(reader(MessageContent, "notify_url"), webhook.url_for(bulk_id))
+    assert is_accepted(reader(MessageContent, "bulk_id"), bulk_id)
+    assert is_accepted(reader(MessageContent, "notify_url"), webhook.url_for(bulk_id))
 
 
-# --- What Infobip says ---------------------------------------------------------------------
+# --- Infobip's answers ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("model", "name"), fields(ANSWERS))
-def test_every_text_of_an_answer_is_cut_or_refused(model: type[BaseModel], name: str) -> None:
-    """It is stored with a message, or with a row of the logs."""
+def test_every_text_of_an_answer_is_truncated_or_rejected(
+    model: type[BaseModel], name: str
+) -> None:
+    """It is stored with a message or with a row of the logs."""
     if (model, name) in ONLY_COMPARED:
         return
     read = reader(model, name)
@@ -321,7 +322,7 @@ def test_every_text_of_an_answer_is_cut_or_refused(model: type[BaseModel], name:
 
 
 def longest_row(text: str) -> Json:
-    """Write a report that says as much as it can."""
+    """Build a report with the longest text in every field."""
     words = {"groupName": text, "name": text, "description": text}
     return {
         "messageId": "m-1",
@@ -336,31 +337,31 @@ def longest_row(text: str) -> Json:
     }
 
 
-@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600", "\x01"])
-def test_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
-    letter: str,
+@pytest.mark.parametrize("character", ["x", "\u0161", "\U0001f600", "\x01"])
+def test_largest_message_fits_into_an_item_and_an_event(
+    character: str,
 ) -> None:
-    """With the longest text in every place, and all that may ever be added to it."""
+    """It has the longest text in every field, and every attribute that can be added later."""
     clock = Clock()
     ledger = FakeLedger(clock)
-    bulk_id = letter * (LONGEST_BULK_ID // len(letter.encode()))
+    bulk_id = character * (LONGEST_BULK_ID // len(character.encode()))
     claim = Claim(
-        message_id=letter * LONGEST_MESSAGE_ID,
+        message_id=character * LONGEST_MESSAGE_ID,
         content_hash="0" * 64,
         recipient=Recipient(
             phone_number="1" * 20,
-            email_address=letter * LONGEST_EMAIL_ADDRESS,
-            push_registration_id=letter * LONGEST_PUSH_REGISTRATION,
-            whats_app_user_id=letter * 150,
+            email_address=character * LONGEST_EMAIL_ADDRESS,
+            push_registration_id=character * LONGEST_PUSH_REGISTRATION,
+            whats_app_user_id=character * 150,
         ),
-        scenario=letter * LONGEST_SCENARIO_NAME,
-        scenario_key=letter * LONGEST_SCENARIO_KEY,
+        scenario=character * LONGEST_SCENARIO_NAME,
+        scenario_key=character * LONGEST_SCENARIO_KEY,
         steps=tuple(Channel) * 10,
         bulk_id=bulk_id,
         send_at=clock(),
         validity=timedelta(hours=1),
         on_unknown="never-duplicate",
-        callback_data=letter * LONGEST_CALLBACK_DATA,
+        callback_data=character * LONGEST_CALLBACK_DATA,
     )
     ledger.claim([claim], timedelta(seconds=1))
     clock.pass_by(seconds=2)
@@ -374,24 +375,24 @@ def test_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     ledger.change(
         transitions.closed,
         ledger.message(claim.message_id),
-        letter * 200,
-        letter * 1000,
+        character * 200,
+        character * 1000,
         ledger.clock(),
     )
     ledger.change(
         transitions.released,
         ledger.message(claim.message_id),
-        letter * 200,
-        letter * 1000,
+        character * 200,
+        character * 1000,
         ledger.clock(),
     )
-    report = DeliveryReport.model_validate(longest_row(letter * LONG))
+    report = DeliveryReport.model_validate(longest_row(character * LONG))
     verdict = verdict_of(report, "SMS")
     assert verdict
     ledger.settle({claim.message_id: verdict})
     item = ledger.item(claim.message_id)
 
-    assert size(item) < 100_000  # of 409,600
+    assert size(item) < 100_000  # DynamoDB allows 409,600
 
     class Bus:
         def put_events(self, **request: Any) -> Json:  # noqa: ANN401 (as boto3's)
@@ -402,8 +403,8 @@ def test_largest_message_is_far_below_what_an_item_may_hold_and_can_be_told(
     assert (publication.published, publication.unpublishable) == (1, [])
 
 
-def test_row_of_the_logs_keeps_its_text() -> None:
-    """Only names are cut; a text is longer, and the row stays as it came."""
+def test_log_row_keeps_its_text() -> None:
+    """Only names are truncated; the raw row is stored unchanged."""
     text = "x" * 100_000
     written = longest_row("x" * LONG) | {"to": text, "text": text}
 
@@ -426,8 +427,8 @@ def test_row_of_the_logs_keeps_its_text() -> None:
     ],
     ids=["older", "newer"],
 )
-def test_what_infobip_says_of_an_error_is_cut(body: Callable[[str], Json], text: str) -> None:
-    """It is stored with each message of the request, and DynamoDB takes no half of a character."""
+def test_error_text_of_infobip_is_truncated(body: Callable[[str], Json], text: str) -> None:
+    """It is stored with each message of the request, and DynamoDB rejects lone surrogates."""
     error = error_for(400, body(text), {})
 
     assert error.text
@@ -435,8 +436,8 @@ def test_what_infobip_says_of_an_error_is_cut(body: Callable[[str], Json], text:
     assert error.text.encode()
 
 
-def test_key_that_is_too_long_is_no_key() -> None:
-    """A part of it would be the key of nothing, or of something else."""
+def test_overlong_scenario_key_is_dropped() -> None:
+    """A part of it would be an unknown key, or the key of another scenario."""
     longest = "k" * LONGEST_SCENARIO_KEY
 
     assert Scenario.model_validate({"key": longest}).key == longest

@@ -1,1 +1,1 @@
-"""Tests of what `make chaos` plans and judges by."""
+"""Tests of the plans and checks of `make chaos`."""

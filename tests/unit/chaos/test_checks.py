@@ -64,13 +64,13 @@ UNRECORDED = replace(SOUND, items=SOUND.items[:1])
 
 
 def pushed(answered: int) -> History:
-    """Return a history without the report, of whose calls so many were answered with 2xx."""
+    """Return a history without the report, with this many of its calls answered with 2xx."""
     report = REPORT | {"pushes": answered, "pages": []}
     return replace(UNRECORDED, pages=(), truth={"m1": TRUTH | {"reports": [report]}})
 
 
 def found(history: History, check: checks.Check) -> list[tuple[str, str, str]]:
-    """Run a check; return promise, subject and the first words of each violation."""
+    """Run a check; return promise, subject and text of each violation."""
     return [(each.promise, each.subject, each.what) for each in check(history)]
 
 
@@ -210,7 +210,7 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
         UNRECORDED,
         ("P3", "m1", "a report is missing; its page: safe"),
     ),
-    "report of a page that was let go is missing": (
+    "report of a dropped page is missing": (
         checks.no_report_is_lost,
         replace(UNRECORDED, pages=(TakenPage(frozenset({KEY})),)),
         ("P3", "m1", "a report is missing; its page: the run let it go without a word"),
@@ -244,7 +244,6 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_violation_is_found(case: str) -> None:
-    """What breaks a promise is found by one check, and named."""
     check, history, violation = BROKEN[case]
     assert found(history, check) == [violation]
 
@@ -303,19 +302,16 @@ EXCUSED: dict[str, tuple[checks.Check, History]] = {
         replace(UNRECORDED, pages=(TakenPage(frozenset({KEY}), PageEnd.NOWHERE),)),
     ),
     "pull was cut": (checks.no_report_is_lost, replace(UNRECORDED, pages=(), pulls_cut=1)),
-    "answer was lost on the wire": (
+    "answer was lost in transit": (
         checks.no_report_is_lost,
         replace(
             UNRECORDED,
             pages=(),
-            truth={
-                "m1": TRUTH
-                | {"reports": [REPORT | {"pages": [{"page": 1, "fault": "cut_answer"}]}]}
-            },
+            truth={"m1": TRUTH | {"reports": [REPORT | {"pages": [CUT_PAGE]}]}},
         ),
     ),
     "call is not answered with 2xx": (checks.no_report_is_lost, pushed(0)),
-    "message that is not ours": (
+    "message belongs to another account": (
         checks.at_most_once,
         replace(SOUND, foreign_ids=frozenset({"m1"}), truth={"m1": TRUTH | {"acceptances": 2}}),
     ),
@@ -323,14 +319,14 @@ EXCUSED: dict[str, tuple[checks.Check, History]] = {
 
 
 @pytest.mark.parametrize("case", EXCUSED)
-def test_excuse_is_accepted(case: str) -> None:
-    """What looks broken and is not passes the check that looks at it."""
+def test_excused_history_passes(case: str) -> None:
+    """It looks like a violation but is none."""
     check, history = EXCUSED[case]
     assert not found(history, check)
 
 
-def test_every_check_is_seen_to_find_something() -> None:
-    """No check is without a violation that it finds; that of the printed lines is below."""
+def test_every_check_has_a_violation_to_find() -> None:
+    """The check of the printed lines has its own tests below."""
     assert {check for check, _, _ in BROKEN.values()} == set(CHECKS) - {
         checks.nothing_personal_is_printed
     }
@@ -341,7 +337,7 @@ def test_every_check_is_seen_to_find_something() -> None:
     ["999071234567890", "canary-text of event 1", "canary-api-key", "canary-registration"],
 )
 def test_personal_line_is_found(personal: str) -> None:
-    """A printed phone number, text or key is found, and not shown."""
+    """The violation does not quote the phone number, text or key."""
     history = replace(SOUND, outputs={"send-0": f"fine\nmessage to {personal}\n"})
     assert found(history, checks.nothing_personal_is_printed) == [
         ("P5", "send-0", "line 2 is personal after 'message to '")
@@ -365,10 +361,10 @@ def test_harmless_line_passes() -> None:
         (BROKEN["report of a safe page is missing"][1], False),
     ],
 )
-def test_only_what_cannot_be_mended_counts_before_the_drain(
+def test_only_irreparable_violations_count_before_the_drain(
     history: History, is_final: object
 ) -> None:
-    """While a run goes on, a violation counts if nothing that comes later can mend it."""
+    """During a run, a violation counts only if no later event can repair it."""
     undrained = replace(history, is_drained=False)
     promises = {each.promise for each in checks.violations(history)}
     final = {each.promise for each in checks.final_violations(undrained)}

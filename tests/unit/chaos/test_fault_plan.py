@@ -1,4 +1,4 @@
-"""A fault plan holds every fault, gives each to a run, and takes back what has not fired."""
+"""A fault plan contains every fault, assigns each to a run, and takes back unfired ones."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ def choices(planned: FaultPlan, function: str) -> list[tuple[Fault, ...]]:
 
 @pytest.mark.parametrize("function", CRASH_POINTS)
 def test_every_crash_point_is_planned(function: str) -> None:
-    """Some run of a function is killed at each of its crash points."""
+    """At each crash point of a function, some run is killed."""
     kills = {faults[-1].point for faults in choices(plan(), function) if faults[-1].kind == KILL}
     assert kills == set(CRASH_POINTS[function])
 
 
-def test_seed_decides_about_the_plan() -> None:
-    """The same seed plans the same faults, another seed plans others."""
+def test_seed_determines_the_plan() -> None:
     assert choices(plan(1), SEND) == choices(plan(1), SEND) != choices(plan(2), SEND)
 
 
 def test_faults_put_first_go_to_the_next_runs() -> None:
-    """Each of the next runs of the function gets one of them for certain, and nothing else."""
+    """Each of the function's next runs gets exactly one of them."""
     planned = plan()
     planned.put_first([(SEND, AFTER_POST), (PULL, AFTER_PAGE), (SEND, AFTER_POST)])
     assert [planned.choose(SEND, 0) for _ in range(2)] == [[(AFTER_POST,)]] * 2
@@ -46,8 +45,8 @@ def test_faults_put_first_go_to_the_next_runs() -> None:
     assert not planned.has_first
 
 
-def test_fault_put_first_that_has_not_fired_stays_first() -> None:
-    """A run that gives it no occasion passes it on to the next run."""
+def test_unfired_fault_put_first_stays_first() -> None:
+    """If a run does not reach the fault, the next run gets it."""
     planned = plan()
     planned.put_first([(SEND, AFTER_POST)])
     chosen = planned.choose(SEND, 0)
@@ -57,8 +56,8 @@ def test_fault_put_first_that_has_not_fired_stays_first() -> None:
     assert not planned.has_first
 
 
-def test_faults_put_first_end_with_the_faults() -> None:
-    """Once they are cleared, no run gets one, also none that comes back unfired."""
+def test_cleared_faults_do_not_come_back() -> None:
+    """An unfired fault that is given back later is dropped."""
     planned = plan()
     planned.put_first([(SEND, AFTER_POST), (SEND, AFTER_POST)])
     chosen = planned.take_first(SEND)
@@ -69,7 +68,7 @@ def test_faults_put_first_end_with_the_faults() -> None:
 
 
 def test_unfired_fault_is_planned_again() -> None:
-    """A fault that a run gives no occasion for is given to a later one."""
+    """A fault that a run did not reach is given to a later run."""
     planned = plan()
     everything = choices(planned, PULL)
     assert not choices(planned, PULL)
@@ -79,7 +78,7 @@ def test_unfired_fault_is_planned_again() -> None:
 
 
 def test_settings_change_as_messages_are_queued() -> None:
-    """The changes come in the order of their shares, each once, and the last when all is queued."""
+    """The changes come once each, in order of their shares, the last after all messages."""
     planned = plan()
     early = list(planned.setting_changes_due(MESSAGES // 2))
     late = list(planned.setting_changes_due(MESSAGES))

@@ -1,4 +1,4 @@
-"""A run goes through its phases one by one, and ends as soon as it need not go on."""
+"""A run goes through its phases in order, and a phase can end it early."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _look_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def _poll_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phases, "_LOOK_SECONDS", 0.0)
 
 
-def system_that_writes(log: list[str]) -> System:
-    """Return a system of which each step is written down."""
+def system_logging_to(log: list[str]) -> System:
+    """Return a system that logs its steps."""
     system = SimpleNamespace(
         step=lambda: log.append("step"),
         upstream=SimpleNamespace(queued=3),
@@ -31,7 +31,7 @@ def system_that_writes(log: list[str]) -> System:
 
 
 def phase(log: list[str], name: str, steps: int) -> Phase:
-    """Return a phase that is over after so many steps of its own, and writes down what it does."""
+    """Return a phase that ends after this many steps, and logs what it does."""
     return Phase(
         name,
         goal=lambda: log.count(name) == steps,
@@ -41,11 +41,11 @@ def phase(log: list[str], name: str, steps: int) -> Phase:
     )
 
 
-def test_phases_follow_each_other() -> None:
-    """Each phase starts, steps until it has reached its goal, and ends before the next starts."""
+def test_phases_run_in_order() -> None:
+    """Each phase starts, steps until it reaches its goal, and ends before the next one starts."""
     log: list[str] = []
     lasted = go_through(
-        [phase(log, "load", 2), phase(log, "drain", 1)], system_that_writes(log), log.append
+        [phase(log, "load", 2), phase(log, "drain", 1)], system_logging_to(log), log.append
     )
     assert log == [
         "load starts",
@@ -58,14 +58,14 @@ def test_phases_follow_each_other() -> None:
 
 
 def test_phase_ends_at_its_bound() -> None:
-    """A phase that does not reach its goal ends when its time is over."""
+    """A phase that misses its goal ends when its time is over."""
     log: list[str] = []
-    go_through([Phase("outage", bound=0.0)], system_that_writes(log), log.append)
+    go_through([Phase("outage", bound=0.0)], system_logging_to(log), log.append)
     assert not log
 
 
-def test_run_ends_when_it_need_not_go_on() -> None:
-    """A phase that ends the run is ended itself, and none follows."""
+def test_phase_can_end_the_run() -> None:
+    """Its own end still runs, and no phase follows."""
     log: list[str] = []
     last = Phase(
         "load",
@@ -73,6 +73,6 @@ def test_run_ends_when_it_need_not_go_on() -> None:
         ends_run=lambda: True,
         on_end=lambda: log.append("load ends"),
     )
-    lasted = go_through([last, phase(log, "drain", 1)], system_that_writes(log), log.append)
+    lasted = go_through([last, phase(log, "drain", 1)], system_logging_to(log), log.append)
     assert log == ["load ends"]
     assert list(lasted) == ["load"]

@@ -1,1 +1,1 @@
-"""The functions, each with fakes for what it talks to."""
+"""Tests of the functions, with fakes in place of the services they call."""

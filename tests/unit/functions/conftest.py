@@ -1,8 +1,9 @@
-"""What the tests of all functions share.
+"""Fixtures and helpers shared by the tests of all functions.
 
-Each module has a `Harness` of one shape. Its fields are what the function talks to; `dependencies`
-gives them to the function, `run` lets the function do its work, and `invoke` calls the handler, as
-Lambda does. The fixture `harness` makes one in which all is well, and has the handler use it.
+Each module has a `Harness` of the same shape. Its fields are the fakes that the function works
+with; `dependencies` passes them to the function, `run` calls the function's core, and `invoke`
+calls the handler as Lambda does. The fixture `harness` builds one without failures, and makes the
+handler use it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PHONE = "385991234567"
 TEXT = "canary text"
-#: What Lambda passes along with each event: there is time enough for everything.
+#: The context that Lambda passes with each event, with enough time left.
 CONTEXT = cast(
     "LambdaContext",
     SimpleNamespace(
@@ -40,7 +41,7 @@ CONTEXT = cast(
 
 
 def report_of(message_id: str, **changes: object) -> dict[str, Any]:
-    """Write a report of a delivery."""
+    """Build a delivery report."""
     return {
         "bulkId": "bulk-1",
         "messageId": message_id,
@@ -55,18 +56,18 @@ def report_of(message_id: str, **changes: object) -> dict[str, Any]:
 
 
 def page_of(*entries: object) -> bytes:
-    """Write a body of reports, as Infobip answers a page and calls the webhook."""
+    """Build a body of reports, as in Infobip's pages and webhook calls."""
     return json.dumps({"results": entries}).encode()
 
 
 def metrics_in(text: str) -> list[dict[str, Any]]:
-    """Return the metrics of each invocation, of what was printed."""
+    """Return the metrics of each invocation from printed text."""
     return [json.loads(line) for line in text.splitlines() if "_aws" in line]
 
 
 @pytest.fixture(autouse=True)
 def _metrics_of_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give the metrics a namespace, as the template does; no test sees those of another."""
+    """Set the namespace, as the template does, and keep the metrics of tests apart."""
     monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
     metrics.clear_metrics()
     yield
@@ -75,7 +76,7 @@ def _metrics_of_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def log_stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """Catch what the logger writes."""
+    """Capture the logger's output."""
     stream = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", stream)
     return stream
@@ -83,11 +84,11 @@ def log_stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def log(log_stream: io.StringIO) -> Log:
-    """Return what reads the log lines so far."""
+    """Return a function that reads the log lines so far."""
     return lambda: [json.loads(line) for line in log_stream.getvalue().splitlines()]
 
 
 @pytest.fixture
 def printed(log_stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> Printed:
-    """Return what reads the log lines so far, and the metrics since it was last asked."""
+    """Return a function that reads the log lines so far, and the metrics since its last call."""
     return lambda: log_stream.getvalue() + capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""However often and however unluckily it is invoked, a name ends as one registered scenario."""
+"""Repeated, concurrent and interrupted invocations leave one registered scenario per name."""
 
 from __future__ import annotations
 
@@ -54,18 +54,17 @@ EVENT: dict[str, Any] = {
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     client: FakeScenarioClient = field(default_factory=FakeScenarioClient)
     registry: FakeScenarioRegistry = field(default_factory=FakeScenarioRegistry)
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.client, self.registry)
 
     def run(self, wanted: ScenarioDefinition) -> Outcome:
-        """Let the function run; whatever it answers must be what both of its fakes have."""
+        """Run the function, and check its answer against both fakes."""
         registration = create_scenario(wanted, self.dependencies, lambda _: None)
         entry = registration.entry
         assert self.registry.current(wanted.name) == entry
@@ -75,20 +74,19 @@ class Harness:
         return registration.outcome
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
-    """Return a harness in which there are no scenarios yet."""
+    """Return a harness without scenarios."""
     harness = Harness()
     monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
     return harness
 
 
 def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
-    """Make the entry of a scenario."""
+    """Build the registry's entry of a scenario."""
     return RegisteredScenario(
         key=key,
         name=definition.name,
@@ -101,7 +99,7 @@ def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
 
 
 def live(key: str, definition: ScenarioDefinition) -> LiveScenario:
-    """Make a scenario that Infobip has."""
+    """Build a scenario that Infobip has."""
     described = definition.model_dump(by_alias=True) | {"key": key, "default": False}
     return LiveScenario(key, Scenario.model_validate(described))
 
@@ -126,14 +124,14 @@ def live(key: str, definition: ScenarioDefinition) -> LiveScenario:
         ),
     ],
 )
-def test_plan_follows_from_what_registry_and_infobip_have(
+def test_plan_depends_on_registry_and_infobip(
     registered: tuple[str, ScenarioDefinition] | None,
     found: tuple[str, ScenarioDefinition] | None,
     outcome: Outcome,
     update: bool,  # noqa: FBT001 (a column of the table)
     write: RegistryWrite,
 ) -> None:
-    """The wanted scenario is OTP; what is there already is not done again."""
+    """The wanted scenario is OTP; steps that are done are not repeated."""
     entry = register(registered[1], registered[0]) if registered else None
 
     plan = make_plan(OTP, entry, live(*found) if found else None)
@@ -146,13 +144,11 @@ def test_plan_follows_from_what_registry_and_infobip_have(
 
 
 def test_new_scenario_is_created_and_registered(harness: Harness) -> None:
-    """The first invocation creates it."""
     assert harness.run(OTP) is Outcome.CREATED
     assert harness.client.calls == ["list", "create"]
 
 
 def test_second_invocation_changes_nothing(harness: Harness) -> None:
-    """The same event again makes no second scenario, and writes nothing."""
     harness.run(OTP)
     harness.client.calls.clear()
 
@@ -160,7 +156,7 @@ def test_second_invocation_changes_nothing(harness: Harness) -> None:
     assert harness.client.calls == ["get"]
 
 
-def test_other_flow_updates_under_the_same_key(harness: Harness) -> None:
+def test_other_flow_updates_the_scenario_under_its_key(harness: Harness) -> None:
     """Senders keep the key that they know."""
     harness.run(OTP)
 
@@ -169,7 +165,7 @@ def test_other_flow_updates_under_the_same_key(harness: Harness) -> None:
 
 
 def test_default_is_updated_and_then_kept(harness: Harness) -> None:
-    """An event that does not speak of the default leaves it, even when the flow changes."""
+    """An event without `default` leaves it unchanged, even when the flow changes."""
     harness.run(OTP)
 
     assert harness.run(OTP.model_copy(update={"default": True})) is Outcome.UPDATED
@@ -179,15 +175,15 @@ def test_default_is_updated_and_then_kept(harness: Harness) -> None:
 
 
 def test_change_made_at_infobip_is_undone(harness: Harness) -> None:
-    """The event decides: a flow that somebody has changed elsewhere is put right."""
+    """The event decides: a flow that was changed elsewhere is corrected."""
     harness.run(OTP)
     harness.client.put("key-1", OTHER_FLOW)
 
     assert harness.run(OTP) is Outcome.UPDATED
 
 
-def test_update_that_was_not_registered_is_completed(harness: Harness) -> None:
-    """A run that dies between the two updates is made good by the next one."""
+def test_unregistered_update_is_completed(harness: Harness) -> None:
+    """A run killed between the two updates is completed by the next one."""
     harness.run(OTP)
     harness.registry.error = ParameterUnavailableError("SSM cannot be written")
     with pytest.raises(ParameterUnavailableError):
@@ -201,8 +197,8 @@ def test_update_that_was_not_registered_is_completed(harness: Harness) -> None:
 # --- Adopted -------------------------------------------------------------------------------
 
 
-def test_scenario_of_that_name_is_adopted(harness: Harness) -> None:
-    """What was made by hand, or by a run that died before registering, is taken over."""
+def test_scenario_of_the_same_name_is_adopted(harness: Harness) -> None:
+    """It was created by hand, or by a run that was killed before it registered the scenario."""
     harness.client.put("by-hand", OTP)
 
     assert harness.run(OTP) is Outcome.ADOPTED
@@ -211,14 +207,13 @@ def test_scenario_of_that_name_is_adopted(harness: Harness) -> None:
 
 
 def test_adopted_scenario_gets_the_wanted_flow(harness: Harness) -> None:
-    """The name decides what is adopted, the event what becomes of it."""
     harness.client.put("by-hand", OTHER_FLOW)
 
     assert harness.run(OTP) is Outcome.ADOPTED
     assert harness.client.scenarios["by-hand"].flow == OTP.flow
 
 
-def test_of_two_with_one_name_the_fitting_one_is_adopted(harness: Harness) -> None:
+def test_scenario_with_the_wanted_flow_is_adopted_first(harness: Harness) -> None:
     """Infobip allows a name twice; the one that needs no change is the better guess."""
     harness.client.put("first", OTHER_FLOW)
     harness.client.put("second", OTP)
@@ -228,14 +223,14 @@ def test_of_two_with_one_name_the_fitting_one_is_adopted(harness: Harness) -> No
 
 
 def test_only_the_exact_name_is_adopted(harness: Harness) -> None:
-    """A scenario that is spelt differently is somebody else's."""
+    """A scenario that is spelt differently is another one."""
     harness.client.put("by-hand", OTP.model_copy(update={"name": "OTP"}))
 
     assert harness.run(OTP) is Outcome.CREATED
 
 
 def test_crash_before_registering_leads_to_adoption(harness: Harness) -> None:
-    """What was created and not registered is found by the next invocation."""
+    """The next invocation finds the scenario that was created and not registered."""
     harness.registry.error = ParameterUnavailableError("SSM cannot be written")
     with pytest.raises(ParameterUnavailableError):
         harness.run(OTP)
@@ -244,8 +239,8 @@ def test_crash_before_registering_leads_to_adoption(harness: Harness) -> None:
     assert list(harness.client.scenarios) == ["key-1"]
 
 
-def test_key_that_infobip_has_forgotten_is_replaced(harness: Harness) -> None:
-    """After a change of account the registry's key leads nowhere; a new one takes its place."""
+def test_key_unknown_to_infobip_is_replaced(harness: Harness) -> None:
+    """After a change of account the registered key is unknown, and a new one replaces it."""
     harness.registry.register(register(OTP, "gone"))
 
     assert harness.run(OTP) is Outcome.CREATED
@@ -253,8 +248,8 @@ def test_key_that_infobip_has_forgotten_is_replaced(harness: Harness) -> None:
     assert list(harness.client.scenarios) == ["key-1"]
 
 
-def test_forgotten_key_is_replaced_by_the_scenario_of_that_name(harness: Harness) -> None:
-    """Before a new one is created, the name is looked for here too."""
+def test_unknown_key_is_replaced_by_the_scenario_of_the_same_name(harness: Harness) -> None:
+    """The name is looked up before a new scenario is created."""
     harness.registry.register(register(OTP, "gone"))
     harness.client.put("by-hand", OTP)
 
@@ -265,20 +260,20 @@ def test_forgotten_key_is_replaced_by_the_scenario_of_that_name(harness: Harness
 
 
 @pytest.mark.parametrize("blind_lists", [0, 1, 2])
-def test_lost_answer_is_looked_up(harness: Harness, blind_lists: int) -> None:
-    """Creation without an answer is never repeated: the list tells what became of it."""
+def test_creation_without_an_answer_is_looked_up(harness: Harness, blind_lists: int) -> None:
+    """It is never repeated: the list shows whether it took effect."""
 
-    def lose_and_hide(_: Scenario) -> Scenario:
+    def lose_and_omit(_: Scenario) -> Scenario:
         harness.client.blind_lists = blind_lists
         raise OutcomeUnknownError("no answer")
 
-    harness.client.before_answer = lose_and_hide
+    harness.client.before_answer = lose_and_omit
 
     assert harness.run(OTP) is Outcome.CREATED
     assert harness.client.calls.count("create") == 1
 
 
-def test_answer_without_a_key_is_looked_up(harness: Harness) -> None:
+def test_key_missing_from_the_answer_is_looked_up(harness: Harness) -> None:
     """The key is optional in Infobip's answer; the list has it."""
     harness.client.before_answer = lambda scenario: scenario.model_copy(update={"key": None})
 
@@ -286,8 +281,8 @@ def test_answer_without_a_key_is_looked_up(harness: Harness) -> None:
     assert harness.client.calls.count("create") == 1
 
 
-def test_answer_that_leaves_out_the_flow_is_believed(harness: Harness) -> None:
-    """Infobip has just been told the flow and the default: it is not told them again."""
+def test_answer_without_the_flow_causes_no_update(harness: Harness) -> None:
+    """Infobip has just received flow and default, so they are not sent again."""
     left_out = {"flow": (), "default": False}
     harness.client.before_answer = lambda scenario: scenario.model_copy(update=left_out)
 
@@ -295,8 +290,8 @@ def test_answer_that_leaves_out_the_flow_is_believed(harness: Harness) -> None:
     assert harness.client.calls == ["list", "create"]
 
 
-def test_what_is_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness) -> None:
-    """It may be somebody else's of the same name: it is dealt with like what was there before."""
+def test_scenario_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness) -> None:
+    """Another client may have created it, so it is treated like an existing scenario."""
 
     def lose_to_another(created: Scenario) -> Scenario:
         del harness.client.scenarios[created.key or ""]
@@ -317,10 +312,10 @@ def test_what_is_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness
         RequestRejectedError("refused", status=400),
     ],
 )
-def test_update_that_fails_after_a_lost_answer_says_why(
+def test_failed_update_after_a_lost_answer_raises_its_error(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """The scenario is there and its key is known, so the next invocation only updates it."""
+    """The scenario exists and its key is known, so the next invocation only updates it."""
 
     def lose_to_another(created: Scenario) -> Scenario:
         del harness.client.scenarios[created.key or ""]
@@ -341,8 +336,8 @@ def test_update_that_fails_after_a_lost_answer_says_why(
     assert harness.client.calls.count("create") == 1
 
 
-def test_failing_list_is_asked_again(harness: Harness) -> None:
-    """A throttled look-up does not end the search for a lost creation."""
+def test_failed_list_is_repeated(harness: Harness) -> None:
+    """A throttled lookup does not end the search for a lost creation."""
 
     def lose_and_fail(_: Scenario) -> Scenario:
         harness.client.list_errors = [
@@ -356,14 +351,14 @@ def test_failing_list_is_asked_again(harness: Harness) -> None:
     assert harness.run(OTP) is Outcome.CREATED
 
 
-def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(harness: Harness) -> None:
-    """The caller learns that nobody knows, and that invoking again is right."""
+def test_lost_creation_that_is_not_listed_raises_an_error(harness: Harness) -> None:
+    """It says that the result is unknown, and that the caller should invoke again."""
 
-    def lose_and_hide(_: Scenario) -> Scenario:
+    def lose_and_omit(_: Scenario) -> Scenario:
         harness.client.blind_lists = 3
         raise OutcomeUnknownError("no answer")
 
-    harness.client.before_answer = lose_and_hide
+    harness.client.before_answer = lose_and_omit
     with pytest.raises(OutcomeUnknownError, match="invoke again"):
         harness.run(OTP)
 
@@ -381,8 +376,8 @@ def test_lost_creation_that_is_not_listed_ends_in_a_clear_error(harness: Harness
         RequestRejectedError("no", status=409),
     ],
 )
-def test_refused_creation_registers_nothing(harness: Harness, error: Exception) -> None:
-    """A refusal reaches the caller at once, and is not looked up."""
+def test_rejected_creation_registers_nothing(harness: Harness, error: Exception) -> None:
+    """The error reaches the caller immediately, without a lookup."""
 
     def refuse(_: Scenario) -> Scenario:
         raise error
@@ -396,10 +391,10 @@ def test_refused_creation_registers_nothing(harness: Harness, error: Exception) 
     assert harness.registry.entries == {}
 
 
-def test_unreadable_scenario_is_not_taken_for_a_forgotten_one(
+def test_only_a_404_marks_a_key_as_unknown(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a 404 says that a key is unknown; any other failure must not create another."""
+    """After any other error, another scenario must not be created."""
     harness.run(OTP)
 
     def fail(_: str) -> Scenario:
@@ -416,7 +411,7 @@ def test_unreadable_scenario_is_not_taken_for_a_forgotten_one(
 
 
 @pytest.mark.parametrize("theirs", [OTP, OTHER_FLOW])
-def test_loser_of_a_race_takes_the_winners_key(
+def test_loser_of_a_race_uses_the_winners_key(
     harness: Harness,
     log: Log,
     theirs: ScenarioDefinition,
@@ -433,8 +428,8 @@ def test_loser_of_a_race_takes_the_winners_key(
     assert [(line["key"], line["registered_key"]) for line in log()] == [("key-1", "winner")]
 
 
-def test_two_that_adopt_the_same_leave_no_orphan(harness: Harness, log: Log) -> None:
-    """Adopting at once with different flows ends with the last one's, here and there."""
+def test_concurrent_adoptions_leave_no_orphan(harness: Harness, log: Log) -> None:
+    """If their flows differ, registry and Infobip end with the last one's."""
     harness.client.put("by-hand", OTP)
     theirs = register(OTHER_FLOW, "by-hand")
     harness.registry.before_write = lambda: harness.registry.entries.update(
@@ -445,8 +440,8 @@ def test_two_that_adopt_the_same_leave_no_orphan(harness: Harness, log: Log) -> 
     assert log() == []
 
 
-def test_two_names_with_one_slug_are_an_error(harness: Harness) -> None:
-    """The second name is refused before Infobip hears of it, and the first stays."""
+def test_second_name_with_the_same_slug_is_rejected(harness: Harness) -> None:
+    """Infobip is not called, and the first scenario stays."""
     harness.run(OTP)
     harness.client.calls.clear()
 
@@ -457,8 +452,7 @@ def test_two_names_with_one_slug_are_an_error(harness: Harness) -> None:
     assert harness.client.calls == []
 
 
-def test_name_without_a_slug_is_refused_first(harness: Harness) -> None:
-    """Infobip does not get what the registry could not take."""
+def test_name_without_a_slug_is_rejected_before_infobip_is_called(harness: Harness) -> None:
     with pytest.raises(UnregistrableScenarioError, match=r"^name: "):
         harness.run(OTP.model_copy(update={"name": "Ωμέγα"}))
 
@@ -468,8 +462,8 @@ def test_name_without_a_slug_is_refused_first(harness: Harness) -> None:
 # --- The event -----------------------------------------------------------------------------
 
 
-def test_event_is_infobips_own_body() -> None:
-    """Names, steps and default are read as Infobip's documents write them."""
+def test_event_has_the_fields_of_infobips_body() -> None:
+    """Names, steps and default are read as Infobip documents them."""
     assert parse(EVENT) == OTP
     assert parse(EVENT | {"default": True}).default is True
     assert parse({"name": "otp", "flow": [{"channel": "PUSH"}]}).flow[0].sender is None
@@ -491,8 +485,8 @@ def test_event_is_infobips_own_body() -> None:
         ({"colour": "canary"}, "colour"),
     ],
 )
-def test_broken_event_names_field_and_rule(change: dict[str, Any], field: str) -> None:
-    """The error tells the caller what to change, and does not repeat the value."""
+def test_invalid_event_is_rejected_with_field_and_rule(change: dict[str, Any], field: str) -> None:
+    """The error does not repeat the value."""
     with pytest.raises(InvalidEventError) as caught:
         parse(EVENT | change)
 
@@ -503,7 +497,6 @@ def test_broken_event_names_field_and_rule(change: dict[str, Any], field: str) -
 
 @pytest.mark.parametrize("missing", ["name", "flow"])
 def test_missing_field_is_named(missing: str) -> None:
-    """Name and flow are required."""
     with pytest.raises(InvalidEventError) as caught:
         parse({name: value for name, value in EVENT.items() if name != missing})
 
@@ -511,8 +504,7 @@ def test_missing_field_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize("event", [None, [], "otp", 7])
-def test_event_that_is_no_object_is_refused(event: object) -> None:
-    """Anything but a JSON object is an invalid event."""
+def test_event_that_is_not_an_object_is_rejected(event: object) -> None:
     with pytest.raises(InvalidEventError, match=r"^body: "):
         parse(event)
 
@@ -520,8 +512,8 @@ def test_event_that_is_no_object_is_refused(event: object) -> None:
 # --- The handler ---------------------------------------------------------------------------
 
 
-def test_answer_tells_key_parameter_and_outcome(harness: Harness, log: Log) -> None:
-    """The sample event is answered with all that a caller needs to send."""
+def test_answer_has_key_parameter_and_outcome(harness: Harness, log: Log) -> None:
+    """The sample event gets all that a caller needs to send."""
     event = json.loads((Path(__file__).parents[3] / "events/create_scenario.json").read_text())
 
     answer = harness.invoke(event)
@@ -539,8 +531,8 @@ def test_answer_tells_key_parameter_and_outcome(harness: Harness, log: Log) -> N
     assert harness.invoke(event)["outcome"] == "UNCHANGED"
 
 
-def test_invalid_event_reaches_nobody(harness: Harness) -> None:
-    """The error is raised to the caller of the function."""
+def test_invalid_event_causes_no_call(harness: Harness) -> None:
+    """The caller of the function gets the error."""
     with pytest.raises(InvalidEventError):
         harness.invoke({"flow": EVENT["flow"]})
 
@@ -554,12 +546,12 @@ def test_invalid_event_reaches_nobody(harness: Harness) -> None:
         ("\u03a9\u03bc\u03ad\u03b3\u03b1", "must hold a letter from a to z or a digit"),
     ],
 )
-def test_scenario_that_cannot_be_registered_is_an_invalid_event(
+def test_unregistrable_scenario_is_an_invalid_event(
     harness: Harness,
     name: str,
     rule: str,
 ) -> None:
-    """The caller learns which field to change, as for any other rule."""
+    """The error names the field to change, as for any other rule."""
     harness.invoke(EVENT | {"name": "Order updates"})
     harness.client.calls.clear()
 

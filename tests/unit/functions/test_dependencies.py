@@ -1,4 +1,4 @@
-"""Every function makes what it talks to once, of the variables that the template gives it."""
+"""Every function builds its clients once, from the variables that the template sets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VARIABLES = {
 def dependencies_of(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> DependenciesOf:
-    """Return what sets a function's variables, and returns what makes its dependencies."""
+    """Return a helper that sets a function's variables and returns its `dependencies`."""
 
     def prepare(function: str) -> Callable[[], Any]:
         for name, value in VARIABLES[function].items():
@@ -60,15 +60,14 @@ def dependencies_of(
 
 
 @pytest.mark.parametrize("function", VARIABLES)
-def test_dependencies_are_made_once(function: str, dependencies_of: DependenciesOf) -> None:
-    """They live as long as the environment, and need no other variables."""
+def test_dependencies_are_built_once(function: str, dependencies_of: DependenciesOf) -> None:
+    """All invocations of an execution environment share them; no other variables are needed."""
     dependencies = dependencies_of(function)
 
     assert dependencies() is dependencies()
 
 
-def test_variables_arrive_where_they_count(dependencies_of: DependenciesOf) -> None:
-    """Scenarios are registered under the prefix; policy and times are those of the template."""
+def test_variables_set_registry_policy_and_times(dependencies_of: DependenciesOf) -> None:
     registry = dependencies_of("create_scenario")().registry
     sending = dependencies_of("send_message")()
     ledger = dependencies_of("reconcile_messages")().ledger

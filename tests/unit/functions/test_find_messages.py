@@ -1,4 +1,4 @@
-"""Whoever asks gets what is known, page by page, and sees recipients only on request."""
+"""Callers get what is stored, page by page, and see recipients only on request."""
 
 from __future__ import annotations
 
@@ -88,35 +88,32 @@ HISTORY: list[dict[str, Any]] = [
 
 
 class FakeSearch(MessageSearch):
-    """A search that finds what it is given, and remembers what it was asked for."""
+    """A search that returns fixed items, and remembers its calls."""
 
     def __init__(self) -> None:
         self.items = [MESSAGE]
         self.entries = HISTORY
         #: Where the next page begins.
         self.places: dict[str, Place] = {}
-        self.asked: list[Any] = []
-        #: What each item was said to take of the page.
+        self.calls: list[Any] = []
+        #: The size of each item on the page, in bytes, as the function counts it.
         self.sizes: list[int] = []
 
     def message(self, message_id: str) -> dict[str, Any] | None:
-        """Find a message."""
-        self.asked.append(message_id)
+        self.calls.append(message_id)
         return self.items[0] if self.items else None
 
     def history(
         self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
     ) -> Found:
-        """Find its history."""
-        self.asked.append((message_id, limit, places))
+        self.calls.append((message_id, limit, places))
         self.sizes = [bytes_of(item) for item in self.entries]
         return Found(self.entries, self.places)
 
     def to_recipient(
         self, address: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
     ) -> Found:
-        """Find messages to a recipient."""
-        self.asked.append((address, limit, places))
+        self.calls.append((address, limit, places))
         self.sizes = [bytes_of(item) for item in self.items]
         return Found(self.items, self.places)
 
@@ -127,29 +124,25 @@ class FakeSearch(MessageSearch):
         places: Mapping[str, Place],
         bytes_of: BytesOf,
     ) -> Found:
-        """Find messages of lists."""
-        self.asked.append((shards, limit, places))
+        self.calls.append((shards, limit, places))
         self.sizes = [bytes_of(item) for item in self.items]
         return Found(self.items, self.places)
 
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fake."""
 
     search: FakeSearch = field(default_factory=FakeSearch)
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.search)
 
     def run(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Let the function answer a query."""
         return find_messages(parse(event), self.dependencies)
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
 
@@ -191,8 +184,8 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
         ({"unsettled": True, "showRecipients": "yes"}, "showRecipients", "must be true or false"),
     ],
 )
-def test_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: str) -> None:  # noqa: ANN401
-    """The error names the field and the rule, and nothing of what was asked."""
+def test_query_that_breaks_a_rule_is_rejected(event: Any, field: str, rule: str) -> None:  # noqa: ANN401
+    """The error names the field and the rule, and does not quote the query."""
     with pytest.raises(InvalidEventError, match=rule) as raised:
         parse(event)
 
@@ -200,11 +193,11 @@ def test_question_that_breaks_a_rule_is_refused(event: Any, field: str, rule: st
     assert PHONE_NUMBER not in str(raised.value)
 
 
-# --- Questions -----------------------------------------------------------------------------
+# --- Queries -------------------------------------------------------------------------------
 
 
-def test_message_comes_with_its_history(harness: Harness) -> None:
-    """What is known of it, and what Infobip has said about it, as objects."""
+def test_message_is_returned_with_its_history(harness: Harness) -> None:
+    """Infobip's reports and log rows are returned as objects."""
     answer = harness.run({"messageId": "m-1", "showRecipients": True})
 
     assert answer["found"] is True
@@ -219,8 +212,8 @@ def test_message_comes_with_its_history(harness: Harness) -> None:
     assert answer["history"][2]["raw"] == HISTORY[2]["raw"]
 
 
-def test_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
-    """To be told from a mistake in the query."""
+def test_unknown_message_is_not_an_error(harness: Harness) -> None:
+    """Callers can tell it from a mistake in the query."""
     harness.search.items, harness.search.entries = [], []
 
     answer = harness.run({"messageId": "m-1"})
@@ -228,8 +221,8 @@ def test_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
     assert answer == {"found": False, "message": None, "history": []}
 
 
-def test_reports_of_a_message_that_was_never_claimed_are_found(harness: Harness) -> None:
-    """A report may be about what somebody else has sent."""
+def test_reports_of_an_unclaimed_message_are_found(harness: Harness) -> None:
+    """A report may be about a message of another system."""
     harness.search.items = []
 
     answer = harness.run({"messageId": "m-1"})
@@ -247,13 +240,13 @@ def test_reports_of_a_message_that_was_never_claimed_are_found(harness: Harness)
         ("+ana@example.com", "+ana@example.com"),
     ],
 )
-def test_recipient_is_looked_for_as_addresses_are_kept(
+def test_recipient_is_searched_in_the_stored_form(
     harness: Harness, written: str, address: str
 ) -> None:
-    """Phone numbers are kept without a plus."""
+    """Phone numbers are stored without a plus."""
     answer = harness.run({"recipient": written, "limit": 7})
 
-    assert harness.search.asked == [(address, 7, {})]
+    assert harness.search.calls == [(address, 7, {})]
     assert [message["messageId"] for message in answer["messages"]] == ["m-1"]
 
 
@@ -261,21 +254,21 @@ def test_recipient_is_looked_for_as_addresses_are_kept(
     ("query", "shards"),
     [("unsettled", UNSETTLED), ("unresolved", UNRESOLVED), ("quarantined", QUARANTINED)],
 )
-def test_what_is_open_is_read_from_the_lists_that_hold_it(
+def test_list_query_reads_its_own_lists(
     harness: Harness, query: str, shards: tuple[str, ...]
 ) -> None:
-    """Each list query has its lists, and a page of a hundred unless another is asked for."""
+    """A page has a hundred messages unless the query sets a limit."""
     harness.run({query: True})
 
-    assert harness.search.asked == [(shards, 100, {})]
+    assert harness.search.calls == [(shards, 100, {})]
 
 
-# --- What is shown -------------------------------------------------------------------------
+# --- Shown and masked ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("event", [{"messageId": "m-1"}, {"unsettled": True}])
-def test_recipients_are_masked_and_texts_left_out(harness: Harness, event: dict[str, Any]) -> None:
-    """Nothing that may quote an address or a text is shown, known or new."""
+def test_recipients_are_masked_and_texts_omitted(harness: Harness, event: dict[str, Any]) -> None:
+    """No field that may quote an address or a text is shown, whether known or new."""
     answer = harness.run(event)
 
     shown = json.dumps(answer)
@@ -287,8 +280,8 @@ def test_recipients_are_masked_and_texts_left_out(harness: Harness, event: dict[
     assert message["status"] == {"groupId": 3, "name": "DELIVERED_TO_HANDSET"}
 
 
-def test_what_decides_is_shown_to_everybody(harness: Harness) -> None:
-    """Status, time, price and error of a report are nobody's secret."""
+def test_status_time_price_and_error_are_always_shown(harness: Harness) -> None:
+    """They hold no personal data."""
     answer = harness.run({"messageId": "m-1"})
 
     assert answer["history"][0]["report"] == {
@@ -303,15 +296,15 @@ def test_what_decides_is_shown_to_everybody(harness: Harness) -> None:
 
 
 def test_recipients_are_shown_on_request(harness: Harness) -> None:
-    """An operator who has to call somebody can."""
+    """An operator may have to call the recipient."""
     answer = harness.run({"quarantined": True, "showRecipients": True})
 
     assert answer["messages"][0]["to"] == MESSAGE["to"]
     assert answer["messages"][0]["callbackData"] == TEXT
 
 
-def test_answers_hold_plain_json_and_nothing_of_how_the_table_works(harness: Harness) -> None:
-    """Numbers are numbers; hashes, tokens and lists of the index mean nothing to a reader."""
+def test_answers_are_plain_json_without_internal_attributes(harness: Harness) -> None:
+    """Hashes, tokens and lists of the index mean nothing to a reader."""
     [message] = harness.run({"unsettled": True, "showRecipients": True})["messages"]
 
     assert message["attempts"] == 1
@@ -328,8 +321,7 @@ def test_answers_hold_plain_json_and_nothing_of_how_the_table_works(harness: Har
 
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, "null", "[]", "7", "not JSON"])
-def test_entry_that_holds_no_object_costs_only_itself(harness: Harness, raw: str) -> None:
-    """Whatever Infobip has sent."""
+def test_history_entry_without_an_object_has_no_content(harness: Harness, raw: str) -> None:
     harness.search.entries = [HISTORY[2] | {"raw": raw}]
 
     answer = harness.run({"messageId": "m-1"})
@@ -351,12 +343,12 @@ def test_entry_that_holds_no_object_costs_only_itself(harness: Harness, raw: str
         "[" * 900 + "]" * 900,
     ],
 )
-def test_whatever_infobip_has_sent_can_be_answered(
+def test_anything_that_infobip_has_sent_can_be_returned(
     harness: Harness,
     raw: str,
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
-    """Lambda writes JSON in UTF-8, where neither infinities nor halves of characters exist."""
+    """Lambda writes JSON in UTF-8, which has neither infinities nor lone surrogates."""
     harness.search.entries = [HISTORY[2] | {"raw": raw}]
 
     answer = harness.run({"messageId": "m-1", "showRecipients": show_recipients})
@@ -369,26 +361,26 @@ def test_whatever_infobip_has_sent_can_be_answered(
 PLACES = {"3": ("2026-01-31T12:00:00.000Z", "m-1")}
 
 
-def test_answer_tells_how_to_go_on(harness: Harness) -> None:
-    """The token of one answer leads to the next, and the last answer has none."""
+def test_answer_leads_to_the_next_page(harness: Harness) -> None:
+    """The token of one answer leads to the next; the last answer has none."""
     harness.search.places = PLACES
     first = harness.run({"unsettled": True})
     harness.search = FakeSearch()
 
     last = harness.run({"unsettled": True, "nextToken": first["nextToken"]})
 
-    assert harness.search.asked == [(UNSETTLED, 100, PLACES)]
+    assert harness.search.calls == [(UNSETTLED, 100, PLACES)]
     assert "nextToken" not in last
 
 
 @pytest.mark.parametrize("show_recipients", [True, False])
 @pytest.mark.parametrize("query", [{"messageId": "m-1"}, {"unsettled": True}, {"recipient": "1"}])
-def test_what_a_page_may_hold_is_counted_as_it_is_shown(
+def test_size_of_a_page_is_counted_as_shown(
     harness: Harness,
     query: dict[str, Any],
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
-    """What is hidden takes no room, and what JSON writes at length takes more."""
+    """Omitted values take no room, and characters that JSON escapes take more."""
     message = MESSAGE | {"callbackData": "\U0001f600" * 1000}
     report = HISTORY[0] | {"report": json.dumps(REPORT | {"aNewField": "\U0001f600" * 1000})}
     harness.search.items, harness.search.entries = [message], [report]
@@ -400,8 +392,8 @@ def test_what_a_page_may_hold_is_counted_as_it_is_shown(
     assert (harness.search.sizes[0] > 12_000) == show_recipients
 
 
-def written(token: object) -> str:
-    """Write a token as we would not."""
+def token_of(token: object) -> str:
+    """Encode any value as a token."""
     return base64.urlsafe_b64encode(json.dumps(token).encode()).decode()
 
 
@@ -414,18 +406,17 @@ def written(token: object) -> str:
         base64.b64encode(b"\xff").decode(),
         base64.b64encode(b"not JSON").decode(),
         base64.b64encode(b"[" * 40_000).decode(),
-        written(None),
-        written([]),
-        written({"unsettled": {"3": "2026"}}),
-        written({"unsettled": {"3": ["2026"]}}),
-        written({"unsettled": {"3": ["2026", 7]}}),
-        written({"unsettled": {"3": ["2026", ""]}}),
-        written({"unsettled": {"3": ["2026", "\ud800"]}}),
-        written({"quarantined": {"quarantined": ["2026", "m-1"]}}),
+        token_of(None),
+        token_of([]),
+        token_of({"unsettled": {"3": "2026"}}),
+        token_of({"unsettled": {"3": ["2026"]}}),
+        token_of({"unsettled": {"3": ["2026", 7]}}),
+        token_of({"unsettled": {"3": ["2026", ""]}}),
+        token_of({"unsettled": {"3": ["2026", "\ud800"]}}),
+        token_of({"quarantined": {"quarantined": ["2026", "m-1"]}}),
     ],
 )
-def test_token_that_was_not_given_for_the_question_is_refused(harness: Harness, token: str) -> None:
-    """Whatever it holds instead."""
+def test_token_of_another_query_is_rejected(harness: Harness, token: str) -> None:
     with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
         harness.run({"unsettled": True, "nextToken": token})
 
@@ -433,8 +424,8 @@ def test_token_that_was_not_given_for_the_question_is_refused(harness: Harness, 
 # --- The function --------------------------------------------------------------------------
 
 
-def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
-    """Not even for an answer that shows recipients: the query and a count are logged."""
+def test_no_personal_data_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
+    """Even if the answer shows recipients, only the query and a count are logged."""
     for query in ({"recipient": PHONE_NUMBER}, {"messageId": "m-1"}):
         answer = harness.invoke(query | {"showRecipients": True})
         assert PHONE_NUMBER in json.dumps(answer)
@@ -448,7 +439,7 @@ def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed
     assert TEXT not in text
 
 
-# --- What another version has written --------------------------------------------------------
+# --- Items of another version --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("show_recipients", [True, False])
@@ -463,12 +454,12 @@ def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed
         {"status": "none", "attempts": b"one", "state": "SEEN"},
     ],
 )
-def test_message_of_another_version_is_shown_as_far_as_it_can_be_read(
+def test_message_of_another_version_is_shown_as_far_as_readable(
     harness: Harness,
     attributes: dict[str, Any],
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
-    """With its state as it stands."""
+    """Its state is shown unchanged."""
     item = from_wire(to_wire(MESSAGE | attributes))
     harness.search.items = [item, MESSAGE]
 
@@ -481,8 +472,8 @@ def test_message_of_another_version_is_shown_as_far_as_it_can_be_read(
     assert json.dumps(shown)
 
 
-def test_history_of_another_version_is_shown_as_far_as_it_can_be_read(harness: Harness) -> None:
-    """An entry whose contents are no text shows the rest of it."""
+def test_history_of_another_version_is_shown_as_far_as_readable(harness: Harness) -> None:
+    """An entry whose content is not a text is shown without it."""
     odd = from_wire(to_wire(HISTORY[0] | {"report": b"packed", "receivedAt": 5}))
     harness.search.entries = [odd, HISTORY[1]]
 

@@ -1,4 +1,4 @@
-"""Every settled message is told of; a batch that was told in part is delivered again."""
+"""Every outcome is published; a batch that was published in part is redelivered."""
 
 from __future__ import annotations
 
@@ -26,32 +26,31 @@ CANARY = "385991234567"
 
 
 class FakeOutcomeEvents(OutcomeEvents):
-    """Events that go nowhere, up to the first one that is refused."""
+    """Outcome events that stay in memory, up to the first one that is throttled."""
 
     def __init__(self) -> None:
-        self.told: list[Change] = []
-        #: The sequence number of the change that is refused for now.
-        self.refused: str | None = None
-        #: The sequence number of the change that is never taken.
-        self.never: str | None = None
+        self.published: list[Change] = []
+        #: The sequence number of the change that is throttled.
+        self.throttled: str | None = None
+        #: The sequence number of the change that EventBridge never accepts.
+        self.unpublishable: str | None = None
 
     def publish(self, changes: Iterable[Change]) -> Publication:
-        """Take events."""
         publication = Publication()
         for change in changes:
-            if change.sequence_number == self.refused:
+            if change.sequence_number == self.throttled:
                 publication.waiting = UnpublishedChange(change, "ThrottlingException")
                 break
-            if change.sequence_number == self.never:
+            if change.sequence_number == self.unpublishable:
                 publication.unpublishable.append(UnpublishedChange(change, "InvalidArgument"))
                 continue
-            self.told.append(change)
+            self.published.append(change)
             publication.published += 1
         return publication
 
 
 def record(number: int) -> dict[str, Any]:
-    """Write a record of the stream: a message that was accepted is delivered."""
+    """Build a stream record: an accepted message is now delivered."""
     accepted = {
         "messageId": f"m-{number}",
         "entry": "MESSAGE",
@@ -80,44 +79,39 @@ def record(number: int) -> dict[str, Any]:
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     events: FakeOutcomeEvents = field(default_factory=FakeOutcomeEvents)
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.events)
 
     def run(self, *records: dict[str, Any]) -> object:
-        """Let the function have a batch: these records, or three changes."""
+        """Run the function on a batch: these records, or three changes."""
         return self.invoke({"Records": records or [record(number) for number in range(3)]})
 
     def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
-    """Return a harness whose bus takes every event."""
+    """Return a harness whose bus accepts every event."""
     harness = Harness()
     monkeypatch.setattr(app, "dependencies", lambda: harness.dependencies)
     return harness
 
 
-def test_all_changes_of_a_batch_are_told_in_order(harness: Harness, log: Log) -> None:
-    """Nothing has to be delivered again."""
+def test_changes_of_a_batch_are_published_in_order(harness: Harness, log: Log) -> None:
     assert harness.run() == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-1", "m-2"]
+    assert [change.new["messageId"] for change in harness.events.published] == ["m-0", "m-1", "m-2"]
     assert log()[-1]["count"] == 3
 
 
-def test_batch_is_delivered_again_from_the_first_change_that_was_not_told(
-    harness: Harness, log: Log
-) -> None:
-    """Lambda goes on from the sequence number that it is given."""
-    harness.events.refused = "1"
+def test_batch_is_redelivered_from_the_first_unpublished_change(harness: Harness, log: Log) -> None:
+    """Lambda continues at the returned sequence number."""
+    harness.events.throttled = "1"
 
     answer = harness.run()
 
@@ -126,22 +120,20 @@ def test_batch_is_delivered_again_from_the_first_change_that_was_not_told(
     assert log()[-1]["reason"] == "ThrottlingException"
 
 
-def test_outcome_that_cannot_be_told_is_logged_and_counted_and_holds_up_no_other(
+def test_unpublishable_outcome_is_logged_counted_and_skipped(
     harness: Harness, log: Log, printed: Printed
 ) -> None:
-    """Somebody has to learn which message nobody was told of."""
-    harness.events.never = "1"
+    """An operator has to learn which message has no event."""
+    harness.events.unpublishable = "1"
 
     assert harness.run() == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-2"]
+    assert [change.new["messageId"] for change in harness.events.published] == ["m-0", "m-2"]
     [line] = [line for line in log() if line["level"] == "ERROR"]
     assert (line["message_id"], line["reason"]) == ("m-1", "InvalidArgument")
     assert '"OutcomesUnpublishable":[1.0]' in printed()
 
 
-def test_record_that_cannot_be_read_holds_up_no_other(
-    harness: Harness, log: Log, printed: Printed
-) -> None:
+def test_unreadable_record_is_skipped(harness: Harness, log: Log, printed: Printed) -> None:
     """It is logged without its content, and counted."""
     unreadable = record(1)
     unreadable["dynamodb"]["NewImage"]["attempts"] = {"NEW": CANARY}
@@ -149,29 +141,28 @@ def test_record_that_cannot_be_read_holds_up_no_other(
     answer = harness.run(record(0), unreadable, record(2))
 
     assert answer == {"batchItemFailures": []}
-    assert [change.new["messageId"] for change in harness.events.told] == ["m-0", "m-2"]
+    assert [change.new["messageId"] for change in harness.events.published] == ["m-0", "m-2"]
     assert [line["level"] for line in log()].count("ERROR") == 1
     text = printed()
     assert '"OutcomesUnpublishable":[1.0]' in text
     assert CANARY not in text
 
 
-def test_nothing_personal_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
-    """Neither when all goes well nor when it does not."""
+def test_no_personal_data_is_logged(harness: Harness, log: Log, printed: Printed) -> None:
+    """Neither on success nor on failure."""
     harness.run()
-    harness.events.refused = "0"
+    harness.events.throttled = "0"
     harness.run()
-    harness.events.refused, harness.events.never = None, "0"
+    harness.events.throttled, harness.events.unpublishable = None, "0"
     harness.run()
 
     assert log()
     assert CANARY not in printed()
 
 
-def test_environment_says_which_bus_is_told_and_how_much(
+def test_environment_sets_the_bus_and_the_recipients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The function takes its bus and its discretion from the template."""
     made: list[Any] = []
     monkeypatch.setattr(
         app, "OutcomeEvents", lambda bus, *, with_recipients: made.append((bus, with_recipients))
@@ -185,10 +176,10 @@ def test_environment_says_which_bus_is_told_and_how_much(
     assert made == [("outcomes", False), ("outcomes", True)]
 
 
-def test_state_of_another_version_costs_its_neighbours_nothing(
+def test_state_of_another_version_does_not_stop_other_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What it means, nobody here knows; a state after it is told as ever."""
+    """This version does not know what it means; a known state after it is published as usual."""
     states: list[tuple[object, object]] = [
         ("ACCEPTED", "SEEN"),
         ("ACCEPTED", ["SEEN"]),
@@ -200,15 +191,17 @@ def test_state_of_another_version_costs_its_neighbours_nothing(
     for each, (old, new) in zip(records, states, strict=True):
         each["dynamodb"]["OldImage"] |= to_wire({"state": old})
         each["dynamodb"]["NewImage"] |= to_wire({"state": new})
-    told: list[str] = []
+    published: list[str] = []
 
     class Bus:
         def put_events(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 (as boto3's)
-            told.extend(json.loads(entry["Detail"])["messageId"] for entry in request["Entries"])
+            published.extend(
+                json.loads(entry["Detail"])["messageId"] for entry in request["Entries"]
+            )
             return {"Entries": [{} for _ in request["Entries"]]}
 
     events = OutcomeEvents("outcomes", with_recipients=False, client=Bus())
     monkeypatch.setattr(app, "dependencies", lambda: app.Dependencies(events))
 
     assert app.lambda_handler({"Records": records}, CONTEXT) == {"batchItemFailures": []}
-    assert told == ["m-2", "m-3", "m-4"]
+    assert published == ["m-2", "m-3", "m-4"]

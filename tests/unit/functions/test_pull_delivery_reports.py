@@ -1,4 +1,4 @@
-"""No page is taken before the last one is safe, and no trouble costs a report."""
+"""Each page is safe before the next one is taken, so failures do not lose reports."""
 
 from __future__ import annotations
 
@@ -32,22 +32,21 @@ if TYPE_CHECKING:
 
 
 class Parking(ParkedReports):
-    """The queue of pages that the table has not taken."""
+    """The queue of parked pages."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.available = True
 
     def park(self, body: bytes) -> None:
-        """Keep a page."""
         if not self.available:
-            raise QueueUnavailableError("SQS did not take it")
+            raise QueueUnavailableError("SQS did not accept it")
         self.bodies.append(body)
 
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     clock: Clock
     ledger: FakeLedger
@@ -58,24 +57,20 @@ class Harness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.client, self.reports, self.parking)
 
     @property
     def table(self) -> FakeTable:
-        """Return the table."""
         return self.ledger.table
 
     def run(self) -> Pull:
-        """Let the function run once."""
         return pull_delivery_reports(self.dependencies, lambda: self.seconds_left)
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
     def stored_pages(self) -> int:
-        """Count what is left of pages."""
+        """Return how many parts of pages are still stored."""
         return len(self.table.entries("PAGE#"))
 
 
@@ -91,15 +86,14 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 def full_page() -> bytes:
-    """Write a page after which there may be another."""
+    """Build a page after which there may be another."""
     return page_of(*[report_of(f"other-{number}") for number in range(REPORTS_PER_PAGE)])
 
 
-# --- Taking --------------------------------------------------------------------------------
+# --- Taking pages --------------------------------------------------------------------------
 
 
 def test_reports_are_taken_until_a_page_is_short(harness: Harness) -> None:
-    """Full pages are followed by another call, a short one is the last."""
     harness.client.pages = [
         full_page(),
         full_page(),
@@ -118,7 +112,7 @@ def test_reports_are_taken_until_a_page_is_short(harness: Harness) -> None:
 
 
 def test_page_is_recorded_before_the_next_is_taken(harness: Harness) -> None:
-    """Whenever Infobip is asked, all that it has handed out before is in the table."""
+    """Whenever Infobip is called, all reports that it returned before are in the table."""
     harness.client.pages = [full_page(), full_page()]
     seen: list[tuple[int, int]] = []
     harness.client.before_page = lambda: seen.append(
@@ -132,14 +126,14 @@ def test_page_is_recorded_before_the_next_is_taken(harness: Harness) -> None:
 def test_page_is_stored_before_it_is_read(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that dies over a page leaves it behind, and the next one records it."""
+    """A run killed while it records a page leaves it behind, and the next run records it."""
 
-    def die(*_: object) -> None:
+    def killed(*_: object) -> None:
         raise SystemExit
 
     harness.client.pages = [page_of(report_of("m-1"))]
     with monkeypatch.context() as patch:
-        patch.setattr(harness.reports, "record_page", die)
+        patch.setattr(harness.reports, "record_page", killed)
         with pytest.raises(SystemExit):
             harness.run()
     assert harness.stored_pages() == 1
@@ -153,8 +147,8 @@ def test_page_is_stored_before_it_is_read(
     assert harness.stored_pages() == 0
 
 
-def test_abandoned_pages_come_first(harness: Harness) -> None:
-    """What was taken earlier is recorded before Infobip is asked for more."""
+def test_abandoned_pages_are_recorded_first(harness: Harness) -> None:
+    """Infobip is asked for more only afterwards."""
     harness.reports.store_page(page_of(report_of("m-1")))
     harness.clock.pass_by(hours=1)
     seen: list[str] = []
@@ -164,16 +158,16 @@ def test_abandoned_pages_come_first(harness: Harness) -> None:
     assert seen == ["DELIVERED"]
 
 
-def test_page_of_another_run_is_left_alone(harness: Harness) -> None:
-    """A page that was stored a moment ago is still being recorded by its own run."""
+def test_page_of_a_concurrent_run_is_left_alone(harness: Harness) -> None:
+    """A page stored a moment ago is still being recorded by its own run."""
     harness.reports.store_page(page_of(report_of("m-1")))
 
     assert harness.run().recorded.reports == 0
     assert harness.stored_pages() == 1
 
 
-def test_unreadable_entry_costs_only_itself(harness: Harness) -> None:
-    """It is kept raw, its neighbours are recorded."""
+def test_unreadable_entry_does_not_affect_its_page(harness: Harness) -> None:
+    """It is stored raw, and the other entries are recorded."""
     broken = [{"messageId": "m-2", "status": "new"}, 7, None, {"status": {"groupId": 3}}]
     harness.client.pages = [page_of(report_of("m-1"), *broken, report_of("m-3"))]
 
@@ -184,8 +178,7 @@ def test_unreadable_entry_costs_only_itself(harness: Harness) -> None:
     assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "DELIVERED"}
 
 
-def test_unreadable_entries_count_as_entries(harness: Harness) -> None:
-    """A full page with a broken entry is full, and followed by another call."""
+def test_unreadable_entries_count_towards_a_full_page(harness: Harness) -> None:
     entries = [report_of(f"other-{number}") for number in range(REPORTS_PER_PAGE - 1)]
     harness.client.pages = [page_of(*entries, 7), page_of(report_of("m-1"))]
 
@@ -193,8 +186,7 @@ def test_unreadable_entries_count_as_entries(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("body", [b"not JSON", b"[]", b'{"results": 7}', b"\xff\xfe"])
-def test_unreadable_page_is_kept_and_ends_the_run(harness: Harness, body: bytes) -> None:
-    """Nobody knows what it says; it is kept as it came."""
+def test_unreadable_page_is_stored_raw_and_ends_the_run(harness: Harness, body: bytes) -> None:
     harness.client.pages = [body, page_of(report_of("m-1"))]
 
     pull = harness.run()
@@ -204,7 +196,7 @@ def test_unreadable_page_is_kept_and_ends_the_run(harness: Harness, body: bytes)
     assert harness.stored_pages() == 0
 
 
-# --- What cannot be reached ----------------------------------------------------------------
+# --- Outages -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,8 +208,8 @@ def test_unreadable_page_is_kept_and_ends_the_run(harness: Harness, body: bytes)
         (ParameterUnavailableError("SSM cannot be read"), "ParameterUnavailable"),
     ],
 )
-def test_trouble_ends_the_run(harness: Harness, error: Exception, name: str) -> None:
-    """The answer says what has stopped it, and what was recorded until then stays."""
+def test_failure_ends_the_run(harness: Harness, error: Exception, name: str) -> None:
+    """The answer names the failure, and the pages before it stay recorded."""
     harness.client.pages = [full_page(), error, page_of(report_of("m-1"))]
 
     pull = harness.run()
@@ -229,8 +221,8 @@ def test_trouble_ends_the_run(harness: Harness, error: Exception, name: str) -> 
     assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_page_that_cannot_be_stored_is_recorded_all_the_same(harness: Harness) -> None:
-    """Recording may succeed where storing has not."""
+def test_page_that_cannot_be_stored_is_still_recorded(harness: Harness) -> None:
+    """Recording may succeed after storing has failed."""
     harness.table.failures["put_all"] = 1
     harness.client.pages = [page_of(report_of("m-1"))]
 
@@ -240,8 +232,8 @@ def test_page_that_cannot_be_stored_is_recorded_all_the_same(harness: Harness) -
     assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_page_that_the_table_does_not_take_is_parked(harness: Harness) -> None:
-    """It goes to the queue as it came, and no other page is taken."""
+def test_page_that_the_table_does_not_accept_is_parked(harness: Harness) -> None:
+    """The queue gets it unchanged, and no other page is taken."""
     harness.table.failures["put_all"] = 2
     harness.client.pages = [full_page(), page_of(report_of("m-1"))]
     body = harness.client.pages[0]
@@ -253,8 +245,8 @@ def test_page_that_the_table_does_not_take_is_parked(harness: Harness) -> None:
     assert len(harness.client.pages) == 1
 
 
-def test_page_that_nobody_takes_is_counted(harness: Harness) -> None:
-    """The logs will tell what it has said; an operator hears of it."""
+def test_page_that_neither_table_nor_queue_accepts_is_counted(harness: Harness) -> None:
+    """The logs still hold the outcomes, and an operator is notified."""
     harness.table.failures["put_all"] = 2
     harness.parking.available = False
     harness.client.pages = [page_of(report_of("m-1"))]
@@ -282,7 +274,7 @@ def test_page_that_cannot_be_recorded_stays_stored(harness: Harness, method: str
 
 
 def test_unavailable_table_ends_the_run_before_a_page_is_taken(harness: Harness) -> None:
-    """What could not be recorded is better left at Infobip."""
+    """Reports that could not be recorded are better left at Infobip."""
     harness.table.failures["query"] = 1
     harness.client.pages = [page_of(report_of("m-1"))]
 
@@ -291,10 +283,10 @@ def test_unavailable_table_ends_the_run_before_a_page_is_taken(harness: Harness)
 
 
 @pytest.mark.parametrize(("seconds_left", "pages"), [(65.0, 0), (67.0, 1)])
-def test_no_page_is_taken_without_the_time_to_record_it(
+def test_page_is_taken_only_with_the_time_to_record_it(
     harness: Harness, seconds_left: float, pages: int
 ) -> None:
-    """A page that is taken too late would be lost when the function is ended."""
+    """A page that is taken too late would be lost when the function times out."""
     harness.seconds_left = seconds_left
     harness.client.pages = [page_of(report_of("m-1"))]
 
@@ -319,8 +311,8 @@ def test_slow_recording_shortens_the_run(harness: Harness, monkeypatch: pytest.M
 # --- The handler ---------------------------------------------------------------------------
 
 
-def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None:
-    """Answer, log line and metrics hold counts, and nothing personal."""
+def test_handler_returns_counts(harness: Harness, printed: Printed) -> None:
+    """Answer, log line and metrics hold counts, and no personal data."""
     harness.client.pages = [
         page_of(report_of("m-1"), report_of("other"), {"to": PHONE, "text": TEXT})
     ]
@@ -342,10 +334,10 @@ def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None
     assert "PullsFailed" not in numbers
 
 
-@pytest.mark.parametrize("trouble", ["infobip", "table"])
-def test_handler_raises_nothing(harness: Harness, printed: Printed, trouble: str) -> None:
-    """Trouble is counted, where a raised error would only make the scheduler repeat the call."""
-    if trouble == "infobip":
+@pytest.mark.parametrize("failure", ["infobip", "table"])
+def test_handler_raises_nothing(harness: Harness, printed: Printed, failure: str) -> None:
+    """Failures are counted; a raised error would only make the scheduler repeat the call."""
+    if failure == "infobip":
         harness.client.pages = [OutcomeUnknownError("no answer", text=TEXT)]
     else:
         harness.table.failures["query"] = 1
@@ -353,7 +345,7 @@ def test_handler_raises_nothing(harness: Harness, printed: Printed, trouble: str
     answer = harness.invoke({})
 
     names = {"infobip": "OutcomeUnknown", "table": "TableUnavailable"}
-    assert answer["stoppedBy"] == names[trouble]
+    assert answer["stoppedBy"] == names[failure]
     text = printed()
     assert "canary" not in text
     (numbers,) = metrics_in(text)
@@ -361,14 +353,14 @@ def test_handler_raises_nothing(harness: Harness, printed: Printed, trouble: str
 
 
 @pytest.mark.parametrize(
-    ("trouble", "refusals"),
+    ("failure", "refusals"),
     [(OutcomeUnknownError("no answer"), None), (AuthenticationError("no", status=403), [1.0])],
 )
-def test_run_that_fails_is_no_sign_of_life(
-    harness: Harness, printed: Printed, trouble: Exception, refusals: list[float] | None
+def test_failed_run_does_not_count_as_success(
+    harness: Harness, printed: Printed, failure: Exception, refusals: list[float] | None
 ) -> None:
-    """An alarm misses the runs that succeed; one about the account knows why."""
-    harness.client.pages = [trouble]
+    """One alarm watches the successes; another one tells that the account is the cause."""
+    harness.client.pages = [failure]
 
     harness.invoke({})
 
@@ -378,8 +370,10 @@ def test_run_that_fails_is_no_sign_of_life(
     assert numbers.get("AccountRefusals") == refusals
 
 
-def test_report_that_refuses_the_account_is_counted(harness: Harness, printed: Printed) -> None:
-    """An accepted message may still be rejected since the credit is used up."""
+def test_rejection_for_the_account_in_a_report_is_counted(
+    harness: Harness, printed: Printed
+) -> None:
+    """An accepted message may still be rejected because the credit is used up."""
     status = {
         "groupId": 5,
         "groupName": "REJECTED",
@@ -394,11 +388,11 @@ def test_report_that_refuses_the_account_is_counted(harness: Harness, printed: P
     assert numbers["AccountRefusals"] == [1.0]
 
 
-# --- What another version has written --------------------------------------------------------
+# --- Items of another version --------------------------------------------------------------
 
 
-def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
-    """Its neighbours are recorded at once, and it is as soon as the message can be read."""
+def test_report_on_an_unreadable_message_waits_alone(harness: Harness) -> None:
+    """The others are recorded immediately, this one as soon as the message can be read."""
     harness.ledger.alter("m-2", state="SEEN")
     harness.client.pages = [page_of(report_of("m-1"), report_of("m-2"), report_of("m-3"))]
 
@@ -423,8 +417,8 @@ def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harnes
 
 
 @pytest.mark.parametrize("chunk", [b"not packed", "text", None])
-def test_stored_page_that_cannot_be_read_holds_up_no_other(harness: Harness, chunk: object) -> None:
-    """It stays where it is."""
+def test_unreadable_stored_page_does_not_stop_the_others(harness: Harness, chunk: object) -> None:
+    """It stays stored."""
     harness.reports.store_page(page_of(report_of("m-1")))
     harness.reports.store_page(page_of(report_of("m-2")))
     (key, _) = sorted(key for key in harness.table.items if key[1].startswith("PAGE#"))

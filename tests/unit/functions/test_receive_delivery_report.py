@@ -1,4 +1,4 @@
-"""A call is believed for the bulk that its URL is for, and for nothing else."""
+"""A webhook call can affect only the bulk that its URL belongs to."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from .conftest import Printed
 
-KEY = b"canary-key-of-thirty-two-letters"
+KEY = b"canary-key-with-thirty-two-bytes"
 
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     ledger: FakeLedger
     reports: DeliveryReports
@@ -38,7 +38,6 @@ class Harness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.keys, self.reports)
 
     def run(
@@ -49,7 +48,7 @@ class Harness:
         method: str = "POST",
         encoded: bool = False,
     ) -> int:
-        """Call the function's URL, and return the status that it answers."""
+        """Call the function's URL, and return the status of the answer."""
         event = {
             "version": "2.0",
             "rawPath": path,
@@ -62,7 +61,6 @@ class Harness:
         return int(answer["statusCode"])
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
 
@@ -79,7 +77,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 def seen(message_id: str, **changes: object) -> dict[str, Any]:
-    """Write a seen report as Infobip documents it."""
+    """Build a seen report as Infobip documents it."""
     return {
         "messageId": message_id,
         "from": "acme-app",
@@ -94,7 +92,7 @@ def seen(message_id: str, **changes: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("encoded", [False, True])
 def test_report_settles_its_message(harness: Harness, *, encoded: bool) -> None:
-    """It is recorded as a pulled one is, however AWS hands the body over."""
+    """It is recorded like a pulled one, whether or not AWS encodes the body in base64."""
     assert harness.run(page_of(report_of("m-1"), report_of("m-2")), encoded=encoded) == 200
 
     assert harness.ledger.states() == {
@@ -116,16 +114,16 @@ def test_repeated_report_changes_nothing(harness: Harness) -> None:
     assert harness.ledger.table.items == before
 
 
-def test_report_of_an_unknown_message_is_kept(harness: Harness) -> None:
-    """As with pulled reports, it makes no message."""
+def test_report_of_an_unknown_message_is_stored(harness: Harness) -> None:
+    """Like a pulled report, it creates no message."""
     assert harness.run(page_of(report_of("other"))) == 200
 
     assert [item["messageId"] for item in harness.ledger.table.entries("REPORT#")] == ["other"]
     assert "other" not in harness.ledger.states()
 
 
-def test_report_of_another_bulk_is_kept_apart(harness: Harness) -> None:
-    """A URL that got into wrong hands does not open the way to all messages."""
+def test_report_of_another_bulk_is_stored_apart(harness: Harness) -> None:
+    """A leaked URL gives no access to messages of other bulks."""
     assert harness.run(page_of(report_of("foreign-1"), seen("foreign-1"), report_of("m-1"))) == 200
 
     assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "foreign-1": "CLAIMED"}
@@ -139,8 +137,8 @@ def test_report_of_another_bulk_is_kept_apart(harness: Harness) -> None:
     ]
 
 
-def test_unreadable_entry_costs_only_itself(harness: Harness) -> None:
-    """It is kept raw, and its neighbour is recorded."""
+def test_unreadable_entry_does_not_affect_its_neighbour(harness: Harness) -> None:
+    """It is stored raw, and its neighbour is recorded."""
     assert harness.run(page_of({"messageId": "m-2", "status": "new"}, report_of("m-1"))) == 200
 
     assert harness.ledger.states()["m-1"] == "DELIVERED"
@@ -148,18 +146,18 @@ def test_unreadable_entry_costs_only_itself(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b'{"results": 7}', b"\xff"])
-def test_body_that_is_no_list_of_reports_is_kept(harness: Harness, body: bytes) -> None:
-    """Another call would say the same, so that Infobip is not asked for one."""
+def test_body_without_a_list_of_reports_is_stored_raw(harness: Harness, body: bytes) -> None:
+    """A second call would have the same body, so Infobip is not asked for one."""
     assert harness.run(body, encoded=True) == 200
 
     assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
-# --- Seen reports and messages from recipients ---------------------------------------------
+# --- Seen reports and inbound messages -----------------------------------------------------
 
 
-def test_seen_report_is_kept_beside_the_others(harness: Harness) -> None:
-    """It is told by `seenAt`, and is no delivery report: the state stays what it was."""
+def test_seen_report_is_stored_beside_the_delivery_report(harness: Harness) -> None:
+    """It is recognised by `seenAt`, and does not change the state."""
     assert (
         harness.run(page_of(report_of("m-1", status={"groupId": 1, "id": 7}), seen("m-1"))) == 200
     )
@@ -184,17 +182,16 @@ def test_seen_report_may_name_its_channel(harness: Harness) -> None:
     ]
 
 
-@pytest.mark.parametrize("moment", [None, "", "soon", 7])
-def test_seen_report_without_a_moment_is_unreadable(harness: Harness, moment: object) -> None:
-    """It is kept raw."""
-    assert harness.run(page_of(seen("m-1", seenAt=moment))) == 200
+@pytest.mark.parametrize("seen_at", [None, "", "soon", 7])
+def test_seen_report_without_a_time_is_stored_raw(harness: Harness, seen_at: object) -> None:
+    assert harness.run(page_of(seen("m-1", seenAt=seen_at))) == 200
 
     assert harness.ledger.table.entries("SEEN#") == []
     assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
-def test_message_from_a_recipient_is_not_kept(harness: Harness, printed: Printed) -> None:
-    """It is only counted: nobody here listens, and it is personal."""
+def test_inbound_message_is_only_counted(harness: Harness, printed: Printed) -> None:
+    """It is personal, and this project does not use it."""
     inbound = {"integrationType": "WHATSAPP", "from": PHONE, "message": {"text": TEXT}}
     before = dict(harness.ledger.table.items)
 
@@ -205,14 +202,14 @@ def test_message_from_a_recipient_is_not_kept(harness: Harness, printed: Printed
     assert numbers[0]["InboundMessagesIgnored"] == [2.0]
 
 
-def test_report_with_an_integration_is_a_report(harness: Harness) -> None:
-    """What has a message id and a status is never taken for a message from a recipient."""
+def test_report_with_an_integration_type_is_recorded(harness: Harness) -> None:
+    """An entry with message id and status is never mistaken for an inbound message."""
     assert harness.run(page_of(report_of("m-1", integrationType="WHATSAPP"))) == 200
 
     assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-# --- Who may call --------------------------------------------------------------------------
+# --- Authorization -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -221,13 +218,13 @@ def test_report_with_an_integration_is_a_report(harness: Harness) -> None:
         "/",
         "/reports/bulk-1",
         "/reports/bulk-1/guess",
-        "/" + report_path("bulk-1", b"some other key of enough letters"),
+        "/" + report_path("bulk-1", b"some other key with enough bytes"),
         "/" + report_path("bulk-2", KEY).replace("bulk-2", "bulk-1"),
         "/robots.txt",
     ],
 )
 def test_wrong_url_is_not_found(harness: Harness, path: str) -> None:
-    """The answer does not tell what is wrong, and nothing is read or kept."""
+    """The answer does not say what is wrong, and the table is neither read nor written."""
     before = dict(harness.ledger.table.items)
     harness.ledger.table.failures.update(put_all=1, get_all=1)
 
@@ -238,13 +235,12 @@ def test_wrong_url_is_not_found(harness: Harness, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
 def test_other_methods_are_not_found(harness: Harness, method: str) -> None:
-    """Only POST brings reports."""
     assert harness.run(page_of(report_of("m-1")), method=method) == 404
     assert harness.ledger.states()["m-1"] == "CLAIMED"
 
 
 def test_url_is_checked_before_the_body(harness: Harness) -> None:
-    """Strangers cannot have large or broken bodies read."""
+    """Unsigned callers cannot have large or broken bodies read."""
     assert harness.ledger.states()["m-1"] == "CLAIMED"
     event: dict[str, Any] = {
         "rawPath": "/reports/bulk-1/guess",
@@ -258,24 +254,22 @@ def test_url_is_checked_before_the_body(harness: Harness) -> None:
 
 @pytest.mark.parametrize(("length", "status"), [(1024 * 1024, 200), (1024 * 1024 + 1, 413)])
 @pytest.mark.parametrize("encoded", [False, True])
-def test_body_has_a_largest_size(
+def test_size_of_a_body_is_limited(
     harness: Harness, length: int, status: int, *, encoded: bool
 ) -> None:
-    """It is a mebibyte, counted in bytes."""
+    """The limit is a mebibyte, counted in bytes."""
     body = page_of(report_of("m-1"))
 
     assert harness.run(body + b" " * (length - len(body)), encoded=encoded) == status
     assert harness.ledger.states()["m-1"] == ("DELIVERED" if status == 200 else "CLAIMED")
 
 
-# --- Trouble -------------------------------------------------------------------------------
+# --- Outages -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["put_all", "get_all", "execute"])
-def test_infobip_is_told_to_call_again_until_the_table_has_it(
-    harness: Harness, method: str
-) -> None:
-    """All is well only after the write."""
+def test_answer_is_503_until_the_table_has_the_report(harness: Harness, method: str) -> None:
+    """Infobip then calls again."""
     harness.ledger.table.failures[method] = 1
 
     assert harness.run(page_of(report_of("m-1"))) == 503
@@ -285,8 +279,8 @@ def test_infobip_is_told_to_call_again_until_the_table_has_it(
     assert harness.ledger.states()["m-1"] == "DELIVERED"
 
 
-def test_infobip_is_told_to_call_again_without_the_key(harness: Harness, printed: Printed) -> None:
-    """Whether the caller may call is not known yet; the log names the parameter."""
+def test_answer_is_503_without_the_key(harness: Harness, printed: Printed) -> None:
+    """The URL cannot be checked yet; the log names the parameter."""
 
     def fail() -> list[bytes]:
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
@@ -299,8 +293,8 @@ def test_infobip_is_told_to_call_again_without_the_key(harness: Harness, printed
     assert "/omni/dev/webhook/key" in printed()
 
 
-def test_nothing_personal_is_printed(harness: Harness, printed: Printed) -> None:
-    """Neither the body nor the URL gets into log lines and metrics, whatever comes of a call."""
+def test_no_personal_data_is_printed(harness: Harness, printed: Printed) -> None:
+    """Log lines and metrics hold neither body nor URL, whatever the answer."""
     path = "/" + report_path("bulk-1", KEY)
     harness.run(
         page_of(report_of("m-1"), report_of("foreign-1"), seen("m-1"), {"to": PHONE, "text": TEXT})
@@ -320,11 +314,11 @@ def test_nothing_personal_is_printed(harness: Harness, printed: Printed) -> None
     assert counted == [f"WebhookAnswers{status}" for status in (200, 200, 404, 503)]
 
 
-# --- What another version has written --------------------------------------------------------
+# --- Items of another version --------------------------------------------------------------
 
 
-def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
-    """Infobip need not call again; what a call says of another bulk's message is kept apart."""
+def test_report_on_an_unreadable_message_waits_alone(harness: Harness) -> None:
+    """Infobip need not call again; reports on messages of another bulk are still stored apart."""
     harness.ledger.alter("m-1", state="SEEN")
     harness.ledger.alter("foreign-1", state="SEEN")
 
@@ -344,10 +338,10 @@ def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harnes
     }
 
 
-def test_report_that_can_neither_be_recorded_nor_wait_is_called_with_again(
+def test_answer_is_503_if_a_report_can_neither_be_recorded_nor_wait(
     harness: Harness,
 ) -> None:
-    """Nothing of it is lost."""
+    """Infobip then calls again."""
     harness.ledger.alter("m-1", state="SEEN")
     harness.ledger.table.failures["put_all"] = 1
 

@@ -1,4 +1,4 @@
-"""A row in the logs is proof; its absence is believed after three answers, and never sooner."""
+"""A row in the logs is proof; its absence counts as proof only after three answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LEASE = timedelta(minutes=2)
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     clock: Clock
     ledger: FakeLedger
@@ -55,10 +55,7 @@ class Harness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets.
-
-        Each run has a limiter of its own, so that runs may overlap as they do after a lease.
-        """
+        """What the function gets; each run has a limiter of its own, so runs may overlap."""
         limiter = LogQueryLimiter(FakeTable(), self.clock, self.sleep)
         return Dependencies(self.client, self.ledger, self.reports, limiter)
 
@@ -67,18 +64,17 @@ class Harness:
         self.clock.pass_by(seconds=seconds)
 
     def run(self) -> dict[str, int]:
-        """Let the function run once."""
+        """Run the function once, and return its answer."""
         reconciliation = reconcile_messages(
             self.dependencies, lambda: self.seconds_left, self.clock
         )
         return reconciliation.answer()
 
     def invoke(self, event: dict[str, Any]) -> dict[str, int]:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
     def run_after(self, **duration: float) -> dict[str, int]:
-        """Let the function run a while later."""
+        """Run the function after a wait."""
         self.clock.pass_by(**duration)
         return self.run()
 
@@ -89,7 +85,7 @@ class Harness:
         evidence: Evidence | None = None,
         **changes: Any,  # noqa: ANN401 (members of a claim)
     ) -> None:
-        """Let a sender leave a message in a state."""
+        """Store a message in the state in which a sender left it."""
         claim = make_claim(message_id, **changes)
         (claim_status,) = self.ledger.claim([claim], LEASE)
         if state is not MessageState.CLAIMED:
@@ -98,20 +94,18 @@ class Harness:
             self.ledger.save([outcome])
 
     def show(self, message_id: str = "m-1", **changes: Any) -> None:  # noqa: ANN401 (of a row)
-        """Let the logs show a row, of a delivery by default."""
+        """Add a row to the logs, by default of a delivery."""
         self.client.rows.append(row(message_id, **changes))
 
     def item(self, message_id: str = "m-1") -> Item:
-        """Return a message."""
         return self.ledger.item(message_id)
 
     def state(self, message_id: str = "m-1") -> str:
-        """Return the state of a message."""
         return str(self.item(message_id)["state"])
 
 
 def new_harness() -> Harness:
-    """Make a harness whose ledger is empty."""
+    """Build a harness whose ledger is empty."""
     clock = Clock()
     ledger = FakeLedger(clock)
     return Harness(clock, ledger, DeliveryReports(ledger.table, ledger, clock))
@@ -127,7 +121,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 def row(message_id: str = "m-1", group_id: int = 3, status_id: int = 5, **rest: object) -> LogEntry:
-    """Write a row of the logs."""
+    """Build a row of the logs."""
     members = {
         "messageId": message_id,
         "to": PHONE,
@@ -144,8 +138,8 @@ def row(message_id: str = "m-1", group_id: int = 3, status_id: int = 5, **rest: 
 # --- Unknown outcomes: found ---------------------------------------------------------------
 
 
-def test_message_that_the_logs_know_is_accepted(harness: Harness) -> None:
-    """A row of a message that is under way proves that Infobip has it."""
+def test_message_in_transit_in_the_logs_is_accepted(harness: Harness) -> None:
+    """The row proves that Infobip has the message."""
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=1, status_id=7, doneAt=None)
 
@@ -153,8 +147,8 @@ def test_message_that_the_logs_know_is_accepted(harness: Harness) -> None:
     assert (harness.state(), harness.item()["evidence"]) == ("ACCEPTED", "logs")
 
 
-def test_message_that_the_logs_have_settled_is_settled(harness: Harness) -> None:
-    """The verdict is taken over, and the row that says so is kept."""
+def test_message_with_a_final_row_is_settled(harness: Harness) -> None:
+    """The verdict is taken from the row, which is stored."""
     harness.add(MessageState.UNKNOWN)
     harness.show()
 
@@ -175,7 +169,7 @@ def test_failed_earlier_step_proves_acceptance_only(harness: Harness) -> None:
 
 
 def test_failed_last_step_is_the_verdict(harness: Harness) -> None:
-    """After it nothing more can come."""
+    """No other step can follow it."""
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=2, channel="PUSH")
     harness.show(group_id=2, channel="SMS")
@@ -184,8 +178,8 @@ def test_failed_last_step_is_the_verdict(harness: Harness) -> None:
     assert harness.state() == "UNDELIVERED"
 
 
-def test_nothing_is_asked_too_early(harness: Harness) -> None:
-    """The logs lag behind: the first question comes ten minutes after the send."""
+def test_first_log_query_waits_ten_minutes(harness: Harness) -> None:
+    """The logs lag behind the send."""
     harness.add(MessageState.UNKNOWN)
 
     assert harness.run_after(minutes=9) == {}
@@ -193,10 +187,10 @@ def test_nothing_is_asked_too_early(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("state", [MessageState.UNKNOWN, MessageState.ACCEPTED])
-def test_nothing_is_asked_before_a_message_is_due_to_be_sent(
+def test_message_is_not_queried_before_it_is_due_to_be_sent(
     harness: Harness, state: MessageState
 ) -> None:
-    """Before `sendAt` the logs know nothing, which means nothing."""
+    """Before `sendAt`, an absence from the logs means nothing."""
     harness.add(state, send_at=harness.clock.now + timedelta(days=5))
 
     assert harness.run_after(days=5) == {}
@@ -207,7 +201,7 @@ def test_nothing_is_asked_before_a_message_is_due_to_be_sent(
 
 
 def test_message_is_quarantined_after_three_answers(harness: Harness) -> None:
-    """The answers are ten minutes apart, and the last question is for this message alone."""
+    """The answers are ten minutes apart, and the last log query is for this message alone."""
     harness.add(MessageState.UNKNOWN, "m-1")
     harness.add(MessageState.UNKNOWN, "m-2")
     harness.show("m-2", group_id=1, status_id=7, doneAt=None)
@@ -225,8 +219,7 @@ def test_message_is_quarantined_after_three_answers(harness: Harness) -> None:
     assert (harness.state("m-1"), harness.state("m-3")) == ("QUARANTINED", "UNKNOWN")
 
 
-def test_row_that_shows_up_late_is_believed(harness: Harness) -> None:
-    """Two absences do not outweigh a row."""
+def test_late_row_outweighs_two_absences(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
@@ -236,8 +229,8 @@ def test_row_that_shows_up_late_is_believed(harness: Harness) -> None:
     assert harness.state() == "DELIVERED"
 
 
-def test_last_question_may_still_find_the_message(harness: Harness) -> None:
-    """A row that shows up between the group's question and the last one counts."""
+def test_last_log_query_may_still_find_the_message(harness: Harness) -> None:
+    """A row counts that appears between the group's log query and the last one."""
     harness.add(MessageState.UNKNOWN)
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
@@ -283,8 +276,8 @@ def test_failed_log_query_does_not_count(harness: Harness, error: Exception, que
     assert harness.state() == "QUARANTINED"
 
 
-def test_last_question_that_fails_is_asked_again(harness: Harness) -> None:
-    """Without an answer to it, nothing is decided."""
+def test_last_log_query_that_fails_is_repeated(harness: Harness) -> None:
+    """Without its answer, nothing is decided."""
     harness.add(MessageState.UNKNOWN)
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
@@ -302,14 +295,14 @@ def test_last_question_that_fails_is_asked_again(harness: Harness) -> None:
 
 
 def absent(harness: Harness) -> dict[str, int]:
-    """Let three answers not mention the messages."""
+    """Run three times, ten minutes apart, and return the counts of the last run."""
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
     return harness.run_after(minutes=10)
 
 
-def test_message_that_must_arrive_is_handed_back(harness: Harness) -> None:
-    """The sender sends it again, with the same id, when its record comes round."""
+def test_message_that_must_arrive_goes_back_to_waiting(harness: Harness) -> None:
+    """The sender sends it again, with the same id, when its record is redelivered."""
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
 
     assert absent(harness)["MessagesSentAgain"] == 1
@@ -317,8 +310,8 @@ def test_message_that_must_arrive_is_handed_back(harness: Harness) -> None:
     assert "absentAnswers" not in harness.item()
 
 
-def test_absences_are_counted_anew_after_another_attempt(harness: Harness) -> None:
-    """What the logs did not know of the first attempt says nothing of the second."""
+def test_another_attempt_resets_the_count_of_absences(harness: Harness) -> None:
+    """Answers about the first attempt say nothing about the second."""
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
     absent(harness)
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
@@ -329,7 +322,7 @@ def test_absences_are_counted_anew_after_another_attempt(harness: Harness) -> No
     assert harness.item()["attempts"] == 2
 
 
-def test_message_that_the_logs_may_have_forgotten_is_not_sent_again(harness: Harness) -> None:
+def test_message_that_is_older_than_the_logs_is_not_sent_again(harness: Harness) -> None:
     """After 48 hours an absent row means nothing: an operator decides, whatever the policy."""
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
     harness.clock.pass_by(hours=48)
@@ -338,8 +331,8 @@ def test_message_that_the_logs_may_have_forgotten_is_not_sent_again(harness: Har
     assert harness.state() == "QUARANTINED"
 
 
-def test_late_loss_of_a_lease_does_not_hide_the_age_of_a_message(harness: Harness) -> None:
-    """What counts is when it may have been sent, not when somebody has noticed."""
+def test_late_expiry_of_a_lease_does_not_reset_the_age_of_a_message(harness: Harness) -> None:
+    """The age counts from when the message may have been sent, not from the run that notices."""
     harness.add(MessageState.CLAIMED, on_unknown="must-arrive")
     harness.run_after(hours=48)
     assert harness.state() == "UNKNOWN"
@@ -348,7 +341,7 @@ def test_late_loss_of_a_lease_does_not_hide_the_age_of_a_message(harness: Harnes
     assert harness.state() == "QUARANTINED"
 
 
-def test_message_that_is_sent_later_is_not_old_before(harness: Harness) -> None:
+def test_absence_before_send_at_is_not_counted(harness: Harness) -> None:
     """Before `sendAt` its absence says nothing, and is not counted."""
     send_at = harness.clock.now + timedelta(hours=40)
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive", send_at=send_at)
@@ -366,10 +359,10 @@ def test_message_that_is_sent_much_later_is_never_sent_again(harness: Harness) -
     assert absent(harness)["MessagesQuarantined"] == 1
 
 
-# --- Other people's messages ---------------------------------------------------------------
+# --- Messages of other senders -------------------------------------------------------------
 
 
-def test_row_of_an_address_that_does_not_compare_is_proof(harness: Harness) -> None:
+def test_row_with_an_incomparable_address_is_proof(harness: Harness) -> None:
     """A push may be logged for a device that the message did not name."""
     harness.add(MessageState.UNKNOWN)
     harness.show(to="a-device", group_id=1, status_id=7, doneAt=None)
@@ -378,8 +371,8 @@ def test_row_of_an_address_that_does_not_compare_is_proof(harness: Harness) -> N
     assert harness.state() == "ACCEPTED"
 
 
-def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(harness: Harness) -> None:
-    """It may be of the message that the id was refused for; nobody is sure, and nobody sends."""
+def test_duplicate_id_needs_a_row_for_the_recipient_as_proof(harness: Harness) -> None:
+    """Another row may be of the message that had the id first."""
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(to="a-device", group_id=1, status_id=7, doneAt=None)
     for _ in range(3):
@@ -388,8 +381,8 @@ def test_after_a_refused_id_only_a_row_for_the_recipient_is_proof(harness: Harne
     assert harness.state() == "QUARANTINED"
 
 
-def test_row_that_cannot_be_read_proves_no_absence(harness: Harness) -> None:
-    """The message is there, so that it must not be sent again."""
+def test_unreadable_row_proves_no_absence(harness: Harness) -> None:
+    """The message is there, so it must not be sent again."""
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
     harness.client.unread_ids.add("m-1")
     for _ in range(4):
@@ -399,7 +392,7 @@ def test_row_that_cannot_be_read_proves_no_absence(harness: Harness) -> None:
 
 
 def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
-    """Somebody else has used the id: this message is as absent as without the row."""
+    """Another sender has used the id: this message is as absent as without the row."""
     harness.add(MessageState.UNKNOWN)
     harness.show(to="385998888888")
 
@@ -409,8 +402,8 @@ def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
     assert harness.state() == "QUARANTINED"
 
 
-def test_id_that_another_message_has_is_refused(harness: Harness) -> None:
-    """Infobip has refused the id, and the logs show whose it is."""
+def test_message_whose_id_another_recipient_has_is_rejected(harness: Harness) -> None:
+    """Infobip has rejected the id as a duplicate, and the logs show the other recipient."""
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(to="385998888888")
 
@@ -418,8 +411,8 @@ def test_id_that_another_message_has_is_refused(harness: Harness) -> None:
     assert (harness.state(), harness.item()["evidence"]) == ("REJECTED", "duplicate-id")
 
 
-def test_refused_id_of_an_own_message_is_an_acceptance(harness: Harness) -> None:
-    """The logs show that it went to the same recipient."""
+def test_duplicate_id_with_a_row_for_the_recipient_is_accepted(harness: Harness) -> None:
+    """The logs show that the message went to the same recipient."""
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(group_id=1, status_id=7, to=f"+{PHONE}", doneAt=None)
     harness.run_after(minutes=10)
@@ -427,8 +420,8 @@ def test_refused_id_of_an_own_message_is_an_acceptance(harness: Harness) -> None
     assert harness.state() == "ACCEPTED"
 
 
-def test_row_of_a_refused_repeat_proves_no_acceptance(harness: Harness) -> None:
-    """That Infobip has refused the id says that this post was not accepted."""
+def test_row_of_a_rejected_repeat_proves_no_acceptance(harness: Harness) -> None:
+    """Infobip has rejected the id, so it did not accept this post."""
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=5, status_id=23)
     harness.run_after(minutes=10)
@@ -436,8 +429,8 @@ def test_row_of_a_refused_repeat_proves_no_acceptance(harness: Harness) -> None:
     assert harness.state() == "UNKNOWN"
 
 
-def test_refused_id_is_not_tried_again(harness: Harness) -> None:
-    """Infobip would refuse it once more, which would look like a proof of acceptance."""
+def test_duplicate_id_is_not_sent_again(harness: Harness) -> None:
+    """Infobip would reject it once more, which would look like a proof of acceptance."""
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID, on_unknown="must-arrive")
 
     assert absent(harness)["MessagesQuarantined"] == 1
@@ -447,8 +440,8 @@ def test_refused_id_is_not_tried_again(harness: Harness) -> None:
 # --- Claims, waiting, accepted -------------------------------------------------------------
 
 
-def test_lease_that_ran_out_makes_a_message_unknown(harness: Harness) -> None:
-    """Nobody knows whether its sender has sent it; the logs are asked ten minutes later."""
+def test_expired_lease_becomes_unknown(harness: Harness) -> None:
+    """The sender may have sent the message; the logs are queried ten minutes later."""
     harness.add(MessageState.CLAIMED)
 
     assert harness.run_after(minutes=10) == {"LeasesExpired": 1}
@@ -458,7 +451,7 @@ def test_lease_that_ran_out_makes_a_message_unknown(harness: Harness) -> None:
 
 
 def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
-    """A message that waits longer than any record lives will not be sent by anybody."""
+    """A message that waits longer than any record lives will never be sent."""
     harness.add(MessageState.WAITING)
 
     assert harness.run_after(days=10) == {}
@@ -467,29 +460,29 @@ def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
     assert (harness.state(), harness.item()["deadLetterReason"]) == ("WAITING", "LOST")
 
 
-def test_accepted_message_is_asked_about_at_growing_intervals(harness: Harness) -> None:
+def test_accepted_message_is_queried_at_growing_intervals(harness: Harness) -> None:
     """The gaps double up to six hours; after 48 hours the message is unresolved, once."""
     harness.add(MessageState.ACCEPTED)
     began = harness.clock.now
-    asked: list[float] = []
+    queried_at: list[float] = []
     unresolved = 0
     for _ in range(60 * 6):
         counts = harness.run_after(minutes=10)
         unresolved += counts.get("MessagesUnresolved", 0)
         if counts.get("LogQueries"):
-            asked.append((harness.clock.now - began) / timedelta(minutes=10))
+            queried_at.append((harness.clock.now - began) / timedelta(minutes=10))
 
-    assert asked[:6] == [1, 2, 4, 8, 16, 32]
-    gaps = [after - before for before, after in pairwise(asked)]
+    assert queried_at[:6] == [1, 2, 4, 8, 16, 32]
+    gaps = [after - before for before, after in pairwise(queried_at)]
     assert max(gaps) == 36
-    assert 46 * 6 <= asked[-1] <= 48 * 6
+    assert 46 * 6 <= queried_at[-1] <= 48 * 6
     assert unresolved == 1
     assert "unresolvedAt" in harness.item()
     assert harness.state() == "ACCEPTED"
 
 
 def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
-    """What no report has told, the logs do."""
+    """The logs replace a missing report."""
     harness.add(MessageState.ACCEPTED)
     harness.show()
 
@@ -498,7 +491,7 @@ def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
 
 
 def test_accepted_message_is_never_sent_again(harness: Harness) -> None:
-    """Infobip has it: that the logs do not show it changes nothing."""
+    """Infobip has it, even if the logs do not show it."""
     harness.add(MessageState.ACCEPTED, on_unknown="must-arrive")
     for _ in range(300):
         harness.run_after(minutes=10)
@@ -506,8 +499,8 @@ def test_accepted_message_is_never_sent_again(harness: Harness) -> None:
     assert harness.state() == "ACCEPTED"
 
 
-def test_failure_in_an_unknown_flow_counts_when_all_is_quiet(harness: Harness) -> None:
-    """Where nobody knows the steps, a last failure is one that nothing has followed."""
+def test_last_failure_in_an_unknown_flow_settles_the_message(harness: Harness) -> None:
+    """If the steps are unknown, a failure is the last one if nothing has followed it."""
     harness.add(MessageState.ACCEPTED, steps=None)
     harness.show(group_id=2, channel="PUSH", doneAt="2026-01-31T12:09:00.000+0000")
     harness.run_after(minutes=10)
@@ -517,10 +510,10 @@ def test_failure_in_an_unknown_flow_counts_when_all_is_quiet(harness: Harness) -
     assert harness.state() == "UNDELIVERED"
 
 
-# --- Many messages at once -----------------------------------------------------------------
+# --- Many messages in one answer -----------------------------------------------------------
 
 
-def test_verdicts_of_one_answer_are_written_at_once(
+def test_verdicts_of_one_answer_are_written_together(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred of them take one write of their rows, and then one of their states."""
@@ -549,15 +542,15 @@ def test_verdicts_of_one_answer_are_written_at_once(
     assert len(harness.ledger.table.entries("LOG#")) == 100
 
 
-UNDER_WAY = {"group_id": 1, "status_id": 7, "doneAt": None}
-#: By what is to come of a message: its age in hours, its state and evidence, and a row of the logs.
+IN_TRANSIT = {"group_id": 1, "status_id": 7, "doneAt": None}
+#: By what is expected of a message: its age in hours, state and evidence, and a row of the logs.
 KINDS: dict[str, tuple[float, MessageState, Evidence | None, dict[str, Any] | None]] = {
     "unresolved": (47, MessageState.ACCEPTED, None, None),
-    "asked about in 6 hours": (10, MessageState.ACCEPTED, None, UNDER_WAY),
-    "asked about in 2 hours": (2, MessageState.ACCEPTED, None, None),
+    "queried in 6 hours": (10, MessageState.ACCEPTED, None, IN_TRANSIT),
+    "queried in 2 hours": (2, MessageState.ACCEPTED, None, None),
     "settled": (1, MessageState.UNKNOWN, None, {}),
     "settled without a report": (1, MessageState.ACCEPTED, None, {}),
-    "accepted": (1, MessageState.UNKNOWN, None, UNDER_WAY),
+    "accepted": (1, MessageState.UNKNOWN, None, IN_TRANSIT),
     "rejected": (1, MessageState.UNKNOWN, Evidence.DUPLICATE_ID, {"to": "385998888888"}),
     "unreadable": (1, MessageState.UNKNOWN, None, None),
     "absent": (1, MessageState.UNKNOWN, None, None),
@@ -565,8 +558,7 @@ KINDS: dict[str, tuple[float, MessageState, Evidence | None, dict[str, Any] | No
 }
 
 
-def test_messages_of_one_answer_end_as_each_by_itself() -> None:
-    """Nothing that happens to a message depends on which others were asked about with it."""
+def test_messages_of_one_answer_end_as_if_queried_individually() -> None:
     together, counts = ends_of(*KINDS)
     alone = [ends_of(kind) for kind in KINDS]
 
@@ -581,15 +573,15 @@ def test_messages_of_one_answer_end_as_each_by_itself() -> None:
     }
     began = Clock().now + timedelta(hours=47)
     checks = {kind: item.get("nextCheckAt") for kind, item in together.items()}
-    assert checks["asked about in 6 hours"] == format_utc(began + timedelta(hours=6))
-    assert checks["asked about in 2 hours"] == format_utc(began + timedelta(hours=2))
+    assert checks["queried in 6 hours"] == format_utc(began + timedelta(hours=6))
+    assert checks["queried in 2 hours"] == format_utc(began + timedelta(hours=2))
     assert checks["unreadable"] == checks["absent"] == format_utc(began + timedelta(minutes=10))
     absences = {kind: item.get("absentAnswers") for kind, item in together.items()}
     assert (absences["unreadable"], absences["absent"], absences["quarantined"]) == (0, 1, 2)
 
 
 def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
-    """Let one question be asked about messages; return what they are then, and the counts."""
+    """Run one log query about messages; return their items afterwards, and the counts."""
     harness = new_harness()
     began = harness.clock.now + timedelta(hours=47)
     for kind in kinds:
@@ -615,8 +607,8 @@ def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
 # --- Limits --------------------------------------------------------------------------------
 
 
-def test_messages_are_asked_about_together(harness: Harness) -> None:
-    """A hundred fit into one question."""
+def test_messages_share_log_queries(harness: Harness) -> None:
+    """A hundred fit into one."""
     for number in range(150):
         harness.add(MessageState.UNKNOWN, f"m-{number}")
     harness.run_after(minutes=10)
@@ -625,7 +617,7 @@ def test_messages_are_asked_about_together(harness: Harness) -> None:
 
 
 def test_answer_has_room_for_all_steps(harness: Harness) -> None:
-    """Where flows are unknown, fewer messages go into a question."""
+    """If flows are unknown, a log query is for fewer messages."""
     for number in range(150):
         harness.add(MessageState.UNKNOWN, f"m-{number}", steps=None)
     harness.run_after(minutes=10)
@@ -633,8 +625,8 @@ def test_answer_has_room_for_all_steps(harness: Harness) -> None:
     assert max(map(len, harness.client.log_queries)) < 100
 
 
-def test_cut_answer_proves_no_absence(harness: Harness) -> None:
-    """A full page may have left out just the row in question."""
+def test_truncated_answer_proves_no_absence(harness: Harness) -> None:
+    """A full page may have left out the very row in question."""
     harness.add(MessageState.UNKNOWN, "m-1")
     harness.add(MessageState.UNKNOWN, "m-2")
     for _ in range(1000):
@@ -646,8 +638,8 @@ def test_cut_answer_proves_no_absence(harness: Harness) -> None:
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "ACCEPTED"}
 
 
-def test_cut_answer_about_one_message_proves_no_absence(harness: Harness) -> None:
-    """Rows of others under its id may have pushed its own row out."""
+def test_truncated_answer_about_one_message_proves_no_absence(harness: Harness) -> None:
+    """Other messages with its id may have left no room for its own row."""
     harness.add(MessageState.UNKNOWN)
     for _ in range(1000):
         harness.show(to="385998888888")
@@ -657,8 +649,8 @@ def test_cut_answer_about_one_message_proves_no_absence(harness: Harness) -> Non
     assert harness.state() == "UNKNOWN"
 
 
-def test_flood_of_rows_hides_its_neighbours_only_once(harness: Harness) -> None:
-    """After an answer that was cut, each half of the group is asked about by itself."""
+def test_flood_of_rows_delays_other_messages_only_once(harness: Harness) -> None:
+    """After a truncated answer, each half of the group is queried separately."""
     for number in range(8):
         harness.add(MessageState.ACCEPTED, f"m-{number}")
         harness.show(f"m-{number}")
@@ -671,8 +663,8 @@ def test_flood_of_rows_hides_its_neighbours_only_once(harness: Harness) -> None:
     assert len(harness.client.log_queries) == 1 + 2 + 2 + 2
 
 
-def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
-    """Else the limit of questions a minute, and the time of the run, would not be kept."""
+def test_log_query_about_long_ids_takes_one_call(harness: Harness) -> None:
+    """Otherwise a run would exceed its calls per minute, and its time."""
     for number in range(40):
         harness.add(MessageState.ACCEPTED, f"{number:03d}" + "ü" * 90)
     harness.run_after(minutes=10)
@@ -682,9 +674,7 @@ def test_question_about_long_ids_still_takes_one_call(harness: Harness) -> None:
     assert max(lengths) <= LONGEST_LOG_QUERY < sum(lengths)
 
 
-def test_run_goes_on_until_nothing_is_due(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_lasts_until_nothing_is_due(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the rate of the limiter, however many messages there are."""
     monkeypatch.setattr(app, "IDS_PER_LOG_QUERY", 1)
     for number in range(210):
@@ -709,8 +699,8 @@ def test_absent_messages_take_a_query_each_where_the_logs_show_no_witness(
     assert [len(ids) for ids in harness.client.log_queries] == [20, 20, 0, *[1] * 20]
 
 
-def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> None:
-    """The function must not be ended between an answer and what is made of it."""
+def test_log_query_needs_the_time_for_its_answer(harness: Harness) -> None:
+    """The function must not time out between an answer and the writes that follow."""
     harness.add(MessageState.UNKNOWN)
     harness.seconds_left = 50.0
 
@@ -719,11 +709,11 @@ def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> N
     assert harness.run() == {"LogQueries": 1}
 
 
-# --- Runs at once, and what cannot be reached ----------------------------------------------
+# --- Concurrent runs and outages -----------------------------------------------------------
 
 
 def test_overlapping_runs_count_an_absence_once(harness: Harness) -> None:
-    """Both have read the message; one of them counts the answer, and both got one."""
+    """Both runs have read the message and got an answer; one of them counts it."""
     harness.add(MessageState.UNKNOWN)
 
     def overtake() -> None:
@@ -738,7 +728,7 @@ def test_overlapping_runs_count_an_absence_once(harness: Harness) -> None:
 
 
 def test_overlapping_runs_decide_once(harness: Harness) -> None:
-    """Only one of them hands the message back, and the other leaves the new claim alone."""
+    """One run returns the message to WAITING; the other leaves the new claim alone."""
     harness.add(MessageState.UNKNOWN, on_unknown="must-arrive")
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
@@ -756,7 +746,7 @@ def test_overlapping_runs_decide_once(harness: Harness) -> None:
     assert harness.state() == "CLAIMED"
 
 
-def test_report_during_the_question_wins(harness: Harness) -> None:
+def test_report_during_a_log_query_wins(harness: Harness) -> None:
     """A message that is settled meanwhile is not quarantined."""
     harness.add(MessageState.UNKNOWN)
     harness.run_after(minutes=10)
@@ -776,7 +766,7 @@ def test_report_during_the_question_wins(harness: Harness) -> None:
 
 @pytest.mark.parametrize("method", ["query", "get_all", "put_all", "execute"])
 def test_unavailable_table_ends_the_run(harness: Harness, method: str) -> None:
-    """What was not written is done by the next run."""
+    """The next run does the writes that failed."""
     harness.add(MessageState.UNKNOWN)
     harness.show()
     harness.ledger.table.failures[method] = 1
@@ -788,7 +778,7 @@ def test_unavailable_table_ends_the_run(harness: Harness, method: str) -> None:
 
 
 def test_abandoned_pages_are_recorded(harness: Harness) -> None:
-    """A page that a killed pull has left behind settles its messages without a question."""
+    """A page left behind by a killed pull settles its messages without a log query."""
     harness.add(MessageState.ACCEPTED)
     entry = json.loads(row().model_dump_json(by_alias=True))
     harness.reports.store_page(json.dumps({"results": [entry]}).encode())
@@ -801,8 +791,8 @@ def test_abandoned_pages_are_recorded(harness: Harness) -> None:
 # --- The handler ---------------------------------------------------------------------------
 
 
-def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None:
-    """Answer, log line and metrics hold counts, and nothing personal."""
+def test_handler_returns_counts(harness: Harness, printed: Printed) -> None:
+    """Answer, log line and metrics hold counts, and no personal data."""
     began = datetime.now(harness.clock.now.tzinfo)
     harness.clock.now = began - timedelta(hours=1)
     harness.add(MessageState.UNKNOWN)
@@ -817,7 +807,7 @@ def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None
     assert (numbers["LogQueries"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
-def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Printed) -> None:
+def test_error_texts_of_infobip_are_not_logged(harness: Harness, printed: Printed) -> None:
     """They may quote the request."""
     harness.add(MessageState.UNKNOWN)
 
@@ -837,7 +827,7 @@ def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Print
 def counted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> Callable[[], dict[str, Any]]:
-    """Return what lets the function run, and returns the metrics that it wrote."""
+    """Return a helper that runs the function and returns the metrics that it wrote."""
     monkeypatch.setattr(app.reconcile_messages, "__defaults__", (harness.clock,))
 
     def run() -> dict[str, Any]:
@@ -848,22 +838,22 @@ def counted(
     return run
 
 
-def test_run_without_trouble_is_a_sign_of_life(
+def test_successful_run_is_counted(
     counted: Callable[[], dict[str, Any]],
 ) -> None:
-    """An alarm misses it, though nothing was due."""
+    """An alarm watches this count, so it is published even if nothing was due."""
     assert counted()["ReconciliationsSucceeded"] == [1.0]
 
 
-def test_run_that_fails_is_no_sign_of_life(
+def test_failed_run_does_not_count_as_success(
     harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
-    """Infobip refuses the credentials: the run counts as failed, and the account as refused."""
+    """Rejected credentials count as a failed run, and as a refusal of the account."""
     harness.add(MessageState.UNKNOWN)
     harness.clock.pass_by(minutes=11)
 
     def refuse() -> None:
-        raise AuthenticationError("not let in", status=401)
+        raise AuthenticationError("no", status=401)
 
     harness.client.before_rows = refuse
 
@@ -873,10 +863,10 @@ def test_run_that_fails_is_no_sign_of_life(
     assert (written["ReconciliationsFailed"], written["AccountRefusals"]) == ([1.0], [1.0])
 
 
-def test_every_run_counts_what_waits_for_an_operator(
+def test_every_run_counts_the_messages_in_quarantine(
     harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
-    """A quarantined message is counted until it is decided, so that its alarm stays on."""
+    """They are counted until an operator decides, so that their alarm stays on."""
     harness.add(MessageState.UNKNOWN)
     for _ in range(3):
         harness.run_after(minutes=11)
@@ -890,10 +880,10 @@ def test_every_run_counts_what_waits_for_an_operator(
     assert "MessagesInQuarantine" not in counted()
 
 
-def test_log_row_that_refuses_the_account_is_counted(
+def test_rejection_for_the_account_in_a_log_row_is_counted(
     harness: Harness, counted: Callable[[], dict[str, Any]]
 ) -> None:
-    """The credit is used up: that concerns all messages that follow."""
+    """The credit is used up, which concerns all messages that follow."""
     harness.add(MessageState.ACCEPTED)
     harness.show(group_id=5, status_id=12)
     harness.clock.pass_by(minutes=11)
@@ -901,14 +891,14 @@ def test_log_row_that_refuses_the_account_is_counted(
     assert counted()["AccountRefusals"] == [1.0]
 
 
-# --- What another version has written --------------------------------------------------------
+# --- Items of another version --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("attributes", [{"state": "SEEN"}, {"to": 5}, {"expiresAt": "never"}])
-def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
+def test_unreadable_message_is_logged_and_does_not_stop_the_others(
     harness: Harness, log: Log, attributes: dict[str, Any]
 ) -> None:
-    """It is left as it is, and not asked about."""
+    """It is not changed, and the logs are not queried about it."""
     for message_id in ("m-1", "m-2", "m-3"):
         harness.add(MessageState.UNKNOWN, message_id)
         harness.show(message_id)
@@ -928,7 +918,7 @@ def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
     assert (line["message"], line["message_id"]) == ("a message cannot be read", "m-2")
 
 
-def test_messages_that_cannot_be_read_hold_up_no_other(harness: Harness) -> None:
+def test_unreadable_messages_do_not_displace_others(harness: Harness) -> None:
     """However many of them are due."""
     ids = [f"m-{number}" for number in range(40)]
     for message_id in ids:

@@ -1,4 +1,4 @@
-"""What the table did not take is recorded once it does."""
+"""Parked reports are recorded once the table accepts writes again."""
 
 from __future__ import annotations
 
@@ -25,24 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     ledger: FakeLedger
     reports: DeliveryReports
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(self.reports)
 
     def run(self, *bodies: str) -> list[str]:
-        """Let the function have a batch, and return the numbers of the records that it keeps."""
+        """Run the function on a batch; return the numbers of the failed records."""
         records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
         answer = self.invoke({"Records": records})
         return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
     def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
 
@@ -58,25 +56,25 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 def packed(body: bytes) -> str:
-    """Write a page as it is parked."""
+    """Encode a page as it is parked."""
     return base64.b64encode(gzip.compress(body, mtime=0)).decode()
 
 
 def page(*message_ids: str) -> str:
-    """Park a page of deliveries."""
+    """Build a parked page of delivery reports."""
     return packed(page_of(*[report_of(message_id) for message_id in message_ids]))
 
 
 def test_parked_reports_settle_their_messages(harness: Harness) -> None:
-    """They are recorded as if they had come now."""
+    """They are recorded as if they had just arrived."""
     assert harness.run(page("m-1", "other"), page("m-2")) == []
 
     assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED"}
     assert len(harness.ledger.table.entries("REPORT#")) == 3
 
 
-def test_repeat_changes_nothing(harness: Harness) -> None:
-    """SQS may hand a record out twice, and a part of a page may have been recorded before."""
+def test_redelivered_record_changes_nothing(harness: Harness) -> None:
+    """SQS may deliver a record twice, and part of its page may be recorded already."""
     harness.run(page("m-1"))
     before = dict(harness.ledger.table.items)
 
@@ -86,10 +84,8 @@ def test_repeat_changes_nothing(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("method", ["put_all", "get_all", "execute"])
-def test_record_that_the_table_does_not_take_comes_round_again(
-    harness: Harness, method: str
-) -> None:
-    """Its neighbour in the batch is done with."""
+def test_record_is_redelivered_while_the_table_fails(harness: Harness, method: str) -> None:
+    """The other record of the batch is done."""
     harness.ledger.table.failures[method] = 1
 
     assert harness.run(page("m-1"), page("m-2")) == ["0"]
@@ -100,15 +96,15 @@ def test_record_that_the_table_does_not_take_comes_round_again(
 
 
 @pytest.mark.parametrize("body", ["not packed", packed(b"not JSON"), packed(b'[{"a": ')])
-def test_what_is_no_page_is_kept_raw(harness: Harness, body: str) -> None:
-    """It would be no page the next time either."""
+def test_unreadable_page_is_stored_raw(harness: Harness, body: str) -> None:
+    """It would be unreadable on the next delivery, too."""
     assert harness.run(body) == []
 
     assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
 def test_log_and_metrics_hold_counts_only(harness: Harness, printed: Printed) -> None:
-    """Nothing personal is printed, whether it is recorded or not."""
+    """No personal data is printed, whether or not a page is recorded."""
     harness.ledger.table.failures["put_all"] = 1
 
     harness.run(page("m-1"), page("m-1"), packed(TEXT.encode()))
@@ -120,8 +116,8 @@ def test_log_and_metrics_hold_counts_only(harness: Harness, printed: Printed) ->
     assert (numbers["ReportsRecorded"], numbers["ReportsUnreadable"]) == ([1.0], [1.0])
 
 
-def test_report_on_a_message_that_cannot_be_read_waits_by_itself(harness: Harness) -> None:
-    """The table holds it until a later run can record it; its neighbours are recorded at once."""
+def test_report_on_an_unreadable_message_waits_alone(harness: Harness) -> None:
+    """The table holds it until a later run can record it; the others are recorded immediately."""
     harness.ledger.alter("m-1", state="SEEN")
 
     assert harness.run(page("m-1", "m-2"), page("m-1", "other")) == []

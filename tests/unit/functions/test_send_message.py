@@ -1,4 +1,4 @@
-"""A message is posted at most once, and its record stays until the message has a verdict."""
+"""A message is posted at most once, and its record stays queued until it has a verdict."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from tests.fakes import (
     FakeLedger,
     FakeScenarioRegistry,
     FakeSendQueue,
+    accept_all,
     answer_to,
-    taken,
 )
 
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in
@@ -84,7 +84,7 @@ NOT_PROCESSED = [
 
 @dataclass
 class Harness:
-    """The function and what it talks to."""
+    """The function and its fakes."""
 
     clock: Clock
     client: FakeClient
@@ -98,7 +98,6 @@ class Harness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """Return what the function gets."""
         return Dependencies(
             client=self.client,
             scenarios=self.scenarios,
@@ -110,16 +109,15 @@ class Harness:
         )
 
     def run(self, *records: Record) -> list[str]:
-        """Let the function have a batch, and return the ids of the records that it keeps."""
-        kept = send_messages(records, self.dependencies, lambda: self.seconds_left)
-        return [each.sqs_id for each in kept]
+        """Run the function on a batch; return the ids of the failed records."""
+        failed = send_messages(records, self.dependencies, lambda: self.seconds_left)
+        return [each.sqs_id for each in failed]
 
     def invoke(self, event: dict[str, Any]) -> PartialItemFailureResponse:
-        """Invoke the function as Lambda does."""
         return app.lambda_handler(event, CONTEXT)
 
     def record(self, number: int = 1, **changes: object) -> Record:
-        """Make a record that has just been queued."""
+        """Build a record that was just queued."""
         return Record(
             sqs_id=f"record-{number}",
             original_id=f"record-{number}",
@@ -130,11 +128,11 @@ class Harness:
         )
 
     def dead(self) -> list[tuple[str, DeadLetterReason, str]]:
-        """Return record, reason and field of what is in the dead-letter queue."""
+        """Return id, reason and field of each dead-lettered record."""
         return [(record.sqs_id, reason, name) for record, reason, name, _ in self.queue.dead]
 
     def fail(self, error: Exception) -> None:
-        """Let all posts fail from now on."""
+        """Make all further posts fail."""
 
         def answer(_: AdvancedRequest) -> SendResponse:
             raise error
@@ -144,7 +142,7 @@ class Harness:
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
-    """Return a harness in which all is well."""
+    """Return a harness without failures."""
     clock = Clock()
     harness = Harness(
         clock=clock,
@@ -161,7 +159,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
 
 
 def many(number: int) -> list[dict[str, Any]]:
-    """Make destinations with ids of their own."""
+    """Build destinations with ids of their own."""
     return [
         {"messageId": f"d-{each}", "to": {"phoneNumber": str(10**10 + each)}}
         for each in range(number)
@@ -172,10 +170,10 @@ def many(number: int) -> list[dict[str, Any]]:
 
 
 def test_accepted_message_is_acknowledged(harness: Harness) -> None:
-    """One record, one post under the scenario's key, one verdict."""
-    kept = harness.run(harness.record())
+    """One record leads to one post under the scenario's key."""
+    failed = harness.run(harness.record())
 
-    assert kept == []
+    assert failed == []
     assert harness.ledger.states() == {"m-1": "ACCEPTED"}
     (request,) = harness.client.sent
     body = request.model_dump(mode="json", exclude_none=True)
@@ -193,25 +191,25 @@ def test_accepted_message_is_acknowledged(harness: Harness) -> None:
 
 
 def test_redelivered_record_is_acknowledged_and_not_sent(harness: Harness) -> None:
-    """SQS may deliver a record as often as it likes."""
+    """SQS may deliver a record any number of times."""
     for _ in range(3):
-        kept = harness.run(harness.record())
-        assert kept == []
+        failed = harness.run(harness.record())
+        assert failed == []
 
     assert harness.client.posted_ids() == ["m-1"]
 
 
 def test_repeated_content_in_a_new_record_is_not_sent(harness: Harness) -> None:
-    """The message id tells a repeat, not the record."""
+    """A repeat is recognised by the message id, not by the record."""
     harness.run(harness.record(1))
-    kept = harness.run(harness.record(2, messageId="m-1"))
+    failed = harness.run(harness.record(2, messageId="m-1"))
 
-    assert kept == []
+    assert failed == []
     assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_caller_may_name_key_and_bulk(harness: Harness) -> None:
-    """Infobip's own body passes as it stands, without a look into the registry."""
+def test_caller_may_set_scenario_key_and_bulk_id(harness: Harness) -> None:
+    """Infobip's own body passes unchanged, without a lookup in the registry."""
     body = {
         "scenarioKey": "their-key",
         "bulkId": "their-bulk",
@@ -227,7 +225,7 @@ def test_caller_may_name_key_and_bulk(harness: Harness) -> None:
 
 
 def test_redriven_record_derives_the_same_id(harness: Harness) -> None:
-    """A record that comes back under a new SQS id is still the same message."""
+    """A record that was redriven under a new SQS id is still the same message."""
     body = json.dumps({name: BODY[name] for name in BODY if name != "messageId"})
     harness.run(replace(harness.record(1), body=body))
     harness.run(replace(harness.record(2), body=body, original_id="record-1"))
@@ -235,46 +233,45 @@ def test_redriven_record_derives_the_same_id(harness: Harness) -> None:
     assert harness.client.posted_ids() == ["record-1-0"]
 
 
-def test_lost_answer_of_the_table_does_not_cost_the_claim(harness: Harness) -> None:
-    """A claim that was written, though its write seemed to fail, is recognised and used."""
+def test_claim_survives_a_lost_answer_of_the_table(harness: Harness) -> None:
+    """The write seemed to fail but took effect; the claim is recognised and used."""
     harness.ledger.table.lost_answers = 1
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     assert harness.client.posted_ids() == ["m-1"]
-    assert kept == []
+    assert failed == []
 
 
 # --- Grouped -------------------------------------------------------------------------------
 
 
-def test_same_content_goes_as_one_request(harness: Harness) -> None:
+def test_records_with_the_same_content_share_a_request(harness: Harness) -> None:
     """Ten records that differ only in their recipients cost one post."""
-    kept = harness.run(
+    failed = harness.run(
         *[harness.record(number, to={"phoneNumber": f"38599{number:07}"}) for number in range(10)]
     )
 
     assert [len(request.destinations) for request in harness.client.sent] == [10]
     assert set(harness.ledger.states().values()) == {"ACCEPTED"}
-    assert kept == []
+    assert failed == []
 
 
-def test_large_event_is_cut_into_requests(harness: Harness) -> None:
+def test_large_event_is_split_into_requests(harness: Harness) -> None:
     """No request has more than a hundred destinations, and none gets lost."""
-    kept = harness.run(harness.record(messageId=None, to=None, destinations=many(250)))
+    failed = harness.run(harness.record(messageId=None, to=None, destinations=many(250)))
 
     assert sorted(len(request.destinations) for request in harness.client.sent) == [50, 100, 100]
     assert len({request.bulk_id for request in harness.client.sent}) == 1
     assert sorted(map(str, harness.client.posted_ids())) == sorted(f"d-{n}" for n in range(250))
-    assert kept == []
+    assert failed == []
 
 
-def test_different_contents_are_posted_at_once(harness: Harness) -> None:
-    """Ten contents make ten requests, all under way at the same time."""
+def test_different_contents_are_posted_concurrently(harness: Harness) -> None:
     together = threading.Barrier(10, timeout=10)
 
     def answer(request: AdvancedRequest) -> SendResponse:
         together.wait()
-        return taken(request)
+        return accept_all(request)
 
     harness.client.answer = answer
     harness.run(*[harness.record(number, sms={"text": f"text {number}"}) for number in range(10)])
@@ -285,31 +282,33 @@ def test_different_contents_are_posted_at_once(harness: Harness) -> None:
 
 
 def test_same_message_in_two_records_is_sent_once(harness: Harness) -> None:
-    """Both records of a batch that hold a message live from its one claim."""
-    kept = harness.run(harness.record(1), harness.record(2, messageId="m-1"))
+    """Both records of the batch share the message's one claim."""
+    failed = harness.run(harness.record(1), harness.record(2, messageId="m-1"))
 
     assert harness.client.posted_ids() == ["m-1"]
-    assert kept == []
+    assert failed == []
 
 
 def test_same_id_with_other_content_in_one_batch_is_a_conflict(harness: Harness) -> None:
-    """The first record wins, the second is dead-lettered."""
-    kept = harness.run(harness.record(1), harness.record(2, messageId="m-1", sms={"text": "other"}))
+    """The first record wins; the second is dead-lettered."""
+    failed = harness.run(
+        harness.record(1), harness.record(2, messageId="m-1", sms={"text": "other"})
+    )
 
     assert harness.client.posted_ids() == ["m-1"]
-    assert kept == []
+    assert failed == []
     assert harness.dead() == [("record-2", DeadLetterReason.CONFLICT, "messageId")]
 
 
-# --- Never sendable ------------------------------------------------------------------------
+# --- Invalid or conflicting ----------------------------------------------------------------
 
 
-def test_poison_does_not_touch_its_neighbours(harness: Harness) -> None:
-    """A broken record is dead-lettered at once, with field and rule; nine others are sent."""
+def test_poison_does_not_affect_its_batch(harness: Harness) -> None:
+    """It is dead-lettered immediately, with field and rule; the nine others are sent."""
     poison = harness.record(0, sms={"text": TEXT, "colour": "red"})
-    kept = harness.run(poison, *[harness.record(number) for number in range(1, 10)])
+    failed = harness.run(poison, *[harness.record(number) for number in range(1, 10)])
 
-    assert kept == []
+    assert failed == []
     assert set(harness.ledger.states().values()) == {"ACCEPTED"}
     assert len(harness.ledger.states()) == 9
     ((record, reason, name, rule),) = harness.queue.dead
@@ -329,25 +328,25 @@ def test_poison_does_not_touch_its_neighbours(harness: Harness) -> None:
         ({"sms": {"text": TEXT}, "push": {"text": TEXT, "customPayload": {"a": LARGE}}}, "body"),
     ],
 )
-def test_unsendable_event_names_its_field(
+def test_unsendable_event_is_dead_lettered_with_its_field(
     harness: Harness, change: dict[str, Any], name: str
 ) -> None:
-    """A name that is not registered, or contents that do not fit the flow, are refused unsent."""
-    kept = harness.run(harness.record(**change))
+    """An unregistered scenario, or contents that do not fit the flow, are rejected unsent."""
+    failed = harness.run(harness.record(**change))
 
     assert harness.client.sent == []
     assert harness.ledger.states() == {}
-    assert kept == []
+    assert failed == []
     assert harness.dead() == [("record-1", DeadLetterReason.INVALID, name)]
 
 
-def test_record_under_an_id_that_is_none_is_set_aside_whole(harness: Harness) -> None:
-    """Its attribute is named, its neighbours are sent, and nothing of it is lost."""
+def test_record_with_an_invalid_original_id_is_dead_lettered_whole(harness: Harness) -> None:
+    """Its attribute is named, the other record is sent, and no content is lost."""
     wrong = replace(harness.record(1), original_id="a,b" + 1000 * "x")
 
-    kept = harness.run(wrong, harness.record(2))
+    failed = harness.run(wrong, harness.record(2))
 
-    assert kept == []
+    assert failed == []
     assert harness.ledger.states() == {"m-2": "ACCEPTED"}
     assert harness.queue.dead == [
         (
@@ -359,14 +358,14 @@ def test_record_under_an_id_that_is_none_is_set_aside_whole(harness: Harness) ->
     ]
 
 
-@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600"])
-def test_what_one_record_can_make_us_write_is_bounded(harness: Harness, letter: str) -> None:
-    """What all its messages share is stored with each of them, 9.1 MB at most."""
+@pytest.mark.parametrize("character", ["x", "\u0161", "\U0001f600"])
+def test_size_of_the_items_of_one_record_is_limited(harness: Harness, character: str) -> None:
+    """Values shared by all its messages are stored with each of them: 9.1 MB at most."""
     shared = {
         "scenario": None,
-        "scenarioKey": letter * LONGEST_SCENARIO_KEY,
-        "bulkId": letter * (LONGEST_BULK_ID // len(letter.encode())),
-        "callbackData": letter * LONGEST_CALLBACK_DATA,
+        "scenarioKey": character * LONGEST_SCENARIO_KEY,
+        "bulkId": character * (LONGEST_BULK_ID // len(character.encode())),
+        "callbackData": character * LONGEST_CALLBACK_DATA,
         "notifyUrl": "https://a.example/" + "x" * 2000,
         "push": None,
         "sms": {"text": "a"},
@@ -388,46 +387,46 @@ def test_what_one_record_can_make_us_write_is_bounded(harness: Harness, letter: 
     assert len(written) < 10_000_000
 
 
-def test_conflict_gives_back_the_other_claims(harness: Harness) -> None:
-    """One destination with a used id costs its record, and leaves no message claimed."""
+def test_conflict_releases_the_other_claims(harness: Harness) -> None:
+    """One destination with a used id fails its record, and leaves no message claimed."""
     harness.run(harness.record(1, messageId=None, to=None, destinations=many(2)))
     others = [*many(3)[2:], *many(1)]
-    kept = harness.run(
+    failed = harness.run(
         harness.record(2, messageId=None, to=None, destinations=others, sms={"text": "other"})
     )
 
     assert harness.client.posted_ids() == ["d-0", "d-1"]
-    assert kept == []
+    assert failed == []
     assert harness.dead() == [("record-2", DeadLetterReason.CONFLICT, "destinations[1].messageId")]
     assert harness.ledger.states() == {"d-0": "ACCEPTED", "d-1": "ACCEPTED", "d-2": "WAITING"}
     assert harness.ledger.item("d-2")["deadLetterReason"] == "CONFLICT"
     assert "nextCheckAt" not in harness.ledger.item("d-2")
 
 
-def test_conflict_does_not_cost_who_shares_the_claim(harness: Harness) -> None:
-    """A message that a refused record has given back is sent for the other record that holds it."""
+def test_conflict_does_not_stop_a_record_that_shares_the_claim(harness: Harness) -> None:
+    """A message released by a conflicting record is sent for the other record that holds it."""
     harness.run(harness.record(1, sms={"text": "other"}))
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in ("m-1", "m-2")]
     both = harness.record(3, messageId=None, to=None, destinations=destinations)
-    kept = harness.run(both, harness.record(2))
-    assert kept == ["record-2"]
+    failed = harness.run(both, harness.record(2))
+    assert failed == ["record-2"]
 
-    kept = harness.run(harness.record(2))
+    failed = harness.run(harness.record(2))
 
-    assert kept == []
+    assert failed == []
     assert harness.client.posted_ids() == ["m-1", "m-2"]
     assert harness.dead() == [("record-3", DeadLetterReason.CONFLICT, "destinations[0].messageId")]
 
 
-def test_record_that_cannot_be_dead_lettered_stays(harness: Harness) -> None:
-    """While the dead-letter queue is unavailable, the send queue keeps the content."""
+def test_record_that_cannot_be_dead_lettered_is_redelivered(harness: Harness) -> None:
+    """While the dead-character queue is unavailable, the send queue keeps the content."""
     harness.queue.available = False
-    kept = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
-    assert kept == ["record-1", "record-2"]
+    failed = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
+    assert failed == ["record-1", "record-2"]
 
     harness.queue.available = True
-    kept = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
-    assert kept == []
+    failed = harness.run(harness.record(1, colour="red"), harness.record(2, scenario="unknown"))
+    assert failed == []
     assert len(harness.queue.dead) == 2
 
 
@@ -435,40 +434,40 @@ def test_record_that_cannot_be_dead_lettered_stays(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("error", NOT_PROCESSED, ids=str)
-def test_message_that_was_not_processed_waits(harness: Harness, error: Exception) -> None:
-    """It is certainly not sent, so its record comes back and is sent then; nothing is dead."""
+def test_unprocessed_message_waits(harness: Harness, error: Exception) -> None:
+    """It was certainly not sent, so its record is redelivered and then sent, not dead-lettered."""
     harness.fail(error)
-    kept = harness.run(harness.record())
-    assert kept == ["record-1"]
+    failed = harness.run(harness.record())
+    assert failed == ["record-1"]
     assert harness.ledger.states() == {"m-1": "WAITING"}
     assert timedelta(seconds=3.75) <= harness.queue.delays["record-1"] <= timedelta(seconds=5)
 
-    harness.client.answer = taken
-    kept = harness.run(harness.record())
+    harness.client.answer = accept_all
+    failed = harness.run(harness.record())
 
-    assert kept == []
+    assert failed == []
     assert harness.ledger.states() == {"m-1": "ACCEPTED"}
     assert harness.ledger.item("m-1")["attempts"] == 2
     assert harness.queue.dead == []
 
 
-def test_infobip_gets_the_pause_that_it_asks_for(harness: Harness) -> None:
-    """Retry-After is honoured where it is longer than our own delay, also by its neighbours."""
+def test_retry_after_is_honoured(harness: Harness) -> None:
+    """It applies if it is longer than our own delay, also to the other records of the request."""
     harness.fail(RateLimitedError("slow down", status=429, retry_after_seconds=77))
     harness.run(harness.record(1), harness.record(2))
 
     assert set(harness.queue.delays.values()) == {timedelta(seconds=77)}
 
 
-def test_longest_pause_counts(harness: Harness) -> None:
-    """Of the requests of one record, the one that is to wait longest decides."""
-    pauses = iter([77.0, None, 5.0])
+def test_longest_backoff_of_a_record_counts(harness: Harness) -> None:
+    """Of the requests of one record, the one with the longest wait decides."""
+    waits = iter([77.0, None, 5.0])
     lock = threading.Lock()
 
     def answer(_: AdvancedRequest) -> SendResponse:
         with lock:
-            pause = next(pauses)
-        raise RateLimitedError("slow down", status=429, retry_after_seconds=pause)
+            wait = next(waits)
+        raise RateLimitedError("slow down", status=429, retry_after_seconds=wait)
 
     harness.client.answer = answer
     harness.run(harness.record(messageId=None, to=None, destinations=many(300)))
@@ -477,43 +476,42 @@ def test_longest_pause_counts(harness: Harness) -> None:
 
 
 def test_delay_grows_with_every_receive(harness: Harness) -> None:
-    """An outage is waited out in longer and longer steps."""
     harness.fail(NotProcessedError("not reached"))
     harness.run(replace(harness.record(), receive_count=6))
 
     assert timedelta(seconds=120) <= harness.queue.delays["record-1"] <= timedelta(seconds=160)
 
 
-def test_failed_postponement_loses_nothing(harness: Harness) -> None:
-    """A record that cannot be hidden still goes back to the queue."""
+def test_failed_change_of_visibility_loses_nothing(harness: Harness) -> None:
+    """The record still goes back to the queue."""
     harness.fail(NotProcessedError("not reached"))
     harness.queue.available = False
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
 
 
 @pytest.mark.parametrize(
     ("age", "dead"),
     [(timedelta(days=8, hours=23), False), (timedelta(days=9), True)],
 )
-def test_old_record_is_saved_before_the_queue_drops_it(
+def test_old_record_is_dead_lettered_before_the_queue_drops_it(
     harness: Harness, age: timedelta, *, dead: bool
 ) -> None:
-    """After nine days of outage the content goes to the dead-letter queue, and not before."""
+    """After nine days of outage the content goes to the dead-character queue, and not before."""
     harness.fail(NotProcessedError("not reached"))
     record = harness.record()
     harness.clock.now += age
-    kept = harness.run(record)
+    failed = harness.run(record)
 
     assert harness.dead() == ([("record-1", DeadLetterReason.OUTAGE, "")] if dead else [])
-    assert kept == ([] if dead else ["record-1"])
+    assert failed == ([] if dead else ["record-1"])
     assert harness.ledger.states() == {"m-1": "WAITING"}
     assert harness.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
 
 
 def test_old_record_is_still_tried(harness: Harness) -> None:
-    """Age alone is no reason for the dead-letter queue."""
+    """Age alone is no reason to dead-character a record."""
     record = harness.record()
     harness.clock.pass_by(days=9)
     harness.run(record)
@@ -522,15 +520,15 @@ def test_old_record_is_still_tried(harness: Harness) -> None:
     assert harness.queue.dead == []
 
 
-# --- Refused -------------------------------------------------------------------------------
+# --- Rejected ------------------------------------------------------------------------------
 
 
-def test_refused_request_is_a_verdict(harness: Harness) -> None:
-    """The same request can never succeed, so that the record is acknowledged."""
+def test_rejected_request_settles_its_message(harness: Harness) -> None:
+    """The same request can never succeed, so the record is acknowledged."""
     harness.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
-    assert kept == []
+    assert failed == []
     item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("REJECTED", "response")
     assert item["status"] == {"httpStatus": 400, "name": "BAD_REQUEST", "description": "why"}
@@ -538,62 +536,61 @@ def test_refused_request_is_a_verdict(harness: Harness) -> None:
     assert len(harness.client.sent) == 1
 
 
-def test_refusal_of_a_group_costs_only_the_faulty_record(harness: Harness) -> None:
-    """A refused request for several records is repeated for each alone; nothing was sent yet."""
+def test_rejection_of_a_group_fails_only_the_faulty_record(harness: Harness) -> None:
+    """A rejected request for several records is repeated for each one; none was sent yet."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
         if any(each.message_id == "m-2" for each in request.destinations):
             raise RequestRejectedError("no", status=400)
-        return taken(request)
+        return accept_all(request)
 
     harness.client.answer = answer
-    kept = harness.run(*[harness.record(number) for number in (1, 2, 3)])
+    failed = harness.run(*[harness.record(number) for number in (1, 2, 3)])
 
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
-    assert kept == []
+    assert failed == []
 
 
-def test_refused_destination_does_not_cost_the_others(harness: Harness) -> None:
-    """Infobip rules on each destination by itself."""
+def test_rejected_destination_does_not_affect_the_others(harness: Harness) -> None:
+    """Infobip decides on each destination individually."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
-        good, bad = taken(request), answer_to(request, REFUSED)
+        good, bad = accept_all(request), answer_to(request, REFUSED)
         return SendResponse(messages=(good.messages[0], bad.messages[1]))
 
     harness.client.answer = answer
-    kept = harness.run(harness.record(1), harness.record(2))
+    failed = harness.run(harness.record(1), harness.record(2))
 
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
     assert harness.ledger.item("m-2")["status"]["id"] == 12
-    assert kept == []
+    assert failed == []
 
 
 # --- Unknown -------------------------------------------------------------------------------
 
 
 def without_entries(_: AdvancedRequest) -> SendResponse:
-    """Answer nothing about any message."""
+    """Return an answer without entries."""
     return SendResponse(messages=())
 
 
 def without_status(request: AdvancedRequest) -> SendResponse:
-    """Answer entries that do not say what became of the message."""
+    """Return an answer whose entries have no status."""
     return answer_to(request, None)
 
 
 def with_new_group(request: AdvancedRequest) -> SendResponse:
-    """Answer a status group that no document names."""
+    """Return a status group that is not documented."""
     return answer_to(request, Status(group_id=9, id=99))
 
 
 def about_another(request: AdvancedRequest) -> SendResponse:
-    """Answer about some other message."""
-    status = taken(request).messages[0].status
+    """Return an answer about another message."""
+    status = accept_all(request).messages[0].status
     return SendResponse(messages=(SendResult(message_id="other", status=status),))
 
 
 def lost(_: AdvancedRequest) -> SendResponse:
-    """Lose the answer."""
     raise OutcomeUnknownError("no answer")
 
 
@@ -603,29 +600,29 @@ def lost(_: AdvancedRequest) -> SendResponse:
 def test_message_of_unknown_outcome_is_never_posted_again(
     harness: Harness, answer: Callable[[AdvancedRequest], SendResponse]
 ) -> None:
-    """What the answer does not say is unknown: the record comes back, and only looks."""
+    """If the answer does not settle a message, its redelivered record only checks the state."""
     harness.client.answer = answer
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
     assert harness.ledger.states() == {"m-1": "UNKNOWN"}
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
     assert harness.queue.delays == {"record-1": harness.ledger.check_after}
 
-    harness.client.answer = taken
+    harness.client.answer = accept_all
     for _ in range(3):
         harness.clock.pass_by(hours=1)
-        kept = harness.run(harness.record())
-        assert kept == ["record-1"]
+        failed = harness.run(harness.record())
+        assert failed == ["record-1"]
 
     assert harness.client.posted_ids() == ["m-1"]
     assert harness.ledger.states() == {"m-1": "UNKNOWN"}
     assert harness.queue.dead == []
 
 
-def test_entry_without_an_id_is_told_by_its_place(harness: Harness) -> None:
-    """Where all entries are there, their order serves."""
+def test_entries_without_ids_are_matched_by_position(harness: Harness) -> None:
+    """This needs an answer with all entries."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
-        statuses = (taken(request).messages[0].status, REFUSED)
+        statuses = (accept_all(request).messages[0].status, REFUSED)
         return SendResponse(messages=tuple(SendResult(status=status) for status in statuses))
 
     harness.client.answer = answer
@@ -634,20 +631,20 @@ def test_entry_without_an_id_is_told_by_its_place(harness: Harness) -> None:
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
 
 
-def test_missing_entry_costs_only_its_message(harness: Harness) -> None:
-    """The others' entries are found by their ids."""
-    harness.client.answer = lambda request: SendResponse(messages=taken(request).messages[1:])
-    kept = harness.run(harness.record(1), harness.record(2))
+def test_missing_entry_affects_only_its_message(harness: Harness) -> None:
+    """The other entries are found by their ids."""
+    harness.client.answer = lambda request: SendResponse(messages=accept_all(request).messages[1:])
+    failed = harness.run(harness.record(1), harness.record(2))
 
     assert harness.ledger.states() == {"m-1": "UNKNOWN", "m-2": "ACCEPTED"}
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
 
 
 @pytest.mark.parametrize("earlier", [None, lost])
-def test_refused_id_proves_nothing(
+def test_duplicate_id_proves_nothing(
     harness: Harness, earlier: Callable[[AdvancedRequest], SendResponse] | None
 ) -> None:
-    """Infobip may know the id from an earlier attempt or from others: the logs will tell."""
+    """Infobip may know the id from an earlier attempt or another sender; the logs decide."""
     if earlier is not None:
         harness.client.answer = earlier
         harness.run(harness.record())
@@ -655,31 +652,31 @@ def test_refused_id_proves_nothing(
             transitions.sent_again, harness.ledger.message("m-1"), harness.ledger.clock()
         )
     harness.client.answer = lambda request: answer_to(request, DUPLICATE)
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("UNKNOWN", "duplicate-id")
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
 
 
-def test_killed_run_is_not_repeated(harness: Harness) -> None:
-    """Who dies between claim and outcome may have posted; when the lease is over, nobody knows."""
+def test_message_of_a_killed_run_is_not_posted_again(harness: Harness) -> None:
+    """The run may have posted before it was killed, so the expired lease becomes unknown."""
 
-    def die(_: AdvancedRequest) -> SendResponse:
+    def killed(_: AdvancedRequest) -> SendResponse:
         raise SystemExit
 
-    harness.client.answer = die
+    harness.client.answer = killed
     with pytest.raises(SystemExit):
         harness.run(harness.record())
-    harness.client.answer = taken
-    kept = harness.run(harness.record())
-    assert (harness.ledger.states(), kept) == ({"m-1": "CLAIMED"}, ["record-1"])
+    harness.client.answer = accept_all
+    failed = harness.run(harness.record())
+    assert (harness.ledger.states(), failed) == ({"m-1": "CLAIMED"}, ["record-1"])
     assert harness.queue.delays["record-1"] <= timedelta(seconds=120)
 
     harness.clock.pass_by(minutes=3)
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
-    assert (harness.ledger.states(), kept) == ({"m-1": "UNKNOWN"}, ["record-1"])
+    assert (harness.ledger.states(), failed) == ({"m-1": "UNKNOWN"}, ["record-1"])
     assert harness.client.posted_ids() == ["m-1"]
 
 
@@ -691,16 +688,15 @@ def test_quarantined_message_is_dead_lettered_with_its_content(harness: Harness)
     harness.ledger.change(
         transitions.quarantined, harness.ledger.message("m-1"), harness.ledger.clock()
     )
-    kept = harness.run(record)
+    failed = harness.run(record)
 
-    assert kept == []
+    assert failed == []
     assert harness.dead() == [("record-1", DeadLetterReason.QUARANTINED, "")]
     assert harness.queue.dead[0][0].body == record.body
     assert harness.client.posted_ids() == ["m-1"]
 
 
-def test_quarantined_record_stays_while_another_message_is_open(harness: Harness) -> None:
-    """The record is needed until each of its messages has a verdict."""
+def test_record_stays_until_each_of_its_messages_has_a_verdict(harness: Harness) -> None:
     destinations = many(2)
     record = harness.record(messageId=None, to=None, destinations=destinations)
     harness.client.answer = lost
@@ -708,8 +704,8 @@ def test_quarantined_record_stays_while_another_message_is_open(harness: Harness
     harness.ledger.change(
         transitions.quarantined, harness.ledger.message("d-0"), harness.ledger.clock()
     )
-    kept = harness.run(record)
-    assert (kept, harness.queue.dead) == (["record-1"], [])
+    failed = harness.run(record)
+    assert (failed, harness.queue.dead) == (["record-1"], [])
 
     harness.ledger.change(
         transitions.proven_accepted,
@@ -718,13 +714,13 @@ def test_quarantined_record_stays_while_another_message_is_open(harness: Harness
         harness.ledger.clock(),
         harness.ledger.check_after,
     )
-    kept = harness.run(record)
-    assert (kept, harness.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
+    failed = harness.run(record)
+    assert (failed, harness.dead()) == ([], [("record-1", DeadLetterReason.QUARANTINED, "")])
 
 
 @pytest.mark.parametrize("policy", ["never-duplicate", "must-arrive"])
 def test_event_overrides_the_policy(harness: Harness, policy: str) -> None:
-    """What becomes of an unknown outcome is the caller's choice, and else the deployment's."""
+    """The caller decides about unknown outcomes; otherwise the deployment's policy applies."""
     harness.policy = Policy(timedelta(seconds=120), "must-arrive")
     harness.run(harness.record(1, onUnknown=policy), harness.record(2))
 
@@ -736,7 +732,7 @@ def test_event_overrides_the_policy(harness: Harness, policy: str) -> None:
 
 
 def test_reports_go_to_the_webhook_of_their_bulk(harness: Harness) -> None:
-    """Every request tells Infobip the address that only its own bulk has."""
+    """Every request gives Infobip a URL that only its own bulk has."""
     harness.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     harness.run(harness.record())
 
@@ -747,8 +743,7 @@ def test_reports_go_to_the_webhook_of_their_bulk(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
-def test_caller_may_have_reports_elsewhere(harness: Harness, own: dict[str, Any]) -> None:
-    """What an event says of its own about reports is left alone."""
+def test_report_settings_of_an_event_are_kept(harness: Harness, own: dict[str, Any]) -> None:
     harness.webhook = Webhook("https://reports.example/", lambda: [b"k" * 32])
     harness.run(harness.record(**own))
 
@@ -756,67 +751,65 @@ def test_caller_may_have_reports_elsewhere(harness: Harness, own: dict[str, Any]
     assert request.notify_url == own.get("notifyUrl")
 
 
-def test_nothing_is_sent_without_the_webhooks_key(harness: Harness) -> None:
-    """Its reports could go nowhere, so the message waits."""
+def test_message_waits_without_the_webhook_key(harness: Harness) -> None:
+    """Its reports could not be addressed to the webhook."""
 
     def no_key() -> list[bytes]:
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     harness.webhook = Webhook("https://reports.example/", no_key)
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     assert harness.client.sent == []
-    assert (harness.ledger.states(), kept) == ({"m-1": "WAITING"}, ["record-1"])
+    assert (harness.ledger.states(), failed) == ({"m-1": "WAITING"}, ["record-1"])
 
 
-# --- What cannot be reached ----------------------------------------------------------------
+# --- Outages -------------------------------------------------------------------------------
 
 
-def test_unavailable_registry_postpones_without_a_claim(
+def test_unavailable_registry_delays_a_record_without_a_claim(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is known of the scenario, so nothing is claimed, refused or posted."""
+    """Nothing is known of the scenario, so nothing is claimed, rejected or posted."""
 
     def find(_: str) -> RegisteredScenario | None:
         raise ParameterUnavailableError("SSM cannot be read")
 
     monkeypatch.setattr(harness.scenarios, "find", find)
-    kept = harness.run(harness.record(1), harness.record(2, scenario=None, scenarioKey="key-2"))
+    failed = harness.run(harness.record(1), harness.record(2, scenario=None, scenarioKey="key-2"))
 
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
     assert harness.ledger.states() == {"m-2": "ACCEPTED"}
     assert harness.queue.dead == []
 
 
 @dataclass
 class UnreadableParameters:
-    """SSM while it is down: whatever needs the parameter cannot be done."""
+    """SSM during an outage: no parameter can be read."""
 
     error: ParameterUnavailableError | None = field(
         default_factory=lambda: ParameterUnavailableError("SSM parameter cannot be read")
     )
 
     def keys(self) -> list[bytes]:
-        """Return the webhook's key."""
         self.read()
         return [b"k" * 32]
 
     def answer(self, request: AdvancedRequest) -> SendResponse:
-        """Take a request, whose credentials are read before it is sent."""
+        """Accept a request after its credentials were read."""
         self.read()
-        return taken(request)
+        return accept_all(request)
 
     def read(self) -> None:
-        """Fail while SSM is down."""
         if self.error is not None:
             raise self.error
 
 
 def break_parameter(harness: Harness, parameter: str) -> UnreadableParameters:
-    """Let SSM be down for the webhook's key or for the credentials."""
+    """Make SSM fail for the webhook's key or for the credentials."""
     ssm = UnreadableParameters()
     if parameter == "key":
-        harness.client.answer = taken
+        harness.client.answer = accept_all
         harness.webhook = Webhook("https://reports.example/", ssm.keys)
     else:
         harness.client.answer = ssm.answer
@@ -824,34 +817,34 @@ def break_parameter(harness: Harness, parameter: str) -> UnreadableParameters:
 
 
 @pytest.mark.parametrize("parameter", ["key", "credentials"])
-def test_trouble_with_ssm_does_not_open_the_circuit(harness: Harness, parameter: str) -> None:
-    """The records wait and lose nothing; Infobip is well, and gets them once SSM is."""
+def test_ssm_outage_does_not_open_the_circuit(harness: Harness, parameter: str) -> None:
+    """The records wait, and Infobip gets them once SSM is back."""
     ssm = break_parameter(harness, parameter)
     records = [harness.record(number, sms={"text": f"text {number}"}) for number in range(12)]
     for _ in range(3):
-        kept = harness.run(*records)
+        failed = harness.run(*records)
 
-        assert kept == [record.sqs_id for record in records]
+        assert failed == [record.sqs_id for record in records]
         assert set(harness.ledger.states().values()) == {"WAITING"}
         assert harness.breaker.retry_in_seconds() == 0
     assert harness.queue.dead == []
 
     ssm.error = None
-    kept = harness.run(*records)
+    failed = harness.run(*records)
 
-    assert kept == []
+    assert failed == []
     assert set(harness.ledger.states().values()) == {"ACCEPTED"}
 
 
 @pytest.mark.parametrize("parameter", ["key", "credentials"])
-def test_trouble_with_ssm_does_not_use_up_the_probe(harness: Harness, parameter: str) -> None:
-    """The next record is the probe, at once and after the shortest pause."""
+def test_ssm_outage_does_not_use_up_the_probe(harness: Harness, parameter: str) -> None:
+    """The next record is the probe, immediately; the backoff has not grown."""
     open_circuit(harness)
     harness.clock.pass_by(seconds=5)
     ssm = break_parameter(harness, parameter)
     for _ in range(3):
-        kept = harness.run(harness.record(2))
-        assert kept == ["record-2"]
+        failed = harness.run(harness.record(2))
+        assert failed == ["record-2"]
         assert harness.breaker.retry_in_seconds() == 0
 
     ssm.error = None
@@ -859,15 +852,15 @@ def test_trouble_with_ssm_does_not_use_up_the_probe(harness: Harness, parameter:
     harness.run(harness.record(2))
     assert harness.breaker.retry_in_seconds() == 10
     harness.clock.pass_by(seconds=10)
-    harness.client.answer = taken
-    kept = harness.run(harness.record(2))
+    harness.client.answer = accept_all
+    failed = harness.run(harness.record(2))
 
-    assert kept == []
+    assert failed == []
     assert harness.ledger.states()["m-2"] == "ACCEPTED"
 
 
 def open_circuit(harness: Harness) -> None:
-    """Let five posts fail."""
+    """Open the circuit with five failed posts."""
     harness.fail(NotProcessedError("not reached"))
     for _ in range(5):
         harness.run(harness.record(1))
@@ -877,29 +870,29 @@ def test_open_circuit_claims_and_posts_nothing(harness: Harness) -> None:
     """While Infobip is down, a batch costs neither a write nor a call."""
     open_circuit(harness)
     posted = len(harness.client.sent)
-    kept = harness.run(harness.record(2), harness.record(3))
+    failed = harness.run(harness.record(2), harness.record(3))
 
     assert len(harness.client.sent) == posted
     assert harness.ledger.states() == {"m-1": "WAITING"}
-    assert kept == ["record-2", "record-3"]
+    assert failed == ["record-2", "record-3"]
     assert all(delay >= timedelta(seconds=3.75) for delay in harness.queue.delays.values())
 
 
-def test_open_circuit_lets_one_probe_through(harness: Harness) -> None:
-    """After the pause one request is tried, and the others wait for what becomes of it."""
+def test_half_open_circuit_allows_one_probe(harness: Harness) -> None:
+    """After the backoff one request is tried; the others wait for its result."""
     open_circuit(harness)
     posted = len(harness.client.sent)
     harness.clock.pass_by(seconds=5)
     batch = [harness.record(number, sms={"text": f"text {number}"}) for number in (2, 3, 4)]
-    kept = harness.run(*batch)
+    failed = harness.run(*batch)
     assert len(harness.client.sent) == posted + 1
-    assert len(kept) == 3
+    assert len(failed) == 3
 
     harness.clock.pass_by(seconds=10)
-    harness.client.answer = taken
+    harness.client.answer = accept_all
     harness.run(batch[0])
-    kept = harness.run(*batch)
-    assert kept == []
+    failed = harness.run(*batch)
+    assert failed == []
     assert set(harness.ledger.states().values()) == {"WAITING", "ACCEPTED"}
 
 
@@ -907,39 +900,39 @@ def test_open_circuit_lets_one_probe_through(harness: Harness) -> None:
     ("seconds_left", "lease", "posted"),
     [(60.0, 120, True), (14.0, 120, False), (60.0, 50, False)],
 )
-def test_nothing_is_posted_without_the_time_to_finish(
+def test_message_waits_without_the_time_to_finish_its_post(
     harness: Harness, seconds_left: float, lease: int, *, posted: bool
 ) -> None:
-    """A post must end within the lease, and leave the function time to write the outcome."""
+    """A post must end within the lease, and leave the function time to write the result."""
     harness.policy = Policy(timedelta(seconds=lease), "never-duplicate")
     harness.seconds_left = seconds_left
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     assert len(harness.client.sent) == int(posted)
     assert harness.ledger.states() == {"m-1": "ACCEPTED" if posted else "WAITING"}
-    assert kept == ([] if posted else ["record-1"])
+    assert failed == ([] if posted else ["record-1"])
 
 
-def test_unavailable_ledger_keeps_the_record(harness: Harness) -> None:
+def test_record_is_redelivered_while_the_ledger_is_unavailable(harness: Harness) -> None:
     """Without a claim nothing is posted."""
     harness.ledger.table.failures.update({"execute": 9, "get_all": 9})
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     assert harness.client.sent == []
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
     assert harness.queue.dead == []
 
 
-def test_outcome_that_cannot_be_written_keeps_the_record(harness: Harness) -> None:
-    """What was posted and is not written down is unknown when the lease is over."""
+def test_message_whose_result_cannot_be_written_becomes_unknown(harness: Harness) -> None:
+    """It was posted, but the lease expires without a result."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
         harness.ledger.table.failures["execute"] = 1
-        return taken(request)
+        return accept_all(request)
 
     harness.client.answer = answer
-    kept = harness.run(harness.record())
-    assert kept == ["record-1"]
+    failed = harness.run(harness.record())
+    assert failed == ["record-1"]
 
     harness.clock.pass_by(minutes=3)
     harness.run(harness.record())
@@ -947,8 +940,8 @@ def test_outcome_that_cannot_be_written_keeps_the_record(harness: Harness) -> No
     assert harness.ledger.states() == {"m-1": "UNKNOWN"}
 
 
-def test_report_may_be_faster_than_the_outcome(harness: Harness) -> None:
-    """A message that was proven while its answer was under way stays as it was proven."""
+def test_report_that_is_faster_than_the_answer_wins(harness: Harness) -> None:
+    """A message that is proven accepted before its answer arrives keeps that state."""
 
     def answer(_: AdvancedRequest) -> SendResponse:
         harness.ledger.change(
@@ -961,18 +954,18 @@ def test_report_may_be_faster_than_the_outcome(harness: Harness) -> None:
         raise OutcomeUnknownError("no answer")
 
     harness.client.answer = answer
-    kept = harness.run(harness.record())
+    failed = harness.run(harness.record())
 
     item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("ACCEPTED", "report")
-    assert kept == []
+    assert failed == []
 
 
 # --- The handler ---------------------------------------------------------------------------
 
 
 def event_of(*records: Record) -> dict[str, Any]:
-    """Make the event that Lambda makes of a batch."""
+    """Build the event that Lambda passes for a batch."""
     return {
         "Records": [
             {
@@ -991,8 +984,8 @@ def event_of(*records: Record) -> dict[str, Any]:
     }
 
 
-def test_handler_answers_with_the_records_that_stay(harness: Harness) -> None:
-    """Of a batch only what has no verdict comes back; a whole batch that fails raises nothing."""
+def test_handler_returns_the_failed_records(harness: Harness) -> None:
+    """Only records without a verdict are redelivered, even if that is the whole batch."""
     event = event_of(harness.record(1), replace(harness.record(2), body="not JSON"))
     harness.client.answer = lost
 
@@ -1013,18 +1006,18 @@ def test_handler_answers_with_the_records_that_stay(harness: Harness) -> None:
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
-        (taken, "ACCEPTED"),
+        (accept_all, "ACCEPTED"),
         (lambda request: answer_to(request, REFUSED), "REJECTED"),
         (lost, "UNKNOWN"),
     ],
 )
-def test_nothing_personal_is_printed(
+def test_no_personal_data_is_printed(
     harness: Harness,
     printed: Printed,
     answer: Callable[[AdvancedRequest], SendResponse],
     state: MessageState,
 ) -> None:
-    """Log lines and metrics tell ids and states, and no number, text or body."""
+    """Log lines and metrics hold ids and states, but no number, text or body."""
     harness.client.answer = answer
     bodies = [
         BODY,
@@ -1051,8 +1044,8 @@ def test_nothing_personal_is_printed(
     assert numbers[f"Messages{state.title()}"] == [1.0]
 
 
-def test_refusal_does_not_print_infobips_words(harness: Harness, printed: Printed) -> None:
-    """They may quote the request; only the table gets them."""
+def test_error_texts_of_infobip_are_not_printed(harness: Harness, printed: Printed) -> None:
+    """They may quote the request; only the table stores them."""
     for number, error in enumerate(
         [
             RequestRejectedError("no", status=400, text=f"bad number {PHONE}"),
@@ -1083,10 +1076,10 @@ def numbers(printed: Printed) -> dict[str, Any]:
         (NotProcessedError("not reached"), None),
     ],
 )
-def test_refused_account_is_counted(
+def test_refusal_of_the_account_is_counted(
     harness: Harness, printed: Printed, error: Exception, refusals: list[float] | None
 ) -> None:
-    """Credentials that Infobip does not accept need somebody; a throttle or an outage ends."""
+    """Rejected credentials need an operator; throttling and outages end without one."""
     harness.fail(error)
 
     harness.invoke(event_of(harness.record()))
@@ -1097,10 +1090,10 @@ def test_refused_account_is_counted(
 @pytest.mark.parametrize(
     ("status_id", "refusals"), [(12, [1.0]), (13, [1.0]), (17, [1.0]), (14, None), (6, None)]
 )
-def test_message_that_is_rejected_for_the_account_is_counted(
+def test_rejection_for_the_account_is_counted(
     harness: Harness, printed: Printed, status_id: int, refusals: list[float] | None
 ) -> None:
-    """Credit, sender or package, and not what concerns one recipient."""
+    """Credit, sender and package count; reasons that concern one recipient do not."""
     harness.client.answer = lambda request: answer_to(request, Status(group_id=5, id=status_id))
 
     harness.invoke(event_of(harness.record()))
@@ -1108,8 +1101,8 @@ def test_message_that_is_rejected_for_the_account_is_counted(
     assert numbers(printed).get("AccountRefusals") == refusals
 
 
-def test_age_of_the_oldest_record_that_stays_is_told(harness: Harness, printed: Printed) -> None:
-    """SQS gives no age to records that it has handed out three times."""
+def test_age_of_the_oldest_failed_record_is_published(harness: Harness, printed: Printed) -> None:
+    """SQS's own metric ignores records that it has delivered three times."""
     harness.fail(NotProcessedError("not reached"))
     old = replace(
         harness.record(1), sent_at=harness.clock.now - timedelta(hours=5), receive_count=40
@@ -1120,10 +1113,10 @@ def test_age_of_the_oldest_record_that_stays_is_told(harness: Harness, printed: 
     assert numbers(printed)["OldestRecordSeconds"] == [5 * 3600.0]
 
 
-def test_record_that_only_waits_for_an_open_circuit_has_an_age_too(
+def test_age_of_a_record_behind_an_open_circuit_is_published(
     harness: Harness, printed: Printed
 ) -> None:
-    """Nothing is claimed for it, and still it waits."""
+    """Nothing is claimed for the record, but it waits."""
     for _ in range(5):
         harness.breaker.failed()
     old = replace(harness.record(), sent_at=harness.clock.now - timedelta(hours=2))
@@ -1133,14 +1126,14 @@ def test_record_that_only_waits_for_an_open_circuit_has_an_age_too(
     assert numbers(printed)["OldestRecordSeconds"] == [2 * 3600.0]
 
 
-def test_nothing_is_told_of_records_that_are_done(harness: Harness, printed: Printed) -> None:
-    """A metric that nobody reads is not paid for."""
+def test_no_age_is_published_for_acknowledged_records(harness: Harness, printed: Printed) -> None:
+    """A metric that no alarm needs would only cost money."""
     harness.invoke(event_of(harness.record()))
 
     assert "OldestRecordSeconds" not in numbers(printed)
 
 
-# --- What another version has written --------------------------------------------------------
+# --- Items of another version --------------------------------------------------------------
 
 OF_ANOTHER_VERSION: list[dict[str, Any]] = [
     {"state": "SEEN"},
@@ -1153,18 +1146,18 @@ OF_ANOTHER_VERSION: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("attributes", OF_ANOTHER_VERSION)
-def test_message_that_cannot_be_read_costs_its_neighbours_nothing(
+def test_unreadable_message_does_not_affect_its_batch(
     harness: Harness, log: Log, attributes: dict[str, Any]
 ) -> None:
-    """Only its own record comes round again, and the message stays as it is."""
+    """Only its own record is redelivered, and the message is not changed."""
     harness.run(harness.record(2))
     before = dict(harness.ledger.item("m-2"))
     harness.ledger.alter("m-2", **attributes)
     altered = harness.ledger.item("m-2")
 
-    kept = harness.run(harness.record(1), harness.record(2), harness.record(3))
+    failed = harness.run(harness.record(1), harness.record(2), harness.record(3))
 
-    assert kept == ["record-2"]
+    assert failed == ["record-2"]
     assert harness.client.posted_ids() == ["m-2", "m-1", "m-3"]
     assert harness.ledger.item("m-2") == altered
     (line,) = [line for line in log() if line["level"] == "ERROR"]
@@ -1174,26 +1167,26 @@ def test_message_that_cannot_be_read_costs_its_neighbours_nothing(
     assert harness.run(harness.record(2)) == []
 
 
-def test_outcome_over_a_state_that_is_not_known_costs_its_neighbours_nothing(
+def test_result_does_not_overwrite_a_state_of_another_version(
     harness: Harness,
 ) -> None:
-    """A later version was faster: what it has written stands."""
+    """A later version was faster: its state stays, and the other message is not affected."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
         harness.ledger.alter("m-1", state="SEEN")
-        return taken(request)
+        return accept_all(request)
 
     harness.client.answer = answer
-    kept = harness.run(harness.record(1), harness.record(2))
+    failed = harness.run(harness.record(1), harness.record(2))
 
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
     assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}
 
 
-def test_lost_lease_of_a_message_that_turned_unreadable_costs_its_neighbours_nothing(
+def test_expired_lease_of_a_message_made_unreadable_does_not_affect_its_batch(
     harness: Harness,
 ) -> None:
-    """It changes between being met and being changed."""
+    """The message changes between its read and its write."""
     harness.fail(OutcomeUnknownError("no answer"))
     harness.run(harness.record(1))
     harness.ledger.alter("m-1", state="CLAIMED")
@@ -1203,8 +1196,8 @@ def test_lost_lease_of_a_message_that_turned_unreadable_costs_its_neighbours_not
         harness.ledger.table.before_execute = lambda: harness.ledger.alter("m-1", state="SEEN")
 
     harness.ledger.table.before_execute = interfere
-    harness.client.answer = taken
-    kept = harness.run(harness.record(1), harness.record(2))
+    harness.client.answer = accept_all
+    failed = harness.run(harness.record(1), harness.record(2))
 
-    assert kept == ["record-1"]
+    assert failed == ["record-1"]
     assert harness.ledger.states() == {"m-1": "SEEN", "m-2": "ACCEPTED"}

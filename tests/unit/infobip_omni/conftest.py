@@ -1,4 +1,4 @@
-"""What several tests of the layer stand on."""
+"""Fixtures that several tests of the layer share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import pytest
 
 
 class Ssm:
-    """What SSM would answer, and how often it was asked."""
+    """A fake of SSM: answers with `value`, or raises it, and keeps the requests."""
 
     def __init__(self) -> None:
         self.value: str | Exception = ""
         self.requests: list[dict[str, Any]] = []
 
     def get_parameter(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (as in botocore)
-        """Answer, or raise."""
         self.requests.append(arguments)
         if isinstance(self.value, Exception):
             raise self.value
@@ -25,7 +24,7 @@ class Ssm:
 
 @pytest.fixture
 def ssm(monkeypatch: pytest.MonkeyPatch) -> Ssm:
-    """Let it be the only client of AWS that can be made."""
+    """Replace `boto3.client` with one that creates this SSM only."""
     ssm = Ssm()
     clients = {"ssm": ssm}
     monkeypatch.setattr(boto3, "client", lambda service, **_: clients[service])

@@ -1,4 +1,4 @@
-"""Calls fit and fail without quoting anything."""
+"""Batches keep within AWS's limits, and errors quote nothing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CANARY = "385991234567"
     st.integers(1, 5),
     st.one_of(st.none(), st.integers(1, 20)),
 )
-def test_batches_hold_everything_in_order_and_keep_within_their_limits(
+def test_batches_keep_order_and_limits(
     sizes: list[int], count: int, most_bytes: int | None
 ) -> None:
-    """What is too large by itself stands alone; no two neighbours could have been one."""
+    """An item above the limit is alone in its batch; no batch has room for the next item."""
     batches = list(in_batches(sizes, count, most_bytes, lambda size: size))
 
     assert [size for batch in batches for size in batch] == sizes
@@ -46,10 +46,10 @@ def test_batches_hold_everything_in_order_and_keep_within_their_limits(
 
 
 def wrapped(error: Exception) -> Exception:
-    """Return the error that a library raises in place of another one."""
-    stand_in = RuntimeError(str(error))
-    stand_in.__context__ = error
-    return stand_in
+    """Return an error that a library raises while it handles *error*."""
+    replacement = RuntimeError(str(error))
+    replacement.__context__ = error
+    return replacement
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def wrapped(error: Exception) -> Exception:
         (ValueError(CANARY), "ValueError"),
     ],
 )
-def test_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> None:
-    """Also where a library has put its own error in its place."""
+def test_error_is_identified_by_code_or_class(error: Exception, code: str) -> None:
+    """Also if a library has wrapped it in an error of its own."""
     assert error_code(error) == code
     assert error_code(wrapped(error)) == code
 
@@ -75,10 +75,8 @@ def test_error_of_aws_is_told_by_its_code(error: Exception, code: str) -> None:
         (ConnectTimeoutError(endpoint_url=f"https://{CANARY}"), "ConnectTimeoutError"),
     ],
 )
-def test_call_that_fails_raises_an_error_of_ours(
-    kind: type[AwsError], error: Exception, code: str
-) -> None:
-    """It says what did not happen and why, and shows neither the request nor AWS's own words."""
+def test_failed_call_raises_our_error(kind: type[AwsError], error: Exception, code: str) -> None:
+    """It says what did not happen and why, and quotes neither the request nor AWS."""
 
     def fail() -> None:
         raise error
@@ -91,12 +89,11 @@ def test_call_that_fails_raises_an_error_of_ours(
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_call_that_succeeds_returns_its_answer() -> None:
-    """As it is."""
+def test_successful_call_returns_its_answer() -> None:
     assert attempt(lambda: "answer", AwsError, "nothing was done") == "answer"
 
 
-def test_mistake_of_ours_is_not_taken_for_trouble_at_aws() -> None:
-    """It must not be waited out."""
+def test_programming_error_is_not_reported_as_aws_error() -> None:
+    """A retry would not help."""
     with pytest.raises(ZeroDivisionError):
         attempt(lambda: 1 / 0, AwsError, "nothing was done")

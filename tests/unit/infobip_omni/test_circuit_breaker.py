@@ -1,4 +1,4 @@
-"""The breaker stops calls that would only fail, and finds out when they no longer would."""
+"""The breaker stops calls while the API is down, and probes whether it is back."""
 
 from __future__ import annotations
 
@@ -12,26 +12,23 @@ from tests.fakes import Clock
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return the breaker's clock."""
     return Clock()
 
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    """Return a closed breaker."""
     return CircuitBreaker(clock.seconds)
 
 
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:
-    """Open a breaker."""
     for _ in range(5):
         assert breaker.allow_request()
         breaker.failed()
     return breaker
 
 
-def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
-    """Four are no outage yet."""
+def test_circuit_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
+    """Four failures are no outage yet."""
     for _ in range(4):
         breaker.failed()
     assert breaker.allow_request()
@@ -43,8 +40,8 @@ def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
     assert breaker.retry_in_seconds() == 5
 
 
-def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
-    """Failures now and then are no outage."""
+def test_success_resets_failure_count(breaker: CircuitBreaker) -> None:
+    """Occasional failures are no outage."""
     for _ in range(10):
         for _ in range(4):
             breaker.failed()
@@ -53,8 +50,8 @@ def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> No
     assert breaker.allow_request()
 
 
-def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: Clock) -> None:
-    """The others wait for what comes of it."""
+def test_one_probe_is_allowed_after_backoff(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The other calls wait for its result."""
     opened(breaker)
     clock.pass_by(seconds=4.9)
     assert not breaker.allow_request()
@@ -66,8 +63,8 @@ def test_after_the_pause_one_probe_gets_through(breaker: CircuitBreaker, clock: 
     assert breaker.retry_in_seconds() > 0
 
 
-def test_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
-    """And it takes five failures again to open it, for a short backoff again."""
+def test_successful_probe_closes_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Five more failures open it again, with the shortest backoff."""
     opened(breaker)
     clock.pass_by(seconds=5)
     breaker.allow_request()
@@ -83,7 +80,7 @@ def test_probe_that_succeeds_closes_the_circuit(breaker: CircuitBreaker, clock: 
     assert breaker.retry_in_seconds() == 5
 
 
-def test_pause_doubles_with_every_failed_probe_up_to_a_minute(
+def test_backoff_doubles_with_each_failed_probe_up_to_one_minute(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """A long outage is probed once a minute."""
@@ -98,10 +95,10 @@ def test_pause_doubles_with_every_failed_probe_up_to_a_minute(
     assert backoffs == [5, 10, 20, 40, 60, 60]
 
 
-def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
+def test_calls_begun_before_circuit_opened_do_not_lengthen_backoff(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
-    """They tell nothing new."""
+    """Their failures say nothing new."""
     opened(breaker)
     clock.pass_by(seconds=1)
     for _ in range(5):
@@ -110,10 +107,8 @@ def test_calls_that_were_begun_before_do_not_lengthen_the_pause(
     assert breaker.retry_in_seconds() == 4
 
 
-def test_probe_of_which_nothing_is_heard_is_followed_by_another(
-    breaker: CircuitBreaker, clock: Clock
-) -> None:
-    """An environment that lost its probe must not stay closed to the world."""
+def test_probe_without_result_is_followed_by_another(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Otherwise an environment whose probe never ends could make no more calls."""
     opened(breaker)
     clock.pass_by(seconds=5)
     assert breaker.allow_request()
@@ -122,8 +117,8 @@ def test_probe_of_which_nothing_is_heard_is_followed_by_another(
     assert breaker.allow_request()
 
 
-def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
-    """The posts of a batch ask at the same time."""
+def test_only_one_thread_probes(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The requests of a batch ask concurrently."""
     opened(breaker)
     clock.pass_by(seconds=5)
 
@@ -133,10 +128,8 @@ def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock)
     assert answers.count(True) == 1
 
 
-def test_probe_that_was_not_made_leaves_it_to_the_next(
-    breaker: CircuitBreaker, clock: Clock
-) -> None:
-    """What keeps us from calling says nothing about the API."""
+def test_next_call_probes_if_probe_was_not_made(breaker: CircuitBreaker, clock: Clock) -> None:
+    """A call that was not made says nothing about the API."""
     opened(breaker)
     clock.pass_by(seconds=5)
     assert breaker.allow_request()
@@ -149,10 +142,10 @@ def test_probe_that_was_not_made_leaves_it_to_the_next(
     assert breaker.retry_in_seconds() == 10
 
 
-def test_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
+def test_unmade_call_does_not_end_probe_of_another_thread(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
-    """It was let through before the circuit opened, and says nothing of the probe."""
+    """It was allowed before the circuit opened, so it says nothing about the probe."""
     opened(breaker)
     clock.pass_by(seconds=5)
     assert breaker.allow_request()
@@ -164,10 +157,8 @@ def test_call_that_was_not_made_leaves_the_probe_of_another_thread_alone(
     assert breaker.retry_in_seconds() == 10
 
 
-def test_calls_that_were_not_made_neither_open_nor_close_the_circuit(
-    breaker: CircuitBreaker, clock: Clock
-) -> None:
-    """Nor do they shorten the backoff, where they were to be made before the circuit opened."""
+def test_unmade_calls_neither_open_nor_close_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Nor do they shorten the backoff if they were allowed before the circuit opened."""
     for _ in range(9):
         breaker.not_called()
     assert breaker.allow_request()

@@ -1,4 +1,4 @@
-"""A scan shows every record once, keeps none, and never loses one that is sent again."""
+"""A scan returns each record once, releases all, and loses none that it redrives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANARY = "canary-5d1f"
 
 
 class Queues:
-    """The send queue and its dead-letter queue, as an operator finds them."""
+    """A send queue and its dead-letter queue."""
 
     def __init__(self, client: SQSClient) -> None:
         self.client = client
@@ -32,8 +32,8 @@ class Queues:
         self.dead_url = client.create_queue(QueueName="dead")["QueueUrl"]
         self.dead_lettered = DeadLetterQueue(self.dead_url, self.send_url, client)
 
-    def set_aside(self, body: str = "{}", **attributes: str) -> str:
-        """Put a record there and return its id."""
+    def dead_letter(self, body: str = "{}", **attributes: str) -> str:
+        """Put a record into the dead-letter queue and return its SQS id."""
         answer = self.client.send_message(
             QueueUrl=self.dead_url,
             MessageBody=body,
@@ -45,18 +45,17 @@ class Queues:
         return answer["MessageId"]
 
     def scan(self, seconds_left: float = PLENTY) -> Scan:
-        """Begin a scan."""
         return Scan(self.dead_lettered, lambda: seconds_left)
 
-    def visible(self) -> set[str]:
-        """Return the bodies of the records that nobody holds, and hold them."""
+    def receive_bodies(self) -> set[str]:
+        """Receive all visible records of the dead-letter queue and return their bodies."""
         bodies = set()
         while records := self.dead_lettered.receive():
             bodies |= {record.body for record in records}
         return bodies
 
-    def to_be_sent(self) -> list[Any]:
-        """Take what stands in the send queue."""
+    def receive_sent(self) -> list[Any]:
+        """Receive the records of the send queue."""
         answer = self.client.receive_message(
             QueueUrl=self.send_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         )
@@ -64,33 +63,30 @@ class Queues:
 
 
 class PreparedQueue(DeadLetterQueue):
-    """A queue that hands out these records, in these batches."""
+    """A dead-letter queue that returns prepared batches of records."""
 
     def __init__(self, *batches: list[DeadLetteredRecord]) -> None:
-        self.left = list(batches)
-        self.let_go_of: list[str] = []
+        self.batches = list(batches)
+        self.released: list[str] = []
 
     def receive(self) -> list[DeadLetteredRecord]:
-        """Hand out the next batch, and after the last none."""
-        return self.left.pop(0) if self.left else []
+        return self.batches.pop(0) if self.batches else []
 
     def release_visibility(
         self, receipt_handles: Iterable[str], has_time: Callable[[], bool]
     ) -> None:
-        """Remember what is in sight again."""
         assert has_time()
-        self.let_go_of += receipt_handles
+        self.released += receipt_handles
 
 
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch, sqs: SQSClient) -> Queues:
-    """Return empty queues, whose receives do not wait."""
+    """Return empty queues; receiving from them does not wait."""
     monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
     return Queues(sqs)
 
 
-def test_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
-    """Reason, field, rule and first id come back as the sender has set them."""
+def test_record_keeps_attributes_from_sender(queues: Queues) -> None:
     began_at = datetime.now(UTC)
     queued = Record("record-1", "first-1", "handle", "body-1", began_at, 1)
     sender = SendQueue(queues.send_url, queues.dead_url, queues.client)
@@ -109,11 +105,9 @@ def test_letter_tells_what_the_sender_wrote(queues: Queues) -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"reason": "WHATEVER"}])
-def test_letter_that_the_sender_has_not_written_is_other(
-    attributes: dict[str, str], queues: Queues
-) -> None:
-    """What SQS has moved by itself keeps its id, from which its message ids derive."""
-    record_id = queues.set_aside(**attributes)
+def test_record_without_known_reason_is_other(attributes: dict[str, str], queues: Queues) -> None:
+    """A record that SQS moved keeps its id, from which its message ids are derived."""
+    record_id = queues.dead_letter(**attributes)
 
     with queues.scan() as scan:
         (record,) = scan
@@ -122,37 +116,37 @@ def test_letter_that_the_sender_has_not_written_is_other(
     assert record.record_id == record.original_id == record_id
 
 
-def test_scan_shows_all_letters_once_and_lets_go_of_them(queues: Queues) -> None:
-    """SQS hands out ten at a time, and all of them are in sight of others afterwards."""
+def test_scan_returns_all_records_once_and_releases_them(queues: Queues) -> None:
+    """SQS returns ten at a time, and afterwards other consumers can receive all of them."""
     bodies = {f"body-{number}" for number in range(25)}
     for body in bodies:
-        queues.set_aside(body)
+        queues.dead_letter(body)
 
     with queues.scan() as scan:
         shown = [record.body for record in scan]
 
     assert sorted(shown) == sorted(bodies)
     assert scan.complete
-    assert queues.visible() == bodies
+    assert queues.receive_bodies() == bodies
 
 
-def test_scan_that_is_broken_off_lets_go_as_well(queues: Queues) -> None:
-    """Whoever has seen enough holds nothing either; and the scan counts as incomplete."""
+def test_aborted_scan_releases_records(queues: Queues) -> None:
+    """The scan counts as incomplete."""
     bodies = {f"body-{number}" for number in range(15)}
     for body in bodies:
-        queues.set_aside(body)
+        queues.dead_letter(body)
 
     with queues.scan() as scan:
         next(iter(scan))
 
     assert not scan.complete
-    assert queues.visible() == bodies
+    assert queues.receive_bodies() == bodies
 
 
-def test_what_others_hold_is_counted_though_not_shown(queues: Queues) -> None:
-    """An operator can tell that there is more than the scan has found."""
+def test_records_held_by_other_consumers_are_counted_but_not_returned(queues: Queues) -> None:
+    """An operator sees that there are more records than the scan returned."""
     for number in range(12):
-        queues.set_aside(f"body-{number}")
+        queues.dead_letter(f"body-{number}")
     queues.dead_lettered.receive()
 
     with queues.scan() as scan:
@@ -162,19 +156,19 @@ def test_what_others_hold_is_counted_though_not_shown(queues: Queues) -> None:
     assert queues.dead_lettered.size() == 12
 
 
-def test_scan_without_time_takes_nothing(queues: Queues) -> None:
-    """It says that it has not seen all."""
-    queues.set_aside("body-1")
+def test_scan_without_time_receives_nothing(queues: Queues) -> None:
+    """The scan counts as incomplete."""
+    queues.dead_letter("body-1")
 
     with queues.scan(seconds_left=19) as scan:
         assert list(scan) == []
 
     assert not scan.complete
-    assert queues.visible() == {"body-1"}
+    assert queues.receive_bodies() == {"body-1"}
 
 
-def test_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
-    """What is sent again and set aside at once would else go round in circles."""
+def test_record_that_arrives_during_scan_is_left_for_next_scan() -> None:
+    """Otherwise a record that is redriven and dead-lettered again would keep the scan in a loop."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     queue = PreparedQueue([record("late", record_id="record-2", sent_at=tomorrow), record("early")])
 
@@ -182,37 +176,37 @@ def test_letter_that_arrives_during_a_scan_is_left_for_the_next() -> None:
         shown = [each.receipt_handle for each in scan]
 
     assert shown == ["early"]
-    assert sorted(queue.let_go_of) == ["early", "late"]
+    assert sorted(queue.released) == ["early", "late"]
 
 
-def test_letter_that_is_handed_out_twice_is_shown_once() -> None:
-    """SQS may do so; the handle that counts is the last one."""
+def test_record_received_twice_is_returned_once() -> None:
+    """SQS may deliver a record twice; the last receipt handle is the valid one."""
     queue = PreparedQueue([record("first")], [record("second")])
 
     with Scan(queue, lambda: PLENTY) as scan:
         shown = [each.receipt_handle for each in scan]
 
     assert shown == ["first"]
-    assert queue.let_go_of == ["second"]
+    assert queue.released == ["second"]
 
 
-def test_redriven_letter_keeps_its_first_id(queues: Queues) -> None:
-    """The sender derives the same message ids, whatever id SQS gives the new record."""
-    queues.set_aside("body-1", reason="OUTAGE", originalMessageId="first-1")
+def test_redriven_record_keeps_original_id(queues: Queues) -> None:
+    """So the sender derives the same message ids, although SQS gives the new record another id."""
+    queues.dead_letter("body-1", reason="OUTAGE", originalMessageId="first-1")
 
     with queues.scan() as scan:
         for record in scan:
             scan.redrive(record)
 
-    (record,) = queues.to_be_sent()
+    (record,) = queues.receive_sent()
     assert record["Body"] == "body-1"
     assert record["MessageAttributes"]["originalMessageId"]["StringValue"] == "first-1"
     assert queues.dead_lettered.size() == 0
 
 
-def test_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
-    """It is in the send queue before it leaves the dead-letter queue, or it does not leave."""
-    queues.set_aside("body-1", reason="OUTAGE")
+def test_record_that_cannot_be_sent_stays(queues: Queues) -> None:
+    """A record enters the send queue before it leaves the dead-letter queue."""
+    queues.dead_letter("body-1", reason="OUTAGE")
     queues.client.delete_queue(QueueUrl=queues.send_url)
 
     with queues.scan() as scan:
@@ -220,14 +214,14 @@ def test_letter_that_cannot_be_sent_stays(queues: Queues) -> None:
         with pytest.raises(QueueUnavailableError):
             scan.redrive(record)
 
-    assert queues.visible() == {"body-1"}
+    assert queues.receive_bodies() == {"body-1"}
 
 
-def test_letter_that_cannot_be_deleted_is_in_both_queues(
+def test_record_that_cannot_be_deleted_is_in_both_queues(
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sender's claims make a repeat harmless; a loss nothing could."""
-    queues.set_aside("body-1", reason="OUTAGE")
+    """The sender's claims make a repeat harmless; a lost record could not be restored."""
+    queues.dead_letter("body-1", reason="OUTAGE")
     monkeypatch.setattr(queues.client, "delete_message", failing)
 
     with queues.scan() as scan:
@@ -235,20 +229,19 @@ def test_letter_that_cannot_be_deleted_is_in_both_queues(
         with pytest.raises(QueueUnavailableError):
             scan.redrive(record)
 
-    assert [record["Body"] for record in queues.to_be_sent()] == ["body-1"]
-    assert queues.visible() == {"body-1"}
+    assert [record["Body"] for record in queues.receive_sent()] == ["body-1"]
+    assert queues.receive_bodies() == {"body-1"}
 
 
-def test_deleted_letter_is_gone(queues: Queues) -> None:
-    """Nothing of it is sent."""
-    queues.set_aside("body-1")
+def test_deleted_record_is_gone_and_not_sent(queues: Queues) -> None:
+    queues.dead_letter("body-1")
 
     with queues.scan() as scan:
         for record in scan:
             scan.delete(record)
 
     assert queues.dead_lettered.size() == 0
-    assert queues.to_be_sent() == []
+    assert queues.receive_sent() == []
 
 
 @pytest.mark.parametrize(
@@ -258,13 +251,13 @@ def test_deleted_letter_is_gone(queues: Queues) -> None:
         ("get_queue_attributes", DeadLetterQueue.size),
     ],
 )
-def test_error_of_sqs_is_told_without_its_text(
+def test_sqs_error_is_raised_without_its_text(
     method: str,
     call: Callable[[DeadLetterQueue], object],
     queues: Queues,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It may quote a body."""
+    """The text may quote a body."""
     monkeypatch.setattr(queues.client, method, failing)
 
     with pytest.raises(QueueUnavailableError) as caught:
@@ -274,11 +267,11 @@ def test_error_of_sqs_is_told_without_its_text(
     assert caught.value.__suppress_context__
 
 
-def test_letters_that_cannot_be_let_go_show_up_later(
+def test_records_that_cannot_be_released_become_visible_later(
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is no reason for the operator's order to fail."""
-    queues.set_aside("body-1")
+    """The operator's command does not fail for that."""
+    queues.dead_letter("body-1")
 
     def unreachable(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://sqs")
@@ -288,11 +281,11 @@ def test_letters_that_cannot_be_let_go_show_up_later(
     with queues.scan() as scan:
         assert len(list(scan)) == 1
 
-    assert queues.visible() == set()
+    assert queues.receive_bodies() == set()
     assert queues.dead_lettered.size() == 1
 
 
-def test_letter_shows_no_content_when_printed() -> None:
+def test_record_shows_no_content_when_printed() -> None:
     """A body holds phone numbers and text."""
     assert CANARY not in repr(record("handle-1"))
 
@@ -302,7 +295,6 @@ def record(
     record_id: str = "record-1",
     sent_at: datetime = datetime(2026, 1, 31, tzinfo=UTC),
 ) -> DeadLetteredRecord:
-    """Make a record."""
     return DeadLetteredRecord(
         record_id=record_id,
         original_id="first-1",
@@ -316,5 +308,5 @@ def record(
 
 
 def failing(**_: object) -> None:
-    """Fail like SQS, quoting what it was given."""
+    """Fail like SQS, with an error whose text quotes the canary."""
     raise ClientError({"Error": {"Code": "InternalError", "Message": CANARY}}, "Any")

@@ -1,4 +1,4 @@
-"""What goes out to DynamoDB keeps within what one call may hold."""
+"""Calls of DynamoDB have the documented form, and keep within its limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LARGEST_ITEM = 409_600
 
 
 class FakeDynamoDB:
-    """A DynamoDB that takes everything, and remembers its calls."""
+    """A fake DynamoDB that accepts every call and keeps it."""
 
     def __init__(self) -> None:
         self.statements: list[Any] = []
@@ -41,34 +41,30 @@ class FakeDynamoDB:
         self.queries: list[Any] = []
 
     def batch_execute_statement(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
-        """Execute nothing."""
         self.statements += arguments["Statements"]
         return {"Responses": [{} for _ in arguments["Statements"]]}
 
     def batch_write_item(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
-        """Write nothing."""
         self.writes.append(arguments["RequestItems"])
         return {}
 
     def query(self, **arguments: Any) -> Any:  # noqa: ANN401 (as boto3's)
-        """Find nothing."""
         self.queries.append(arguments)
         return {"Items": []}
 
 
 @pytest.fixture
-def dynamodb() -> Any:  # noqa: ANN401 (it stands for a client of boto3)
-    """Return a DynamoDB that takes everything."""
+def dynamodb() -> Any:  # noqa: ANN401 (a fake client of boto3)
     return FakeDynamoDB()
 
 
 def bytes_of(request: object) -> int:
-    """Count the bytes of a request as botocore writes it."""
+    """Return the size of a request in bytes, serialized as botocore does."""
     return len(json.dumps(request, default=lambda one: base64.b64encode(bytes(one)).decode()))
 
 
-def test_only_an_update_asks_for_the_item_that_fails_its_condition(dynamodb: Any) -> None:  # noqa: ANN401
-    """An INSERT has no condition, and nobody has promised what DynamoDB makes of the question."""
+def test_only_update_requests_the_item_that_fails_its_condition(dynamodb: Any) -> None:  # noqa: ANN401
+    """An INSERT has no condition, and AWS does not document what the option does for it."""
     Table("messages", dynamodb).execute(
         [
             Insert({"messageId": "m-1"}),
@@ -82,8 +78,8 @@ def test_only_an_update_asks_for_the_item_that_fails_its_condition(dynamodb: Any
     ]
 
 
-def test_insert_names_all_members_that_have_a_value(dynamodb: Any) -> None:  # noqa: ANN401
-    """PartiQL's INSERT fails where there is an item with the key."""
+def test_insert_names_all_members_with_value(dynamodb: Any) -> None:  # noqa: ANN401
+    """PartiQL's INSERT fails if the table has an item with the same key."""
     item = {"messageId": "m-1", "entry": "MESSAGE", "gone": None, "tries": 1}
     Table("messages", dynamodb).execute([Insert(item)])
 
@@ -95,8 +91,8 @@ def test_insert_names_all_members_that_have_a_value(dynamodb: Any) -> None:  # n
     ]
 
 
-def test_update_sets_and_removes_what_is_as_expected(dynamodb: Any) -> None:  # noqa: ANN401
-    """Values go as parameters; the entry, which is one of ours, is part of the text."""
+def test_update_has_changes_and_conditions(dynamodb: Any) -> None:  # noqa: ANN401
+    """Values are parameters; the entry, whose name is our own, is part of the statement."""
     expected = (Expectation("state", "A"), Expectation("rank", "5", Comparison.BELOW))
     update = Update("m-1", "it's", {"state": "B", "gone": None, "tries": 2}, expected)
     Table("messages", dynamodb).execute([update])
@@ -123,12 +119,12 @@ def test_update_sets_and_removes_what_is_as_expected(dynamodb: Any) -> None:  # 
         ),
     ],
 )
-def test_query_has_the_bounds_that_it_was_given(
+def test_query_has_given_bounds(
     dynamodb: Any,  # noqa: ANN401
     bounds: dict[str, Any],
     condition: str,
 ) -> None:
-    """Both are included; the table itself is read consistently."""
+    """Both bounds are inclusive, and reads of the table are consistent."""
     list(Table("messages", dynamodb).query(Query("m-1", **bounds)))
 
     values = {f":{name}": {"S": bound} for name, bound in bounds.items()}
@@ -142,8 +138,8 @@ def test_query_has_the_bounds_that_it_was_given(
     ]
 
 
-def test_index_is_read_from_a_place_on_and_backwards(dynamodb: Any) -> None:  # noqa: ANN401
-    """An index has no consistent reads."""
+def test_query_of_index_starts_after_key_and_descends(dynamodb: Any) -> None:  # noqa: ANN401
+    """A global secondary index has no consistent reads."""
     index = Index("ByName", "name", "madeAt")
     place = {"messageId": "m-1", "entry": "MESSAGE", "name": "a", "madeAt": "1"}
     query = Query("a", index, after=place, is_descending=True, page_size=7)
@@ -173,8 +169,8 @@ def test_index_is_read_from_a_place_on_and_backwards(dynamodb: Any) -> None:  # 
         pytest.param(b"\xff" * 350_000, id="binary"),
     ],
 )
-def test_writes_of_the_largest_items_keep_within_a_call(value: str | bytes, dynamodb: Any) -> None:  # noqa: ANN401
-    """A page of reports may hold a hundred of them, and JSON makes some six times as large."""
+def test_writes_of_largest_items_keep_within_call(value: str | bytes, dynamodb: Any) -> None:  # noqa: ANN401
+    """A page of reports may hold a hundred such items, and JSON makes some six times as large."""
     items = [{"messageId": "m", "entry": f"{number}", "raw": value} for number in range(60)]
 
     Table("messages", dynamodb).put_all(items)
@@ -183,8 +179,8 @@ def test_writes_of_the_largest_items_keep_within_a_call(value: str | bytes, dyna
     assert max(map(bytes_of, dynamodb.writes)) < MOST_BYTES
 
 
-def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
-    """Counting bytes costs no calls."""
+def test_small_items_are_written_25_per_call(dynamodb: Any) -> None:  # noqa: ANN401
+    """Counting bytes causes no further calls."""
     Table("messages", dynamodb).put_all(
         {"messageId": "m", "entry": f"{number}", "raw": "x" * 1000} for number in range(60)
     )
@@ -213,13 +209,13 @@ def test_small_items_go_out_25_at_a_time(dynamodb: Any) -> None:  # noqa: ANN401
     ],
     ids=["execute", "put", "get"],
 )
-def test_no_round_begins_when_the_time_for_repeats_is_up(
+def test_no_attempt_begins_after_the_time_for_retries(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     refusal: Any,  # noqa: ANN401
     use: Callable[[Table], object],
 ) -> None:
-    """A slow DynamoDB that takes nothing must not use up the time of a run."""
+    """A slow DynamoDB that accepts nothing must not use up the time of an invocation."""
     now = [0.0]
     calls: list[float] = []
 
@@ -237,13 +233,13 @@ def test_no_round_begins_when_the_time_for_repeats_is_up(
     assert calls == [0, 6]
 
 
-def test_item_of_the_largest_size_is_less_than_a_call() -> None:
-    """So that no item needs a call that is too large: a character takes six bytes at most."""
+def test_largest_item_fits_into_call() -> None:
+    """A character takes at most six bytes in JSON."""
     assert LARGEST_ITEM * 6 < LARGEST_WRITE_BYTES
 
 
-def test_neither_a_write_nor_an_answer_shows_what_it_holds() -> None:
-    """An item holds addresses and what the caller has written."""
+def test_writes_and_answers_show_no_content() -> None:
+    """An item holds addresses and the caller's texts."""
     item = {"to": {"phoneNumber": "385991234567"}}
     texts = map(repr, (Insert(item), Update("id", "MESSAGE", item, ()), Answer("x", item)))
 

@@ -1,4 +1,4 @@
-"""No error of ours quotes a value: the text of one that is not caught is logged and traced."""
+"""No error text quotes a value: Lambda logs and traces the text of an uncaught error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("functions/**/*.py")])
 CANARY = "385991234567"
 
-#: What the texts of errors are made of besides their own words, and why it may stand there.
+#: The expressions that the texts of errors may contain, by the reason why they are harmless.
 HARMLESS = {
     "a text or number of the program's own": {
         "', '.join(QUERIES)",
@@ -30,15 +30,15 @@ HARMLESS = {
         "_LARGEST_ENTRY",
         "_LONGEST_SLUG",
         "channel",
-        "failure",  # what a caller of `attempt` gives, which is checked as well
+        "failure",  # from callers of `attempt`, which are checked as well
         "cls.longest_validity.days",
         "cls.shortest_validity.seconds",
         "longest",
         "member",
         "names",
-        "problem",  # of settings.py: the rule that an address breaks
+        "problem",  # in settings.py: the rule that a URL breaks
         "reason",
-        "error.member",  # of create_scenario, from the registry's error
+        "error.member",  # in create_scenario, from the registry's error
         "error.rule",
         "rule",
         "state",
@@ -66,12 +66,12 @@ HARMLESS = {
         "_retry_after(headers.get('Retry-After'))",
         "'Infobip limits the rate' if limited else 'Infobip does not let us in'",
     },
-    "the rule that a parameter breaks, as its parser has to name it": {"parameters.py: error"},
+    "the rule that a parameter breaks, as its parser names it": {"parameters.py: error"},
 }
 
 
 def sources_of(text: ast.expr) -> Iterator[str]:
-    """Return what a text is made of."""
+    """Return the expressions that a text is built from."""
     if isinstance(text, ast.JoinedStr):
         for part in text.values:
             if isinstance(part, ast.FormattedValue):
@@ -82,8 +82,8 @@ def sources_of(text: ast.expr) -> Iterator[str]:
         yield ast.unparse(text)
 
 
-def made(tree: ast.AST) -> Iterator[ast.Call]:
-    """Find what makes an error: a call of its class, or of what stands for one."""
+def error_calls(tree: ast.AST) -> Iterator[ast.Call]:
+    """Return the calls that create an error, by its class or a name for the class."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
             yield from calls(node, r"cls|super\(\).__init__")
@@ -91,22 +91,22 @@ def made(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def calls(tree: ast.AST, names: str) -> Iterator[ast.Call]:
-    """Find the calls of what has such a name."""
+    """Return the calls of all names that match a pattern."""
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and re.fullmatch(names, ast.unparse(call.func)):
             yield call
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_error_is_made_of_what_is_known_to_be_harmless(path: Path) -> None:
-    """What is new in the text of an error has to be looked at, and named above."""
+def test_error_texts_contain_only_harmless_expressions(path: Path) -> None:
+    """Review any new expression in an error's text before you add it to `HARMLESS`."""
     tree = ast.parse(path.read_text())
     texts = [
         text
-        for call in made(tree)
+        for call in error_calls(tree)
         for text in [*call.args, *(keyword.value for keyword in call.keywords)]
     ]
-    # Of the arguments of `attempt`, the third is the beginning of the error's text.
+    # The third argument of `attempt` is the beginning of the error's text.
     texts += [call.args[2] for call in calls(tree, "attempt")]
     found = {source for text in texts for source in sources_of(text)}
 

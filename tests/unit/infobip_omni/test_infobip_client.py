@@ -1,4 +1,4 @@
-"""Infobip's client gets its credentials from SSM, and they never show."""
+"""The client of Infobip reads its credentials from SSM and never shows them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NAME = "/omni/dev/infobip/credentials"
 CANARY = "canary-9b2e"
 
 
-def test_client_reads_its_credentials_before_its_first_call(ssm: Ssm) -> None:
-    """Without them it calls nobody."""
+def test_client_reads_credentials_before_first_call(ssm: Ssm) -> None:
+    """Without credentials it sends no request."""
     settings = InfobipSettings.model_validate(
         {
             "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
@@ -41,10 +41,10 @@ def test_client_reads_its_credentials_before_its_first_call(ssm: Ssm) -> None:
 
 
 @responses.activate
-def test_refusal_by_infobip_counts_also_where_the_credentials_cannot_be_read_afresh(
+def test_refused_credentials_raise_error_even_if_refresh_fails(
     ssm: Ssm,
 ) -> None:
-    """Else a revoked key would look like trouble with SSM, which does not open the circuit."""
+    """Otherwise a revoked key would look like an outage of SSM, which does not open the circuit."""
     settings = InfobipSettings.model_validate(
         {
             "INFOBIP_BASE_URL": "https://acme.api.infobip.com",
@@ -64,15 +64,13 @@ def test_refusal_by_infobip_counts_also_where_the_credentials_cannot_be_read_afr
         open_client(settings).take_reports()
 
 
-def test_api_key_becomes_infobips_app_scheme() -> None:
-    """An account's API key."""
+def test_api_key_uses_app_scheme() -> None:
     credentials = read_credentials(json.dumps({"apiKey": "key-1"}))
 
     assert credentials.authorization() == "App key-1"
 
 
-def test_user_and_password_serve_as_well() -> None:
-    """A user's name and password become the Basic scheme."""
+def test_user_and_password_use_basic_scheme() -> None:
     credentials = read_credentials(json.dumps({"username": "acme", "password": "secret"}))
 
     assert credentials.authorization() == "Basic YWNtZTpzZWNyZXQ="
@@ -95,13 +93,13 @@ def test_user_and_password_serve_as_well() -> None:
         "null",
     ],
 )
-def test_malformed_value_does_not_show(
+def test_malformed_value_is_never_shown(
     ssm: Ssm,
     value: str,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The error names parameter and rule; the value is in no text, traceback or log."""
+    """The error names the parameter and the rule; no text, traceback or log holds the value."""
     caplog.set_level(logging.DEBUG)
     ssm.value = value
 
@@ -115,8 +113,7 @@ def test_malformed_value_does_not_show(
     assert CANARY not in shown + repr(caught.value) + caplog.text + output.out + output.err
 
 
-def test_credentials_have_no_readable_form() -> None:
-    """Printing the credentials shows nothing of them."""
+def test_credentials_do_not_show_when_printed() -> None:
     credentials = read_credentials(json.dumps({"apiKey": CANARY}))
 
     assert CANARY not in repr(credentials) + str(credentials)

@@ -1,4 +1,4 @@
-"""A message is read as it was written, and its own rules follow from what it says."""
+"""A message is read back as it was written, and its rules follow from its attributes."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ ITEM: dict[str, Any] = {
 
 
 def message(**attributes: object) -> Message:
-    """Read a message, as the table returns its item."""
+    """Read a message from an item of the table with these attributes changed."""
     return next(readable([Message.from_item(from_wire(to_wire(ITEM | attributes)))]))
 
 
-def test_attributes_that_are_absent_say_nothing() -> None:
-    """Only some messages have them."""
+def test_absent_attributes_have_defaults() -> None:
+    """Only some messages have these attributes."""
     read = message()
 
     assert (read.steps, read.last_step, read.send_at, read.next_check_at) == (None,) * 4
@@ -68,8 +68,8 @@ def test_attributes_that_are_absent_say_nothing() -> None:
     assert not read.is_due(NOW + timedelta(days=99))
 
 
-def test_attributes_that_are_there_are_read() -> None:
-    """Numbers of the table are numbers, and moments are moments."""
+def test_present_attributes_are_read() -> None:
+    """Numbers and timestamps are converted."""
     read = message(
         steps=["PUSH", "SMS"],
         sendAt="2026-02-01T00:00:00.000Z",
@@ -88,13 +88,13 @@ def test_attributes_that_are_there_are_read() -> None:
     assert (read.is_released, read.is_closed) == (True, True)
 
 
-def test_addresses_are_not_part_of_its_text() -> None:
-    """A message may end up in the text of an error."""
+def test_addresses_do_not_show_in_repr() -> None:
+    """An error's text may hold a message."""
     assert "385991234567" not in repr(message())
 
 
 def test_change_expects_what_was_read() -> None:
-    """The state, the claim, and the next check where there is one."""
+    """That is the state, the claim, and the next check if there is one."""
     claimed = (Expectation("state", "CLAIMED"), Expectation("claimToken", "token"))
     check = "2026-02-01T00:10:00.000Z"
 
@@ -105,16 +105,16 @@ def test_change_expects_what_was_read() -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_moments_that_are_expected_are_written_as_they_are_kept(moment: datetime) -> None:
-    """Else no update would meet its item: texts are compared, not moments."""
-    kept = format_utc(moment)
-    expected = message(nextCheckAt=kept).changed().expected
+def test_expected_timestamps_are_formatted_as_stored(timestamp: datetime) -> None:
+    """Otherwise no update would meet its condition, since DynamoDB compares texts."""
+    stored = format_utc(timestamp)
+    expected = message(nextCheckAt=stored).changed().expected
 
-    assert Expectation("nextCheckAt", kept) in expected
+    assert Expectation("nextCheckAt", stored) in expected
 
 
-def test_attributes_are_called_like_their_fields() -> None:
-    """In camel case; None removes one."""
+def test_attribute_names_are_fields_in_camel_case() -> None:
+    """None removes an attribute."""
     changed = update("m-1", expect(expires_at=5), unknown_at=NOW, absent_answers=None)
 
     assert changed == Update(
@@ -138,15 +138,15 @@ def test_attributes_are_called_like_their_fields() -> None:
         (NOW + timedelta(days=1), timedelta(hours=1) - timedelta(days=1)),
     ],
 )
-def test_age_counts_from_when_a_message_is_due(send_at: datetime | None, age: timedelta) -> None:
-    """A moment in the past is now, for Infobip."""
+def test_age_counts_from_when_message_is_due(send_at: datetime | None, age: timedelta) -> None:
+    """Infobip sends immediately if `sendAt` is in the past."""
     read = message(sendAt=send_at and format_utc(send_at), claimedAt="2026-01-31T12:00:00.123Z")
 
     assert abs(read.age(read.claimed_at + timedelta(hours=1)) - age) < timedelta(milliseconds=1)
 
 
-def test_lease_ends_and_message_expires_at_their_moments() -> None:
-    """To the millisecond, and to the second."""
+def test_lease_and_message_expire_on_time() -> None:
+    """A lease expires to the millisecond, a message to the second."""
     read = message(leaseUntil="2026-01-31T12:00:00.123Z", expiresAt=1_800_000_000)
 
     assert not read.lease_has_ended(datetime(2026, 1, 31, 12, 0, 0, 122999, tzinfo=UTC))
@@ -158,10 +158,10 @@ def test_lease_ends_and_message_expires_at_their_moments() -> None:
 
 @pytest.mark.parametrize("state", MessageState)
 @pytest.mark.parametrize("closed_at", [None, format_utc(NOW)], ids=["open", "closed"])
-def test_only_an_open_quarantine_waits_for_a_decision(
+def test_only_open_quarantine_waits_for_decision(
     state: MessageState, closed_at: str | None
 ) -> None:
-    """What was closed, and what Infobip has, needs nobody."""
+    """A closed message, or one that Infobip has, needs no operator."""
     read = message(state=state, closedAt=closed_at)
     quarantined = state is MessageState.QUARANTINED
 
@@ -169,25 +169,25 @@ def test_only_an_open_quarantine_waits_for_a_decision(
     assert read.is_done == (state in ACCEPTED_OR_FINAL or (quarantined and closed_at is not None))
 
 
-def test_evidence_of_another_kind_is_no_refused_repeat() -> None:
+def test_other_evidence_is_no_refused_repeat() -> None:
     """Only Infobip's refusal of the id is."""
     assert not message(evidence=Evidence.LOGS).was_refused_as_repeat
 
 
-def test_groups_of_states_are_what_their_names_say() -> None:
-    """Every state is either proven to be with Infobip, or not."""
+def test_groups_of_states_agree() -> None:
+    """Every state either proves that Infobip accepted the message, or does not."""
     assert set(MessageState) == ACCEPTED_OR_FINAL | UNPROVEN
     assert not ACCEPTED_OR_FINAL & UNPROVEN
     assert ACCEPTED_OR_FINAL - {MessageState.ACCEPTED} == SETTLED
     assert ACCEPTED_OR_FINAL | {MessageState.QUARANTINED} == RESOLVED
 
 
-# --- What was reported -----------------------------------------------------------------------
+# --- Reported entries -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("contents", Contents)
-def test_entry_keeps_what_was_reported_as_it_came(contents: Contents) -> None:
-    """Under the attribute that tells what it is."""
+def test_entry_keeps_report_unchanged(contents: Contents) -> None:
+    """The name of the attribute says what kind of report it is."""
     entry = Entry("m-1", "REPORT#SMS#5#-", contents, "{}", NOW, 1_800_000_000)
 
     assert entry.to_item() == {
@@ -205,7 +205,7 @@ def test_entry_keeps_what_was_reported_as_it_came(contents: Contents) -> None:
 
 
 def test_chunk_is_read_as_it_was_written() -> None:
-    """Also when it comes from the table, where bytes are of a type of their own."""
+    """boto3 returns the bytes of an item as a type of its own."""
     chunk = Chunk("PAGE#1#001-001", b"\x1f\x8b")
     item = chunk.to_item("#pages", 5)
 
@@ -214,20 +214,20 @@ def test_chunk_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "moment"),
+    ("item", "expected"),
     [
         ({"entry": "REPORT#SMS#5#2026-01-31T12:00:00.000Z", "receivedAt": "later"}, "2026"),
         ({"entry": "REPORT#SMS#5#-", "receivedAt": "later"}, "later"),
         ({"entry": "PAGE#1"}, ""),
     ],
 )
-def test_entry_happened_when_it_says_so_or_when_it_came(item: Item, moment: str) -> None:
-    """A report may lack its moment."""
-    assert happened_at(item).startswith(moment)
+def test_entry_happened_at_its_own_time_or_when_received(item: Item, expected: str) -> None:
+    """A report may lack a time of its own."""
+    assert happened_at(item).startswith(expected)
 
 
-def test_no_address_is_told_unless_it_is_asked_for() -> None:
-    """And nothing of how the table works."""
+def test_outcome_has_recipient_only_on_request() -> None:
+    """It never has the table's internal attributes."""
     assert outcome_of(ITEM, with_recipient=False) == {"messageId": "m-1", "state": "CLAIMED"}
     assert outcome_of(ITEM, with_recipient=True)["to"] == ITEM["to"]
 
@@ -246,8 +246,8 @@ def test_no_address_is_told_unless_it_is_asked_for() -> None:
     ],
     ids=str,
 )
-def test_what_is_not_as_this_version_writes_it_is_unreadable(attributes: dict[str, Any]) -> None:
-    """A later version may have written it; its id is known in any case."""
+def test_item_of_other_version_is_unreadable(attributes: dict[str, Any]) -> None:
+    """A later version may have written it. Its id is known in any case."""
     item = {name: value for name, value in (ITEM | attributes).items() if value is not None}
 
     read = Message.from_item(item)

@@ -1,4 +1,4 @@
-"""Every function logs, counts and traces in the same way, and shows nothing personal."""
+"""Every function logs, counts and traces the same way, and shows nothing personal."""
 
 from __future__ import annotations
 
@@ -44,26 +44,25 @@ CONTEXT = cast(
 
 @pytest.fixture(autouse=True)
 def namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the metrics a namespace, as the template does."""
+    """Set the namespace and the service, as the template does."""
     monkeypatch.setattr(metrics.provider, "namespace", "InfobipOmni")
     monkeypatch.setattr(metrics.provider, "service", "send_message")
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """Catch what the logger writes."""
+    """Capture the output of the logger."""
     stream = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", stream)
     return stream
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Read what was printed; each line is a JSON object."""
+    """Parse the printed lines, each a JSON object."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_handler_is_called_with_event_and_context() -> None:
-    """The decorated handler answers what the handler answers."""
     handler = observed(lambda event, context: (event, context.aws_request_id))
 
     assert handler({"a": 1}, CONTEXT) == ({"a": 1}, "request-1")
@@ -81,8 +80,8 @@ def test_event_is_never_logged(
     assert log.getvalue() == ""
 
 
-def test_error_of_ours_passes_through_unlogged(log: io.StringIO) -> None:
-    """An error whose text names a field and a rule reaches the caller; Lambda reports it, once."""
+def test_our_error_passes_through_unlogged(log: io.StringIO) -> None:
+    """Its text names only a field and a rule, and Lambda logs it once already."""
 
     @observed
     def handler(_: object, __: LambdaContext) -> None:
@@ -94,8 +93,8 @@ def test_error_of_ours_passes_through_unlogged(log: io.StringIO) -> None:
     assert log.getvalue() == ""
 
 
-def test_error_that_is_not_ours_leaves_with_its_type_and_place_alone(log: io.StringIO) -> None:
-    """Lambda logs and traces the text of an error, and that of a library may quote anything."""
+def test_other_error_is_reduced_to_type_and_place(log: io.StringIO) -> None:
+    """Lambda logs and traces the text of an error, and a library's text may quote anything."""
 
     @observed
     def handler(event: dict[str, str], _: LambdaContext) -> None:
@@ -115,11 +114,9 @@ def test_error_that_is_not_ours_leaves_with_its_type_and_place_alone(log: io.Str
     )
 
 
-def test_metrics_are_written_even_when_the_handler_fails(
+def test_metrics_are_written_even_if_handler_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What was counted before an error counts."""
-
     @observed
     def handler(_: object, __: LambdaContext) -> None:
         metrics.add_metric("MessagesQuarantined", MetricUnit.Count, 2)
@@ -134,15 +131,14 @@ def test_metrics_are_written_even_when_the_handler_fails(
     assert written["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "InfobipOmni"
 
 
-def test_nothing_is_written_where_nothing_was_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """An invocation without metrics neither prints nor warns."""
+def test_invocation_without_metrics_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     observed(lambda *_: None)({}, CONTEXT)
 
     assert lines(capsys) == []
 
 
 def test_log_lines_are_json_with_utc_time(log: io.StringIO) -> None:
-    """Each line can be searched by its fields, and names the request."""
+    """Each line can be searched by its fields, and names its request."""
 
     @observed
     def handler(_: object, __: LambdaContext) -> None:
@@ -158,10 +154,10 @@ def test_log_lines_are_json_with_utc_time(log: io.StringIO) -> None:
     assert line["timestamp"].endswith("+00:00")
 
 
-def test_log_lines_carry_the_trace_id_of_lambda(
+def test_log_lines_have_trace_id_of_lambda(
     log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line leads to its trace, which Lambda records without a library in the function."""
+    """Lambda traces each invocation without a library in the function."""
     root = "1-5759e988-bd862e3fe1be46a994272793"
     monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={root};Parent=53995c3f42cd8ad8;Sampled=1")
 
@@ -180,13 +176,13 @@ def test_log_lines_carry_the_trace_id_of_lambda(
         ("", ""),
     ],
 )
-def test_masked_address_shows_its_end_at_most(address: str, shown: str) -> None:
-    """Enough to tell two recipients apart in a demonstration, and no more."""
+def test_masked_address_shows_at_most_its_end(address: str, shown: str) -> None:
+    """That tells two recipients apart in a demonstration, and shows no more."""
     assert masked(address) == shown
 
 
-#: Runs in a process of its own, which a fork is for each case: the platform's level is read where
-#: a function is imported. Only what no level has a say in is imported once for all.
+#: Runs in a process of its own and forks for each case, because a function reads the log level of
+#: Lambda on import. Modules that no log level affects are imported once, before the forks.
 _AT_EACH_LEVEL = f"""
 import json, logging, os, sys, warnings
 import aws_lambda_powertools.metrics, boto3, botocore.session, pydantic, requests
@@ -195,7 +191,7 @@ def ssm():
     return session.create_client(
         "ssm", "eu-central-1", aws_access_key_id="{CANARY}", aws_secret_access_key="{CANARY}"
     )
-ssm()  # reads the descriptions of the service, which all share
+ssm()  # loads the description of the service, which all forks share
 for level, log_format in json.loads(sys.argv[1]):
     print("case", level, log_format, flush=True)
     if child := os.fork():
@@ -228,7 +224,7 @@ _FORMATS = ("JSON", "Text")
 
 @pytest.fixture(scope="module")
 def written_at_each_level() -> dict[tuple[str, str], str]:
-    """Return what a function writes at each level of Lambda's, in each of its formats."""
+    """Return the output of a function at each of Lambda's log levels, in each log format."""
     cases = [(level, log_format) for level in _LEVELS for log_format in _FORMATS]
     done = subprocess.run(  # noqa: S603 (all of the command is ours)
         [sys.executable, "-c", _AT_EACH_LEVEL, json.dumps(cases)],
@@ -244,7 +240,7 @@ def written_at_each_level() -> dict[tuple[str, str], str]:
 
 @pytest.mark.parametrize("log_format", _FORMATS)
 @pytest.mark.parametrize("level", _LEVELS)
-def test_no_library_writes_whatever_level_lambda_has_set(
+def test_libraries_write_nothing_at_any_log_level(
     level: str, log_format: str, written_at_each_level: dict[tuple[str, str], str]
 ) -> None:
     """Neither botocore's requests nor a warning reaches the log; our own lines do."""
@@ -263,8 +259,8 @@ def test_no_library_writes_whatever_level_lambda_has_set(
         ("ERROR", ["error"]),
     ],
 )
-def test_log_level_takes_effect_at_each_of_its_values(level: str, written: list[str]) -> None:
-    """Without a level of Lambda's, as the template leaves it, ours decides what is written."""
+def test_each_log_level_takes_effect(level: str, written: list[str]) -> None:
+    """The template sets no log level of Lambda's, so ours decides what is written."""
     script = """
 from infobip_omni.observability import logger
 for name in ("debug", "info", "warning", "error"):
@@ -279,7 +275,7 @@ for name in ("debug", "info", "warning", "error"):
     assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == written
 
 
-def test_zero_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_zero_count_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     """CloudWatch bills a metric for every hour in which it is written."""
 
     @observed
@@ -293,8 +289,8 @@ def test_zero_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ReportsRecorded" not in written
 
 
-def test_time_left_is_told_in_seconds_and_as_of_now() -> None:
-    """Lambda counts milliseconds, and they run while the function does."""
+def test_time_left_is_current_and_in_seconds() -> None:
+    """Lambda counts milliseconds, which run down while the function works."""
     remaining = iter([300_000, 1_500])
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: next(remaining))
 

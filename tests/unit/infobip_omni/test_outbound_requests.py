@@ -1,4 +1,4 @@
-"""Messages with one content go as one request, and each learns what the answer says of it."""
+"""Messages with the same content share a request, and each gets its own answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEBHOOK = Webhook("https://reports.example/", lambda: [b"k" * 32])
 
 
 def messages(*events: dict[str, Any]) -> list[ClaimedMessage]:
-    """Claim all messages of these events; the record of each is called by its position."""
+    """Claim all messages of these events; each record is named by the position of its event."""
     batch = []
     for position, event in enumerate(events):
         body = {"sms": {"text": "hello"}} | event
@@ -44,61 +44,59 @@ def messages(*events: dict[str, Any]) -> list[ClaimedMessage]:
 
 
 def test_nothing_personal_shows_in_repr() -> None:
-    """Record, event, claim and post show neither address nor content."""
-    post = OutboundRequest(tuple(messages(event("m-1", callbackData="hello"))))
+    """Record, event, claim and request show neither addresses nor content."""
+    request = OutboundRequest(tuple(messages(event("m-1", callbackData="hello"))))
 
-    shown = repr(post) + repr(post.body(WEBHOOK))
+    shown = repr(request) + repr(request.body(WEBHOOK))
 
     assert PHONE not in shown
     assert "hello" not in shown
 
 
 def event(*message_ids: str, **members: object) -> dict[str, Any]:
-    """Make an event with these messages."""
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]
     return {"destinations": destinations} | members
 
 
-def ids(post: OutboundRequest) -> list[str]:
-    """Return the ids of a post's messages."""
-    return [message.claim.message_id for message in post.messages]
+def ids(request: OutboundRequest) -> list[str]:
+    return [message.claim.message_id for message in request.messages]
 
 
-def test_messages_with_one_content_are_one_post() -> None:
-    """Whatever record they came in; another text is another post."""
-    posts = requests_of(messages(event("a"), event("b", sms={"text": "other"}), event("c")))
+def test_messages_with_same_content_share_request() -> None:
+    """Their records may differ. A message with another text goes into another request."""
+    requests = requests_of(messages(event("a"), event("b", sms={"text": "other"}), event("c")))
 
-    assert [ids(post) for post in posts] == [["a", "c"], ["b"]]
+    assert [ids(request) for request in requests] == [["a", "c"], ["b"]]
 
 
-def test_post_has_no_more_messages_than_share_its_fate() -> None:
-    """The rest goes in another one."""
+def test_number_of_destinations_per_request_is_limited() -> None:
+    """The other destinations go into another request."""
     many = [f"m{number}" for number in range(DESTINATIONS_PER_REQUEST + 1)]
 
-    posts = requests_of(messages(event(*many)))
+    requests = requests_of(messages(event(*many)))
 
-    assert [len(post.messages) for post in posts] == [DESTINATIONS_PER_REQUEST, 1]
-    assert [each for post in posts for each in ids(post)] == many
-
-
-def test_post_is_divided_by_record() -> None:
-    """So one record's fault does not cost the others."""
-    (post,) = requests_of(messages(event("a", "b"), event("c")))
-
-    assert [ids(part) for part in post.by_record()] == [["a", "b"], ["c"]]
+    assert [len(request.messages) for request in requests] == [DESTINATIONS_PER_REQUEST, 1]
+    assert [each for request in requests for each in ids(request)] == many
 
 
-def test_request_has_the_content_and_every_destination() -> None:
-    """It is the caller's body, under the bulk of the claims."""
+def test_request_is_divided_by_record() -> None:
+    """So a fault in one record does not fail the others."""
+    (request,) = requests_of(messages(event("a", "b"), event("c")))
+
+    assert [ids(part) for part in request.by_record()] == [["a", "b"], ["c"]]
+
+
+def test_request_has_content_and_every_destination() -> None:
+    """It is the caller's body, with the bulk id of the claims."""
     event_of_two = event("a", "b", scenarioKey="key-1", callbackData="mine")
-    (post,) = requests_of(messages(event_of_two))
+    (request,) = requests_of(messages(event_of_two))
 
-    request = post.body(None)
+    body = request.body(None)
 
-    assert (request.scenario_key, request.callback_data) == ("key-1", "mine")
-    assert request.bulk_id == post.messages[0].claim.bulk_id
-    assert [each.message_id for each in request.destinations] == ["a", "b"]
-    assert request.notify_url is None
+    assert (body.scenario_key, body.callback_data) == ("key-1", "mine")
+    assert body.bulk_id == request.messages[0].claim.bulk_id
+    assert [each.message_id for each in body.destinations] == ["a", "b"]
+    assert body.notify_url is None
 
 
 @pytest.mark.parametrize(
@@ -110,40 +108,40 @@ def test_request_has_the_content_and_every_destination() -> None:
         ({"notifyUrl": "https://caller.example/"}, "https://caller.example/"),
     ],
 )
-def test_reports_go_to_the_webhook_unless_the_event_says_otherwise(
+def test_reports_go_to_webhook_unless_event_says_otherwise(
     own: dict[str, Any], url: str | None
 ) -> None:
-    """Only the webhook's own calls are asked for as JSON."""
-    (post,) = requests_of(messages(event("a", **own)))
+    """The format is set to JSON only for the webhook."""
+    (request,) = requests_of(messages(event("a", **own)))
 
-    request = post.body(WEBHOOK)
+    body = request.body(WEBHOOK)
 
     if url == "the webhook's":
-        assert request.notify_url == WEBHOOK.url_for(post.messages[0].claim.bulk_id)
-        assert request.notify_content_type == "application/json"
+        assert body.notify_url == WEBHOOK.url_for(request.messages[0].claim.bulk_id)
+        assert body.notify_content_type == "application/json"
     else:
-        assert (request.notify_url, request.notify_content_type) == (url, None)
+        assert (body.notify_url, body.notify_content_type) == (url, None)
 
 
-def test_each_message_learns_what_the_answer_says_of_it() -> None:
-    """An entry is told by its id; a message without one is of unknown outcome."""
-    (post,) = requests_of(messages(event("a", "b")))
+def test_each_message_gets_its_answer() -> None:
+    """Entries are matched by id. The outcome of a message without an entry is unknown."""
+    (request,) = requests_of(messages(event("a", "b")))
     taken = {"messageId": "b", "status": {"groupId": 1, "id": 7}}
 
-    posted = post.answered(SendResponse(messages=(SendResult.model_validate(taken),)))
+    answered = request.answered(SendResponse(messages=(SendResult.model_validate(taken),)))
 
-    assert [(each.message.claim.message_id, each.answer.state) for each in posted] == [
+    assert [(each.message.claim.message_id, each.answer.state) for each in answered] == [
         ("a", MessageState.UNKNOWN),
         ("b", MessageState.ACCEPTED),
     ]
 
 
-def test_longest_pause_of_a_record_counts() -> None:
-    """Each record has its own; one that was not asked to wait does not."""
+def test_longest_wait_of_each_record_counts() -> None:
+    """A record that was not asked to wait has a wait of zero."""
     first, second, other = messages(event("a", "b"), event("c"))
     waiting = MessageState.WAITING
 
-    pauses = requested_waits(
+    waits = requested_waits(
         [
             AnsweredMessage(first, SendAnswer(waiting, retry_after_seconds=30.0)),
             AnsweredMessage(second, SendAnswer(waiting, retry_after_seconds=20.0)),
@@ -151,4 +149,4 @@ def test_longest_pause_of_a_record_counts() -> None:
         ]
     )
 
-    assert pauses == {"r0": 30.0, "r1": 0.0}
+    assert waits == {"r0": 30.0, "r1": 0.0}

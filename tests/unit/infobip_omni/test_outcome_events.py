@@ -1,4 +1,4 @@
-"""An event tells each change by which a message settles, and nothing that nobody asked for."""
+"""Each change that settles a message becomes one event, which holds only what is wanted."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ DELIVERED: dict[str, Any] = ACCEPTED | {
 
 
 class FakeBus:
-    """An EventBridge that refuses chosen messages, and calls that are as large as AWS's limit.
+    """A fake EventBridge that refuses chosen messages, and calls as large as AWS's limit.
 
-    The limit is the older one, which every region has had.
+    The limit is the older one, 256 KiB, which every region has had.
     """
 
     def __init__(
@@ -54,27 +54,26 @@ class FakeBus:
         *refused: str,
         code: str = "ThrottlingException",
         error: Exception | None = None,
-        of_call: bool = False,
+        fails_call: bool = False,
     ) -> None:
         self.entries: list[dict[str, Any]] = []
         self.calls: list[int] = []
         self.refused = refused
         self.code = code
         self.error = error
-        #: Whether a refused message costs the whole call.
-        self.of_call = of_call
+        #: Whether a refused message fails the whole call.
+        self.fails_call = fails_call
 
     def put_events(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 (as boto3's)
-        """Take events."""
         if self.error is not None:
             raise self.error
         entries = request["Entries"]
         self.calls.append(len(entries))
         ids = [json.loads(entry["Detail"])["messageId"] for entry in entries]
         if sum(map(size, entries)) >= 256 * 1024 or (
-            self.of_call and not set(ids).isdisjoint(self.refused)
+            self.fails_call and not set(ids).isdisjoint(self.refused)
         ):
-            code = self.code if self.of_call else "ValidationException"
+            code = self.code if self.fails_call else "ValidationException"
             raise ClientError({"Error": {"Code": code, "Message": CANARY}}, "PutEvents")
         results = []
         for entry, message_id in zip(entries, ids, strict=True):
@@ -87,23 +86,21 @@ class FakeBus:
 
     @property
     def message_ids(self) -> list[str]:
-        """Name the messages that were told of."""
         return [json.loads(entry["Detail"])["messageId"] for entry in self.entries]
 
 
 def size(entry: dict[str, Any]) -> int:
-    """Count the bytes of an entry by the formula of AWS's guide."""
+    """Return the size of an entry in bytes, by the formula of AWS's guide."""
     texts = (entry["Source"], entry["DetailType"], entry["Detail"])
     return 14 + sum(len(text.encode()) for text in texts)
 
 
 def change(new: dict[str, Any], old: dict[str, Any] | None = None, number: int = 1) -> Change:
-    """Make a change."""
     return Change(str(number), CHANGED_AT, old or {}, new)
 
 
 def changes(count: int) -> list[Change]:
-    """Let so many messages be delivered."""
+    """Return changes by which so many messages are delivered."""
     return [
         change(DELIVERED | {"messageId": f"m-{number}"}, ACCEPTED, number)
         for number in range(count)
@@ -111,26 +108,25 @@ def changes(count: int) -> list[Change]:
 
 
 def publish(*given: Change, bus: FakeBus | None = None, with_recipients: bool = False) -> FakeBus:
-    """Publish the events of changes, and return the bus that got them."""
+    """Publish the events of changes and return the bus."""
     bus = bus or FakeBus()
     publication_of(*given, bus=bus, with_recipients=with_recipients)
     return bus
 
 
 def publication_of(*given: Change, bus: FakeBus, with_recipients: bool = False) -> Publication:
-    """Publish the events of changes, and return what became of them."""
+    """Publish the events of changes and return the result."""
     return OutcomeEvents("outcomes", with_recipients=with_recipients, client=bus).publish(given)
 
 
 def unpublishable(publication: Publication) -> list[tuple[str, str]]:
-    """Name the messages of which nobody is ever told, and why."""
+    """Return the ids of the messages that can never be published, each with the reason."""
     return [
         (unpublished.message_id, unpublished.reason) for unpublished in publication.unpublishable
     ]
 
 
-def test_record_of_the_stream_is_read() -> None:
-    """As Lambda hands it over."""
+def test_stream_record_is_read() -> None:
     record = {
         "eventName": "MODIFY",
         "dynamodb": {
@@ -144,8 +140,8 @@ def test_record_of_the_stream_is_read() -> None:
     assert Change.read(record) == Change("7", CHANGED_AT, ACCEPTED, DELIVERED)
 
 
-def test_event_tells_what_became_of_a_message() -> None:
-    """The outcome, what it cost, and what the app upstream wanted to have back."""
+def test_event_holds_outcome_of_message() -> None:
+    """With its price, and the callback data of the app upstream."""
     [entry] = publish(change(DELIVERED, ACCEPTED)).entries
 
     assert json.loads(entry.pop("Detail")) == {
@@ -165,8 +161,8 @@ def test_event_tells_what_became_of_a_message() -> None:
     }
 
 
-def test_recipient_is_told_only_where_it_is_wanted() -> None:
-    """Who gets the events need not be who gets the messages."""
+def test_recipient_is_included_only_on_request() -> None:
+    """Subscribers of the bus may not be entitled to see addresses."""
     [without] = publish(change(DELIVERED)).entries
     [with_recipient] = publish(change(DELIVERED), with_recipients=True).entries
 
@@ -176,32 +172,31 @@ def test_recipient_is_told_only_where_it_is_wanted() -> None:
 
 @pytest.mark.parametrize("new", MessageState)
 @pytest.mark.parametrize("old", [None, *MessageState])
-def test_only_a_change_to_a_settled_state_is_told(
+def test_only_changes_to_settled_state_are_published(
     old: MessageState | None, new: MessageState
 ) -> None:
-    """Whatever it was before, another settled state included; the same state is no news."""
+    """The state before may be any other, settled ones included."""
     before = {} if old is None else ACCEPTED | {"state": old}
 
-    told = publish(change(DELIVERED | {"state": new}, before)).entries
+    published = publish(change(DELIVERED | {"state": new}, before)).entries
 
-    assert len(told) == (new in SETTLED and new != old)
+    assert len(published) == (new in SETTLED and new != old)
 
 
-def test_message_that_is_deleted_is_not_told_of() -> None:
-    """Its retention has ended, which is not an outcome."""
+def test_deletion_of_message_is_not_published() -> None:
+    """The end of its retention is no outcome."""
     assert publish(change({}, DELIVERED)).entries == []
 
 
-def test_events_go_out_ten_at_a_time_and_in_order() -> None:
-    """EventBridge takes no more in one call."""
+def test_events_are_published_in_order_ten_per_call() -> None:
+    """EventBridge accepts no more in one call."""
     bus = publish(*changes(23))
 
     assert bus.calls == [10, 10, 3]
     assert bus.message_ids == [f"m-{number}" for number in range(23)]
 
 
-def test_no_event_is_no_call() -> None:
-    """Changes that settle nothing cost nothing."""
+def test_changes_without_events_make_no_call() -> None:
     assert publish(change(ACCEPTED)).calls == []
 
 
@@ -225,8 +220,8 @@ UNREADABLE_IMAGES: list[Any] = [
         *({"dynamodb": READABLE | {"NewImage": image}} for image in UNREADABLE_IMAGES),
     ],
 )
-def test_record_that_cannot_be_read_is_told_by_its_trouble(record: dict[str, Any]) -> None:
-    """The error names a class, never a value."""
+def test_unreadable_record_raises_error_without_values(record: dict[str, Any]) -> None:
+    """The error's text is the name of a class."""
     with pytest.raises(UnreadableChangeError) as raised:
         Change.read(record)
 
@@ -234,11 +229,11 @@ def test_record_that_cannot_be_read_is_told_by_its_trouble(record: dict[str, Any
     assert CANARY not in str(raised.value)
 
 
-# --- What cannot be told now -----------------------------------------------------------------
+# --- Events that must wait -------------------------------------------------------------------
 
 
-def test_publication_ends_at_the_first_event_that_is_not_taken_for_now() -> None:
-    """What comes after it is delivered again with it, and later calls are not made."""
+def test_publication_ends_at_first_event_that_must_wait() -> None:
+    """The stream redelivers it and all later changes, so no later call is made."""
     bus = FakeBus("m-12", "m-14", "m-21")
 
     publication = publication_of(*changes(23), bus=bus)
@@ -265,8 +260,8 @@ def test_publication_ends_at_the_first_event_that_is_not_taken_for_now() -> None
         (ConnectTimeoutError(endpoint_url="https://events.example"), "ConnectTimeoutError"),
     ],
 )
-def test_call_that_fails_for_now_waits_from_its_first_event(error: Exception, reason: str) -> None:
-    """Nobody knows how many of its events were taken, so all are delivered again."""
+def test_failed_call_waits_from_its_first_event(error: Exception, reason: str) -> None:
+    """It is unknown which of its events were accepted, so all are published again."""
     publication = publication_of(*changes(3), bus=FakeBus(error=error))
 
     assert publication.waiting
@@ -285,8 +280,8 @@ def test_call_that_fails_for_now_waits_from_its_first_event(error: Exception, re
         "SomethingNew",
     ],
 )
-def test_what_a_change_of_the_deployment_can_cure_is_waited_for(code: str) -> None:
-    """Nothing is left out for want of a permission, nor for a code that is new."""
+def test_event_waits_if_deployment_can_be_corrected(code: str) -> None:
+    """No event is left out because of a missing permission or an unknown error code."""
     publication = publication_of(*changes(3), bus=FakeBus("m-1", code=code))
 
     assert publication.waiting
@@ -294,12 +289,12 @@ def test_what_a_change_of_the_deployment_can_cure_is_waited_for(code: str) -> No
     assert publication.unpublishable == []
 
 
-# --- What can never be told ------------------------------------------------------------------
+# --- Events that can never be published ------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", ["InvalidArgument", "MalformedDetail", "RedactionFailure"])
-def test_event_that_is_never_taken_costs_only_itself(code: str) -> None:
-    """It is named, and all others go out: a shard does not wait for it."""
+def test_permanently_refused_event_stops_no_other_event(code: str) -> None:
+    """It is reported as unpublishable, and its shard continues."""
     bus = FakeBus("m-0", "m-7", "m-22", code=code)
 
     publication = publication_of(*changes(23), bus=bus)
@@ -309,9 +304,9 @@ def test_event_that_is_never_taken_costs_only_itself(code: str) -> None:
     assert publication.published == len(bus.entries) == 20
 
 
-def test_event_for_which_whole_calls_are_refused_costs_only_itself() -> None:
-    """The call is divided, so that the event is found that it is refused for."""
-    bus = FakeBus("m-3", code="ValidationException", of_call=True)
+def test_event_that_fails_whole_calls_stops_no_other_event() -> None:
+    """The call is divided until the event that causes the refusal is found."""
+    bus = FakeBus("m-3", code="ValidationException", fails_call=True)
 
     publication = publication_of(*changes(12), bus=bus)
 
@@ -320,8 +315,8 @@ def test_event_for_which_whole_calls_are_refused_costs_only_itself() -> None:
     assert sorted(bus.message_ids) == sorted(f"m-{one}" for one in range(12) if one != 3)
 
 
-def test_failure_that_passes_is_waited_for_also_while_a_call_is_divided() -> None:
-    """What was found never to go out before it is not looked at again."""
+def test_event_waits_if_temporary_failure_interrupts_division_of_call() -> None:
+    """Events before it that were found unpublishable are not tried again."""
 
     class Flickering(FakeBus):
         def put_events(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 (as boto3's)
@@ -329,7 +324,7 @@ def test_failure_that_passes_is_waited_for_also_while_a_call_is_divided() -> Non
                 self.error = ConnectTimeoutError(endpoint_url="https://events.example")
             return super().put_events(**request)
 
-    bus = Flickering("m-1", code="ValidationException", of_call=True)
+    bus = Flickering("m-1", code="ValidationException", fails_call=True)
 
     publication = publication_of(*changes(10), bus=bus)
 
@@ -339,11 +334,11 @@ def test_failure_that_passes_is_waited_for_also_while_a_call_is_divided() -> Non
     assert bus.message_ids == ["m-0", "m-2"]
 
 
-@pytest.mark.parametrize("letter", ["x", "\u0161", "\U0001f600", "\x01"])
-def test_calls_are_cut_by_bytes(letter: str) -> None:
-    """Ten large events are more than EventBridge takes at once; in order, they all go out."""
+@pytest.mark.parametrize("character", ["x", "\u0161", "\U0001f600", "\x01"])
+def test_calls_are_divided_by_size(character: str) -> None:
+    """Ten large events exceed one call; all are published, in order."""
     large = [
-        change(DELIVERED | {"messageId": f"m-{number}", "callbackData": letter * 25_000})
+        change(DELIVERED | {"messageId": f"m-{number}", "callbackData": character * 25_000})
         for number in range(10)
     ]
 
@@ -353,8 +348,8 @@ def test_calls_are_cut_by_bytes(letter: str) -> None:
     assert len(bus.calls) > 1
 
 
-def test_calls_are_filled_as_far_as_they_go() -> None:
-    """The size is counted as EventBridge does, so that no call is made in vain."""
+def test_calls_are_filled_up_to_the_limit() -> None:
+    """Sizes are computed by EventBridge's formula, so there are no more calls than needed."""
     alone = size(publish(change(DELIVERED)).entries[0])
     padding = LARGEST_CALL_BYTES // 2 - alone + len(ACCEPTED["callbackData"])
     half = change(DELIVERED | {"callbackData": "x" * padding})
@@ -364,8 +359,8 @@ def test_calls_are_filled_as_far_as_they_go() -> None:
     assert publish(half, more, half).calls == [1, 1, 1]
 
 
-def test_event_that_is_too_large_by_itself_is_left_out() -> None:
-    """No call is made for it, and its neighbours go out."""
+def test_event_too_large_for_any_call_is_left_out() -> None:
+    """No call is made for it, and its neighbours are published."""
     huge = change(DELIVERED | {"messageId": "m-huge", "scenarioKey": "x" * LARGEST_CALL_BYTES})
 
     bus = FakeBus()
@@ -375,8 +370,8 @@ def test_event_that_is_too_large_by_itself_is_left_out() -> None:
     assert bus.message_ids == ["m-0", "m-1", "m-0", "m-1"]
 
 
-def test_outcome_that_cannot_be_written_is_left_out() -> None:
-    """Whatever has put a binary value where a text belongs."""
+def test_outcome_that_cannot_be_serialized_is_left_out() -> None:
+    """Here a binary value is stored in an attribute for text."""
     bus = FakeBus()
 
     publication = publication_of(
@@ -387,8 +382,8 @@ def test_outcome_that_cannot_be_written_is_left_out() -> None:
     assert bus.message_ids == ["m-0", "m-1"]
 
 
-def test_reason_quotes_nothing_of_an_event() -> None:
-    """It ends up in the log."""
+def test_reason_quotes_nothing_of_event() -> None:
+    """The reason is logged."""
     for bus in (FakeBus("m-0"), FakeBus("m-0", code="InvalidArgument")):
         publication = publication_of(*changes(1), bus=bus)
         unpublished = publication.waiting or publication.unpublishable[0]

@@ -1,4 +1,4 @@
-"""Parameters are read seldom, and never show."""
+"""SSM parameters are read rarely, and their values are never shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CANARY = "385991234567"
 
 
 def parse(text: str) -> str:
-    """Read a key, which begins with "key"."""
+    """Parse a value, which must begin with "key"."""
     if not text.startswith("key"):
         raise ValueError("must hold a key") from ValueError(text)
     return text
@@ -33,26 +33,25 @@ def parse(text: str) -> str:
 
 @pytest.fixture
 def parameter(ssm: Ssm) -> CachedParameter[str]:
-    """Return a parameter that holds a key."""
     ssm.value = "key-1"
     return CachedParameter(NAME, parse)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Replace the monotonic clock by a number."""
+    """Replace the monotonic clock: the one item of the list is its time in seconds."""
     now = [1000.0]
     monkeypatch.setattr("infobip_omni.parameters.time.monotonic", lambda: now[0])
     return now
 
 
 def refusal(code: str) -> ClientError:
-    """Make an error as SSM answers it."""
+    """Build an error of SSM whose message holds the canary."""
     return ClientError({"Error": {"Code": code, "Message": CANARY}}, "GetParameter")
 
 
-def test_nothing_is_read_before_it_is_needed(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """The first call reads the value, decrypted."""
+def test_first_call_reads_value(ssm: Ssm, parameter: CachedParameter[str]) -> None:
+    """Nothing is read before, and the value is decrypted."""
     assert ssm.requests == []
 
     assert parameter() == "key-1"
@@ -65,10 +64,8 @@ def test_value_is_read_once(ssm: Ssm, parameter: CachedParameter[str]) -> None:
     assert len(ssm.requests) == 1
 
 
-def test_threads_that_need_it_at_once_read_it_once(
-    ssm: Ssm, parameter: CachedParameter[str]
-) -> None:
-    """One reads, the others find it cached."""
+def test_concurrent_threads_share_one_read(ssm: Ssm, parameter: CachedParameter[str]) -> None:
+    """One thread reads the value; the others find it cached."""
     with ThreadPoolExecutor(8) as pool:
         values = set(pool.map(lambda _: parameter(), range(50)))
 
@@ -76,8 +73,8 @@ def test_threads_that_need_it_at_once_read_it_once(
     assert ssm.requests == [{"Name": NAME, "WithDecryption": True}]
 
 
-def test_refresh_reads_afresh(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """A rotated key is there as soon as the old one is turned away."""
+def test_refresh_reads_new_value(ssm: Ssm, parameter: CachedParameter[str]) -> None:
+    """A rotated key is used as soon as Infobip refuses the old one."""
     parameter()
     ssm.value = "key-2"
 
@@ -87,7 +84,7 @@ def test_refresh_reads_afresh(ssm: Ssm, parameter: CachedParameter[str]) -> None
 
 
 def test_ten_threads_share_one_refresh(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """Threads whose key is turned away at once cause one read between them."""
+    """Threads whose key is refused concurrently cause one read."""
     parameter()
     ssm.value = "key-2"
     together = Barrier(10)
@@ -106,7 +103,7 @@ def test_ten_threads_share_one_refresh(ssm: Ssm, parameter: CachedParameter[str]
 def test_later_refresh_reads_again(
     ssm: Ssm, parameter: CachedParameter[str], clock: list[float]
 ) -> None:
-    """Only a refresh of the last second is shared."""
+    """A refresh is shared for one second."""
     parameter(refresh=True)
     clock[0] += 0.9
     parameter(refresh=True)
@@ -119,10 +116,10 @@ def test_later_refresh_reads_again(
 
 
 @pytest.mark.parametrize("refresh", [False, True])
-def test_threads_that_wait_share_one_failure(
+def test_waiting_threads_share_one_failure(
     ssm: Ssm, parameter: CachedParameter[str], monkeypatch: pytest.MonkeyPatch, *, refresh: bool
 ) -> None:
-    """A run has no time to let each of its posts wait for SSM in its turn."""
+    """An invocation has no time for each of its requests to wait for SSM in turn."""
     together = Barrier(10)
     ssm.value = refusal("ThrottlingException")
     answer = ssm.get_parameter
@@ -146,10 +143,10 @@ def test_threads_that_wait_share_one_failure(
     assert len(ssm.requests) == 1
 
 
-def test_known_value_serves_while_a_refresh_fails(
+def test_cached_value_is_returned_while_refresh_fails(
     ssm: Ssm, parameter: CachedParameter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only those whose value was turned away share the failure."""
+    """Only callers whose value was refused share the failure."""
     parameter()
     reading = Event()
 
@@ -172,10 +169,10 @@ def test_known_value_serves_while_a_refresh_fails(
 
 
 @pytest.mark.parametrize("refresh", [False, True])
-def test_later_read_does_not_share_a_failure(
+def test_later_read_does_not_share_failure(
     ssm: Ssm, parameter: CachedParameter[str], *, refresh: bool
 ) -> None:
-    """Where SSM failed for one, the next asks again."""
+    """The next call asks SSM again."""
     if refresh:
         parameter()
     ssm.value = refusal("ThrottlingException")
@@ -196,10 +193,10 @@ def test_later_read_does_not_share_a_failure(
         (EndpointConnectionError(endpoint_url=f"https://{CANARY}"), "EndpointConnectionError"),
     ],
 )
-def test_unreadable_parameter_is_named(
+def test_error_names_unreadable_parameter(
     ssm: Ssm, parameter: CachedParameter[str], failure: Exception, code: str
 ) -> None:
-    """SSM's own words name accounts and roles. Nobody takes it for trouble at Infobip."""
+    """SSM's message may name accounts and roles. The error must not count as one of Infobip's."""
     ssm.value = failure
 
     with pytest.raises(ParameterUnavailableError, match=NAME) as caught:
@@ -210,10 +207,10 @@ def test_unreadable_parameter_is_named(
     assert not isinstance(caught.value, OmniError)
 
 
-def test_value_that_breaks_a_rule_is_neither_shown_nor_kept(
+def test_invalid_value_is_neither_shown_nor_cached(
     ssm: Ssm, parameter: CachedParameter[str]
 ) -> None:
-    """One that was put right counts at once."""
+    """A corrected value takes effect on the next call."""
     ssm.value = CANARY
     with pytest.raises(ParameterUnavailableError) as caught:
         parameter()
@@ -224,8 +221,8 @@ def test_value_that_breaks_a_rule_is_neither_shown_nor_kept(
     assert parameter() == "key-2"
 
 
-def test_forgotten_value_is_read_afresh(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """Also right after a refresh."""
+def test_forgotten_value_is_read_again(ssm: Ssm, parameter: CachedParameter[str]) -> None:
+    """Even right after a refresh."""
     parameter(refresh=True)
     ssm.value = "key-2"
     parameter.forget()

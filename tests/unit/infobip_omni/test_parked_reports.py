@@ -1,4 +1,4 @@
-"""A page that is parked comes back whole, in messages that SQS takes."""
+"""A parked page is read back completely, from messages that SQS accepts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CANARY = "canary-7a3c"
 
 
 class Queue:
-    """A queue, and what it holds."""
+    """A queue for parked reports."""
 
     def __init__(self, client: SQSClient) -> None:
         self.client = client
@@ -31,7 +31,7 @@ class Queue:
         self.reports = ParkedReports(self.url, self.client)
 
     def messages(self) -> list[str]:
-        """Take all messages."""
+        """Receive all messages and return their bodies."""
         bodies = []
         while found := self.client.receive_message(
             QueueUrl=self.url, MaxNumberOfMessages=10, VisibilityTimeout=60
@@ -42,22 +42,21 @@ class Queue:
 
 @pytest.fixture
 def queue(sqs: SQSClient) -> Queue:
-    """Create a queue."""
     return Queue(sqs)
 
 
 def page(*entries: Any) -> bytes:  # noqa: ANN401 (any JSON values)
-    """Write a page."""
+    """Serialize a page of reports."""
     return json.dumps({"results": entries}).encode()
 
 
 def noise(length: int, seed: int = 0) -> str:
-    """Write text that cannot be compressed much."""
+    """Return a text that hardly compresses."""
     return base64.b64encode(random.Random(seed).randbytes(length * 3 // 4)).decode()
 
 
-def test_page_is_parked_as_it_came(queue: Queue) -> None:
-    """One that fits into a message is not even parsed anew."""
+def test_page_is_parked_unchanged(queue: Queue) -> None:
+    """A page that fits into a message is not even parsed."""
     body = b'{ "results": [ {"price": 0.0100} ], "new": null }'
 
     queue.reports.park(body)
@@ -66,7 +65,7 @@ def test_page_is_parked_as_it_came(queue: Queue) -> None:
     assert unpacked(message) == body
 
 
-def test_full_page_of_usual_reports_is_one_message(queue: Queue) -> None:
+def test_full_page_of_typical_reports_is_one_message(queue: Queue) -> None:
     """A thousand reports compress well."""
     entries = [
         {"messageId": f"m-{n}", "to": f"3859{n:08d}", "channel": "PUSH"} for n in range(1000)
@@ -77,8 +76,8 @@ def test_full_page_of_usual_reports_is_one_message(queue: Queue) -> None:
     assert len(queue.messages()) == 1
 
 
-def test_large_page_is_divided_between_its_reports(queue: Queue) -> None:
-    """Each message fits into SQS and is a page by itself; together they hold every report."""
+def test_large_page_is_divided_between_reports(queue: Queue) -> None:
+    """Each message is a page that fits into SQS; together they hold every report."""
     entries = [{"messageId": f"m-{n}", "callbackData": noise(4000, n)} for n in range(300)]
 
     queue.reports.park(page(*entries))
@@ -90,8 +89,8 @@ def test_large_page_is_divided_between_its_reports(queue: Queue) -> None:
     assert sorted(found, key=lambda entry: int(entry["messageId"][2:])) == entries
 
 
-def test_numbers_survive_being_divided(queue: Queue) -> None:
-    """A price is the same in a part as in the page."""
+def test_numbers_survive_division(queue: Queue) -> None:
+    """A price in a part is the same as in the page."""
     prices = [0.0105, 7, 1e-7]
     entries = [{"price": price, "text": noise(150_000)} for price in prices]
 
@@ -103,8 +102,8 @@ def test_numbers_survive_being_divided(queue: Queue) -> None:
     assert sorted(entry["price"] for entry in found) == [Decimal("1E-7"), Decimal("0.0105"), 7]
 
 
-def test_what_cannot_be_divided_is_cut(queue: Queue) -> None:
-    """Neither a report that is too large nor a body that is no page gets lost."""
+def test_indivisible_page_is_cut(queue: Queue) -> None:
+    """Neither a report that is too large nor a body that is no page is lost."""
     for body in (page({"text": noise(600_000)}), noise(600_000).encode(), b"\xff" * 10):
         queue.reports.park(body)
 
@@ -113,9 +112,7 @@ def test_what_cannot_be_divided_is_cut(queue: Queue) -> None:
         assert b"".join(map(unpacked, messages)) == body
 
 
-def test_trouble_is_told_without_the_body(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller learns that the page may be lost, and not a word of it."""
-
+def test_error_does_not_quote_body(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
         raise ClientError({"Error": {"Code": "500", "Message": CANARY}}, "SendMessage")
 
@@ -138,6 +135,6 @@ def test_trouble_is_told_without_the_body(queue: Queue, monkeypatch: pytest.Monk
         base64.b64encode(gzip.compress(b"spoilt", mtime=0)[:10] + b"\xff\xff\xff").decode(),
     ],
 )
-def test_message_of_somebody_else_stands_for_itself(text: str) -> None:
-    """It can be kept, where an error would let it come round until it vanishes."""
+def test_message_of_other_format_is_returned_unchanged(text: str) -> None:
+    """It can be stored; after an error SQS would redeliver it until its retention ends."""
     assert unpacked(text) == text.encode()

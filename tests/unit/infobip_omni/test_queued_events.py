@@ -1,4 +1,4 @@
-"""What a batch claims and refuses follows from its events and from what the ledger says."""
+"""The events of a batch and the ledger's answers decide what is claimed and refused."""
 
 from __future__ import annotations
 
@@ -36,35 +36,34 @@ CONFLICT = ClaimStatus(MessageState.ACCEPTED, conflict=True)
 
 
 def record(name: str, *message_ids: str, text: str = "hello", **changes: object) -> Record:
-    """Make a record of an event with these messages."""
+    """Build a record whose event has these messages."""
     destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]
     body = {"sms": {"text": text}, "destinations": destinations} | changes
     return Record(name, name, f"handle of {name}", json.dumps(body), NOW, 1)
 
 
 def pending(name: str, *message_ids: str, text: str = "hello", **changes: object) -> Pending:
-    """Make an event that is still pending."""
     queued = read_event(record(name, *message_ids, text=text, **changes), NOW)
     assert isinstance(queued, Pending)
     return queued
 
 
 def claimed(batch: list[QueuedEvent], **found: ClaimStatus) -> Claimed:
-    """Claim what a batch wants, when the ledger says this of each message."""
+    """Claim the messages of a batch, given the ledger's answer for each."""
     wanted = want(batch, "never-duplicate")
     assert list(wanted.claims) == list(found)
     return wanted.claimed(found.values())
 
 
 def conflicts(batch: list[QueuedEvent]) -> list[tuple[str, str]]:
-    """Return the records that are refused for a conflict, and the field of each."""
+    """Return the SQS ids of the records refused for a conflict, each with its field."""
     refused = [queued for queued in batch if isinstance(queued, Refused)]
     assert {queued.reason for queued in refused} <= {DeadLetterReason.CONFLICT}
     return [(queued.record.sqs_id, queued.field) for queued in refused]
 
 
-def test_event_that_breaks_a_rule_is_refused_when_it_is_read() -> None:
-    """Its record stays with the decision, and field and rule say what is wrong."""
+def test_invalid_event_is_refused_when_read() -> None:
+    """The decision holds the record, the field and the rule."""
     broken = record("a", "m1", colour="red")
 
     queued = read_event(broken, NOW)
@@ -78,8 +77,8 @@ def test_event_that_breaks_a_rule_is_refused_when_it_is_read() -> None:
     assert queued.rule
 
 
-def test_only_pending_events_claim_anything() -> None:
-    """What was refused or postponed keeps its place in the batch."""
+def test_only_pending_events_claim_messages() -> None:
+    """Refused and postponed events keep their place in the batch."""
     refused = read_event(record("a", "m1", colour="red"), NOW)
     postponed = Postponed(record("b", "m2"), pending("b", "m2").event)
     batch = [refused, postponed, pending("c", "m3")]
@@ -90,7 +89,7 @@ def test_only_pending_events_claim_anything() -> None:
 
 
 def test_message_in_two_records_is_claimed_for_the_first() -> None:
-    """Neither record conflicts with the other, and the claim is one."""
+    """The records do not conflict, and the message is claimed once."""
     first, second = pending("a", "m1"), pending("b", "m1", "m2")
 
     wanted = want([first, second], "never-duplicate")
@@ -99,8 +98,8 @@ def test_message_in_two_records_is_claimed_for_the_first() -> None:
     assert wanted.owners == {"m1": first, "m2": second}
 
 
-def test_event_in_conflict_with_an_earlier_one_claims_nothing() -> None:
-    """The first of the batch wins; the free messages of the other are not claimed either."""
+def test_event_in_conflict_with_earlier_event_claims_nothing() -> None:
+    """It does not claim its other messages either, although they are free."""
     batch: list[QueuedEvent] = [pending("a", "m1"), pending("b", "m2", "m1", text="other")]
 
     wanted = want(batch, "never-duplicate")
@@ -109,8 +108,8 @@ def test_event_in_conflict_with_an_earlier_one_claims_nothing() -> None:
     assert list(wanted.claims) == ["m1"]
 
 
-def test_refused_event_stands_in_no_later_ones_way() -> None:
-    """What it would have claimed is free, even with other content."""
+def test_refused_event_blocks_no_later_event() -> None:
+    """A later event may claim its messages, even with other content."""
     batch: list[QueuedEvent] = [
         pending("a", "m1"),
         pending("b", "m1", "m2", text="second"),
@@ -123,8 +122,8 @@ def test_refused_event_stands_in_no_later_ones_way() -> None:
     assert wanted.owners["m2"].record.sqs_id == "c"
 
 
-def test_events_with_one_content_share_a_bulk() -> None:
-    """The caller's bulk id is kept; without one, each content gets its own."""
+def test_events_with_same_content_share_bulk() -> None:
+    """The caller's bulk id is kept; without one, each content gets a bulk of its own."""
     batch: list[QueuedEvent] = [
         pending("a", "m1"),
         pending("b", "m2"),
@@ -142,17 +141,15 @@ def test_events_with_one_content_share_a_bulk() -> None:
 @pytest.mark.parametrize(
     ("changes", "decided"), [({}, "never-duplicate"), ({"onUnknown": "must-arrive"}, "must-arrive")]
 )
-def test_event_decides_about_unknown_outcomes_and_else_the_deployment(
-    changes: dict[str, str], decided: str
-) -> None:
-    """An event that says nothing follows the policy."""
+def test_event_overrides_policy_for_unknown_outcomes(changes: dict[str, str], decided: str) -> None:
+    """An event without a choice of its own follows the policy of the deployment."""
     (claim,) = want([pending("a", "m1", **changes)], "never-duplicate").claims.values()
 
     assert claim.on_unknown == decided
 
 
-def test_claims_that_are_held_become_parcels() -> None:
-    """What stands otherwise is not sent."""
+def test_held_claims_become_claimed_messages() -> None:
+    """Messages in any other state are not sent."""
     found = claimed([pending("a", "m1", "m2")], m1=HELD, m2=ACCEPTED)
 
     assert [(message.claim.message_id, message.token) for message in found.messages] == [
@@ -161,8 +158,8 @@ def test_claims_that_are_held_become_parcels() -> None:
     assert (conflicts(found.batch), found.given_back) == ([], [])
 
 
-def test_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
-    """The neighbour of the batch keeps its own."""
+def test_conflict_with_ledger_gives_back_claims_of_its_record() -> None:
+    """The other record of the batch keeps its claims."""
     batch: list[QueuedEvent] = [pending("a", "m1", "m2"), pending("b", "m3")]
 
     found = claimed(batch, m1=HELD, m2=CONFLICT, m3=HELD)
@@ -174,11 +171,11 @@ def test_conflict_with_the_ledger_gives_back_what_its_record_holds() -> None:
     assert (outcome.state, outcome.dead_letter_reason) == (MessageState.WAITING, "CONFLICT")
 
 
-# --- The end of a record -------------------------------------------------------------------
+# --- Disposition of a record ---------------------------------------------------------------
 
 
 def test_refused_record_is_dead_lettered_with_field_and_rule() -> None:
-    """It comes round soon, should the dead-letter queue not take it."""
+    """If the dead-letter queue does not accept it, it is redelivered soon."""
     refused = Refused(record("a", "m1"), DeadLetterReason.INVALID, "sms.text", "is required")
 
     end = disposition_of(refused, {}, {}, NOW)
@@ -192,8 +189,8 @@ def test_refused_record_is_dead_lettered_with_field_and_rule() -> None:
     assert end.delay <= FIRST_DELAY
 
 
-def test_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
-    """Another record may have seen the same id accepted; this one's content is unknown."""
+def test_postponed_record_ignores_claim_statuses() -> None:
+    """Another record may have found the id accepted, but this one's content was not compared."""
     postponed = Postponed(record("a", "m1"), pending("a", "m1").event, backoff_seconds=60.0)
 
     end = disposition_of(postponed, {"m1": ACCEPTED}, {}, NOW)
@@ -201,15 +198,14 @@ def test_postponed_record_is_not_done_by_what_others_have_learnt() -> None:
     assert end == Retry(timedelta(seconds=60))
 
 
-def test_pending_record_is_done_by_its_own_messages() -> None:
-    """Those of others say nothing about it."""
-    others = {"m2": ClaimStatus(MessageState.WAITING)}
+def test_pending_record_depends_only_on_its_own_messages() -> None:
+    other = {"m2": ClaimStatus(MessageState.WAITING)}
 
-    assert disposition_of(pending("a", "m1"), {"m1": ACCEPTED} | others, {}, NOW) == Acknowledge()
+    assert disposition_of(pending("a", "m1"), {"m1": ACCEPTED} | other, {}, NOW) == Acknowledge()
 
 
-def test_record_waits_as_long_as_infobip_asks_it_to() -> None:
-    """The pause of another record is not its own."""
+def test_record_waits_as_long_as_infobip_asks() -> None:
+    """The wait that another record was asked for does not apply to it."""
     waiting = {"m1": ClaimStatus(MessageState.WAITING)}
 
     asked = disposition_of(pending("a", "m1"), waiting, {"a": 90.0}, NOW)

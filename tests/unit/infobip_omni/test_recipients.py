@@ -1,4 +1,4 @@
-"""Recipients are found by a hash, and recognised in what Infobip reports."""
+"""Recipients are indexed by a hash, and recognised in Infobip's reports."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ EVERYTHING = Recipient(
         (Recipient(whats_app_user_id="DE.a1"), "DE.a1"),
     ],
 )
-def test_whoever_knows_the_first_address_finds_the_messages(
-    recipient: Recipient, address: str
-) -> None:
-    """The order is that of Infobip's document."""
+def test_index_key_is_that_of_first_address(recipient: Recipient, address: str) -> None:
+    """The order of addresses is that of Infobip's documentation."""
     assert recipient_index_key(recipient) == address_key(address)
 
 
-def test_keys_do_not_show_the_address() -> None:
-    """Keys of the table stand in audit trails."""
+def test_index_key_does_not_show_address() -> None:
+    """The table's keys appear in audit trails."""
     key = address_key(PHONE)
 
     assert key == hashlib.sha256(PHONE.encode()).hexdigest()
@@ -66,20 +64,20 @@ def test_keys_do_not_show_the_address() -> None:
         ("ivo@acme.example", False, True),
     ],
 )
-def test_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
+def test_address_in_row_is_own_or_foreign_or_neither(
     address: str | None,
     own: bool,  # noqa: FBT001 (a column of the table)
     foreign: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    """Infobip names the address that the channel used, and not always as it was sent."""
+    """Infobip names the address that the channel used, not always in the form that was sent."""
     to = EVERYTHING.model_dump(by_alias=True, exclude_none=True)
 
     assert (is_recipient(to, address), is_somebody_else(to, address)) == (own, foreign)
 
 
 @pytest.mark.parametrize("address", [PHONE, "ana@acme.example"])
-def test_address_of_a_kind_that_the_message_has_not_contradicts_nothing(address: str) -> None:
-    """A push that went to a registration may be reported for the number behind it."""
+def test_address_of_other_kind_is_neither_own_nor_foreign(address: str) -> None:
+    """A push to a registration may be reported for the phone number of its device."""
     to = {"pushRegistrationId": "r-1"}
 
     assert not is_recipient(to, address)

@@ -1,4 +1,4 @@
-"""Names become slugs, and entries become the JSON that SSM takes."""
+"""Names become slugs, and entries become JSON that SSM accepts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ FLOW = (
 
 
 def entry(name: str = "otp") -> RegisteredScenario:
-    """Make an entry."""
     return RegisteredScenario(key="key-1", name=name, flow=FLOW, default=False)
 
 
@@ -37,13 +36,13 @@ def entry(name: str = "otp") -> RegisteredScenario:
     ],
 )
 def test_slug_keeps_letters_and_digits(name: str, expected: str) -> None:
-    """Each run of other characters is one hyphen, and none stands at an end."""
+    """Each run of other characters becomes one hyphen, or nothing at either end."""
     assert slug(name) == expected
 
 
 @pytest.mark.parametrize("name", ["", "---", "Ωμέγα", "a" * 201])
-def test_name_without_a_usable_slug_is_refused(name: str) -> None:
-    """The error names the member, so that the caller knows what to change."""
+def test_name_without_usable_slug_is_refused(name: str) -> None:
+    """The error names the member, so the caller knows what to change."""
     with pytest.raises(UnregistrableScenarioError) as caught:
         slug(name)
 
@@ -51,8 +50,8 @@ def test_name_without_a_usable_slug_is_refused(name: str) -> None:
 
 
 @given(st.text())
-def test_slug_of_a_slug_is_itself(name: str) -> None:
-    """Whatever the name, its slug leads to the same parameter, and fits a path."""
+def test_slug_of_slug_is_itself(name: str) -> None:
+    """So a name and its slug lead to the same parameter, whose path holds the slug."""
     assume(any(character in string.ascii_letters + string.digits for character in name))
     assume(len(name) < 100)
 
@@ -62,8 +61,8 @@ def test_slug_of_a_slug_is_itself(name: str) -> None:
     assert set(text) <= set(string.ascii_lowercase + string.digits + "-")
 
 
-def test_entry_is_written_as_documented() -> None:
-    """The parameter holds key, name, flow and default; an absent sender stays absent."""
+def test_entry_has_documented_json() -> None:
+    """An absent sender stays absent."""
     flow = (ScenarioStep(channel=Channel.PUSH), FLOW[1])
     written = entry().model_copy(update={"flow": flow}).to_json()
 
@@ -76,8 +75,8 @@ def test_entry_is_written_as_documented() -> None:
 
 
 @given(st.text(alphabet="a{}\\\"'u007bé ", min_size=1))
-def test_braces_in_a_name_survive(name: str) -> None:
-    """SSM takes ``{{`` and ``}}`` for a reference, so they are never written."""
+def test_braces_in_name_survive(name: str) -> None:
+    """SSM reads ``{{`` and ``}}`` as a reference, so they are never written."""
     written = entry(name).to_json()
 
     assert "{{" not in written
@@ -85,8 +84,8 @@ def test_braces_in_a_name_survive(name: str) -> None:
     assert RegisteredScenario.model_validate_json(written) == entry(name)
 
 
-def test_scenario_that_fits_no_parameter_is_refused() -> None:
-    """Better before Infobip creates it than after."""
+def test_scenario_too_large_for_parameter_is_refused() -> None:
+    """It is refused before Infobip creates it."""
     registry = FakeScenarioRegistry()
     steps = tuple(ScenarioStep(sender="x" * 50, channel=Channel.SMS) for _ in range(60))
 

@@ -1,4 +1,4 @@
-"""Records of the send queue come round again when they should, or are set aside with a reason."""
+"""Records of the send queue are redelivered after a backoff, or dead-lettered with a reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CANARY = "385995550123"
 
 
 def event_of(**record: object) -> SQSEvent:
-    """Make an event of one record, as Lambda does."""
+    """Build an event of one record, as Lambda does."""
     whole = {
         "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
         "receiptHandle": "receipt",
@@ -59,12 +59,11 @@ def event_of(**record: object) -> SQSEvent:
 
 
 def received(**record: object) -> Record:
-    """Read the record of such an event."""
+    """Read a record from an event of Lambda."""
     return Record.received(next(event_of(**record).records))
 
 
 def record(number: int = 0, handle: str = "receipt", body: str = "{}") -> Record:
-    """Make a record."""
     return Record(
         sqs_id=f"record-{number}",
         original_id=f"original-{number}",
@@ -78,8 +77,8 @@ def record(number: int = 0, handle: str = "receipt", body: str = "{}") -> Record
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def test_record_is_read_from_what_lambda_hands_over() -> None:
-    """Numbers are text there, and times milliseconds."""
+def test_record_is_read_from_lambda_event() -> None:
+    """There, numbers are text, and times are in milliseconds."""
     assert received(body="text") == Record(
         sqs_id="059f36b4-87a3-44ab-83d2-661975830a7d",
         original_id="059f36b4-87a3-44ab-83d2-661975830a7d",
@@ -98,17 +97,15 @@ def test_record_is_read_from_what_lambda_hands_over() -> None:
         ({"binaryValue": "YQ==", "dataType": "Binary"}, "059f36b4-87a3-44ab-83d2-661975830a7d"),
     ],
 )
-def test_redriven_record_keeps_the_id_it_was_first_queued_under(
-    attribute: dict[str, Any], original: str
-) -> None:
-    """So that its destinations derive the ids that they had."""
+def test_redriven_record_keeps_original_id(attribute: dict[str, Any], original: str) -> None:
+    """So its destinations derive the same ids again."""
     again = received(messageAttributes={"originalMessageId": attribute})
 
     assert again.original_id == original
     assert again.sqs_id == "059f36b4-87a3-44ab-83d2-661975830a7d"
 
 
-def test_record_is_saved_a_day_before_the_queue_drops_it() -> None:
+def test_record_is_about_to_be_dropped_one_day_before_retention_ends() -> None:
     """The queue keeps records for ten days."""
     assert not record().is_about_to_be_dropped(NOW + OLDEST_RECORD - timedelta(seconds=1))
     assert record().is_about_to_be_dropped(NOW + OLDEST_RECORD)
@@ -119,28 +116,30 @@ def test_record_is_saved_a_day_before_the_queue_drops_it() -> None:
 
 
 @given(st.integers(-1, 10_000))
-def test_delay_doubles_up_to_half_an_hour_less_a_quarter_by_chance(receives: int) -> None:
-    """The first records that come back do so within seconds."""
+def test_backoff_doubles_up_to_half_an_hour_with_jitter(receives: int) -> None:
+    """Jitter subtracts up to a quarter."""
     steps = max(receives - 1, 0)
     most = min(FIRST_DELAY * 2 ** min(steps, 20), LONGEST_DELAY)
 
     assert 0.75 * most <= backoff(receives, None) <= most
 
 
-def test_chance_spreads_the_load() -> None:
-    """A thousand records of one outage do not come back at once."""
+def test_jitter_spreads_load() -> None:
+    """The records of one outage are not redelivered simultaneously."""
     assert len({backoff(10, None) for _ in range(100)}) > 50
 
 
 @pytest.mark.parametrize(("asked", "least"), [(3600.0, 3600), (0.0, 3.75), (None, 3.75)])
-def test_infobip_may_ask_for_more_time_but_not_for_less(asked: float | None, least: float) -> None:
-    """Retry-After is honoured, and hammering is not."""
+def test_retry_after_may_lengthen_backoff_but_not_shorten_it(
+    asked: float | None, least: float
+) -> None:
+    """A `Retry-After` of zero must not overload Infobip."""
     assert backoff(1, asked) >= timedelta(seconds=least)
     assert backoff(1, asked) <= max(timedelta(seconds=asked or 0), FIRST_DELAY)
 
 
-def test_nine_days_of_outage_are_some_hundred_receives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQS gives up on a record after a thousand, which an outage must not reach."""
+def test_nine_days_of_outage_take_a_few_hundred_receives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQS dead-letters a record after a thousand receives, which an outage must not reach."""
     monkeypatch.setattr(random, "uniform", lambda low, _: low)
     age, receives = timedelta(), 0
     while age < timedelta(days=10):
@@ -153,15 +152,15 @@ def test_nine_days_of_outage_are_some_hundred_receives(monkeypatch: pytest.Monke
     assert receives < 700
 
 
-# --- What becomes of a record ----------------------------------------------------------------
+# --- Disposition of a record -----------------------------------------------------------------
 
 ACCEPTED = ClaimStatus(MessageState.ACCEPTED)
 QUARANTINED = ClaimStatus(MessageState.QUARANTINED)
-PAUSE, MINUTE = timedelta(seconds=5), timedelta(minutes=1)
+BACKOFF, MINUTE = timedelta(seconds=5), timedelta(minutes=1)
 
 
 def claim_status(state: MessageState | None, wait: timedelta | None = None) -> ClaimStatus:
-    """Make the claim status of a message that is to be looked at after *wait*."""
+    """Return the claim status of a message that is due again after *wait*."""
     return ClaimStatus(state, until=None if wait is None else NOW + wait)
 
 
@@ -169,34 +168,34 @@ def claim_status(state: MessageState | None, wait: timedelta | None = None) -> C
     ("claim_statuses", "becomes"),
     [
         ([ACCEPTED, claim_status(MessageState.REJECTED)], Acknowledge()),
-        ([ACCEPTED, QUARANTINED], DeadLetter(DeadLetterReason.QUARANTINED, PAUSE)),
+        ([ACCEPTED, QUARANTINED], DeadLetter(DeadLetterReason.QUARANTINED, BACKOFF)),
         ([QUARANTINED, claim_status(MessageState.UNKNOWN, MINUTE)], Retry(MINUTE)),
-        ([ACCEPTED, claim_status(None)], Retry(PAUSE)),
-        ([claim_status(MessageState.WAITING)], Retry(PAUSE)),
-        ([claim_status(MessageState.CLAIMED, MINUTE)], Retry(PAUSE)),
-        ([claim_status(MessageState.CLAIMED, PAUSE / 2)], Retry(PAUSE / 2)),
-        ([claim_status(MessageState.CLAIMED, -MINUTE)], Retry(PAUSE)),
-        ([claim_status(MessageState.UNKNOWN, -MINUTE)], Retry(PAUSE)),
+        ([ACCEPTED, claim_status(None)], Retry(BACKOFF)),
+        ([claim_status(MessageState.WAITING)], Retry(BACKOFF)),
+        ([claim_status(MessageState.CLAIMED, MINUTE)], Retry(BACKOFF)),
+        ([claim_status(MessageState.CLAIMED, BACKOFF / 2)], Retry(BACKOFF / 2)),
+        ([claim_status(MessageState.CLAIMED, -MINUTE)], Retry(BACKOFF)),
+        ([claim_status(MessageState.UNKNOWN, -MINUTE)], Retry(BACKOFF)),
         (
             [claim_status(MessageState.UNKNOWN, MINUTE), claim_status(MessageState.WAITING)],
-            Retry(PAUSE),
+            Retry(BACKOFF),
         ),
     ],
 )
-def test_record_is_done_once_each_message_has_a_verdict(
+def test_record_is_done_once_every_message_has_verdict(
     claim_statuses: list[ClaimStatus], becomes: Acknowledge | DeadLetter | Retry
 ) -> None:
-    """Else it comes round when it is worth looking at the first of those that have none."""
-    assert disposition(record(), claim_statuses, PAUSE, NOW) == becomes
+    """Otherwise it is redelivered when the first of the other messages is due."""
+    assert disposition(record(), claim_statuses, BACKOFF, NOW) == becomes
 
 
-def test_old_record_is_saved_only_if_it_is_not_done() -> None:
-    """What has a verdict needs no operator, however old it is."""
+def test_old_record_is_dead_lettered_only_if_not_done() -> None:
+    """A message with a verdict needs no operator, however old its record is."""
     now = NOW + OLDEST_RECORD
-    saved = DeadLetter(DeadLetterReason.OUTAGE, PAUSE)
+    outage = DeadLetter(DeadLetterReason.OUTAGE, BACKOFF)
 
-    assert disposition(record(), [claim_status(MessageState.WAITING)], PAUSE, now) == saved
-    assert disposition(record(), [ACCEPTED], PAUSE, now) == Acknowledge()
+    assert disposition(record(), [claim_status(MessageState.WAITING)], BACKOFF, now) == outage
+    assert disposition(record(), [ACCEPTED], BACKOFF, now) == Acknowledge()
 
 
 # --- The queues ------------------------------------------------------------------------------
@@ -216,30 +215,29 @@ def urls(sqs: SQSClient) -> tuple[str, str]:
 
 @pytest.fixture
 def queue(urls: tuple[str, str], sqs: SQSClient) -> SendQueue:
-    """Return the queue under test."""
     return SendQueue(*urls, sqs)
 
 
 def dead_lettered(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
-    """Receive what is in the dead-letter queue."""
+    """Receive the records of the dead-letter queue."""
     answer = sqs.receive_message(
         QueueUrl=urls[1], MessageAttributeNames=["All"], MaxNumberOfMessages=10
     )
     return list(answer.get("Messages", []))
 
 
-def test_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
+def test_attributes_of_dead_lettered_record_quote_nothing_of_its_body(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
-    """An operator reads the reason without opening personal data."""
+    """An operator reads the reason without seeing personal data."""
     body = json.dumps({"to": {"phoneNumber": CANARY}})
     queue.dead_letter(record(body=body), DeadLetterReason.INVALID, "to.phoneNumber", "must be …\n")
 
-    (letter,) = dead_lettered(sqs, urls)
+    (found,) = dead_lettered(sqs, urls)
     attributes = {
-        name: attribute["StringValue"] for name, attribute in letter["MessageAttributes"].items()
+        name: attribute["StringValue"] for name, attribute in found["MessageAttributes"].items()
     }
-    assert letter["Body"] == body
+    assert found["Body"] == body
     assert attributes == {
         "reason": "INVALID",
         "field": "to.phoneNumber",
@@ -249,20 +247,20 @@ def test_dead_letter_says_why_and_holds_nothing_of_the_body_but_the_body(
     assert CANARY not in json.dumps(attributes)
 
 
-def test_reason_without_a_field_needs_none(
+def test_reason_without_field_sets_no_empty_attribute(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
     """SQS refuses empty attributes."""
     queue.dead_letter(record(), DeadLetterReason.OUTAGE)
 
-    (letter,) = dead_lettered(sqs, urls)
-    assert set(letter["MessageAttributes"]) == {"reason", "originalMessageId"}
+    (found,) = dead_lettered(sqs, urls)
+    assert set(found["MessageAttributes"]) == {"reason", "originalMessageId"}
 
 
-def test_largest_body_still_fits_with_its_attributes(
+def test_largest_body_fits_with_its_attributes(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
 ) -> None:
-    """The attributes count as well: only a larger dead-letter queue takes such a record."""
+    """Attributes count towards the size, so only a larger dead-letter queue takes such a record."""
     body = 256 * 1024 * "x"
 
     queue.dead_letter(record(body=body), DeadLetterReason.INVALID, 200 * "f", "must be JSON")
@@ -270,7 +268,7 @@ def test_largest_body_still_fits_with_its_attributes(
     assert dead_lettered(sqs, urls)[0]["Body"] == body
 
 
-def test_dead_letter_that_may_not_be_there_is_an_error_without_content(
+def test_failed_dead_lettering_raises_error_without_content(
     urls: tuple[str, str],
 ) -> None:
     """The caller must not acknowledge the record then."""
@@ -284,24 +282,23 @@ def test_dead_letter_that_may_not_be_there_is_an_error_without_content(
 
 
 class Broken:
-    """An SQS that fails, or hides some records in vain."""
+    """A fake SQS that fails, or answers with failed entries."""
 
     def __init__(self, answer: dict[str, Any] | Exception) -> None:
         self.calls: list[Any] = []
         self._answer = answer
 
     def change_message_visibility_batch(self, **arguments: object) -> dict[str, Any]:
-        """Note the call and answer."""
         self.calls.append(arguments)
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
 
-def test_postponed_records_are_hidden_for_as_long_as_asked(
+def test_each_record_gets_its_visibility_timeout(
     queue: SendQueue, sqs: SQSClient, urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than ten need several calls, each record has its own delay, and SQS counts seconds."""
+    """A call takes ten records, and SQS counts whole seconds."""
     for number in range(12):
         sqs.send_message(QueueUrl=urls[0], MessageBody=str(number))
     handles = []
@@ -310,11 +307,11 @@ def test_postponed_records_are_hidden_for_as_long_as_asked(
         handles += [message["ReceiptHandle"] for message in answer["Messages"]]
     assert len(handles) == 12
     calls: list[Any] = []
-    hide = sqs.change_message_visibility_batch
+    change = sqs.change_message_visibility_batch
 
     def noting(**arguments: Any) -> Any:  # noqa: ANN401 (passed through)
         calls.append(arguments)
-        return hide(**arguments)
+        return change(**arguments)
 
     monkeypatch.setattr(sqs, "change_message_visibility_batch", noting)
     delays = [timedelta(seconds=5.2), timedelta(0), timedelta(days=2), *9 * [timedelta(minutes=1)]]
@@ -333,14 +330,14 @@ def test_postponed_records_are_hidden_for_as_long_as_asked(
     [
         ({"Successful": [], "Failed": [{"Id": "1"}, {"Id": "7"}]}, 4),
         ({"Successful": []}, 0),
-        (ClientError({"Error": {"Code": "RequestThrottled"}}, "Hide"), 12),
+        (ClientError({"Error": {"Code": "RequestThrottled"}}, "ChangeMessageVisibilityBatch"), 12),
         (EndpointConnectionError(endpoint_url="https://sqs"), 12),
     ],
 )
-def test_what_cannot_be_hidden_is_counted_and_raises_nothing(
+def test_failed_visibility_changes_are_counted(
     answer: dict[str, Any] | Exception, failures: int
 ) -> None:
-    """Such a record comes back when its visibility timeout ends, which harms nothing."""
+    """Such a record is redelivered when its visibility timeout ends, which does no harm."""
     broken: Any = Broken(answer)
     queue = SendQueue("send", "dead", broken)
 
@@ -348,16 +345,16 @@ def test_what_cannot_be_hidden_is_counted_and_raises_nothing(
     assert len(broken.calls) == 2
 
 
-def test_nothing_to_postpone_calls_nobody() -> None:
-    """The common case costs nothing."""
+def test_no_records_make_no_call() -> None:
+    """This is the common case."""
     broken: Any = Broken({})
 
     assert SendQueue("send", "dead", broken).change_visibility([]) == 0
     assert not broken.calls
 
 
-def test_client_is_made_in_time_to_fail_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQS that hangs must not use up the run."""
+def test_client_has_short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SQS that does not answer must not use up the invocation."""
     made: list[Any] = []
     monkeypatch.setattr(boto3, "client", lambda _, config: made.append(config))
     SendQueue("send", "dead")

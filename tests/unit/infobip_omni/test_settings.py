@@ -1,4 +1,4 @@
-"""Settings come from the environment, checked, and errors do not quote it."""
+"""Settings are read from the environment and checked; errors quote no value."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def variables(settings: type[Settings]) -> set[str | None]:
-    """Name the variables that a function reads."""
+    """Return the variables that a function reads."""
     return {field.alias for field in settings.model_fields.values()}
 
 
-def test_settings_are_read_as_what_they_mean() -> None:
-    """Numbers are numbers, and everything else stays as it stands in the environment."""
+def test_settings_are_read_and_converted() -> None:
+    """Numbers are numbers, and all other values are unchanged."""
     settings = SendMessageSettings.from_environment()
 
     assert settings.base_url == ENVIRONMENT["INFOBIP_BASE_URL"]
@@ -74,15 +74,15 @@ def test_each_function_reads_only_what_it_needs() -> None:
     assert variables(ReconcileMessagesSettings) == infobip | ledger
 
 
-def test_webhook_is_no_must(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty URL means that Infobip is not to call."""
+def test_webhook_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an empty URL, Infobip calls no webhook."""
     monkeypatch.setenv("DELIVERY_REPORT_URL", "")
 
     assert SendMessageSettings.from_environment().delivery_report_url == ""
 
 
-def test_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A puller that could not park a page does not start."""
+def test_queue_for_parked_reports_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that cannot park a page must not start."""
     monkeypatch.setenv("PARKED_REPORTS_QUEUE_URL", CANARY)
 
     with pytest.raises(InvalidSettingsError, match="PARKED_REPORTS_QUEUE_URL") as caught:
@@ -93,7 +93,7 @@ def test_queue_for_reports_must_be_known(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
 def test_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are no defaults: a variable that is missing stops the function."""
+    """There are no defaults, so a missing variable stops the function."""
     monkeypatch.delenv(name)
 
     with pytest.raises(InvalidSettingsError, match=name):
@@ -124,10 +124,10 @@ def test_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -
         ("WEBHOOK_KEY_PARAMETER", CANARY),
     ],
 )
-def test_broken_rule_names_the_variable_and_not_its_value(
+def test_error_names_variable_and_not_its_value(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A value may be a secret in the wrong place: the error tells only whose it is."""
+    """A value may be a misplaced secret."""
     monkeypatch.setenv(name, value)
 
     with pytest.raises(InvalidSettingsError, match=name) as caught:
@@ -146,10 +146,8 @@ def test_broken_rule_names_the_variable_and_not_its_value(
         "https://api.infobip.com",
     ],
 )
-def test_http_is_allowed_where_it_does_not_leave_the_machine(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Local runs speak http to the simulator; a slash at the end makes no difference."""
+def test_http_is_allowed_within_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local runs call the simulator over HTTP. A slash at the end makes no difference."""
     monkeypatch.setenv("INFOBIP_BASE_URL", url + "/")
 
     assert InfobipSettings.from_environment().base_url == url

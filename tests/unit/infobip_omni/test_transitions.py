@@ -1,4 +1,4 @@
-"""Each arrow of the diagram changes what it says, of a message that is as it was read."""
+"""Each transition makes its changes, if the message is still as it was read."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ CHECK_AFTER = timedelta(minutes=10)
 PERIODS = Periods(retention=timedelta(days=90), check_after=CHECK_AFTER)
 LEASE = Lease("token", NOW, NOW + timedelta(minutes=2))
 CLAIM = make_claim(content_hash="hash")
-OTHERS = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))
+OTHER_LEASE = Lease("another's", NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))
 
 
-def found(claim: Claim = CLAIM, lease: Lease = OTHERS, **changes: Any) -> Message:  # noqa: ANN401
-    """Read a message that was claimed before."""
+def found(claim: Claim = CLAIM, lease: Lease = OTHER_LEASE, **changes: Any) -> Message:  # noqa: ANN401
+    """Return a message that another run has claimed before."""
     item = dict(transitions.claimed(claim, lease, PERIODS).item)
     (message,) = readable([Message.from_item(from_wire(to_wire(item)))])
     return replace(message, **changes)
 
 
 def met(message: Message, claim: Claim = CLAIM) -> Leave | Write:
-    """Decide about a message that was there before its claim."""
+    """Return the decision about a claim whose message already exists."""
     return transitions.meet(claim, LEASE, message, PERIODS)
 
 
 def changes(update: Update) -> dict[str, object]:
-    """Return what an update changes, but for the part of the index."""
+    """Return the changes of an update, without the shard of the index."""
     changed = dict(update.changes)
     if changed.get("checkShard") in {str(shard) for shard in range(CHECK_SHARDS)}:
         del changed["checkShard"]
@@ -68,7 +68,7 @@ def changes(update: Update) -> dict[str, object]:
 
 
 def as_read(message: Message) -> set[tuple[str, object]]:
-    """Return what must still hold of a message that was read."""
+    """Return the conditions that a message which was read must still meet."""
     check = message.next_check_at
     return {
         ("state", message.state.value),
@@ -78,15 +78,15 @@ def as_read(message: Message) -> set[tuple[str, object]]:
 
 
 def expected(update: Update) -> set[tuple[str, object]]:
-    """Return what an update expects."""
+    """Return the conditions of an update."""
     return {(each.name, each.value) for each in update.expected}
 
 
 # --- Claims ----------------------------------------------------------------------------------
 
 
-def test_claim_says_all_that_is_known() -> None:
-    """What is not known has no value."""
+def test_claim_holds_all_known_attributes() -> None:
+    """Unknown attributes have no value."""
     item = transitions.claimed(CLAIM, LEASE, PERIODS).item
 
     assert {name: value for name, value in item.items() if value is not None} == {
@@ -111,8 +111,8 @@ def test_claim_says_all_that_is_known() -> None:
     }
 
 
-def test_planned_message_is_checked_and_expires_after_it_was_due() -> None:
-    """Until then the logs know nothing of it."""
+def test_scheduled_message_is_checked_and_expires_after_send_at() -> None:
+    """Until then the logs do not hold it."""
     send_at = NOW + timedelta(days=2)
     item = transitions.claimed(replace(CLAIM, send_at=send_at), LEASE, PERIODS).item
 
@@ -120,8 +120,8 @@ def test_planned_message_is_checked_and_expires_after_it_was_due() -> None:
     assert item["expiresAt"] == int((send_at + timedelta(days=90, hours=1)).timestamp())
 
 
-def test_claim_is_not_checked_before_its_lease_ends() -> None:
-    """Its holder may be at work."""
+def test_claim_is_not_checked_before_lease_ends() -> None:
+    """Its holder may be sending."""
     long = replace(LEASE, ends=NOW + timedelta(hours=1))
 
     item = transitions.claimed(CLAIM, long, PERIODS).item
@@ -129,25 +129,24 @@ def test_claim_is_not_checked_before_its_lease_ends() -> None:
 
 
 def test_own_claim_is_recognised() -> None:
-    """The answer to it was lost."""
+    """DynamoDB's answer to the claim was lost."""
     assert met(found(lease=LEASE)) == Leave(ClaimStatus(MessageState.CLAIMED, token="token"))  # noqa: S106
 
 
-def test_own_claim_that_is_settled_by_now_is_none() -> None:
-    """A report of an earlier message with the id may be faster."""
+def test_own_claim_of_settled_message_is_not_held() -> None:
+    """A report of an earlier message with the same id may arrive first."""
     settled = found(lease=LEASE, state=MessageState.DELIVERED)
 
     assert met(settled) == Leave(ClaimStatus(MessageState.DELIVERED))
 
 
-def test_claim_of_another_is_left_alone_until_its_lease_ends() -> None:
-    """It may be looked at again then."""
-    assert met(found()) == Leave(ClaimStatus(MessageState.CLAIMED, until=OTHERS.ends))
+def test_claim_of_other_run_is_left_alone_until_lease_ends() -> None:
+    assert met(found()) == Leave(ClaimStatus(MessageState.CLAIMED, until=OTHER_LEASE.ends))
 
 
 @pytest.mark.parametrize("conflict", [False, True])
-def test_lease_that_has_ended_is_never_taken_over(*, conflict: bool) -> None:
-    """Its holder may have sent: the message is unknown, until the logs are asked."""
+def test_expired_lease_is_never_taken_over(*, conflict: bool) -> None:
+    """Its holder may have sent, so the message is unknown until the logs are queried."""
     message = found(lease_until=NOW)
     claim = replace(CLAIM, content_hash="other") if conflict else CLAIM
     decision = met(message, claim)
@@ -160,8 +159,8 @@ def test_lease_that_has_ended_is_never_taken_over(*, conflict: bool) -> None:
     )
 
 
-def test_waiting_message_is_taken_over_as_it_was_met() -> None:
-    """Attempts are counted, and nothing of the last one's outcome is left."""
+def test_waiting_message_is_taken_over() -> None:
+    """The attempt is counted, and the result of the last one is removed."""
     message = found(state=MessageState.WAITING, attempts=2)
     decision = met(message)
 
@@ -180,7 +179,7 @@ def test_waiting_message_is_taken_over_as_it_was_met() -> None:
     }
 
 
-def test_waiting_message_with_other_content_is_a_conflict() -> None:
+def test_waiting_message_with_other_content_is_conflict() -> None:
     """It is left to its own record."""
     decision = met(found(state=MessageState.WAITING), replace(CLAIM, content_hash="other"))
 
@@ -190,7 +189,7 @@ def test_waiting_message_with_other_content_is_a_conflict() -> None:
 
 @pytest.mark.parametrize("state", MessageState)
 def test_expired_message_counts_as_absent(state: MessageState) -> None:
-    """Whatever it says is not true of the new one, also when the table does not answer."""
+    """Its attributes do not apply to a new message, even if the table does not answer."""
     message = found(state=state, expires_at=int(NOW.timestamp()), attempts=5)
     decision = met(message, replace(CLAIM, content_hash="other"))
 
@@ -206,27 +205,27 @@ def test_expired_message_counts_as_absent(state: MessageState) -> None:
     "state", sorted(set(MessageState) - {MessageState.CLAIMED, MessageState.WAITING})
 )
 def test_message_in_any_other_state_is_left_alone(state: MessageState) -> None:
-    """Where something is still to be learnt, it is told when."""
+    """If its outcome is open, the claim status says when to look at it again."""
     message = found(state=state)
 
     until = None if state in ACCEPTED_OR_FINAL else message.next_check_at
     assert met(message) == Leave(ClaimStatus(state, until=until))
 
 
-def test_lease_that_has_ended_makes_a_message_unknown() -> None:
-    """It is checked a while after that, or after it was due."""
-    planned = found(replace(CLAIM, send_at=NOW + timedelta(days=1)))
-    update = transitions.lease_expired(planned, NOW, CHECK_AFTER)
+def test_expired_lease_makes_message_unknown() -> None:
+    """The logs are first queried a while after now, or after `sendAt` if that is later."""
+    scheduled = found(replace(CLAIM, send_at=NOW + timedelta(days=1)))
+    update = transitions.lease_expired(scheduled, NOW, CHECK_AFTER)
 
     assert changes(update) == {
         "state": "UNKNOWN",
         "unknownAt": format_utc(NOW),
         "nextCheckAt": format_utc(NOW + timedelta(days=1) + CHECK_AFTER),
     }
-    assert expected(update) == as_read(planned)
+    assert expected(update) == as_read(scheduled)
 
 
-# --- Outcomes --------------------------------------------------------------------------------
+# --- Results of attempts ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,12 +246,12 @@ def test_lease_that_has_ended_makes_a_message_unknown() -> None:
         ),
     ],
 )
-def test_outcome_is_saved_by_the_holder_of_the_claim(
+def test_result_is_saved_by_holder_of_claim(
     state: MessageState, reason: str | None, more: dict[str, object]
 ) -> None:
     """An accepted message keeps the check that its claim has set."""
-    outcome = AttemptResult("m-1", "token", state, Evidence.RESPONSE, dead_letter_reason=reason)
-    update = transitions.result_saved(outcome, NOW, CHECK_AFTER)
+    result = AttemptResult("m-1", "token", state, Evidence.RESPONSE, dead_letter_reason=reason)
+    update = transitions.result_saved(result, NOW, CHECK_AFTER)
 
     assert (
         changes(update)
@@ -267,16 +266,16 @@ def test_outcome_is_saved_by_the_holder_of_the_claim(
 
 
 @pytest.mark.parametrize("status", [Status(group_id=5, id=51), {"groupId": 5, "id": 51}])
-def test_outcome_may_have_a_status(status: Any) -> None:  # noqa: ANN401 (either)
-    """As Infobip has given it, or of the refused request."""
-    outcome = AttemptResult("m-1", "token", MessageState.REJECTED, status=status)
+def test_result_may_have_status(status: Any) -> None:  # noqa: ANN401 (either)
+    """It is Infobip's, or that of the rejected request."""
+    result = AttemptResult("m-1", "token", MessageState.REJECTED, status=status)
 
-    update = transitions.result_saved(outcome, NOW, CHECK_AFTER)
+    update = transitions.result_saved(result, NOW, CHECK_AFTER)
     assert update.changes["status"] == {"groupId": 5, "id": 51}
 
 
-def test_message_whose_record_is_dead_lettered_waits_no_more() -> None:
-    """If it has waited."""
+def test_message_of_dead_lettered_record_stops_waiting() -> None:
+    """The condition is that it was waiting."""
     update = transitions.waiting_stopped("m-1", "OUTAGE")
 
     assert update.changes == {
@@ -287,8 +286,8 @@ def test_message_whose_record_is_dead_lettered_waits_no_more() -> None:
     assert expected(update) == {("state", "WAITING")}
 
 
-def test_message_whose_record_is_lost_says_so() -> None:
-    """Nobody will send it."""
+def test_message_of_lost_record_is_marked_as_lost() -> None:
+    """No sender will handle it."""
     waiting = found(state=MessageState.WAITING)
     update = transitions.record_lost(waiting)
 
@@ -299,8 +298,8 @@ def test_message_whose_record_is_lost_says_so() -> None:
 # --- Reports and logs ------------------------------------------------------------------------
 
 
-def test_verdict_needs_only_a_lower_rank() -> None:
-    """Whatever the state is, and whoever holds a claim."""
+def test_verdict_is_stored_over_lower_rank() -> None:
+    """The state and the holder of the claim do not matter."""
     report = DeliveryReport.model_validate(
         {
             "messageId": "m-1",
@@ -328,8 +327,8 @@ def test_verdict_needs_only_a_lower_rank() -> None:
     assert update.expected == (Expectation("verdictRank", verdict.rank, Comparison.BELOW),)
 
 
-def test_proof_makes_a_message_accepted() -> None:
-    """Its outcome is asked for later."""
+def test_proof_makes_message_accepted() -> None:
+    """Its outcome is checked later."""
     unknown = found(state=MessageState.UNKNOWN, absent_answers=2)
     update = transitions.proven_accepted(unknown, Evidence.LOGS, NOW, CHECK_AFTER)
 
@@ -343,8 +342,8 @@ def test_proof_makes_a_message_accepted() -> None:
 
 
 @pytest.mark.parametrize(("absent", "answers"), [(True, 3), (False, 2)])
-def test_only_an_answer_without_a_trace_counts(*, absent: bool, answers: int) -> None:
-    """One that says nothing of the message only puts the question off."""
+def test_only_absence_from_logs_is_counted(*, absent: bool, answers: int) -> None:
+    """An answer that proves nothing only postpones the check."""
     unknown = found(state=MessageState.UNKNOWN, absent_answers=2)
     update = transitions.check_postponed(unknown, NOW, absent=absent)
 
@@ -362,11 +361,11 @@ def test_only_an_answer_without_a_trace_counts(*, absent: bool, answers: int) ->
         (transitions.quarantined, {"state": "QUARANTINED", "checkShard": QUARANTINED_SHARD}),
     ],
 )
-def test_message_that_nobody_asks_about_is_listed_since_now(
+def test_message_that_is_no_longer_checked_is_listed(
     transition: Any,  # noqa: ANN401
     changed: dict[str, object],
 ) -> None:
-    """In a list of its own."""
+    """Unresolved and quarantined messages have a list each, by the time of their entry."""
     unknown = found(state=MessageState.UNKNOWN)
     update = transition(unknown, NOW)
 
@@ -374,8 +373,8 @@ def test_message_that_nobody_asks_about_is_listed_since_now(
     assert expected(update) == as_read(unknown)
 
 
-def test_id_of_another_message_is_a_rejection() -> None:
-    """Nothing was sent under it."""
+def test_message_with_duplicate_id_is_rejected() -> None:
+    """Infobip sent nothing for it."""
     update = transitions.rejected_as_duplicate(found(state=MessageState.UNKNOWN), NOW)
 
     assert update.changes == {
@@ -387,8 +386,8 @@ def test_id_of_another_message_is_a_rejection() -> None:
     }
 
 
-def test_message_that_must_arrive_waits_for_its_sender() -> None:
-    """Its absences are forgotten, since what follows is another attempt."""
+def test_message_that_must_arrive_waits_to_be_sent_again() -> None:
+    """Its absences are reset, since another attempt follows."""
     update = transitions.sent_again(found(state=MessageState.UNKNOWN), NOW)
 
     assert changes(update) == {
@@ -401,8 +400,8 @@ def test_message_that_must_arrive_waits_for_its_sender() -> None:
 # --- The operator ----------------------------------------------------------------------------
 
 
-def test_released_message_waits_for_its_sender() -> None:
-    """It says who has decided that, and why."""
+def test_released_message_waits_to_be_sent_again() -> None:
+    """It holds who decided that, and why."""
     quarantined = found(state=MessageState.QUARANTINED)
     update = transitions.released(quarantined, "ada", "asked for", NOW)
 
@@ -417,8 +416,8 @@ def test_released_message_waits_for_its_sender() -> None:
     assert expected(update) == as_read(quarantined)
 
 
-def test_closed_message_has_another_token() -> None:
-    """So that a release that has read it before comes too late."""
+def test_closed_message_gets_other_token() -> None:
+    """So the condition of a release that has read it before fails."""
     quarantined = found(state=MessageState.QUARANTINED)
     closed = dict(transitions.closed(quarantined, "ada", "too late", NOW).changes)
     release = transitions.released(quarantined, "bob", "asked for", NOW)

@@ -1,4 +1,4 @@
-"""Which report or log row decides about a message, and when the logs are asked again."""
+"""Verdicts of reports, log rows and answers, and the intervals of log queries."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def row(
     status_id: int = 5,
     done: datetime | None = NOON,
 ) -> Row:
-    """Make a report or a row of the logs."""
+    """Build a report or a log row."""
     return kind.model_validate(
         {
             "messageId": "m-1",
@@ -67,12 +67,11 @@ def row(
 
 
 def winner(rows: Iterable[Row], last_step: str | None = "SMS") -> Verdict | None:
-    """Return the verdict that stands after these rows."""
+    """Return the verdict that wins among those of these rows."""
     return highest(verdict for one in rows if (verdict := verdict_of(one, last_step)))
 
 
 def after(minutes: float) -> datetime:
-    """Return a time after noon."""
     return NOON + timedelta(minutes=minutes)
 
 
@@ -81,10 +80,10 @@ def after(minutes: float) -> datetime:
 
 @pytest.mark.parametrize("kind", [DeliveryReport, LogEntry])
 @pytest.mark.parametrize(("group", "state"), FINAL_GROUPS.items())
-def test_final_row_of_the_last_step_settles(
+def test_final_row_of_last_step_settles(
     group: StatusGroup, state: MessageState, kind: type[DeliveryReport | LogEntry]
 ) -> None:
-    """The group decides, whatever its name is in this document or that."""
+    """The id of the group decides; its name differs between Infobip's documents."""
     verdict = verdict_of(row(kind, group=group), "SMS")
 
     assert verdict is not None
@@ -96,7 +95,7 @@ def test_final_row_of_the_last_step_settles(
 
 @pytest.mark.parametrize("group", [StatusGroup.ACCEPTED, StatusGroup.PENDING, 6, 99, -1])
 def test_row_that_is_not_final_settles_nothing(group: int) -> None:
-    """The message is under way, or Infobip has a new word for something."""
+    """The message is on its way, or Infobip has added a group."""
     assert verdict_of(row(group=group), "SMS") is None
 
 
@@ -104,7 +103,7 @@ def test_row_that_is_not_final_settles_nothing(group: int) -> None:
 @pytest.mark.parametrize(
     "group", [StatusGroup.UNDELIVERABLE, StatusGroup.EXPIRED, StatusGroup.REJECTED]
 )
-def test_failure_of_another_step_than_the_last_settles_nothing(
+def test_failure_of_other_step_than_last_settles_nothing(
     group: StatusGroup, channel: str | None
 ) -> None:
     """The next step follows."""
@@ -114,22 +113,22 @@ def test_failure_of_another_step_than_the_last_settles_nothing(
 @pytest.mark.parametrize("last_step", ["SMS", None])
 @pytest.mark.parametrize("channel", ["PUSH", "SMS", "FACEBOOK", None])
 def test_delivery_settles_on_any_step(channel: str | None, last_step: str | None) -> None:
-    """No step follows a delivery, also where the flow is unknown."""
+    """No step follows a delivery, whether the flow is known or not."""
     verdict = verdict_of(row(channel=channel), last_step)
 
     assert verdict is not None
     assert verdict.state is MessageState.DELIVERED
 
 
-def test_failure_settles_nothing_where_the_flow_is_unknown() -> None:
-    """Nobody knows whether the step was the last."""
+def test_failure_settles_nothing_if_flow_is_unknown() -> None:
+    """Another step may follow."""
     assert verdict_of(row(group=StatusGroup.UNDELIVERABLE), None) is None
 
 
 @pytest.mark.parametrize("last_step", ["SMS", None])
 @pytest.mark.parametrize("group", StatusGroup)
 def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | None) -> None:
-    """It is about the id of a message, and says nothing of the message that has it."""
+    """It concerns the id, and says nothing about the message that was sent with it."""
     duplicate = row(group=group, status_id=DUPLICATE_MESSAGE_ID)
 
     assert verdict_of(duplicate, last_step) is None
@@ -144,7 +143,7 @@ def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | No
 @pytest.mark.parametrize(
     ("lower", "higher"),
     [
-        # A delivery outranks whatever else is said, and however late.
+        # A delivery outranks every failure, however late that is.
         (row(group=StatusGroup.REJECTED, done=after(60)), row(done=after(0))),
         (row(group=StatusGroup.EXPIRED, done=after(60)), row(channel="PUSH", done=None)),
         (row(group=StatusGroup.UNDELIVERABLE), row(LogEntry)),
@@ -152,13 +151,13 @@ def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | No
         (row(channel="SMS", done=after(1)), row(channel="PUSH", done=after(0))),
         (row(done=after(1)), row(LogEntry, done=after(0))),
         (row(done=None), row(done=after(10_000))),
-        # Of failures the latest is the end.
+        # Of several failures the latest counts.
         (
             row(group=StatusGroup.REJECTED, done=after(0)),
             row(group=StatusGroup.EXPIRED, done=after(1)),
         ),
         (row(group=StatusGroup.REJECTED, done=None), row(group=StatusGroup.EXPIRED)),
-        # Then the number decides, so that two computers come to the same end.
+        # Then the id of the status decides, so every process comes to the same verdict.
         (
             row(group=StatusGroup.UNDELIVERABLE, status_id=4),
             row(group=StatusGroup.UNDELIVERABLE, status_id=31),
@@ -167,7 +166,7 @@ def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | No
             row(DeliveryReport, group=StatusGroup.EXPIRED, status_id=15),
             row(LogEntry, group=StatusGroup.EXPIRED, status_id=29),
         ),
-        # Of the same said twice, the report has more to say.
+        # Of two equal rows the report wins, since it holds more.
         (row(LogEntry), row(DeliveryReport)),
         (
             row(LogEntry, group=StatusGroup.EXPIRED, status_id=15),
@@ -175,15 +174,14 @@ def test_refused_duplicate_never_settles(group: StatusGroup, last_step: str | No
         ),
     ],
 )
-def test_of_two_verdicts_the_higher_stands(lower: Row, higher: Row) -> None:
-    """It does so whichever comes first."""
+def test_higher_of_two_verdicts_wins(lower: Row, higher: Row) -> None:
+    """The order of the rows does not matter."""
     expected = verdict_of(higher, "SMS")
 
     assert winner([lower, higher]) == winner([higher, lower]) == expected
 
 
-def test_offset_is_no_difference() -> None:
-    """Two ways to write a moment are one moment."""
+def test_offset_does_not_change_rank() -> None:
     east = row(done=NOON.astimezone(timezone(timedelta(hours=5))))
     west = row(done=NOON.astimezone(timezone(-timedelta(hours=3))))
 
@@ -195,20 +193,20 @@ def ranks(rows: Iterable[Row]) -> list[str]:
     return [verdict.rank for one in rows if (verdict := verdict_of(one, "SMS"))]
 
 
-#: Mostly few, so that many are equal.
-MOMENTS = st.none() | st.integers(0, 4).map(after) | st.datetimes(timezones=st.just(UTC))
+#: Mostly from a few values, so many are equal.
+DONE_TIMES = st.none() | st.integers(0, 4).map(after) | st.datetimes(timezones=st.just(UTC))
 ROWS = st.builds(
     row,
     kind=st.sampled_from([DeliveryReport, LogEntry]),
     channel=st.sampled_from(["PUSH", "SMS", "FACEBOOK", None]),
     group=st.integers(-1, 7),
     status_id=st.sampled_from([0, 4, 5, 9, 15, DUPLICATE_MESSAGE_ID, -1, 10**9]),
-    done=MOMENTS,
+    done=DONE_TIMES,
 )
 
 
-def test_moments_that_cannot_be_sorted_are_told_apart() -> None:
-    """Before 1970 there is no order, but of two rows always the same one counts."""
+def test_rows_before_1970_have_stable_winner() -> None:
+    """Ranks do not sort by times before 1970, but the same one of two rows always wins."""
     one, other = (
         row(LogEntry, "SMS", group=2, status_id=9, done=datetime(year, 1, 1, tzinfo=UTC))
         for year in (1960, 1961)
@@ -223,21 +221,21 @@ def test_moments_that_cannot_be_sorted_are_told_apart() -> None:
     st.randoms(use_true_random=False),
     st.data(),
 )
-def test_no_order_repetition_or_interleaving_changes_the_end(
+def test_order_repetition_and_paging_do_not_change_verdict(
     rows: list[Row], last_step: str | None, chance: random.Random, data: st.DataObject
 ) -> None:
-    """Reports and logs come in any order, several times, and in pages cut anywhere."""
+    """Reports and log rows come in any order, several times, and in pages cut anywhere."""
     stream = rows + (data.draw(st.lists(st.sampled_from(rows), max_size=4)) if rows else [])
     chance.shuffle(stream)
     cut = chance.randint(0, len(stream))
     pages = (stream[:cut], stream[cut:])
     by_page = highest(verdict for page in pages if (verdict := winner(page, last_step)) is not None)
 
-    assert told(by_page) == told(winner(rows, last_step))
+    assert stored(by_page) == stored(winner(rows, last_step))
 
 
-def told(verdict: Verdict | None) -> object:
-    """Return what is recorded of a verdict; moments to the millisecond."""
+def stored(verdict: Verdict | None) -> object:
+    """Return what is stored of a verdict; times are cut to the millisecond."""
     if verdict is None:
         return None
     done = verdict.done_at
@@ -246,8 +244,8 @@ def told(verdict: Verdict | None) -> object:
 
 
 @given(ROWS, ROWS)
-def test_ranks_have_one_length_and_no_surprises(one: Row, other: Row) -> None:
-    """Ranks are compared as text by the table, which must mean what is meant here."""
+def test_ranks_compare_as_text(one: Row, other: Row) -> None:
+    """DynamoDB compares ranks as text: they need one length, and deliveries the highest."""
     first, second = verdict_of(one, "SMS"), verdict_of(other, "SMS")
     if first is None or second is None:
         return
@@ -256,11 +254,11 @@ def test_ranks_have_one_length_and_no_surprises(one: Row, other: Row) -> None:
         assert first.rank > second.rank
 
 
-# --- Logs where the flow is unknown ----------------------------------------------------------
+# --- Logs of an unknown flow -----------------------------------------------------------------
 
 
 def logged(channel: str, group: int, minutes: float | None, status_id: int = 4) -> LogEntry:
-    """Make a row of the logs."""
+    """Build a log row whose step ended so many minutes after noon."""
     done = None if minutes is None else after(minutes)
     made = row(LogEntry, channel, group, status_id, done)
     assert isinstance(made, LogEntry)
@@ -278,16 +276,16 @@ SMS_PENDING = logged("SMS", StatusGroup.PENDING, None, 7)
         ([PUSH_FAILED, SMS_EXPIRED], after(5), MessageState.EXPIRED),
         ([SMS_EXPIRED, PUSH_FAILED], after(50), MessageState.EXPIRED),
         ([PUSH_FAILED], after(1), MessageState.UNDELIVERED),
-        # Another step may follow at any moment.
+        # Another step may follow at any time.
         ([PUSH_FAILED, SMS_EXPIRED], after(4.9), None),
         ([PUSH_FAILED], after(0), None),
-        # It has.
+        # Another step has followed.
         ([PUSH_FAILED, SMS_PENDING], after(500), None),
         ([PUSH_FAILED, logged("SMS", StatusGroup.PENDING, 2)], after(500), None),
         ([logged("PUSH", StatusGroup.UNDELIVERABLE, None)], after(500), None),
         ([PUSH_FAILED, logged("SMS", StatusGroup.REJECTED, 2, 23)], after(500), None),
         ([], after(500), None),
-        # A delivery is the end.
+        # A delivery is final.
         ([logged("PUSH", StatusGroup.DELIVERED, 2, 5)], after(0), MessageState.DELIVERED),
         (
             [PUSH_FAILED, logged("SMS", StatusGroup.DELIVERED, 2, 5), SMS_EXPIRED],
@@ -296,7 +294,7 @@ SMS_PENDING = logged("SMS", StatusGroup.PENDING, None, 7)
         ),
     ],
 )
-def test_message_of_unknown_flow_has_failed_when_no_step_followed_for_a_while(
+def test_message_with_unknown_flow_fails_if_no_step_follows_for_a_while(
     rows: list[LogEntry], settled_before: datetime, state: MessageState | None
 ) -> None:
     """The logs list every step that was begun."""
@@ -305,38 +303,38 @@ def test_message_of_unknown_flow_has_failed_when_no_step_followed_for_a_while(
         assert (verdict and verdict.state) == state
 
 
-def test_where_the_flow_is_known_the_last_step_alone_decides_a_failure() -> None:
-    """Time plays no part then."""
+def test_last_step_alone_decides_failure_if_flow_is_known() -> None:
+    """The time since a failure does not matter."""
     assert verdict_of_logs([PUSH_FAILED], "SMS", after(500)) is None
     verdict = verdict_of_logs([PUSH_FAILED, SMS_EXPIRED], "SMS", after(0))
     assert verdict is not None
     assert (verdict.state, verdict.channel) == (MessageState.EXPIRED, "SMS")
 
 
-# --- When the logs are asked again -----------------------------------------------------------
+# --- Intervals of log queries ----------------------------------------------------------------
 
 
-def test_questions_double_their_gaps_up_to_six_hours_until_the_logs_forget() -> None:
-    """An accepted message costs few questions, and the last falls while the logs still know it."""
+def test_intervals_of_log_queries_double_up_to_six_hours() -> None:
+    """A message needs few log queries, and the last is made while the logs still hold it."""
     first = timedelta(minutes=10)
-    age, gaps = first, []
-    while (gap := check_delay(age, first)) is not None:
-        gaps.append(gap)
-        age += gap
+    age, intervals = first, []
+    while (interval := check_delay(age, first)) is not None:
+        intervals.append(interval)
+        age += interval
 
-    assert gaps[:6] == [first * 2**number for number in range(6)]
-    assert max(gaps) == timedelta(hours=6)
-    assert all(later >= earlier for earlier, later in itertools.pairwise(gaps[:-1]))
+    assert intervals[:6] == [first * 2**number for number in range(6)]
+    assert max(intervals) == timedelta(hours=6)
+    assert all(later >= earlier for earlier, later in itertools.pairwise(intervals[:-1]))
     assert LOGS_REACH_BACK - timedelta(hours=2) < age < LOGS_REACH_BACK
-    assert len(gaps) < 20
+    assert len(intervals) < 20
 
 
 @given(
     st.timedeltas(-timedelta(days=180), timedelta(days=200)),
     st.timedeltas(timedelta(seconds=1), timedelta(days=1)),
 )
-def test_next_question_is_in_the_future_and_in_time(age: timedelta, first: timedelta) -> None:
-    """Before `sendAt` an age is negative; also then the questions go on."""
+def test_next_log_query_is_in_the_future_and_in_time(age: timedelta, first: timedelta) -> None:
+    """Before `sendAt` an age is negative, and log queries continue."""
     delay = check_delay(age, first)
 
     if delay is None:
@@ -349,8 +347,7 @@ def test_next_question_is_in_the_future_and_in_time(age: timedelta, first: timed
 # --- States ----------------------------------------------------------------------------------
 
 
-def test_every_state_is_either_proven_or_not() -> None:
-    """What Infobip certainly has, and what it may have, are all there is."""
+def test_every_state_is_either_proven_or_unproven() -> None:
     assert set(MessageState) == ACCEPTED_OR_FINAL | UNPROVEN
     assert not ACCEPTED_OR_FINAL & UNPROVEN
 
@@ -379,10 +376,10 @@ NOT_PAID = SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, NO_CREDIT, accou
         ),
     ],
 )
-def test_what_an_answer_does_not_say_is_unknown(
+def test_message_without_clear_answer_is_unknown(
     entries: list[tuple[str | None, Status | None]], answers: list[SendAnswer]
 ) -> None:
-    """An entry is found by its id, and by its place only where it has none and none is missing."""
+    """Entries are matched by id; by position only if they have no id and none is missing."""
     results = tuple(SendResult(message_id=one, status=status) for one, status in entries)
 
     assert read_answer(SendResponse(messages=results), ["a", "b"]) == answers

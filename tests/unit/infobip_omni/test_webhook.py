@@ -1,4 +1,4 @@
-"""Only who knows the key can write a URL that opens the way to a bulk."""
+"""Only the holder of a key can sign a URL that takes the reports of a bulk."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from .conftest import Ssm
 
 NAME = "/omni/dev/webhook/key"
-KEY = b"canary-key-of-thirty-two-letters"
-OTHER_KEY = b"another-key-of-some-more-letters"
+KEY = b"canary-key-of-thirty-two-symbols"
+OTHER_KEY = b"another-key-of-some-more-symbols"
 BULK_IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 @given(BULK_IDS)
 @example("a%2Fb")
 def test_path_leads_back_to_its_bulk(bulk_id: str) -> None:
-    """Whatever characters a caller has chosen, written or decoded by what stands in front."""
+    """Also if the bulk id holds special characters, or a front end has decoded the path."""
     path = "/" + report_path(bulk_id, KEY)
 
     assert path.isascii()
@@ -45,16 +45,16 @@ def test_path_leads_back_to_its_bulk(bulk_id: str) -> None:
 @given(BULK_IDS)
 @example("..")
 @example("a?b#c")
-def test_path_survives_being_normalised(bulk_id: str) -> None:
-    """No client takes a bulk id for a query, a fragment or the parent folder."""
+def test_path_survives_normalisation(bulk_id: str) -> None:
+    """No client parses a bulk id as a query, a fragment or a parent folder."""
     url = urlsplit("https://host/" + report_path(bulk_id, KEY))
 
     assert (url.query, url.fragment) == ("", "")
     assert not {".", ".."}.intersection(url.path.split("/"))
 
 
-def test_token_is_the_whole_code_over_the_bulk_id() -> None:
-    """HMAC-SHA256 in base64 for URLs, all 256 bits of it."""
+def test_token_is_complete_hmac_of_bulk_id() -> None:
+    """HMAC-SHA256 in URL-safe base64, all 256 bits of it."""
     code = hmac.new(KEY, b"bulk 1", hashlib.sha256).digest()
 
     path = report_path("bulk 1", KEY)
@@ -64,8 +64,8 @@ def test_token_is_the_whole_code_over_the_bulk_id() -> None:
 
 
 @pytest.mark.parametrize("position", range(43))
-def test_no_character_of_the_token_can_be_another(position: int) -> None:
-    """Not one of them is for show; the last one is compared as it is written, too."""
+def test_token_with_any_changed_character_is_refused(position: int) -> None:
+    """The last one included: four of its six bits carry data, but it is compared as text."""
     head, _, token = report_path("bulk-1", KEY).rpartition("/")
     wrong = "A" if token[position] != "A" else "B"
 
@@ -94,13 +94,12 @@ def test_no_character_of_the_token_can_be_another(position: int) -> None:
         "/" + report_path("bulk-1", KEY) + "=",
     ],
 )
-def test_other_paths_lead_nowhere(path: str) -> None:
-    """Neither without a token, nor with that of another bulk or key, nor anywhere else."""
+def test_other_paths_match_no_bulk(path: str) -> None:
+    """They have no token, the token of another bulk or key, or another form."""
     assert bulk_id_of(path, [KEY]) is None
 
 
-def test_url_is_that_of_the_function_and_the_bulk() -> None:
-    """It begins with what AWS has given the function."""
+def test_url_combines_function_url_and_signed_path() -> None:
     webhook = Webhook("https://abc.lambda-url.eu-central-1.on.aws/", lambda: [KEY])
 
     url = webhook.url_for("bulk-1")
@@ -109,8 +108,8 @@ def test_url_is_that_of_the_function_and_the_bulk() -> None:
     assert bulk_id_of(urlsplit(url).path, [KEY]) == "bulk-1"
 
 
-def test_url_needs_the_key() -> None:
-    """Without it there is no URL, and nothing was sent."""
+def test_url_needs_key() -> None:
+    """Without a key there is no URL, so nothing is sent."""
 
     def fail() -> list[bytes]:
         raise ParameterUnavailableError("no key")
@@ -119,27 +118,25 @@ def test_url_needs_the_key() -> None:
         Webhook("https://host/", fail).url_for("bulk-1")
 
 
-@given(BULK_IDS, st.permutations([KEY, OTHER_KEY, b"a-third-key-of-thirty-two-letters"]))
-def test_path_that_any_of_the_keys_has_signed_leads_to_its_bulk(
-    bulk_id: str, keys: list[bytes]
-) -> None:
-    """Wherever the key stands that had signed it."""
+@given(BULK_IDS, st.permutations([KEY, OTHER_KEY, b"a-third-key-of-thirty-two-symbols"]))
+def test_path_signed_with_any_key_leads_to_its_bulk(bulk_id: str, keys: list[bytes]) -> None:
+    """The position of that key does not matter."""
     path = "/" + report_path(bulk_id, KEY)
 
     assert bulk_id_of(path, keys) == bulk_id
     assert bulk_id_of(path, [key for key in keys if key != KEY]) is None
 
 
-def test_no_key_opens_nothing() -> None:
-    """Not even an empty token."""
+def test_no_path_matches_without_keys() -> None:
+    """Not even a path with an empty token."""
     assert bulk_id_of("/reports/bulk-1/", []) is None
 
 
-# --- The key -------------------------------------------------------------------------------
+# --- Keys ----------------------------------------------------------------------------------
 
 
-def test_key_is_replaced_without_a_url_that_fails(ssm: Ssm) -> None:
-    """A URL from before works as long as its key is there, and no longer."""
+def test_key_is_replaced_without_failing_urls(ssm: Ssm) -> None:
+    """A URL works for exactly as long as the parameter holds the key that signed it."""
     old, new = KEY.decode(), OTHER_KEY.decode()
     ssm.value = old
 
@@ -173,8 +170,8 @@ def test_key_is_replaced_without_a_url_that_fails(ssm: Ssm) -> None:
         "\u0161" * 16,
     ],
 )
-def test_single_key_is_taken_as_it_is(text: str) -> None:
-    """Also one that was chosen when white space had no meaning."""
+def test_single_key_is_used_verbatim(text: str) -> None:
+    """White space included: older keys were chosen before it separated keys."""
     assert parse_keys(text) == (text.encode(),)
 
 
@@ -190,21 +187,21 @@ def test_single_key_is_taken_as_it_is(text: str) -> None:
         (" ".join([KEY.decode()] * (MOST_KEYS + 1)), "at most 3 keys"),
     ],
 )
-def test_keys_that_break_a_rule_are_refused_by_naming_the_rule(text: str, rule: str) -> None:
-    """A slip must not turn two keys into one, nor make one that can be guessed."""
+def test_invalid_keys_are_refused_with_their_rule(text: str, rule: str) -> None:
+    """A typing error must neither merge two keys nor leave one that can be guessed."""
     with pytest.raises(ValueError, match=rule) as caught:
         parse_keys(text)
 
     assert "canary" not in str(caught.value)
 
 
-def test_several_keys_are_read_in_their_order() -> None:
-    """The first one signs."""
+def test_several_keys_are_read_in_order() -> None:
+    """The first key signs."""
     assert parse_keys(f" {KEY.decode()}\t{OTHER_KEY.decode()} ") == (KEY, OTHER_KEY)
 
 
-def test_short_key_is_refused_until_it_is_put_right(ssm: Ssm) -> None:
-    """It could be guessed; the error does not quote it, and the cache does not keep it."""
+def test_short_key_is_refused_until_corrected(ssm: Ssm) -> None:
+    """A short key could be guessed. The error does not quote it, and the cache does not keep it."""
     ssm.value = KEY[:31].decode()
     key = CachedParameter(NAME, parse_keys)
 

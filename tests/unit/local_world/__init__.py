@@ -1,1 +1,1 @@
-"""Tests of what the local world measures and judges by itself."""
+"""Tests of those parts of the local world that run without the emulator."""

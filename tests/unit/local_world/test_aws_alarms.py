@@ -1,4 +1,4 @@
-"""An alarm is judged as CloudWatch's pages say, examples included."""
+"""Alarms are evaluated as CloudWatch's documentation says, examples included."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALARM: Json = {
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 KEEP = "retain current state"
 INSUFFICIENT = "INSUFFICIENT_DATA"
-#: The tables of alarms-and-missing-data.html: 3 evaluation periods, 5 looked at.
+#: The tables of alarms-and-missing-data.html: 3 evaluation periods, a range of 5.
 EXAMPLES = [
     (3, "0 - X - X", ("OK", "OK", "OK", "OK")),
     (3, "0 - - - -", ("OK", "OK", "OK", "OK")),
@@ -51,12 +51,12 @@ EXAMPLES = [
 
 
 def points(text: str) -> tuple[float | None, ...]:
-    """Read data points as AWS's tables write them, the most recent on the right."""
+    """Parse data points in the notation of AWS's tables, the most recent on the right."""
     return tuple({"0": 0.0, "X": 1.0, "-": None}[each] for each in text.split())
 
 
 def measured(**metrics: str) -> Series:
-    """Write a value a minute from moment 0 on, `-` being none, for metrics by their names."""
+    """Return series with one value per minute, the first at time 0; `-` is a missing value."""
     return {
         Metric("N", name, ()): [
             (60.0 * minute, float(value))
@@ -68,14 +68,13 @@ def measured(**metrics: str) -> Series:
 
 
 def query(key: str) -> Json:
-    """Write a query of a metric."""
     metric = {"Namespace": "N", "MetricName": key, "Dimensions": []}
     stat = {"Metric": metric, "Period": 60, "Stat": "Sum"}
     return {"Id": key, "MetricStat": stat, "ReturnData": False}
 
 
 def math_alarm(expression: str, **others: str) -> Json:
-    """Write an alarm on an expression over the metrics a, b and c, and on other expressions."""
+    """Build an alarm on an expression of the metrics a, b, c and of other expressions."""
     plain = {name: value for name, value in ALARM.items() if name in MATH_MEMBERS}
     more = [{"Id": key, "Expression": text, "ReturnData": False} for key, text in others.items()]
     watched = {"Id": "result", "Expression": expression, "ReturnData": True}
@@ -86,16 +85,16 @@ MATH_MEMBERS = ("AlarmName", "EvaluationPeriods", "Threshold", "ComparisonOperat
 
 
 def computed(expression: str, data: Series, **others: str) -> list[float | None]:
-    """Compute an expression for five minutes."""
+    """Return the values of an expression for five minutes."""
     return list(datapoints(math_alarm(expression, **others), data, 300, 5))
 
 
 @pytest.mark.parametrize("before", ["OK", "ALARM"])
 @pytest.mark.parametrize(("to_alarm", "text", "expected"), EXAMPLES)
-def test_examples_of_awss_tables_come_out(
+def test_state_matches_examples_of_aws(
     to_alarm: int, text: str, expected: tuple[str, ...], before: State
 ) -> None:
-    """Each row, for each way to treat missing data, and whatever the state was."""
+    """Each row is evaluated with each treatment of missing data, after either state."""
     alarm = ALARM | {"DatapointsToAlarm": to_alarm}
 
     found = [state_of(alarm | {"TreatMissingData": t}, points(text), before) for t in TREATMENTS]
@@ -104,24 +103,24 @@ def test_examples_of_awss_tables_come_out(
 
 
 @pytest.mark.parametrize("text", ["- - - - X", "- - - X -"])
-def test_breach_that_the_next_point_may_contradict_rings_nothing(text: str) -> None:
-    """Three of three are wanted: what came first in the last two periods is too young."""
+def test_recent_breach_does_not_fire_alarm(text: str) -> None:
+    """All three data points must breach, and the next one may not."""
     assert state_of(ALARM, points(text), "OK") == "OK"
 
 
-def test_missing_data_are_missing_when_nothing_else_is_said() -> None:
-    """That is the default of TreatMissingData."""
+def test_missing_data_is_missing_by_default() -> None:
+    """That is the default of `TreatMissingData`."""
     assert state_of(ALARM, points("- - - - -"), "OK") == INSUFFICIENT
 
 
-def test_all_periods_must_be_breaching_when_no_number_is_said() -> None:
-    """That is the default of DatapointsToAlarm."""
+def test_all_periods_must_breach_by_default() -> None:
+    """That is the default of `DatapointsToAlarm`."""
     assert state_of(ALARM, points("0 0 0 X X"), "ALARM") == "OK"
     assert state_of(ALARM, points("0 0 X X X"), "OK") == "ALARM"
 
 
-def test_single_event_rings_until_no_period_looked_at_holds_it() -> None:
-    """One period of a minute: the event is found again in the two minutes after its own."""
+def test_single_event_fires_alarm_until_it_leaves_evaluation_range() -> None:
+    """One period of a minute: the evaluations of the next two minutes still find the event."""
     alarm = ALARM | {"EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
     data = measured(a="- - - 1 - - - - - -")
 
@@ -130,8 +129,8 @@ def test_single_event_rings_until_no_period_looked_at_holds_it() -> None:
     assert found == [(240, "ALARM"), (420, "OK")]
 
 
-def test_silence_rings_once_the_last_good_point_is_out_of_reach() -> None:
-    """Three periods that must not be silent, and two more that are looked at."""
+def test_missing_data_fires_alarm_once_last_good_point_leaves_evaluation_range() -> None:
+    """Three periods must have data, and the range has two more."""
     alarm = ALARM | {
         "Threshold": 1.0,
         "ComparisonOperator": "LessThanThreshold",
@@ -152,15 +151,15 @@ def test_silence_rings_once_the_last_good_point_is_out_of_reach() -> None:
     [("Sum", 9), ("Maximum", 5), ("Minimum", 1), ("Average", 3), ("SampleCount", 3)],
 )
 def test_period_has_one_value(statistic: str, expected: float) -> None:
-    """It is computed from all values since the period began; its end is another's beginning."""
+    """It covers the period from its beginning, inclusive, to its end, exclusive."""
     alarm = ALARM | {"Statistic": statistic}
     data = {Metric("N", "a", ()): [(59.9, 7.0), (60.0, 1.0), (90.0, 5.0), (119.9, 3.0), (120.0, 8)]}
 
     assert datapoints(alarm, data, 120, 1) == (expected,)
 
 
-def test_metric_is_found_by_all_of_its_name() -> None:
-    """Other dimensions make another metric; their order does not."""
+def test_metric_is_identified_by_name_and_dimensions() -> None:
+    """The order of the dimensions does not matter."""
     dimensions = [{"Name": "y", "Value": "2"}, {"Name": "x", "Value": "1"}]
     data = {Metric("N", "a", (("x", "1"), ("y", "2"))): [(0.0, 5.0)]}
 
@@ -168,8 +167,7 @@ def test_metric_is_found_by_all_of_its_name() -> None:
     assert datapoints(ALARM, data, 60, 1) == (None,)
 
 
-def test_alarm_names_what_it_watches() -> None:
-    """One metric, or those of its queries."""
+def test_alarm_returns_its_metrics() -> None:
     assert metrics_of(ALARM) == [Metric("N", "a", ())]
     assert metrics_of(math_alarm("a + b")) == [Metric("N", name, ()) for name in "abc"]
 
@@ -179,7 +177,7 @@ def test_alarm_names_what_it_watches() -> None:
     [
         ("a + 1", [31, 21, 1, 1, None]),
         ("a - b", [10, 20, -20, 0, None]),  # missing is 0 where the other has a value
-        ("100 * a / b", [150, None, 0, None, None]),  # what divides by zero is left out
+        ("100 * a / b", [150, None, 0, None, None]),  # a division by zero has no value
         ("-(a)", [-30, -20, 0, 0, None]),
         ("a < b", [0, 0, 1, 0, None]),
         ("a >= 30", [1, 0, 0, 0, None]),
@@ -197,8 +195,8 @@ def test_alarm_names_what_it_watches() -> None:
         ("other * 2", [62, 42, 2, 2, None]),
     ],
 )
-def test_metric_math_follows_its_page(expression: str, expected: list[float | None]) -> None:
-    """The two series are those of the page's own example, with a last minute without any."""
+def test_metric_math_follows_documentation(expression: str, expected: list[float | None]) -> None:
+    """The series are those of AWS's example, with one more minute that has no data."""
     data = measured(a="30 20 0 0 -", b="20 - 20 - -")
 
     assert computed(expression, data, other="a + 1") == expected
@@ -214,8 +212,8 @@ def test_metric_math_follows_its_page(expression: str, expected: list[float | No
         ("IF(b > 29, 1, 0)", [1, None, 0, 0, 1]),
     ],
 )
-def test_condition_chooses_as_the_page_shows(expression: str, expected: list[float | None]) -> None:
-    """The series are those of the page's tables."""
+def test_if_follows_documentation(expression: str, expected: list[float | None]) -> None:
+    """The series are those of AWS's tables."""
     data = measured(a="1 1 0 0 -", b="30 - 0 0 30", c="0 0 20 - 20")
 
     assert computed(expression, data) == expected
@@ -224,7 +222,7 @@ def test_condition_chooses_as_the_page_shows(expression: str, expected: list[flo
 @pytest.mark.parametrize(
     "expression",
     [
-        "SUM(a)",  # one number of more periods than the alarm has: not for alarms, says AWS
+        "SUM(a)",  # one number over more periods than the alarm has, which AWS excludes
         "AVG([a, b])",
         "FILL(a, REPEAT)",
         "FILL(a)",
@@ -245,8 +243,8 @@ def test_condition_chooses_as_the_page_shows(expression: str, expected: list[flo
         "__import__('os')",
     ],
 )
-def test_what_is_not_known_is_refused(expression: str) -> None:
-    """Nothing is guessed, and nothing but metric math is ever run."""
+def test_unsupported_expression_is_refused(expression: str) -> None:
+    """Nothing is guessed, and no code but metric math is run."""
     with pytest.raises(UnsupportedAlarmError):
         computed(expression, measured(a="1", b="1"))
 
@@ -261,20 +259,20 @@ def test_what_is_not_known_is_refused(expression: str) -> None:
         ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "ComparisonOperator"),
     ],
 )
-def test_what_cloudwatch_refuses_is_refused(members: Json, reason: str) -> None:
+def test_alarm_that_cloudwatch_refuses_is_refused(members: Json, reason: str) -> None:
     """The limits are those of PutMetricAlarm."""
     with pytest.raises(UnsupportedAlarmError, match=reason):
         check_limits(ALARM | members)
 
 
-def test_alarm_may_look_back_a_day_and_with_long_periods_a_week() -> None:
-    """Both are just possible."""
+def test_alarm_may_cover_one_day_or_one_week() -> None:
+    """A week needs periods of an hour or more."""
     check_limits(ALARM | {"EvaluationPeriods": 1440})
     check_limits(ALARM | {"Period": 3600, "EvaluationPeriods": 168})
 
 
-def test_alarm_on_metric_math_has_few_metrics_one_period_and_one_result() -> None:
-    """Ten metrics, all over the same period, and one query that returns data."""
+def test_alarm_on_metric_math_is_limited() -> None:
+    """It has at most ten metrics, one period for all, and one query that returns data."""
     alarm = math_alarm("a")
     other = query("d")
     other["MetricStat"]["Period"] = 120

@@ -1,4 +1,4 @@
-"""What happens in the local world is measured as AWS's services measure it."""
+"""The local world is measured as AWS's services measure."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ VISIBLE, IN_FLIGHT, AGE = (
 
 
 def values(points: list[Point]) -> dict[str, float]:
-    """Keep the names and values of data points."""
+    """Return the values of data points by the names of their metrics."""
     return {point.metric.name: point.value for point in points}
 
 
-def message(number: int = 1, *, age: float = 10, hidden: float = 0, receives: int = 0) -> Json:
-    """Make a message as ministack keeps one; times are in seconds before and after now."""
+def message(number: int = 1, *, age: float = 10, visible_in: float = 0, receives: int = 0) -> Json:
+    """Build a message as ministack stores it; times are in seconds before and after now."""
     return {
         "id": str(number),
         "sent_at": NOW - age,
-        "visible_at": NOW + hidden,
+        "visible_at": NOW + visible_in,
         "receive_count": receives,
         "sys": {},
     }
 
 
 def sampled(*messages: Json) -> dict[str, float]:
-    """Measure a queue that has been seen for the first time."""
+    """Return the metrics of a queue that is sampled for the first time."""
     return values(Queue("queue").sample(list(messages), NOW))
 
 
@@ -61,7 +61,7 @@ def sampled(*messages: Json) -> dict[str, float]:
 def test_invocation_succeeds_fails_or_is_throttled(
     answer: Json, expected: dict[str, float]
 ) -> None:
-    """What is throttled did not run, so it is no invocation and no error."""
+    """A throttled request did not run, so it is neither an invocation nor an error."""
     points = invocation("function", {}, answer, NOW, NOW + 0.25)
 
     assert values(points) == expected
@@ -70,8 +70,8 @@ def test_invocation_succeeds_fails_or_is_throttled(
     }
 
 
-def test_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
-    """The age is in milliseconds, and counts up to the hand-over; other events have none."""
+def test_iterator_age_is_that_of_last_record() -> None:
+    """It is in milliseconds, up to the delivery of the batch. Other events have none."""
     records = [
         {"eventSource": "aws:dynamodb", "dynamodb": {"ApproximateCreationDateTime": NOW - age}}
         for age in (90, 60)
@@ -87,7 +87,7 @@ def test_batch_of_a_stream_is_as_old_as_its_last_record() -> None:
 @pytest.mark.parametrize(
     ("status", "client", "server"), [(200, 0, 0), (404, 1, 0), (503, 0, 1), (302, 0, 0)]
 )
-def test_call_of_a_function_url_counts_by_its_status(status: int, client: int, server: int) -> None:
+def test_call_of_function_url_counts_by_status(status: int, client: int, server: int) -> None:
     """Every call is a request."""
     assert values(url_call("function", status, NOW)) == {
         "UrlRequestCount": 1,
@@ -97,24 +97,27 @@ def test_call_of_a_function_url_counts_by_its_status(status: int, client: int, s
 
 
 def test_messages_are_visible_or_in_flight() -> None:
-    """One that is delayed is neither, since nobody has received it."""
+    """A delayed message is neither, since no consumer has received it."""
     found = sampled(
-        message(1), message(2, receives=1), message(3, hidden=5, receives=1), message(4, hidden=5)
+        message(1),
+        message(2, receives=1),
+        message(3, visible_in=5, receives=1),
+        message(4, visible_in=5),
     )
 
     assert (found[VISIBLE], found[IN_FLIGHT]) == (2, 1)
 
 
-def test_oldest_message_is_one_that_was_received_less_than_three_times() -> None:
-    """What comes round again and again has no age for SQS, however long it has waited."""
-    waiting = message(1, age=86_400, hidden=60, receives=3)
+def test_oldest_message_was_received_less_than_three_times() -> None:
+    """SQS ignores the age of messages that were received three times or more."""
+    waiting = message(1, age=86_400, visible_in=60, receives=3)
 
     assert sampled(waiting, message(2, age=20, receives=2))[AGE] == 20
     assert AGE not in sampled(waiting)
 
 
-def test_what_a_redrive_policy_has_moved_counts_from_the_move() -> None:
-    """Its age and its receives begin anew in the dead-letter queue."""
+def test_age_of_message_moved_by_redrive_policy_counts_from_the_move() -> None:
+    """Its receives are also counted from zero in the dead-letter queue."""
     queue = Queue("dead-letter-queue")
     moved = message(age=86_400, receives=1000)
     moved["sys"]["DeadLetterQueueSourceArn"] = "arn"
@@ -127,8 +130,8 @@ def test_what_a_redrive_policy_has_moved_counts_from_the_move() -> None:
     assert AGE not in poison
 
 
-def test_queue_writes_nothing_until_it_is_used() -> None:
-    """Then it writes zeros too; one that a mapping polls is in use."""
+def test_queue_has_no_metrics_until_it_is_used() -> None:
+    """Then it has zeros too. A queue that an event source mapping polls is in use."""
     unused, used = Queue("unused"), Queue("used")
     used.sample([message()], NOW)
 
@@ -137,8 +140,8 @@ def test_queue_writes_nothing_until_it_is_used() -> None:
     assert values(Queue("polled").sample([], NOW, polled=True)) == {VISIBLE: 0, IN_FLIGHT: 0}
 
 
-def test_metrics_are_read_out_of_log_lines() -> None:
-    """Each dimension set and each value makes a data point; the moment is the line's own."""
+def test_metrics_are_read_from_log_lines() -> None:
+    """Each dimension set and each value makes a data point, at the time of the line."""
     definition = {
         "Namespace": "N",
         "Dimensions": [["service"], ["service", "channel"]],
@@ -160,19 +163,17 @@ def test_metrics_are_read_out_of_log_lines() -> None:
 
 @pytest.mark.parametrize("line", ["START RequestId: 1", "{broken", '{"level": "INFO"}'])
 def test_other_log_lines_hold_no_metrics(line: str) -> None:
-    """They are passed over."""
     assert list(embedded(line)) == []
 
 
-def test_series_is_in_the_order_of_time() -> None:
-    """Whatever the order of the notes."""
+def test_series_is_sorted_by_time() -> None:
     metric = Metric("N", "a", ())
 
     assert series([Point(metric, 2, 20), Point(metric, 1, 10)]) == {metric: [(1, 10), (2, 20)]}
 
 
-def test_what_comes_after_a_skip_comes_later_by_it() -> None:
-    """Two skips add up; what came before stays where it was."""
+def test_points_after_skip_are_later_by_its_length() -> None:
+    """Two skips add up; points before them stay."""
     metric = Metric("N", "Count", ())
     found = {metric: [(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)]}
 
@@ -184,8 +185,8 @@ def test_what_comes_after_a_skip_comes_later_by_it() -> None:
 @pytest.mark.parametrize(
     ("name", "scale"), [("OldestRecordSeconds", 1), ("IteratorAge", 1000), ("Count", None)]
 )
-def test_what_has_waited_since_before_a_skip_is_older_by_it(name: str, scale: int | None) -> None:
-    """An age that began after it is not, and a count is none."""
+def test_age_that_began_before_skip_grows_by_its_length(name: str, scale: int | None) -> None:
+    """An age that began after the skip stays, and so does a count."""
     metric = Metric("N", name, ())
     found = {metric: [(20.0, 10.0 * (scale or 1)), (20.0, 4.0 * (scale or 1))]}
 
@@ -194,8 +195,8 @@ def test_what_has_waited_since_before_a_skip_is_older_by_it(name: str, scale: in
     assert ages == [4 * (scale or 1), (10 + (100 if scale else 0)) * (scale or 1)]
 
 
-def test_queue_holds_through_a_skip_what_it_held_before() -> None:
-    """It writes that once a minute, and the age of it grows."""
+def test_queue_keeps_its_messages_through_skip() -> None:
+    """It has a point per minute, and their age grows."""
     count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
     found = {count: [(10.0, 2.0), (20.0, 0.0)], age: [(10.0, 7.0)]}
 
@@ -205,27 +206,27 @@ def test_queue_holds_through_a_skip_what_it_held_before() -> None:
     assert later[age] == [(10, 7), (75, 72), (135, 132), (195, 192)]
 
 
-def test_no_hour_of_a_long_skip_is_without_a_point_of_a_queue() -> None:
-    """Wherever the hour begins, and though only its last day has a point each minute."""
+def test_queue_has_points_in_every_hour_of_long_skip() -> None:
+    """Only the last day has a point per minute."""
     count = Metric("AWS/SQS", VISIBLE, (("QueueName", "q"),))
     days = 8
 
     later = skipped({count: [(10.0, 2.0), (20.0, 0.0)]}, [(15, days * 86_400)])
 
-    moments = [at for at, _ in later[count]]
-    assert max(after - before for before, after in pairwise(moments)) < 3600
-    assert len(moments) < 2 * 24 * days + 24 * 60
+    times = [at for at, _ in later[count]]
+    assert max(after - before for before, after in pairwise(times)) < 3600
+    assert len(times) < 2 * 24 * days + 24 * 60
 
 
-def test_queue_that_had_stopped_writing_writes_nothing_through_a_skip() -> None:
-    """Its last value is no longer true."""
+def test_queue_without_recent_points_has_none_through_skip() -> None:
+    """Its last value no longer holds."""
     metric = Metric("AWS/SQS", AGE, (("QueueName", "q"),))
 
     assert skipped({metric: [(5.0, 7.0)]}, [(15, 240)]) == {metric: [(5, 7)]}
 
 
-def test_what_a_queue_no_longer_tells_before_a_skip_it_does_not_tell_through_it() -> None:
-    """Its last message was received for the third time, and has no age any more."""
+def test_metric_that_ended_before_skip_has_no_points_through_it() -> None:
+    """The last message was received for the third time, so it no longer has an age."""
     count, age = (Metric("AWS/SQS", name, (("QueueName", "q"),)) for name in (VISIBLE, AGE))
     found = {count: [(13.0, 1.0), (14.0, 1.0)], age: [(13.0, 7.0)]}
 

@@ -1,4 +1,4 @@
-"""What one types for the commands of `make local` is read, before they talk to anything."""
+"""Arguments of the commands of `make local` are read before anything is called."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
-    """The text is what was given, character by character."""
+def test_event_is_json_object_or_file_of_one(tmp_path: Path) -> None:
+    """The text is returned unchanged, character by character."""
     text = ' {"a": 1.0,\r\n "é": "$x"}\n'
     file = tmp_path / "an event.json"
     file.write_bytes(text.encode())
@@ -27,7 +27,7 @@ def test_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "is no JSON: line 1, column 1: Expecting value"),
         (b'{\n  "a" 1}', "is no JSON: line 2, column 7: Expecting ':' delimiter"),
@@ -38,29 +38,29 @@ def test_event_is_a_json_object_or_a_file_of_one(tmp_path: Path) -> None:
         (b'{"a": ' + b"1" * 5000 + b"}", "is no JSON that can be read: too deep or too long"),
     ],
 )
-def test_file_that_is_no_json_object_is_refused_with_the_place(
-    content: bytes, said: str, tmp_path: Path
+def test_file_without_json_object_is_refused_with_position(
+    content: bytes, expected: str, tmp_path: Path
 ) -> None:
-    """In one sentence, that names the file."""
+    """The error is one line, and names the file."""
     file = tmp_path / "wrong.json"
     file.write_bytes(content)
 
     with pytest.raises(RefusedError) as refused:
         commands.read_object(str(file), "EVENT")
 
-    assert str(refused.value).startswith(f"{file} {said}")
+    assert str(refused.value).startswith(f"{file} {expected}")
     assert "\n" not in str(refused.value)
 
 
-def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A folder is none either."""
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    """So is a folder."""
     for path, why in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(RefusedError, match=f"cannot be read: {why}"):
             commands.read_object(str(path), "EVENT")
 
 
 def test_states_to_wait_for_are_those_of_messages() -> None:
-    """No more and no fewer, and those are settled that are told to apps upstream."""
+    """The settled ones are those that are published to apps upstream."""
     assert set(commands.STATES) == set(MessageState)
     assert set(commands.SETTLED) == SETTLED_STATES
 
@@ -75,13 +75,13 @@ def test_states_to_wait_for_are_those_of_messages() -> None:
         ({"destinations": None}, []),
     ],
 )
-def test_ids_to_look_up_are_those_that_the_sender_uses(body: object, ids: list[str]) -> None:
-    """What the sender will refuse may have none."""
+def test_ids_to_look_up_are_those_of_sender(body: object, ids: list[str]) -> None:
+    """An event that the sender refuses may have none."""
     assert commands.message_ids(json.dumps(body), "record") == ids
 
 
-def test_records_are_sent_with_the_attributes_that_lambda_got() -> None:
-    """In the words of SQS, which differ."""
+def test_records_are_sent_with_their_attributes() -> None:
+    """SQS and Lambda name the members of an attribute differently."""
     record = {
         "body": "any text",
         "messageAttributes": {
@@ -102,7 +102,7 @@ def test_records_are_sent_with_the_attributes_that_lambda_got() -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "said"),
+    ("records", "expected"),
     [
         ([{"body": "{}"}, {"dynamodb": {}}], r"Records\[1\] of EVENT is no record of SQS"),
         ([{"body": 1}], r"Records\[0\].body of EVENT is no text"),
@@ -112,7 +112,7 @@ def test_records_are_sent_with_the_attributes_that_lambda_got() -> None:
         (None, "Records of EVENT is no list"),
     ],
 )
-def test_records_that_are_none_are_refused(records: object, said: str) -> None:
-    """Each by its number."""
-    with pytest.raises(RefusedError, match=said):
+def test_invalid_records_are_refused(records: object, expected: str) -> None:
+    """The error gives the position of the record."""
+    with pytest.raises(RefusedError, match=expected):
         list(commands.records({"Records": records}))

@@ -1,4 +1,4 @@
-"""Where the local world may listen for containers."""
+"""The address at which the local world may listen for containers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NETWORKS = [IPv4Network("172.17.0.0/16")]
 BRIDGE = Interface(is_bridge=True, leads_elsewhere=False, address=IPv4Address("172.17.0.1"))
 
 
-def test_bridge_s_address_comes_with_the_network_of_containers() -> None:
-    """Whoever calls from elsewhere can be told apart."""
+def test_bridge_address_includes_network_of_containers() -> None:
+    """So calls from other machines can be recognised."""
     assert bridge_address("docker0", NETWORKS, BRIDGE) == IPv4Interface("172.17.0.1/16")
 
 
@@ -37,18 +37,18 @@ def test_bridge_s_address_comes_with_the_network_of_containers() -> None:
         ),
     ],
 )
-def test_no_other_interface_will_do(interface: dict[str, Any] | None, why: str) -> None:
-    """What other machines may reach is refused, in a sentence that says why."""
+def test_other_interfaces_are_refused(interface: dict[str, Any] | None, why: str) -> None:
+    """Other machines must not reach the local world. The error says what is wrong."""
     found = None if interface is None else Interface(**{**vars(BRIDGE), **interface})
 
     with pytest.raises(NoBridgeError, match=why):
         bridge_address("docker0", NETWORKS, found)
 
 
-# docker-py leaves the socket open by which it has tried.
+# docker-py does not close the socket of its failed attempt.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_engine_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names what was tried, and the way that needs no engine."""
+def test_error_of_missing_engine_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the address that was tried, and a command that needs no engine."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
 
     with pytest.raises(NoEngineError, match=r"unix:///nowhere/docker\.sock.*`make invoke`"):

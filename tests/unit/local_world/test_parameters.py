@@ -1,4 +1,4 @@
-"""Template parameters of `make local` are read, and held to the rules of template.yaml."""
+"""Template parameters of `make local` are read, and checked by the rules of template.yaml."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from tests.local_world.parameters import parameter_needed, read_parameters
 from tests.local_world.running import RefusedError
 
 
-def test_parameters_are_read_as_a_shell_reads_words() -> None:
-    """A value with spaces stands in quotes."""
+def test_parameters_are_split_like_shell_words() -> None:
+    """A value with spaces must be quoted."""
     read = read_parameters("DeliveryReportWebhook=enabled  ReportSchedule='rate(5 minutes)'")
 
     assert read == {"DeliveryReportWebhook": "enabled", "ReportSchedule": "rate(5 minutes)"}
 
 
-def test_nothing_is_no_parameter() -> None:
-    """All have their defaults then."""
+def test_empty_text_has_no_parameters() -> None:
+    """All parameters then have their defaults."""
     assert read_parameters("") == {}
 
 
-def test_empty_value_is_one() -> None:
-    """Where the template takes it."""
+def test_empty_value_is_accepted() -> None:
+    """The template must allow it."""
     assert read_parameters("OutcomeEventBusName=") == {"OutcomeEventBusName": ""}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (
             "ReconcileAfterSecond=5",
@@ -70,16 +70,15 @@ def test_empty_value_is_one() -> None:
         ),
     ],
 )
-def test_wrong_parameter_is_named_with_its_rule(text: str, said: str) -> None:
-    """In one sentence."""
+def test_invalid_parameter_is_named_with_its_rule(text: str, expected: str) -> None:
     with pytest.raises(RefusedError) as refused:
         read_parameters(text)
 
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(expected)
 
 
-def test_what_a_function_needs_to_be_deployed_is_a_parameter_that_is_taken() -> None:
-    """Of those that the defaults leave out."""
+def test_parameter_that_function_needs_is_valid() -> None:
+    """Only functions that the defaults leave out need one."""
     needed = {
         name: parameter_needed(f"{name}Function")
         for name in ("SendMessage", "ReceiveDeliveryReport", "PublishOutcomes")

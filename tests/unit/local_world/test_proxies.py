@@ -1,4 +1,4 @@
-"""Proxies are kept from this machine, and from nothing else."""
+"""Proxies are bypassed for this machine, and for nothing else."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from tests.local_world.proxies import reach_this_machine_directly
         ({"no_proxy": "*"}, "*"),
     ],
 )
-def test_this_machine_is_named_beside_the_hosts_of_the_user(
-    before: dict[str, str], hosts: str
-) -> None:
-    """The user's own exceptions stay, and both spellings say the same."""
+def test_this_machine_is_added_to_hosts_of_user(before: dict[str, str], hosts: str) -> None:
+    """Both spellings of the variable then have the same value."""
     reach_this_machine_directly(before)
 
     assert (before["no_proxy"], before["NO_PROXY"]) == (hosts, hosts)
 
 
-def test_user_s_proxies_stay() -> None:
-    """What comes from the network, such as the layer's wheels, may need them."""
+def test_proxies_of_user_stay() -> None:
+    """Downloads, such as the layer's wheels, may need them."""
     environment = {"HTTPS_PROXY": "http://proxy.example:3128", "all_proxy": "socks5://p.example"}
     before = dict(environment)
 

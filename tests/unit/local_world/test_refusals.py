@@ -1,4 +1,4 @@
-"""What a command of the local world refuses before it starts or asks anything."""
+"""Commands of the local world refuse invalid options before they start or call anything."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.local_world.__main__ import main
 
 @pytest.fixture(autouse=True)
 def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the signals of these tests alone."""
+    """Keep `main` from setting the signal handlers of the test process."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    """Return the sentence with which a command ends."""
+    """Return the error with which a command exits."""
     monkeypatch.setattr(sys, "argv", ["local_world", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -26,25 +26,24 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--parameters", "Webhook=on"], "Webhook is no parameter of template.yaml"),
         (["--parameters", "ClaimSeconds=1"], "ClaimSeconds must be at least 90, not '1'"),
     ],
 )
-def test_wrong_parameter_is_told_before_anything_starts(
-    options: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_invalid_parameter_is_refused_before_anything_starts(
+    options: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a sentence that names it and its rule."""
-    assert refusal(monkeypatch, "up", *options).startswith(said)
+    assert refusal(monkeypatch, "up", *options).startswith(expected)
 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1", "x", "4566 "])
-def test_port_that_is_none_is_told(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the rule, whether it is to listen on or names a world."""
+def test_invalid_port_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the port to listen on, or that of a running world."""
     for name in ("up", "find"):
         option = {"up": "--port", "find": "--world"}[name]
 
-        said = refusal(monkeypatch, name, f"{option}={port}")
+        error = refusal(monkeypatch, name, f"{option}={port}")
 
-        assert said == f"a port must be 1 to 65535, not {port!r}"
+        assert error == f"a port must be 1 to 65535, not {port!r}"

@@ -1,4 +1,4 @@
-"""What SAM's runner is told of the local world."""
+"""The options and the environment of SAM's runner."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.local_world.running import RunningWorld
 from tests.local_world.sam_local import environment_text, options
 
 
-def test_function_in_a_container_gets_urls_that_it_can_reach() -> None:
-    """Wherever a URL of this machine stands in a value, the host's name in a container does."""
+def test_function_in_container_gets_reachable_urls() -> None:
+    """The host's name in a container replaces this machine's address in every value."""
     variables = {"SendMessageFunction": {"SEND_QUEUE_URL": "http://127.0.0.1:4566/000000000000/q"}}
     there = "http://host.docker.internal:4566"
 
@@ -35,11 +35,9 @@ class Engine:
         self._has_image = has_image
 
     def info(self) -> dict[str, str]:
-        """Describe the engine."""
         return {"Architecture": "aarch64"}
 
     def get(self, name: str) -> str:
-        """Return an image."""
         if not self._has_image or name != "public.ecr.aws/lambda/python:3.13-arm64":
             raise ImageNotFound(name)
         return name
@@ -58,10 +56,10 @@ WORLD = RunningWorld(
 
 
 @pytest.mark.parametrize("has_image", [True, False])
-def test_image_that_is_there_is_used_without_asking_a_registry(
+def test_present_image_is_used_without_registry(
     monkeypatch: pytest.MonkeyPatch, *, has_image: bool
 ) -> None:
-    """SAM would look for a newer one each time; one that is absent it has to pull."""
+    """SAM would look for a newer one each time. It has to pull an absent one."""
     client: Any = Engine(has_image=has_image)
     bridge = IPv4Interface("172.17.0.1/16")
     monkeypatch.setattr(sam_local, "address_for_containers", lambda _: bridge)
@@ -73,10 +71,10 @@ def test_image_that_is_there_is_used_without_asking_a_registry(
     assert "host.docker.internal:172.17.0.1" in found
 
 
-def test_docker_desktop_s_containers_find_this_machine_by_themselves(
+def test_containers_of_docker_desktop_reach_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They reach loopback, so any world will do."""
+    """They reach loopback, so the world need not listen on another address."""
     client: Any = Engine(has_image=True)
     monkeypatch.setattr(sam_local, "address_for_containers", lambda _: None)
 

@@ -1,1 +1,1 @@
-"""Tests of what decides about the image that SAM runs the functions in."""
+"""Tests of the choice of the image in which SAM runs the functions."""

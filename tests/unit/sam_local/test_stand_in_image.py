@@ -1,4 +1,4 @@
-"""How the image is found in which SAM runs the functions, and when it is a stand-in."""
+"""How the image for SAM's functions is found, and when a stand-in replaces it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTDATED = {STAND_IN_LABEL: "true", f"{STAND_IN_LABEL}.made-from": "something el
 
 @dataclass
 class Image:
-    """What is asked of an image."""
+    """The part of an image that is read."""
 
     labels: Mapping[str, str]
 
@@ -53,7 +53,7 @@ class Images:
     labels: Mapping[str, str] | None
 
     def get(self, name: str) -> Image:
-        """Return the image, of whatever name."""
+        """Return the image, whatever its name."""
         if self.labels is None:
             raise ImageNotFound(name)
         return Image(self.labels)
@@ -61,18 +61,17 @@ class Images:
 
 @dataclass
 class Answer:
-    """What an engine answers to a pull."""
+    """An engine's answer to a pull."""
 
     lines: list[dict[str, str]]
     status_code: int = 200
 
     @property
     def ok(self) -> bool:
-        """Whether it is no refusal."""
         return self.status_code == 200
 
     def iter_lines(self) -> Iterator[bytes]:
-        """Return what is said meanwhile."""
+        """Return the progress messages."""
         return (json.dumps(line).encode() for line in self.lines)
 
     def __enter__(self) -> Self:
@@ -84,7 +83,7 @@ class Answer:
 
 @dataclass
 class Api:
-    """The part of an engine that pulls."""
+    """The pull API of an engine."""
 
     answer: Answer | Exception
     pulled: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -92,7 +91,6 @@ class Api:
     api_version: str = "1.41"
 
     def post(self, url: str, params: Mapping[str, str], **limits: object) -> Answer:
-        """Answer a pull."""
         assert limits == {"stream": True, "timeout": 60}
         self.pulled.append((url, params))
         if isinstance(self.answer, Exception):
@@ -101,29 +99,28 @@ class Api:
 
 
 class Engine(docker.DockerClient):
-    """An engine in memory."""
+    """A container engine in memory."""
 
     def __init__(
         self, labels: Mapping[str, str] | None, answer: Answer | Exception | None = None
     ) -> None:
         self.fake_images = Images(labels)
-        self.api: Any = Api(answer or AssertionError("it was not to be asked"))
+        self.api: Any = Api(answer or AssertionError("the engine must not pull"))
 
     @property
-    def images(self) -> Any:  # noqa: ANN401 (not docker's own class, by intent)
-        """The images it has."""
+    def images(self) -> Any:  # noqa: ANN401 (intentionally not docker's own class)
         return self.fake_images
 
 
-def test_name_is_the_one_that_sam_looks_for() -> None:
-    """SAM makes the name up from runtime and processor; ours is the same."""
+def test_image_name_is_the_one_sam_looks_for() -> None:
+    """SAM derives the name from runtime and processor."""
     for processor in ("x86_64", "arm64"):
         tag = Runtime.get_image_name_tag(f"python{PYTHON_VERSION}", processor)
         assert image_name(processor) == f"public.ecr.aws/lambda/{tag}"
 
 
-def test_python_is_that_of_the_functions() -> None:
-    """The template names the Python of the image as the runtime of every function."""
+def test_python_of_the_image_is_that_of_the_functions() -> None:
+    """The template sets it as the runtime of every function."""
     template = (ROOT / "template.yaml").read_text()
     assert f"Runtime: python{PYTHON_VERSION}" in template
     assert template.count("Runtime: ") == 1
@@ -131,8 +128,8 @@ def test_python_is_that_of_the_functions() -> None:
 
 @pytest.mark.parametrize("stand_in_allowed", [True, False])
 @pytest.mark.parametrize("rebuild", [True, False])
-def test_image_of_aws_is_used_as_it_is(*, stand_in_allowed: bool, rebuild: bool) -> None:
-    """It is never replaced, whatever is asked for."""
+def test_aws_image_is_used_unchanged(*, stand_in_allowed: bool, rebuild: bool) -> None:
+    """It is never replaced, whatever the options."""
     assert (
         next_step(Kind.AWS, pull_failed=False, stand_in_allowed=stand_in_allowed, rebuild=rebuild)
         is Step.USE
@@ -147,18 +144,18 @@ def test_image_of_aws_is_used_as_it_is(*, stand_in_allowed: bool, rebuild: bool)
         (Kind.OUTDATED_STAND_IN, False, Step.MAKE),
     ],
 )
-def test_stand_in_is_made_anew_when_it_is_outdated_or_when_that_is_asked_for(
+def test_stand_in_is_rebuilt_if_outdated_or_on_request(
     there: Kind, step: Step, *, rebuild: bool
 ) -> None:
-    """Without leave to make one, the one that is there is used."""
+    """Without permission to build a stand-in, the existing one is used."""
     allowed = next_step(there, pull_failed=False, stand_in_allowed=True, rebuild=rebuild)
     assert allowed is step
     forbidden = next_step(there, pull_failed=False, stand_in_allowed=False, rebuild=rebuild)
     assert forbidden is Step.USE
 
 
-def test_what_is_not_there_is_pulled_then_made_then_given_up() -> None:
-    """A stand-in comes after AWS's image, and only with leave."""
+def test_missing_image_is_pulled_then_replaced_by_a_stand_in() -> None:
+    """The stand-in needs permission; without it, the search ends."""
     assert next_step(None, pull_failed=False, stand_in_allowed=True) is Step.PULL
     assert next_step(None, pull_failed=False, stand_in_allowed=False) is Step.PULL
     assert next_step(None, pull_failed=True, stand_in_allowed=True) is Step.MAKE
@@ -173,10 +170,10 @@ def test_what_is_not_there_is_pulled_then_made_then_given_up() -> None:
         (OUTDATED, True, f"Using the stand-in for {NAME}, which is there."),
     ],
 )
-def test_image_that_is_there_is_used_without_asking_a_registry(
+def test_existing_image_is_used_without_a_pull(
     labels: Mapping[str, str], line: str, *, is_stand_in: bool
 ) -> None:
-    """The label tells whether it is a stand-in, and one line says so."""
+    """The label says whether it is a stand-in, and one line reports it."""
     engine, said = Engine(labels), list[str]()
     image = lambda_image(engine, processor="x86_64", say=said.append)
     assert image == LambdaImage(NAME, is_stand_in)
@@ -184,8 +181,8 @@ def test_image_that_is_there_is_used_without_asking_a_registry(
     assert not engine.api.pulled
 
 
-def test_image_that_is_not_there_is_pulled() -> None:
-    """The engine is asked for that tag alone."""
+def test_missing_image_is_pulled() -> None:
+    """Only its own tag is requested."""
     engine, said = Engine(None, Answer([{"status": "Downloading"}])), list[str]()
     image = lambda_image(engine, processor="x86_64", say=said.append)
     assert image == LambdaImage(NAME, is_stand_in=False)
@@ -204,15 +201,15 @@ def test_image_that_is_not_there_is_pulled() -> None:
         (requests.ReadTimeout(), "the engine broke off, or said nothing for 60 s"),
     ],
 )
-def test_pull_that_fails_is_told_with_its_reason(answer: Answer | Exception, why: str) -> None:
-    """Refused, broken off or silent: without leave for a stand-in, it ends there."""
+def test_failed_pull_is_reported_with_its_reason(answer: Answer | Exception, why: str) -> None:
+    """Without permission for a stand-in, a rejected, interrupted or silent pull is an error."""
     with pytest.raises(NoLambdaImageError) as error:
         lambda_image(Engine(None, answer), processor="x86_64", say=lambda _: None)
     assert str(error.value) == f"{NAME} is not there and could not be pulled: {why}"
 
 
-def test_with_leave_a_stand_in_follows_a_pull_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each step is said in one line."""
+def test_permitted_stand_in_follows_a_failed_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is reported in one line."""
     made: list[Kind | None] = []
     module = "tests.sam_local.stand_in_image"
     monkeypatch.setattr(f"{module}.obstacle", lambda **_: None)
@@ -228,24 +225,26 @@ def test_with_leave_a_stand_in_follows_a_pull_that_failed(monkeypatch: pytest.Mo
     ]
 
 
-def test_where_no_stand_in_can_be_made_one_sentence_says_why(
+def test_error_says_why_no_stand_in_can_be_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It tells both what was tried and what is missing."""
-    monkeypatch.setattr("tests.sam_local.stand_in_image.obstacle", lambda **_: "it rains")
+    """It names the failed pull and the obstacle."""
+    monkeypatch.setattr(
+        "tests.sam_local.stand_in_image.obstacle", lambda **_: "debootstrap is missing"
+    )
     engine = Engine(None, Answer([{"message": "no such host"}], 500))
     with pytest.raises(NoLambdaImageError) as error:
         lambda_image(engine, processor="x86_64", stand_in_allowed=True, say=lambda _: None)
     assert str(error.value) == (
-        f"{NAME} is not there and could not be pulled (no such host); it rains."
+        f"{NAME} is not there and could not be pulled (no such host); debootstrap is missing."
     )
     with pytest.raises(NoLambdaImageError) as error:
         lambda_image(Engine(OUTDATED), processor="x86_64", stand_in_allowed=True)
-    assert str(error.value) == f"{NAME} cannot be made anew; it rains."
+    assert str(error.value) == f"{NAME} cannot be made anew; debootstrap is missing."
 
 
-def test_stand_in_is_made_by_root_on_linux_for_its_own_processor() -> None:
-    """Whatever is missing is named, with the command that installs it."""
+def test_stand_in_is_built_by_root_on_linux_for_its_own_processor() -> None:
+    """The obstacle is named, with the command that installs missing tools."""
     tools = ("debootstrap", "unshare", "tar")
     here: dict[str, Any] = {
         "processor": "arm64",
@@ -270,8 +269,8 @@ def test_stand_in_is_made_by_root_on_linux_for_its_own_processor() -> None:
     )
 
 
-def test_packages_come_from_where_this_machine_gets_its_own() -> None:
-    """That is, from its mirror of Debian; no other's, nor one of updates or of a disc."""
+def test_packages_come_from_the_machines_own_mirror() -> None:
+    """Mirrors of other distributions, of updates and of discs do not count."""
     listing = (
         "nodistro main https://else.example/\n"
         "bookworm-security main http://mirror.example/debian-security/\n"
@@ -284,16 +283,16 @@ def test_packages_come_from_where_this_machine_gets_its_own() -> None:
     assert mirror("", "") is None
 
 
-def test_command_that_is_broken_off_leaves_no_process() -> None:
-    """Its children are killed too: nobody waits until they are done."""
+def test_interrupted_command_leaves_no_process() -> None:
+    """Its children are killed too, so the caller does not wait for them."""
     start = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt), _started("sh", "-c", "sleep 60 & wait"):
         raise KeyboardInterrupt
     assert time.monotonic() - start < 30
 
 
-def test_command_that_fails_is_told_with_its_last_line() -> None:
-    """That is where debootstrap and uv say what went wrong."""
+def test_failed_command_is_reported_with_its_last_line() -> None:
+    """That line of debootstrap or uv states the cause."""
     with pytest.raises(NoLambdaImageError, match=r"\Ash failed: no space left\Z"):
         _run("sh", "-c", "echo some; echo no space left >&2; exit 3")
     with pytest.raises(NoLambdaImageError, match=r"\Adebootstrap failed: it said nothing\Z"):

@@ -1,4 +1,4 @@
-"""Bodies that tests send and read, and what is wrong with them."""
+"""Bodies for the tests of the API client, and the problems with them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PHONE = "41793026731"
 
 
 def send(**members: object) -> Json:
-    """Return a body to one phone, with the given members."""
+    """Return the body of a send to one phone number, with further members."""
     return {"destinations": [{"to": {"phoneNumber": PHONE}}]} | members
 
 
 def problems(model: type[BaseModel], body: object) -> list[tuple[str, str]]:
-    """Return field and rule of everything that is wrong with *body*."""
+    """Return the field and the rule of each problem with *body*."""
     with pytest.raises(ValidationError) as caught:
         model.model_validate(body)
     details = caught.value.errors(include_url=False, include_context=False, include_input=False)
@@ -27,5 +27,5 @@ def problems(model: type[BaseModel], body: object) -> list[tuple[str, str]]:
 
 
 def wire(model: BaseModel) -> object:
-    """Return what goes over the wire."""
+    """Return a model as the JSON that is sent."""
     return json.loads(model.model_dump_json(exclude_none=True))

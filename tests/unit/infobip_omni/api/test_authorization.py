@@ -1,4 +1,4 @@
-"""Credentials write their header, and are never shown."""
+"""Credentials format their header, and are never shown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from infobip_omni.api.authorization import ApiKeyCredentials, BasicCredentials, parse_credentials
 
 
-def test_credentials_write_their_header() -> None:
-    """An API key goes as App, a name with its password as Basic, in UTF-8."""
+def test_credentials_format_authorization_header() -> None:
+    """An API key uses the App scheme; a user name with its password uses Basic, in UTF-8."""
     key = parse_credentials('{"apiKey": "key-1"}')
     pair = parse_credentials('{"username": "ada", "password": "pässword"}')
 
@@ -16,8 +16,7 @@ def test_credentials_write_their_header() -> None:
     assert pair.authorization() == "Basic YWRhOnDDpHNzd29yZA=="
 
 
-def test_credentials_do_not_show_in_repr() -> None:
-    """Neither a key nor a pair shows what it holds."""
+def test_credentials_do_not_show_when_printed() -> None:
     secret = "canary"  # noqa: S105 (not one)
     key = ApiKeyCredentials(api_key=secret)
     pair = BasicCredentials(username=secret, password=secret)
@@ -44,8 +43,8 @@ def test_credentials_do_not_show_in_repr() -> None:
         ('{"api_key": "canary"}', "api_key"),
     ],
 )
-def test_wrong_credentials_are_refused_without_being_shown(text: str, rule: str) -> None:
-    """The error names what is wrong, never what it is."""
+def test_invalid_credentials_are_refused_without_being_shown(text: str, rule: str) -> None:
+    """The error names a member or a rule, never a value."""
     with pytest.raises(ValueError, match=rule) as caught:
         parse_credentials(text)
 

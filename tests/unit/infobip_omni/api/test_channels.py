@@ -1,4 +1,4 @@
-"""Each channel's content is held to its limits."""
+"""The content of each channel is checked against its limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .bodies import problems, send, wire
 
 
 def test_sms_is_measured_in_bytes() -> None:
-    """4000 bytes pass, whatever their number of characters; one more does not."""
+    """4000 bytes are accepted, however many characters they are; one more is not."""
     longest = send(sms={"text": "ä" * 2000})
     assert wire(AdvancedRequest.model_validate(longest)) == longest
 
@@ -34,10 +34,10 @@ def test_sms_is_measured_in_bytes() -> None:
         ("viber", 2**31 - 1, "DAYS", "must not exceed 14 days"),
     ],
 )
-def test_step_takes_a_time_that_infobip_allows(
+def test_validity_period_outside_limits_is_refused(
     member: str, period: int, unit: str, rule: str
 ) -> None:
-    """A period at or under the least, or one that Viber does not know, is refused."""
+    """The lower limit itself is refused as well."""
     content = {"text": "hi", "validityPeriod": period, "validityPeriodTimeUnit": unit}
 
     found = problems(AdvancedRequest, send(**{member: content}))
@@ -59,10 +59,10 @@ def test_step_takes_a_time_that_infobip_allows(
         ("viber", 14, "DAYS", timedelta(days=14)),
     ],
 )
-def test_content_tells_how_long_its_step_may_take(
+def test_content_returns_validity_of_its_step(
     member: str, period: int | None, unit: str | None, validity: timedelta | None
 ) -> None:
-    """Minutes unless said otherwise, and no longer than what Infobip cuts to."""
+    """The default unit is minutes. A period that Infobip cuts counts as what it is cut to."""
     content = {"text": "hi", "validityPeriod": period, "validityPeriodTimeUnit": unit}
 
     request = AdvancedRequest.model_validate(send(**{member: content}))

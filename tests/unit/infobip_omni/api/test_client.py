@@ -1,4 +1,4 @@
-"""Each operation makes the documented call, once, and reads its answer."""
+"""Each operation sends the documented request once, and reads its answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SEND = AdvancedRequest.model_validate(
 )
 ROW = {"messageId": "m1", "status": {"groupId": 3, "id": 5}}
 
-#: Every operation as a call without choices, and how it goes over the wire.
+#: The method and the path of every operation, and a call of it without options.
 OPERATIONS: dict[str, tuple[str, str, Callable[[OmniClient], object]]] = {
     "list_scenarios": ("GET", "/omni/1/scenarios", lambda omni: list(omni.list_scenarios())),
     "create_scenario": ("POST", "/omni/1/scenarios", lambda omni: omni.create_scenario(DEFINITION)),
@@ -55,7 +55,7 @@ OPERATIONS: dict[str, tuple[str, str, Callable[[OmniClient], object]]] = {
 
 
 class Keys:
-    """A source of credentials that counts how often fresh ones are asked for."""
+    """A source of credentials that counts its refreshes."""
 
     def __init__(self) -> None:
         self.refreshed = 0
@@ -68,41 +68,36 @@ class Keys:
 
 @pytest.fixture
 def keys() -> Keys:
-    """Return the source of the client's credentials."""
     return Keys()
 
 
 @pytest.fixture
 def omni(keys: Keys) -> OmniClient:
-    """Return a client of an account."""
     return OmniClient(f"{URL}/", keys)
 
 
 @pytest.fixture
 def wire() -> Iterator[responses.RequestsMock]:
-    """Answer calls in place of Infobip."""
+    """Answer requests in place of Infobip."""
     with responses.RequestsMock() as mock:
         yield mock
 
 
 def sent(wire: responses.RequestsMock, index: int = 0) -> Any:  # noqa: ANN401 (any request)
-    """Return a request as it would have left."""
     return wire.calls[index].request
 
 
 def query(wire: responses.RequestsMock, index: int = 0) -> list[tuple[str, str]]:
-    """Return the query of a request."""
     return parse_qsl(urlsplit(str(sent(wire, index).url)).query)
 
 
-# --- What all calls share ------------------------------------------------------------------
+# --- All calls -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_call_carries_the_credentials(
+def test_call_has_credentials_and_content_types(
     omni: OmniClient, wire: responses.RequestsMock, operation: str
 ) -> None:
-    """Every call says who asks, and that JSON is wanted; a body says that it is JSON."""
     method, path, call = OPERATIONS[operation]
     answer = {"scenarios": [], "results": [], "messages": [], "key": "K"}
     wire.add(method, URL + path, json=answer)
@@ -116,10 +111,10 @@ def test_call_carries_the_credentials(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_refused_credentials_are_renewed_once(
+def test_refused_credentials_are_refreshed_once(
     omni: OmniClient, wire: responses.RequestsMock, keys: Keys, operation: str
 ) -> None:
-    """A 401 was not processed, so that even a send goes out again, with fresh credentials."""
+    """Infobip did not process the call, so even a send is repeated with fresh credentials."""
     method, path, call = OPERATIONS[operation]
     wire.add(method, URL + path, status=401)
     wire.add(method, URL + path, json={"scenarios": [], "results": [], "messages": []})
@@ -135,7 +130,7 @@ def test_refused_credentials_are_renewed_once(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_credentials_refused_twice_are_wrong(
+def test_credentials_refused_twice_raise_error(
     omni: OmniClient, wire: responses.RequestsMock, operation: str
 ) -> None:
     """There is no third attempt."""
@@ -161,14 +156,14 @@ def test_credentials_refused_twice_are_wrong(
         (503, OutcomeUnknownError),
     ],
 )
-def test_nothing_else_is_tried_again(
+def test_other_errors_are_not_retried(
     omni: OmniClient,
     wire: responses.RequestsMock,
     operation: str,
     status: int,
     kind: type[OmniError],
 ) -> None:
-    """One call is one request, and its status becomes the error."""
+    """One call is one request, and its status decides the error."""
     method, path, call = OPERATIONS[operation]
     details = {"messageId": "SOME_ID", "text": "words"}
     wire.add(
@@ -189,10 +184,9 @@ def test_nothing_else_is_tried_again(
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - {"take_reports"}))
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "null", "[" * 100_000], ids=range(5))
-def test_success_that_cannot_be_read_tells_nothing(
+def test_unreadable_success_leaves_outcome_unknown(
     omni: OmniClient, wire: responses.RequestsMock, operation: str, body: str
 ) -> None:
-    """A 2xx with another body than the documented one leaves the outcome unknown."""
     method, path, call = OPERATIONS[operation]
     wire.add(method, URL + path, body=body)
 
@@ -202,10 +196,9 @@ def test_success_that_cannot_be_read_tells_nothing(
 
 @pytest.mark.parametrize("operation", ["list_scenarios", "send_advanced", "search_logs"])
 @pytest.mark.parametrize("value", [None, {}, "text"])
-def test_success_without_its_list_tells_nothing(
+def test_success_without_its_list_leaves_outcome_unknown(
     omni: OmniClient, wire: responses.RequestsMock, operation: str, value: object
 ) -> None:
-    """An answer must hold the list that the caller asked for."""
     method, path, call = OPERATIONS[operation]
     wire.add(method, URL + path, json=dict.fromkeys(("scenarios", "messages", "results"), value))
 
@@ -213,10 +206,10 @@ def test_success_without_its_list_tells_nothing(
         call(omni)
 
 
-def test_answer_of_any_size_is_not_swallowed(
+def test_answer_size_is_limited(
     omni: OmniClient, wire: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endless body ends the call instead of the memory; that of an error does no harm."""
+    """An endless body must not exhaust memory. The body of an error is not needed."""
     monkeypatch.setattr(client_module, "LARGEST_ANSWER_BYTES", 10)
     wire.get(f"{URL}/omni/1/reports", body=b"x" * 11)
     wire.get(f"{URL}/omni/1/reports", body=b"x" * 10)
@@ -230,7 +223,6 @@ def test_answer_of_any_size_is_not_swallowed(
 
 
 def test_name_and_password_are_sent_as_basic(wire: responses.RequestsMock) -> None:
-    """Either kind of credentials will do."""
     wire.get(f"{URL}/omni/1/reports", json={"results": []})
 
     def pair(*, refresh: bool = False) -> Credentials:
@@ -245,10 +237,10 @@ def test_name_and_password_are_sent_as_basic(wire: responses.RequestsMock) -> No
 # --- Scenarios -----------------------------------------------------------------------------
 
 
-def test_scenarios_are_listed_until_a_short_page(
+def test_scenarios_are_listed_until_short_page(
     omni: OmniClient, wire: responses.RequestsMock
 ) -> None:
-    """Pages of a hundred are asked for from zero; an unreadable entry does not shorten a page."""
+    """Pages start at zero and hold a hundred entries, unreadable ones included."""
     page = [{"key": str(number)} for number in range(99)]
     wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": [*page, "unreadable"]})
     wire.get(f"{URL}/omni/1/scenarios", json={"scenarios": [{"key": "last"}]})
@@ -264,10 +256,10 @@ def test_scenarios_are_listed_until_a_short_page(
     ("status", "body", "key"),
     [(200, {"key": "K"}, "K"), (201, {"key": 17}, "17"), (201, {"name": "otp"}, None)],
 )
-def test_created_scenario_may_lack_its_key(
+def test_created_scenario_may_lack_key(
     omni: OmniClient, wire: responses.RequestsMock, status: int, body: object, key: str | None
 ) -> None:
-    """Any success will do, and the body that goes out is the documented one."""
+    """Every 2xx status is a success."""
     wire.post(f"{URL}/omni/1/scenarios", status=status, json=body)
 
     assert omni.create_scenario(DEFINITION).key == key
@@ -287,10 +279,8 @@ def test_scenario_key_is_escaped(omni: OmniClient, wire: responses.RequestsMock)
 # --- Sending, reports, logs ----------------------------------------------------------------
 
 
-def test_send_goes_out_as_the_documented_body(
-    omni: OmniClient, wire: responses.RequestsMock
-) -> None:
-    """The body is JSON in UTF-8 with nothing but what was given."""
+def test_send_has_documented_body(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    """It holds only the members that were given."""
     status = {"groupId": 1, "groupName": "PENDING", "id": 7}
     entry = {"messageId": "m1", "to": {"phoneNumber": PHONE}, "status": status}
     wire.post(f"{URL}/omni/1/advanced", json={"messages": [entry]})
@@ -305,18 +295,16 @@ def test_send_goes_out_as_the_documented_body(
     }
 
 
-def test_reports_are_handed_over_as_they_came(
-    omni: OmniClient, wire: responses.RequestsMock
-) -> None:
-    """A page is not interpreted before its taker has stored it, even if it is no JSON."""
+def test_reports_are_returned_unparsed(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    """The caller stores a page before it is parsed, even one that is not JSON."""
     wire.get(f"{URL}/omni/1/reports", body=b'{"results": [ \xff ')
 
     assert omni.take_reports(limit=7) == b'{"results": [ \xff '
     assert query(wire) == [("limit", "7")]
 
 
-def test_logs_are_asked_for_all_ids_at_once(omni: OmniClient, wire: responses.RequestsMock) -> None:
-    """The parameter is repeated and escaped; a row that cannot be read proves nothing."""
+def test_log_query_holds_all_ids(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    """The parameter is repeated and escaped. An unreadable row proves nothing."""
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, "x", {"messageId": "m2"}, ROW]})
     ids = ["m1", "a+b&c=d,e/f", "ü #%"]
 
@@ -329,28 +317,28 @@ def test_logs_are_asked_for_all_ids_at_once(omni: OmniClient, wire: responses.Re
 
 
 @pytest.mark.parametrize(("limit", "is_cut"), [(2, True), (3, False)])
-def test_logs_tell_when_their_answer_may_be_cut(
+def test_log_page_says_whether_it_may_be_cut(
     omni: OmniClient, wire: responses.RequestsMock, limit: int, *, is_cut: bool
 ) -> None:
-    """A row that cannot be read counts as well: it may have taken the place of another."""
+    """An unreadable row counts as well, since it may have displaced another."""
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, "x"]})
 
     assert omni.search_logs(message_ids=["m1"], limit=limit).is_cut == is_cut
 
 
-def test_nothing_is_asked_about_no_message(
+def test_log_query_without_ids_makes_no_call(
     omni: OmniClient,
     wire: responses.RequestsMock,
 ) -> None:
-    """Without ids the logs would tell about every message of the account."""
+    """Without ids Infobip would return the messages of the whole account."""
     assert omni.search_logs(message_ids=[]).rows == []
     assert len(wire.calls) == 0
 
 
-def test_length_of_a_log_query_is_known_before(
+def test_length_of_log_query_is_known_in_advance(
     omni: OmniClient, wire: responses.RequestsMock
 ) -> None:
-    """No more goes out than callers add up, and the longest URL is one that servers take."""
+    """It is no longer than callers compute, and servers accept the longest URL."""
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
     ids = ["a+b&c=d,e/f", "ü #%~-._", "100", "ü" * 197]
 

@@ -1,4 +1,4 @@
-"""Each failure becomes the error that tells the caller what to do next."""
+"""Each failure becomes the error by which the caller decides what to do next."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ PHONE = "41793026731"
 
 
 def key(*, refresh: bool = False) -> Credentials:
-    """Always return the same API key."""
     del refresh
     return ApiKeyCredentials(api_key="key-1")
 
 
 def subclasses(kind: type[Exception]) -> set[type[Exception]]:
-    """Return all exceptions below *kind*, and itself."""
+    """Return *kind* and all its subclasses, direct or not."""
     return {kind}.union(*map(subclasses, kind.__subclasses__()))
 
 
 def qualified_name(kind: type[Exception]) -> str:
-    """Name an exception with its module: both libraries have some of the same name."""
+    """Return the name with its module, since both libraries share some names."""
     return f"{kind.__module__}.{kind.__name__}"
 
 
-#: All that an exchange over HTTP may end with.
+#: Every exception that an exchange over HTTP may raise.
 FAILURES: list[type[Exception]] = sorted(
     subclasses(requests.RequestException)
     | subclasses(urllib3.exceptions.HTTPError)
@@ -79,16 +78,15 @@ FAILURES: list[type[Exception]] = sorted(
         (599, OutcomeUnknownError),
     ],
 )
-def test_status_decides_the_error(status: int, kind: type[OmniError]) -> None:
-    """Whatever the body says, the status tells what may be done next."""
+def test_status_decides_error(status: int, kind: type[OmniError]) -> None:
     error = error_for(status, None, {})
 
     assert type(error) is kind
     assert (error.status, error.error_id, error.text) == (status, None, None)
 
 
-def test_only_what_was_not_processed_may_be_sent_again() -> None:
-    """Who sends again catches one class; a refusal or an unknown outcome is none of it."""
+def test_only_unprocessed_requests_may_be_sent_again() -> None:
+    """Callers that send again catch one class, which has no rejection and no unknown outcome."""
     assert issubclass(RateLimitedError, NotProcessedError)
     assert issubclass(AuthenticationError, NotProcessedError)
     assert not issubclass(RequestRejectedError, NotProcessedError)
@@ -103,7 +101,7 @@ def test_only_what_was_not_processed_may_be_sent_again() -> None:
     ],
 )
 def test_both_envelopes_are_read(body: object) -> None:
-    """OMNI's envelope and the platform's newer one name an id and a text."""
+    """OMNI's envelope and the platform's newer one hold an id and a text."""
     error = error_for(400, body, {})
 
     assert (error.error_id, error.text) == ("BAD_REQUEST", "no flow")
@@ -121,15 +119,14 @@ def test_both_envelopes_are_read(body: object) -> None:
         {"errorCode": None},
     ],
 )
-def test_strange_envelopes_do_no_harm(body: object) -> None:
-    """A body of any shape leaves an error without details."""
+def test_malformed_envelopes_are_ignored(body: object) -> None:
     error = error_for(400, body, {})
 
     assert (error.error_id, error.text) == (None, None)
 
 
-def test_error_text_holds_nothing_of_the_answer() -> None:
-    """Infobip may quote the request: only an id that looks like one gets into the text."""
+def test_error_text_quotes_nothing_of_answer() -> None:
+    """Infobip may quote the request, so only an id of the usual form is included."""
     details = {"messageId": f"{PHONE} is wrong", "text": f"{PHONE} is wrong"}
 
     error = error_for(400, {"requestError": {"serviceException": details}}, {})
@@ -165,8 +162,7 @@ def test_retry_after_is_read_within_limits(status: int, value: str, seconds: flo
     assert error.retry_after_seconds == seconds
 
 
-def test_retry_after_counts_from_now() -> None:
-    """A date two minutes ahead asks for two minutes."""
+def test_retry_after_date_counts_from_now() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
 
     error = error_for(429, None, {"Retry-After": date})
@@ -176,8 +172,8 @@ def test_retry_after_counts_from_now() -> None:
 
 
 @pytest.mark.parametrize("kind", FAILURES, ids=qualified_name)
-def test_every_failure_below_leaves_the_outcome_unknown(kind: type[Exception]) -> None:
-    """Whatever requests or urllib3 raises during an exchange is mapped, and quotes nothing."""
+def test_every_exception_of_libraries_leaves_outcome_unknown(kind: type[Exception]) -> None:
+    """The error quotes nothing of what requests or urllib3 raised."""
     failure = kind.__new__(kind, PHONE)
     failure.args = (PHONE,)
     with responses.RequestsMock() as mock:
@@ -190,6 +186,6 @@ def test_every_failure_below_leaves_the_outcome_unknown(kind: type[Exception]) -
 
 
 def test_request_that_cannot_be_made_is_not_processed() -> None:
-    """What fails before a connection is even looked for has sent nothing."""
+    """It fails before a connection is opened, so nothing was sent."""
     with pytest.raises(NotProcessedError):
         OmniClient(f"https://{'x' * 64}.infobip.com", key).take_reports()

@@ -1,4 +1,4 @@
-"""Reports and log rows are read with tolerance."""
+"""Reports and log rows are read tolerantly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .bodies import PHONE
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "timestamp"),
     [
         ("2015-02-23T16:41:11.833+0000", datetime(2015, 2, 23, 16, 41, 11, 833000, UTC)),
         ("2015-02-23T17:41:11.833+01:00", datetime(2015, 2, 23, 16, 41, 11, 833000, UTC)),
@@ -39,17 +39,19 @@ from .bodies import PHONE
         (None, None),
     ],
 )
-def test_timestamps_of_rows_are_read_in_every_style(text: object, moment: datetime | None) -> None:
-    """Without an offset a moment is taken for UTC; what cannot be read is absent."""
+def test_timestamps_of_rows_are_read_in_every_format(
+    text: object, timestamp: datetime | None
+) -> None:
+    """A timestamp without an offset is in UTC; an unreadable one is absent."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "sentAt": text, "doneAt": text}
 
     report = DeliveryReport.model_validate(row)
 
-    assert (report.sent_at, report.done_at) == (moment, moment)
+    assert (report.sent_at, report.done_at) == (timestamp, timestamp)
 
 
-def test_report_is_read_with_all_its_members() -> None:
-    """The documented members of a report arrive, whatever else comes with them."""
+def test_report_is_read_with_all_members() -> None:
+    """An unknown channel and unknown members are kept."""
     body = json.dumps(
         {
             "results": [
@@ -81,8 +83,8 @@ def test_report_is_read_with_all_its_members() -> None:
     assert row.parsed["new"] == {"a": 1}
 
 
-def test_optional_members_cost_only_themselves() -> None:
-    """Null, or a value of the wrong kind, leaves the rest of a row readable."""
+def test_unreadable_optional_members_leave_row_readable() -> None:
+    """Unreadable means null, or a value of the wrong type."""
     optional = [
         *("bulkId", "to", "sentAt", "doneAt", "messageCount", "mccMnc", "price", "error"),
         *("channel", "callbackData", "from", "text"),
@@ -97,7 +99,7 @@ def test_optional_members_cost_only_themselves() -> None:
 
 
 @pytest.mark.parametrize("absurd", [7, "?", [], {"groupId": {}}, {"id": 10**400}, "\ud83d", True])
-def test_members_that_nobody_reads_cannot_spoil_a_row(absurd: object) -> None:
+def test_unused_members_cannot_spoil_row(absurd: object) -> None:
     """Whatever they hold, the row is the same as without them."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "to": PHONE}
     names = ("error", "callbackData", "contact", "messageCount", "mccMnc", "from", "text", "new")
@@ -129,7 +131,7 @@ def test_row_without_message_id_or_status_is_invalid(row: object) -> None:
 
 
 def test_log_row_keeps_sender_and_text() -> None:
-    """A log row tells what a report does not; nobody reads that here, but it is kept."""
+    """Reports lack these. No code reads them, but they are kept."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5}, "from": "Acme", "text": "hi"}
 
     entry = RawEntry(json.dumps(row), row).read(LogEntry)
@@ -138,8 +140,8 @@ def test_log_row_keeps_sender_and_text() -> None:
     assert json.loads(entry.raw) == row
 
 
-def test_half_a_character_in_an_answer_becomes_a_question_mark() -> None:
-    """JSON can hold half of an emoji that was cut; nothing that is written later could."""
+def test_lone_surrogate_becomes_question_mark() -> None:
+    """JSON can hold half of an emoji that was cut; UTF-8 cannot."""
     row = {"messageId": "m", "status": {"groupId": 3, "id": 5, "name": "a\ud83d"}, "to": "\ud83d"}
 
     entry = LogEntry.model_validate(row)
@@ -148,8 +150,8 @@ def test_half_a_character_in_an_answer_becomes_a_question_mark() -> None:
     assert entry.model_dump_json()
 
 
-def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
-    """Entries of any kind are handed on, and one bad byte or number costs no neighbour."""
+def test_page_of_reports_keeps_every_entry_unchanged() -> None:
+    """Entries may have any type. An invalid byte or number affects no other entry."""
     body = b'\xef\xbb\xbf{"results": [{"a": 0.10}, "x", null, {"b": "\xff"}, {"c": NaN}]}'
 
     page = parse_page(body)
@@ -188,8 +190,8 @@ def test_page_of_reports_keeps_every_entry_as_it_came() -> None:
     ],
     ids=range(10),
 )
-def test_page_without_a_list_of_reports_is_unreadable(body: bytes) -> None:
-    """The error tells so and holds nothing of the page."""
+def test_page_without_list_of_reports_is_unreadable(body: bytes) -> None:
+    """The error holds nothing of the page."""
     with pytest.raises(UnreadablePageError) as caught:
         parse_page(body)
 
@@ -215,7 +217,7 @@ TOKENS = st.lists(
 
 
 def results(text: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Read the whole page at once, as Python does; None where there is no list of results."""
+    """Parse the whole page with `json`; None if it has no list of results."""
     try:
         page = json.loads(text, parse_float=Decimal, parse_constant=str)
     except ValueError:
@@ -233,8 +235,8 @@ def results(text: str) -> Any:  # noqa: ANN401 (any JSON value)
 @example('{"results" [1]}', "", 0)
 @example('{5: 1, "results": [1]}', "", 0)
 @example(' {\n"results"\t:\r[ 1 , [2 ] ] } ', "", 0)
-def test_page_is_read_piece_by_piece_as_it_is_read_at_once(text: str, put: str, at: int) -> None:
-    """Whatever is put into it; what is kept of an entry reads like the entry."""
+def test_piecewise_parser_agrees_with_json(text: str, put: str, at: int) -> None:
+    """The raw text that is kept of an entry also parses to the entry."""
     written = text[:at] + put + text[at:]
     try:
         page = parse_page(written.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""What we define is held to Infobip's rules; what Infobip lists is read with tolerance."""
+"""Definitions are checked by Infobip's rules; Infobip's scenarios are read tolerantly."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .bodies import Json, problems, wire
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 
 
-def test_scenario_definition_is_the_documented_body() -> None:
-    """Name, flow and default go out as they came in; `from` may be missing."""
+def test_scenario_definition_has_documented_body() -> None:
+    """`from` may be missing."""
     body = {"name": "otp", "flow": [*FLOW, {"channel": "VIBER"}], "default": True}
 
     definition = ScenarioDefinition.model_validate(body)
@@ -40,13 +40,13 @@ def test_scenario_definition_is_the_documented_body() -> None:
         ({"name": "otp", "flow": FLOW, "key": "K"}, "key"),
     ],
 )
-def test_wrong_scenario_is_refused_by_the_name_of_the_field(body: Json, field: str) -> None:
-    """One broken rule is one problem, under the name that the caller knows."""
+def test_invalid_scenario_is_refused_with_field_name(body: Json, field: str) -> None:
+    """Each broken rule is one problem, under the name that the caller uses."""
     assert [name for name, _ in problems(ScenarioDefinition, body)] == [field]
 
 
-def test_scenario_of_infobip_compares_with_ours() -> None:
-    """Unknown members, null, and a number for a key do not matter; the flow is of one kind."""
+def test_scenario_of_infobip_compares_with_definition() -> None:
+    """Unknown members, nulls and numeric keys do not matter; both flows have the same type."""
     steps = [step | {"new": 1} for step in FLOW]
     definition = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW})
 
@@ -57,6 +57,6 @@ def test_scenario_of_infobip_compares_with_ours() -> None:
 
 
 @pytest.mark.parametrize("flow", [None, "SMS", [{"channel": "PIGEON"}], ["SMS"]])
-def test_flow_that_we_do_not_know_is_empty(flow: object) -> None:
-    """A scenario with a step of a new kind is still listed, and equals none of ours."""
+def test_unknown_flow_is_empty(flow: object) -> None:
+    """A scenario with a new kind of step is still listed, and equals no definition."""
     assert Scenario.model_validate({"key": "K", "flow": flow}).flow == ()

@@ -1,4 +1,4 @@
-"""What we send is held to Infobip's rules; its answer is read with tolerance."""
+"""Requests are checked by Infobip's rules; answers are read tolerantly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infobip_omni.api.sends import (
 
 from .bodies import PHONE, Json, problems, send, wire
 
-#: In the style of Infobip's pages on push and failover.
+#: Modelled on Infobip's pages about push and failover.
 DOCUMENTED_REQUEST: Json = {
     "bulkId": "bulk-1",
     "scenarioKey": "6298AE6C8D2A9ADB",
@@ -55,20 +55,19 @@ DOCUMENTED_REQUEST: Json = {
 }
 
 
-def test_documented_request_goes_out_as_it_came_in() -> None:
-    """Infobip's spelling stays, absent members stay absent, nulls in a payload stay nulls."""
+def test_documented_request_is_sent_unchanged() -> None:
+    """Names keep Infobip's spelling, absent members stay absent, nulls in a payload stay null."""
     assert wire(AdvancedRequest.model_validate(DOCUMENTED_REQUEST)) == DOCUMENTED_REQUEST
 
 
-def test_null_counts_as_absent() -> None:
-    """A null member is not sent."""
+def test_null_members_are_not_sent() -> None:
     body = send(sms={"text": "hi", "validityPeriod": None}, push=None, bulkId=None)
 
     assert wire(AdvancedRequest.model_validate(body)) == send(sms={"text": "hi"})
 
 
 def test_contents_are_found_by_channel() -> None:
-    """Every channel has its member, and only what is given is a content."""
+    """Every channel has a member; only members that are present are contents."""
     body = send(
         **{
             member: {"text": "hi", "more": {"a": [1]}}
@@ -144,8 +143,8 @@ def test_contents_are_found_by_channel() -> None:
          "destinations.0.messageId"),
     ],
 )  # fmt: skip
-def test_wrong_request_is_refused_by_the_name_of_the_field(body: Json, field: str) -> None:
-    """One broken rule is one problem, under the name that the caller knows."""
+def test_invalid_request_is_refused_with_field_name(body: Json, field: str) -> None:
+    """Each broken rule is one problem, under the name that the caller uses."""
     assert [name for name, _ in problems(AdvancedRequest, body)] == [field]
 
 
@@ -153,7 +152,7 @@ def test_wrong_request_is_refused_by_the_name_of_the_field(body: Json, field: st
     "phone", ["1234", "1" * 21, "+41793026731", "41 793026731", "41793026731\n", "٤١٧٩٣٠٢٦٧", 41793]
 )
 def test_phone_number_is_5_to_20_digits(phone: object) -> None:
-    """Nothing but a string of ASCII digits is a phone number."""
+    """Only a string of ASCII digits is a phone number."""
     for right in ("12345", "1" * 20):
         assert Recipient.model_validate({"phoneNumber": right}).phone_number == right
     assert [name for name, _ in problems(Recipient, {"phoneNumber": phone})] == ["phoneNumber"]
@@ -169,8 +168,8 @@ def test_phone_number_is_5_to_20_digits(phone: object) -> None:
         "2026-01-31T12:00:00.250999+0000",
     ],
 )
-def test_send_at_goes_out_in_the_style_of_infobip(text: str) -> None:
-    """Any offset, with or without colon, becomes UTC in milliseconds."""
+def test_send_at_is_sent_in_infobips_format(text: str) -> None:
+    """Any offset, with or without a colon, becomes UTC with milliseconds."""
     request = AdvancedRequest.model_validate(send(sendAt=text))
 
     assert wire(request) == send(sendAt="2026-01-31T12:00:00.250+0000")
@@ -188,19 +187,19 @@ def test_send_at_goes_out_in_the_style_of_infobip(text: str) -> None:
         "",
         1767225600,
         True,
-        datetime(2026, 1, 31, 12),  # noqa: DTZ001 (that is the point)
+        datetime(2026, 1, 31, 12),  # noqa: DTZ001 (under test)
     ],
 )
-def test_send_at_must_name_one_moment(value: object) -> None:
-    """A number, or a text without offset or of a day that does not exist, is refused."""
+def test_send_at_must_be_timestamp_with_offset(value: object) -> None:
+    """Numbers, texts without an offset and days that do not exist are refused."""
     (problem,) = problems(AdvancedRequest, send(sendAt=value))
 
     assert problem[0] == "sendAt"
     assert "must be a timestamp with an offset" in problem[1]
 
 
-def test_request_holds_the_whole_of_a_content() -> None:
-    """A field that is added to contents is forgotten neither here nor on the way out."""
+def test_request_copies_every_field_of_content() -> None:
+    """A new field of `MessageContent` fails the test until it is set here, and copied."""
     text = {"text": "x"}
     members = {
         name: DOCUMENTED_REQUEST[name] for name in DOCUMENTED_REQUEST.keys() - {"destinations"}
@@ -241,8 +240,8 @@ def test_request_holds_the_whole_of_a_content() -> None:
     assert dict(request) == dict(content) | replaced | {"destinations": destinations}
 
 
-def test_python_code_uses_our_names() -> None:
-    """Requests can be put together from parts that were validated before."""
+def test_request_is_built_by_python_names() -> None:
+    """A request can be built from parts that were validated before."""
     sent = AdvancedRequest.model_validate(DOCUMENTED_REQUEST)
 
     request = AdvancedRequest(
@@ -261,7 +260,7 @@ def test_python_code_uses_our_names() -> None:
 
 
 def test_nothing_personal_shows_in_repr_or_errors() -> None:
-    """Addresses, texts, payloads and callback data stay out of repr and of validation errors."""
+    """Addresses, texts, payloads and callback data stay out of both."""
     secret = "canary"  # noqa: S105 (not one)
     addresses = {"emailAddress": secret, "pushRegistrationId": secret, "whatsAppUserId": secret}
     body = {
@@ -283,8 +282,8 @@ def test_nothing_personal_shows_in_repr_or_errors() -> None:
     assert not [text for text in map(str, shown) if secret in text]
 
 
-def test_send_response_keeps_what_can_be_read() -> None:
-    """Members may be missing; an entry of another shape is left out."""
+def test_send_response_keeps_readable_entries() -> None:
+    """Members may be missing; an entry of another form is left out."""
     accepted = {"groupId": 1, "groupName": "PENDING", "id": 7, "name": "PENDING_ENROUTE"}
     messages = [
         {"messageId": "m1", "to": {"phoneNumber": PHONE}, "status": accepted | {"new": 1}},

@@ -1,1 +1,1 @@
-"""Tests of what callers send."""
+"""Tests of the events that callers send."""

@@ -1,4 +1,4 @@
-"""Rules that an event breaks are told in our words, whatever is wrong with it."""
+"""Errors of invalid events use our own words, whatever is wrong."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ ODD = [
     {},
     {"x": 1},
 ]
-#: How pydantic begins its texts; see https://docs.pydantic.dev/latest/errors/validation_errors/.
+#: The beginnings of pydantic's texts; see https://docs.pydantic.dev/latest/errors/validation_errors/.
 OF_LIBRARY = re.compile(
     r"Input |Field |Extra |String |List |Tuple |Dictionary |Value |Object |Decimal |URL |Keys |"
     r"Unable |Datetime |after validation|instance of"
@@ -82,7 +82,7 @@ OF_LIBRARY = re.compile(
 
 
 def variants(event: Any) -> Iterator[Any]:  # noqa: ANN401 (any JSON)
-    """Change each part of an event in turn: another value, nothing, one more member."""
+    """Replace and remove each part of an event in turn, and add a member beside it."""
     for path in paths(event):
         for value in ODD:
             copied, holder = copy_of(event, path)
@@ -98,7 +98,7 @@ def variants(event: Any) -> Iterator[Any]:  # noqa: ANN401 (any JSON)
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401
-    """List where the members of an object are, and of all objects in it."""
+    """Return the path of every member of an object, nested ones included."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield (*path, name)
@@ -118,7 +118,7 @@ def copy_of(event: Any, path: tuple[Any, ...]) -> tuple[Any, Any]:  # noqa: ANN4
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_rules_are_in_our_words(name: str) -> None:
-    """Neither pydantic's words nor our fallback is ever the rule, and no value is quoted."""
+    """No rule is pydantic's text or our fallback, and none quotes a value."""
     parse, event = EVENTS[name]
     rules = set()
     for variant in variants(event):

@@ -1,4 +1,4 @@
-"""A send event is checked whole before anything happens; what is wrong is named, never quoted."""
+"""A send event is checked completely first; errors name fields and never quote values."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Json = dict[str, Any]
 
 
 def event(**members: object) -> Json:
-    """Make the members of an event that is right, but for what is given; None leaves out."""
+    """Return a valid event with these members; None leaves a member out."""
     whole = {"to": TO, "push": PUSH} | members
     return {name: value for name, value in whole.items() if value is not None}
 
 
 def destinations(*entries: Json, **members: object) -> Json:
-    """Make the members of an event with a list of destinations."""
+    """Return an event with a list of destinations."""
     return event(to=None, destinations=list(entries), **members)
 
 
 def parse(written: object, record_id: str = RECORD_ID, now: datetime = NOW) -> SendEvent:
-    """Parse an event as SQS would hand it over."""
+    """Parse an event as SQS delivers it."""
     return SendEvent.parse(json.dumps(written), record_id, now)
 
 
@@ -53,21 +53,21 @@ def hashes(written: object) -> list[str]:
 
 
 def refusal(written: object) -> tuple[str, str]:
-    """Return the field and the rule that an event is refused for."""
+    """Return the field and the rule for which an event is refused."""
     with pytest.raises(InvalidEventError) as caught:
         parse(written)
     return caught.value.field, caught.value.rule
 
 
 def nested(levels: int) -> Json:
-    """Make an event of so many levels."""
+    """Return an event with so many levels."""
     value: object = "leaf"
     for _ in range(levels - 3):
         value = [value]
     return event(push=PUSH | {"customPayload": {"deep": value}})
 
 
-# --- What is refused -------------------------------------------------------------------------
+# --- Refused events --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def nested(levels: int) -> Json:
         "\ufeff{}",
     ],
 )
-def test_what_is_not_json_in_utf_8_is_refused(body: str) -> None:
-    """Python's own idea of JSON is wider, and what it lets through could not be passed on."""
+def test_body_that_is_not_json_in_utf_8_is_refused(body: str) -> None:
+    """Python's parser accepts more than JSON, which could not be sent on."""
     with pytest.raises(InvalidEventError) as caught:
         SendEvent.parse(body, RECORD_ID, NOW)
 
@@ -96,14 +96,14 @@ def test_what_is_not_json_in_utf_8_is_refused(body: str) -> None:
 
 
 @pytest.mark.parametrize("written", [[], [{}], "text", 1, None, True])
-def test_json_that_is_no_object_is_refused(written: object) -> None:
+def test_json_that_is_not_an_object_is_refused(written: object) -> None:
     """An event is one object, not a list of them."""
     assert refusal(written) == ("body", "must be a JSON object")
 
 
 @pytest.mark.parametrize("levels", [DEEPEST_NESTING + 1, 300, 990, 100_000])
-def test_deep_nesting_is_refused_before_it_costs_the_batch(levels: int) -> None:
-    """Neither parsing nor writing the request again may run out of stack."""
+def test_deep_nesting_is_refused_before_it_fails_the_batch(levels: int) -> None:
+    """Neither parsing the event nor serializing the request may overflow the stack."""
     body = (
         '{"push": {"text": "a", "customPayload": {"a": ' + (levels - 3) * "[" + (levels - 3) * "]"
     )
@@ -114,8 +114,8 @@ def test_deep_nesting_is_refused_before_it_costs_the_batch(levels: int) -> None:
     assert "nested" in caught.value.rule
 
 
-def test_deepest_nesting_can_still_be_written() -> None:
-    """What is accepted is also sent."""
+def test_deepest_nesting_can_be_serialized() -> None:
+    """Every accepted event can be sent."""
     parsed = parse(nested(DEEPEST_NESTING))
 
     assert "leaf" in parsed.body.model_dump_json()
@@ -202,8 +202,8 @@ def test_deepest_nesting_can_still_be_written() -> None:
         (destinations(*(MOST_DESTINATIONS + 1) * [{"to": TO}]), "destinations"),
     ],
 )
-def test_broken_rule_is_named_with_its_field(written: Json, field: str) -> None:
-    """Whoever reads the dead-letter queue learns where to look, and nothing of the content."""
+def test_error_names_field_and_rule(written: Json, field: str) -> None:
+    """The dead-letter queue shows where to look, and nothing of the content."""
     named, rule = refusal(written)
 
     assert named == field
@@ -212,8 +212,8 @@ def test_broken_rule_is_named_with_its_field(written: Json, field: str) -> None:
     assert PHONE not in f"{named}{rule}"
 
 
-def test_nothing_that_a_caller_wrote_is_quoted() -> None:
-    """Also a field whose name is a phone number, or is endless, does not get into the error."""
+def test_error_quotes_nothing_of_event() -> None:
+    """The name of an unknown field may hold a phone number, or be very long."""
     with pytest.raises(InvalidEventError) as caught:
         parse(event(to=TO | {f"+{PHONE}": "x"}))
     assert PHONE not in repr(caught.value)
@@ -226,8 +226,8 @@ def test_nothing_that_a_caller_wrote_is_quoted() -> None:
 @pytest.mark.parametrize(
     "record_id", [101 * "r", "a,b", "", "a b", "a\n", "\u0161", "\ud83d", 200_000 * "r"]
 )
-def test_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> None:
-    """It comes from an attribute that anybody who may send can set."""
+def test_unusable_original_id_is_refused(record_id: str) -> None:
+    """It comes from an attribute that every sender of the queue can set."""
     with pytest.raises(InvalidEventError) as caught:
         parse(event(), record_id)
 
@@ -236,18 +236,18 @@ def test_original_id_that_makes_no_message_ids_is_refused(record_id: str) -> Non
 
 
 @pytest.mark.parametrize("record_id", [RECORD_ID, 100 * "r", "a", "!~", "a/b:c-d_e.f"])
-def test_any_other_id_makes_message_ids(record_id: str) -> None:
-    """Such as SQS gives out, and what an app upstream may have had in mind."""
+def test_other_original_ids_are_accepted(record_id: str) -> None:
+    """Apps upstream may choose other ids than those of SQS."""
     written = destinations({"to": TO})
 
     assert parse(written, record_id).messages[0].message_id == f"{record_id}-0"
 
 
-# --- What is accepted ------------------------------------------------------------------------
+# --- Accepted events -------------------------------------------------------------------------
 
 
-def test_infobips_own_body_is_an_event() -> None:
-    """JSON from Infobip's documentation works as it stands."""
+def test_infobips_own_body_is_accepted() -> None:
+    """JSON from Infobip's documentation works unchanged."""
     written = destinations(
         {"messageId": "m-1", "to": {"phoneNumber": PHONE, "pushRegistrationId": "r-1"}},
         {"to": {"emailAddress": "ana@acme.example"}},
@@ -269,8 +269,7 @@ def test_infobips_own_body_is_an_event() -> None:
     assert parsed.body.on_unknown is None
 
 
-def test_our_conveniences_stand_for_a_list_of_one() -> None:
-    """A single recipient needs no list."""
+def test_single_recipient_needs_no_list_of_destinations() -> None:
     parsed = parse(event(messageId="m-1", scenario="Order updates", onUnknown="must-arrive"))
 
     (message,) = parsed.messages
@@ -293,16 +292,15 @@ def test_our_conveniences_stand_for_a_list_of_one() -> None:
         destinations(*MOST_DESTINATIONS * [{"to": TO}]),
     ],
 )
-def test_limits_themselves_are_accepted(written: Json) -> None:
-    """A limit is the last value that is right."""
+def test_values_at_limits_are_accepted(written: Json) -> None:
     assert parse(written).messages
 
 
 # --- Ids -------------------------------------------------------------------------------------
 
 
-def test_derived_ids_are_the_same_for_every_delivery_of_a_record() -> None:
-    """A redelivery and a redrive find the messages that the first delivery has made."""
+def test_derived_ids_are_the_same_for_every_delivery_of_record() -> None:
+    """A redelivered or redriven record finds the messages of its first delivery."""
     written = destinations({"to": TO}, {"to": TO, "messageId": "own"}, {"to": TO})
     first = [message.message_id for message in parse(written).messages]
     later = [message.message_id for message in parse(written, now=NOW + timedelta(days=9)).messages]
@@ -315,8 +313,8 @@ def test_derived_ids_are_the_same_for_every_delivery_of_a_record() -> None:
 # --- The hash of the content -----------------------------------------------------------------
 
 
-def test_destinations_hash_does_not_depend_on_what_only_tells_events_apart() -> None:
-    """Siblings, ids, the bulk and the policy may differ between an event and its repeat."""
+def test_content_hash_ignores_other_destinations_ids_and_policy() -> None:
+    """They and the bulk may differ between an event and its repeat."""
     alone = destinations({"to": TO}, sms=SMS)
     same = [
         destinations({"to": TO, "messageId": "m-1"}, sms=SMS),
@@ -348,8 +346,8 @@ def test_destinations_hash_does_not_depend_on_what_only_tells_events_apart() -> 
         event(notify=False),
     ],
 )
-def test_another_content_or_recipient_has_another_hash(changed: Json) -> None:
-    """The same id for something else is a conflict."""
+def test_other_content_or_recipient_has_other_hash(changed: Json) -> None:
+    """An id that is used again for something else is a conflict."""
     assert hashes(changed) != hashes(event())
 
 
@@ -370,10 +368,10 @@ PHONES = st.text("0123456789", min_size=5, max_size=20)
 
 
 @given(PHONES, PAYLOADS, PHONES, PAYLOADS)
-def test_hashes_are_equal_just_when_recipient_and_content_are(
+def test_hashes_are_equal_only_for_equal_recipient_and_content(
     phone: str, payload: Json, other_phone: str, other_payload: Json
 ) -> None:
-    """Any difference that the caller writes is a difference, wherever it stands."""
+    """Every difference counts, however deep in the event, and nothing else does."""
     one = event(to={"phoneNumber": phone}, push=PUSH | {"customPayload": payload})
     two = event(to={"phoneNumber": other_phone}, push=PUSH | {"customPayload": other_payload})
 
@@ -382,8 +380,8 @@ def test_hashes_are_equal_just_when_recipient_and_content_are(
 
 
 @given(PAYLOADS, st.randoms(use_true_random=False))
-def test_order_of_members_does_not_count(payload: Json, chance: Any) -> None:  # noqa: ANN401
-    """Upstream languages write objects in whatever order they like."""
+def test_order_of_members_does_not_matter(payload: Json, chance: Any) -> None:  # noqa: ANN401
+    """Apps upstream serialize objects in any order."""
 
     def shuffled(value: object) -> object:
         if isinstance(value, list):
@@ -402,9 +400,7 @@ def test_order_of_members_does_not_count(payload: Json, chance: Any) -> None:  #
 
 
 @given(PAYLOADS, PAYLOADS)
-def test_only_events_of_the_same_content_and_bulk_go_as_one_request(
-    payload: Json, other: Json
-) -> None:
+def test_only_events_with_same_content_and_bulk_share_request(payload: Json, other: Json) -> None:
     """A request has one content, one scenario and one bulk for all of its destinations."""
     assume(json.dumps(payload, sort_keys=True) != json.dumps(other, sort_keys=True))
     one = event(push=PUSH | {"customPayload": payload})
@@ -419,8 +415,8 @@ def test_only_events_of_the_same_content_and_bulk_go_as_one_request(
 # --- Steps -----------------------------------------------------------------------------------
 
 
-def test_contents_must_match_the_steps_of_the_scenario() -> None:
-    """Infobip would try a step without content in vain, and never use content without a step."""
+def test_contents_must_match_steps_of_scenario() -> None:
+    """Infobip cannot run a step without content, and never uses content without a step."""
     parsed = parse(event(sms=SMS))
     parsed.check_flow([Channel.PUSH, Channel.SMS])
     parsed.check_flow([Channel.PUSH, Channel.SMS, Channel.SMS])
@@ -432,13 +428,13 @@ def test_contents_must_match_the_steps_of_the_scenario() -> None:
         parsed.check_flow([Channel.PUSH])
 
 
-def test_steps_times_add_up_to_the_validity_of_the_message() -> None:
-    """A step that says nothing may take as long as Infobip lets any."""
-    said = PUSH | {"validityPeriod": 90, "validityPeriodTimeUnit": "SECONDS"}
+def test_validity_of_message_is_sum_of_steps() -> None:
+    """A step without a validity period counts with the longest that Infobip allows."""
+    seconds = PUSH | {"validityPeriod": 90, "validityPeriodTimeUnit": "SECONDS"}
     minutes = SMS | {"validityPeriod": 10}
 
-    assert parse(event(push=said)).validity() == timedelta(seconds=90)
-    assert parse(event(push=said, sms=minutes)).validity() == timedelta(seconds=690)
-    assert parse(event(push=said, sms=SMS)).validity() == timedelta(hours=48, seconds=90)
+    assert parse(event(push=seconds)).validity() == timedelta(seconds=90)
+    assert parse(event(push=seconds, sms=minutes)).validity() == timedelta(seconds=690)
+    assert parse(event(push=seconds, sms=SMS)).validity() == timedelta(hours=48, seconds=90)
     days = SMS | {"validityPeriod": 2**31 - 1, "validityPeriodTimeUnit": "DAYS"}
     assert parse(event(push=None, sms=days)).validity() == timedelta(hours=48)
