@@ -169,16 +169,16 @@ def test_due_messages_are_found(ledger: OpenLedger, clock: Clock) -> None:
     """A message is due when its time has come, and not after it was put off."""
     for message_id in ("m-1", "m-2", "m-3"):
         take(ledger, message_id)
-    assert list(ledger.due(10)) == []
+    assert list(ledger.due()) == []
     clock.pass_by(minutes=10)
 
-    due = {each.id: each for each in readable(ledger.due(10))}
+    due = {each.id: each for each in readable(ledger.due())}
     assert sorted(due) == ["m-1", "m-2", "m-3"]
     ledger.change(
         transitions.check_postponed, due["m-1"], clock.now + timedelta(minutes=1), absent=False
     )
     ledger.change(transitions.left_unresolved, due["m-2"], ledger.clock())
-    assert [each.id for each in ledger.due(10)] == ["m-3"]
+    assert [each.id for each in ledger.due()] == ["m-3"]
 
 
 def test_page_is_there_until_it_is_recorded(ledger: OpenLedger, clock: Clock) -> None:
@@ -243,7 +243,7 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
         return ledger.save([AttemptResult(message_id, token, state, dead_letter_reason=reason)])
 
     def reads() -> object:
-        due = sorted(readable(ledger.due(10)), key=lambda each: each.id)
+        due = sorted(readable(ledger.due()), key=lambda each: each.id)
         read.extend(due)
         return [asdict(each) for each in due]
 

@@ -180,7 +180,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
         ({"unsettled": True, "limit": 1001}, "limit", "must be at most 1000"),
         ({"unsettled": True, "limit": "10"}, "limit", "must be a whole number"),
         ({"unsettled": True, "nextToken": 7}, "nextToken", "must be a string"),
-        ({"unsettled": True, "nextToken": 65_537 * "x"}, "nextToken", "at most 65536 characters"),
+        ({"unsettled": True, "nextToken": 524_289 * "x"}, "nextToken", "at most 524288 characters"),
         ({"unsettled": True, "showRecipients": "yes"}, "showRecipients", "must be true or false"),
     ],
 )

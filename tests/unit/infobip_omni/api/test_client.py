@@ -312,8 +312,30 @@ def test_log_query_holds_all_ids(omni: OmniClient, wire: responses.RequestsMock)
 
     assert [row.parsed.message_id for row in page.rows] == ["m1", "m1"]
     assert page.unread_ids == {"m2"}
-    assert query(wire) == [*(("messageId", message_id) for message_id in ids), ("limit", "50")]
+    assert page.has_nameless_rows
+    assert query(wire) == [("limit", "50"), *(("messageId", message_id) for message_id in ids)]
     assert "a%2Bb%26c%3Dd%2Ce%2Ff" in str(sent(wire).url)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_whole"),
+    [(ROW, True), ({"messageId": "m2"}, True), ({"messageId": ""}, False), ({}, False), (5, False)],
+)
+def test_log_page_is_whole_if_every_row_names_its_message(
+    omni: OmniClient, wire: responses.RequestsMock, row: object, *, is_whole: bool
+) -> None:
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, row]})
+
+    assert omni.search_logs(message_ids=["m1"]).is_whole == is_whole
+
+
+def test_newest_log_rows_are_those_without_a_message_id(
+    omni: OmniClient, wire: responses.RequestsMock
+) -> None:
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
+
+    assert [row.parsed.message_id for row in omni.newest_logs(limit=7).rows] == ["m1"]
+    assert query(wire) == [("limit", "7")]
 
 
 @pytest.mark.parametrize(("limit", "is_cut"), [(2, True), (3, False)])
