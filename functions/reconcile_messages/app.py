@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from infobip_omni import transitions
 from infobip_omni.absence import (
     PROVABLE_FOR,
+    VOID_ANSWERS_ALLOWED,
     Answer,
     Candidate,
     Doubt,
@@ -81,8 +82,6 @@ _MOST_COUNTED = 1000
 #: How many steps a flow has at most, where it is unknown: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
-#: After so many answers of a run that prove nothing, lists are no longer tried.
-_MOST_VOID_ANSWERS = 2
 #: How long a run waits for one before it to end. Schedules are late by up to a minute.
 _PATIENCE = timedelta(seconds=90)
 
@@ -243,7 +242,7 @@ class _Run:
     def _proving(self, messages: Sequence[Message]) -> list[Group]:
         """Divide messages among queries that can prove their absence."""
         now = self._now()
-        are_lists_read = self._void_answers < _MOST_VOID_ANSWERS
+        are_lists_read = self._void_answers < VOID_ANSWERS_ALLOWED
         if len(messages) > 1 and are_lists_read and not self._was_calibrated:
             self._was_calibrated = True
             self._calibrate(now)

@@ -21,6 +21,7 @@ does not come to read fewer than it did for the calibration.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+#: After so many void answers in a run, messages are asked about alone for the rest of it.
+VOID_ANSWERS_ALLOWED = 2
 #: For so long after its first attempt the absence of a message can be proven. The hour that is left
 #: is for clocks that differ.
 PROVABLE_FOR = LOGS_REACH_BACK - timedelta(hours=1)
@@ -121,7 +124,7 @@ class Calibration:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogQuery:
     """Ids to ask the logs about together, in this order."""
 
@@ -146,6 +149,16 @@ class LogQuery:
         """Ask about messages between two witnesses."""
         ids = (older.id, *(candidate.id for candidate in candidates), younger.id)
         return cls(ids, tuple(candidates), (older, younger), calibration)
+
+    @functools.cached_property
+    def length(self) -> int:
+        """What its ids add to the length of the request."""
+        return _length(self.ids)
+
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether even a careless server takes no two of its ids for the same."""
+        return _are_distinct(self.ids)
 
 
 # --- What an answer says ---------------------------------------------------------------------
@@ -245,7 +258,7 @@ def _doubts_about_answer(
         yield Doubt.FOREIGN_ROW
     if len(ids) == 1:
         return
-    if not _are_distinct(ids):
+    if not query.is_plain:
         yield Doubt.SIMILAR_IDS
     if query.witnesses and ids[0] not in rows:
         yield Doubt.FIRST_ID_MISSING
@@ -253,7 +266,7 @@ def _doubts_about_answer(
         yield Doubt.LAST_ID_MISSING
     if len(ids) > calibration.ids:
         yield Doubt.TOO_MANY_IDS
-    if _length(ids) > calibration.length:
+    if query.length > calibration.length:
         yield Doubt.TOO_LONG
     # Of so many ids each had a row. A server that returns no more rows than that may have cut.
     if len(answer.rows) >= calibration.ids:
@@ -337,35 +350,36 @@ def arrange(
     fresh = [each for each in witnesses if now - each.earliest < PROVABLE_FOR]
     older = min(fresh, key=lambda each: each.latest, default=None)
     younger = max(fresh, key=lambda each: each.earliest, default=None)
-    if (
-        calibration is None
-        or older is None
-        or younger is None
-        or not _are_distinct(ends := (older.id, younger.id))
-    ):
+    if calibration is None or older is None or younger is None or older.id == younger.id:
         return [LogQuery.alone(candidate) for candidate in candidates]
-    groups: list[list[Candidate]] = []
+    room = Calibration(calibration.ids - 2, calibration.length - _length((older.id, younger.id)))
+    listed: list[Candidate] = []
     alone: list[Candidate] = []
-    room, taken = Calibration(0, 0), set[str]()
-    whole = Calibration(calibration.ids - 2, calibration.length - _length(ends))
     for candidate in candidates:
-        key, length = folded(candidate.id), log_query_length(candidate.id)
-        if (
-            _doubts_about(candidate, (older, younger), now)
-            or whole.ids < 1
-            or whole.length < length
-            or key in map(folded, ends)
-        ):
-            alone.append(candidate)
-            continue
-        if room.ids < 1 or room.length < length or key in taken:
-            groups.append([])
-            room, taken = whole, set()
-        groups[-1].append(candidate)
-        room = Calibration(room.ids - 1, room.length - length)
-        taken.add(key)
-    lists = [LogQuery.between(older, group, younger, calibration) for group in groups]
-    return lists + [LogQuery.alone(candidate) for candidate in alone]
+        fits = room.ids >= 1 and log_query_length(candidate.id) <= room.length
+        is_plain = _are_distinct((older.id, candidate.id, younger.id))
+        doubts = _doubts_about(candidate, (older, younger), now)
+        (listed if fits and is_plain and not doubts else alone).append(candidate)
+    return [
+        *(LogQuery.between(older, group, younger, calibration) for group in _groups(listed, room)),
+        *(LogQuery.alone(candidate) for candidate in alone),
+    ]
+
+
+def _groups(candidates: Iterable[Candidate], most: Calibration) -> Iterable[list[Candidate]]:
+    """Divide candidates so that no group is longer than a list of that length."""
+    group: list[Candidate] = []
+    length, taken = 0, set[str]()
+    for candidate in candidates:
+        own, folded = log_query_length(candidate.id), folded(candidate.id)
+        if group and (len(group) == most.ids or length + own > most.length or folded in taken):
+            yield group
+            group, length, taken = [], 0, set()
+        group.append(candidate)
+        length += own
+        taken.add(folded)
+    if group:
+        yield group
 
 
 def _are_distinct(ids: Sequence[str]) -> bool:
