@@ -371,13 +371,13 @@ def _groups(candidates: Iterable[Candidate], most: Calibration) -> Iterable[list
     group: list[Candidate] = []
     length, taken = 0, set[str]()
     for candidate in candidates:
-        own, folded = log_query_length(candidate.id), folded(candidate.id)
-        if group and (len(group) == most.ids or length + own > most.length or folded in taken):
+        own, key = log_query_length(candidate.id), folded(candidate.id)
+        if group and (len(group) == most.ids or length + own > most.length or key in taken):
             yield group
             group, length, taken = [], 0, set()
         group.append(candidate)
         length += own
-        taken.add(folded)
+        taken.add(key)
     if group:
         yield group
 
