@@ -116,7 +116,7 @@ class Decisions:
     absent: list[Message] = field(default_factory=list)
     #: Absent for the last time: given up, or sent again.
     given_up: list[Message] = field(default_factory=list)
-    #: Absent from a list that does not prove it: to be asked about again in this run.
+    #: Absent from a list that does not even count, or not as the last one: to be asked about again.
     unproven: list[Message] = field(default_factory=list)
 
 
@@ -231,22 +231,40 @@ class _Run:
                 elif message.state in (MessageState.UNKNOWN, MessageState.ACCEPTED):
                     listed.append(message)
             *full, listed = divided(listed) or [[]]
-            yield from map(_listed, full)
+            for messages in full:
+                yield from self._listing(messages)
             while len(last) >= _LAST_PER_LIST:
                 yield from self._proving(last[:_LAST_PER_LIST])
                 del last[:_LAST_PER_LIST]
-        if listed:
-            yield _listed(listed)
+        yield from self._listing(listed)
         yield from self._proving(last)
+
+    def _listing(self, messages: Sequence[Message]) -> list[Group]:
+        """Divide messages among queries by which none of them is given up.
+
+        Lists that the logs do not read are still good enough for accepted messages, since only
+        their rows count.
+        """
+        alone: list[Message] = []
+        if not self._are_lists_read:
+            alone = [message for message in messages if message.state is MessageState.UNKNOWN]
+            messages = [
+                message for message in messages if message.state is not MessageState.UNKNOWN
+            ]
+        return [*map(_listed, divided(messages)), *(_listed([message]) for message in alone)]
+
+    @property
+    def _are_lists_read(self) -> bool:
+        """Whether lists are still worth trying in this run."""
+        return self._void_answers < VOID_ANSWERS_ALLOWED
 
     def _proving(self, messages: Sequence[Message]) -> list[Group]:
         """Divide messages among queries that can prove their absence."""
         now = self._now()
-        are_lists_read = self._void_answers < VOID_ANSWERS_ALLOWED
-        if len(messages) > 1 and are_lists_read and not self._was_calibrated:
+        if len(messages) > 1 and self._are_lists_read and not self._was_calibrated:
             self._was_calibrated = True
             self._calibrate(now)
-        calibration = self._calibration if are_lists_read else None
+        calibration = self._calibration if self._are_lists_read else None
         by_id = {message.id: message for message in messages}
         return [
             Group(tuple(by_id[candidate.id] for candidate in query.candidates), query)
@@ -294,7 +312,9 @@ class _Run:
             self._counts.update(written)
         if decisions.unproven:
             self._void_answers += 1
-            self._queries.ask_again(self._proving(decisions.unproven))
+            last = [message for message in decisions.unproven if _is_last_query(message)]
+            others = [message for message in decisions.unproven if not _is_last_query(message)]
+            self._queries.ask_again([*self._listing(others), *self._proving(last)])
 
     def _deal_without_log_query(self, messages: Iterable[Message]) -> None:
         """Change the messages whose next state does not depend on the logs."""
@@ -450,15 +470,14 @@ def _decide_absent(
     # A row of another recipient under its id is no row of this message.
     finding = replace(judgement, is_present=False).finding
     is_alone = len(query.ids) == 1
-    if not _is_last_query(message):
-        if finding is not Finding.VOID:
-            decisions.absent.append(message)
-        else:
-            decisions.undecided.append((message, until))
+    if Doubt.TOO_EARLY in judgement.doubts or (is_alone and finding is Finding.VOID):
+        decisions.undecided.append((message, until))
+    elif finding is Finding.VOID:
+        decisions.unproven.append(message)
+    elif not _is_last_query(message):
+        decisions.absent.append(message)
     elif finding is Finding.ABSENT or (is_alone and judgement.doubts == {Doubt.TOO_OLD}):
         decisions.given_up.append(message)
-    elif is_alone:
-        decisions.undecided.append((message, until))
     else:
         decisions.unproven.append(message)
 

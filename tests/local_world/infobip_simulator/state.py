@@ -29,12 +29,13 @@ import re
 import time
 import uuid
 from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count, islice
 from typing import TYPE_CHECKING, cast
 
+from . import log_lists
 from .errors import (
     ADDRESS_MEMBERS,
     CONTENT_MEMBERS,
@@ -210,6 +211,10 @@ class Settings:
     )
     error_envelope: str = field(default="legacy", metadata={"choices": ("legacy", "E429")})
     magic_recipients: bool = True
+    #: How the logs read a list of several ids.
+    log_lists: str = field(default="all", metadata={"choices": log_lists.WAYS})
+    log_list_length: int = field(default=50, metadata={"most": 1000})  #: the n of some ways
+    throttle_minute_seconds: float = 60.0  #: how long each minute of the throttles lasts
     throttles: dict[str, int] = field(default_factory=lambda: dict(_THROTTLES))
 
 
@@ -376,7 +381,8 @@ class Account:
         if not limit:
             return
         now = self._clock.now()
-        window = _THROTTLE_SECONDS.get(operation, _OTHER_THROTTLE_SECONDS)
+        seconds = _THROTTLE_SECONDS.get(operation, _OTHER_THROTTLE_SECONDS)
+        window = seconds * self.settings.throttle_minute_seconds / _OTHER_THROTTLE_SECONDS
         calls = self._recent_calls.setdefault(operation, deque())
         while calls and calls[0] <= now - window:
             calls.popleft()
@@ -456,15 +462,21 @@ class Account:
         undocumented.
         """
         now = self._clock.now()
+        way, length = self.settings.log_lists, self.settings.log_list_length
+        if len(search.message_ids) == 1:
+            way = "all"
+        ids = log_lists.ids_read(way, search.message_ids, length)
         rows = (
             _log_row(message, attempt, now)
-            for message in self._searched_messages(search)
+            for message in self._searched_messages(replace(search, message_ids=tuple(ids)))
             if message.accepted_at + self.settings.log_lag_seconds <= now
             for attempt in reversed(message.attempts)
             if now - _LOGS_REACH_BACK <= attempt.started_at <= now
             and search.matches(message, attempt, now)
         )
-        return {"results": list(islice(rows, search.limit))}
+        newest = sorted(rows, key=lambda row: str(row["sentAt"]), reverse=True) if ids else rows
+        found = list(islice(newest, search.limit))
+        return {"results": log_lists.rows_returned(way, found, length)}
 
     def ledger(self, message_ids: Sequence[str], offset: int, limit: int) -> Json:
         """Return the truth about messages, whatever was reported of them so far.
