@@ -109,7 +109,7 @@ def harness(simulator_url: str) -> Harness:
     return harness
 
 
-@pytest.mark.parametrize("length", [3, 41])
+@pytest.mark.parametrize("length", [3, 28, 41])
 @pytest.mark.parametrize("way", WAYS)
 def test_no_message_that_infobip_has_is_sent_again(harness: Harness, way: str, length: int) -> None:
     """And each that it does not have is, after three answers."""
