@@ -450,7 +450,7 @@ def test_two_names_with_one_slug_are_an_error(harness: Harness) -> None:
     harness.run(OTP)
     harness.client.calls.clear()
 
-    with pytest.raises(SlugTakenError, match="/otp is that of another") as caught:
+    with pytest.raises(SlugTakenError, match="/otp belongs to another") as caught:
         harness.run(OTP.model_copy(update={"name": "OTP!"}))
 
     assert caught.value.member == "name"
@@ -550,7 +550,10 @@ def test_invalid_event_reaches_nobody(harness: Harness) -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("Order updates!", "/order-updates is that of another scenario"),
+        (
+            "Order updates!",
+            "/order-updates belongs to another scenario: choose another name",
+        ),
         ("\u03a9\u03bc\u03ad\u03b3\u03b1", "must hold a letter from a to z or a digit"),
     ],
 )

@@ -426,7 +426,7 @@ def written(token: object) -> str:
 )
 def test_token_that_was_not_given_for_the_question_is_refused(harness: Harness, token: str) -> None:
     """Whatever it holds instead."""
-    with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
+    with pytest.raises(InvalidEventError, match="nextToken: must be the nextToken"):
         harness.run({"unsettled": True, "nextToken": token})
 
 

@@ -133,7 +133,7 @@ def test_message_that_the_logs_know_is_accepted(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=1, status_id=7, doneAt=None)
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesAccepted": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesAccepted": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("ACCEPTED", "logs")
 
 
@@ -142,7 +142,7 @@ def test_message_that_the_logs_have_settled_is_settled(harness: Harness) -> None
     harness.add(MessageState.UNKNOWN)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     item = harness.item()
     assert (item["state"], item["channel"], item["evidence"]) == ("DELIVERED", "SMS", "logs")
     assert len(harness.ledger.table.entries("LOG#")) == 1
@@ -184,7 +184,7 @@ def test_nothing_is_asked_before_a_message_is_due_to_be_sent(
     harness.add(state, send_at=harness.clock.now + timedelta(days=5))
 
     assert harness.run_after(days=5) == {}
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 # --- Unknown outcomes: absent --------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_last_question_may_still_find_the_message(harness: Harness) -> None:
     harness.client.before_rows = appear
     counts = harness.run_after(minutes=10)
 
-    assert counts == {"Questions": 2, "MessagesSettled": 1}
+    assert counts == {"LogQueries": 2, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
@@ -255,7 +255,7 @@ def test_failed_question_does_not_count(harness: Harness, error: Exception) -> N
     harness.client.before_rows = fail
     for _ in range(5):
         counts = harness.run_after(minutes=10)
-        assert counts == {"Questions": 1, "ReconciliationsFailed": 1}
+        assert counts == {"LogQueries": 1, "ReconciliationsFailed": 1}
     assert harness.state() == "UNKNOWN"
 
     harness.client.before_rows = lambda: None
@@ -379,7 +379,7 @@ def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
 
     counts = absent(harness)
 
-    assert counts == {"Questions": 2, "MessagesQuarantined": 1}
+    assert counts == {"LogQueries": 2, "MessagesQuarantined": 1}
     assert harness.state() == "QUARANTINED"
 
 
@@ -388,7 +388,7 @@ def test_id_that_another_message_has_is_refused(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(to="385998888888")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesRejected": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesRejected": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("REJECTED", "duplicate-id")
 
 
@@ -425,10 +425,10 @@ def test_lease_that_ran_out_makes_a_message_unknown(harness: Harness) -> None:
     """Nobody knows whether its sender has sent it; the logs are asked ten minutes later."""
     harness.add(MessageState.CLAIMED)
 
-    assert harness.run_after(minutes=10) == {"LeasesLost": 1}
+    assert harness.run_after(minutes=10) == {"LeasesExpired": 1}
     assert harness.state() == "UNKNOWN"
     assert harness.client.questions == []
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
@@ -450,7 +450,7 @@ def test_accepted_message_is_asked_about_at_growing_intervals(harness: Harness) 
     for _ in range(60 * 6):
         counts = harness.run_after(minutes=10)
         unresolved += counts.get("MessagesUnresolved", 0)
-        if counts.get("Questions"):
+        if counts.get("LogQueries"):
             asked.append((harness.clock.now - began) / timedelta(minutes=10))
 
     assert asked[:6] == [1, 2, 4, 8, 16, 32]
@@ -467,7 +467,7 @@ def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
     harness.add(MessageState.ACCEPTED)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
@@ -517,7 +517,7 @@ def test_verdicts_of_one_answer_are_written_at_once(
     watch(harness.ledger, "apply")
     watch(harness.ledger.table, "execute")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 100}
     assert written == [("record_logs", 100), ("apply", 100), ("execute", 100)]
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
     assert len(harness.ledger.table.entries("LOG#")) == 100
@@ -579,7 +579,7 @@ def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
             transitions.check_postponed, harness.item("quarantined"), began, absent=True
         )
     counts = Counter(harness.run())
-    assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
+    assert counts.pop("LogQueries") == 1 + ("quarantined" in kinds)
     # Tokens are random.
     return {kind: harness.item(kind) | {"claimToken": ""} for kind in kinds}, counts
 
@@ -661,8 +661,8 @@ def test_run_asks_no_more_than_its_share(harness: Harness, monkeypatch: pytest.M
         harness.add(MessageState.ACCEPTED, f"m-{number}")
         harness.show(f"m-{number}")
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
-    assert harness.run_after(minutes=1)["Questions"] == 20
+    assert harness.run_after(minutes=10)["LogQueries"] == 100
+    assert harness.run_after(minutes=1)["LogQueries"] == 20
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
 
 
@@ -673,10 +673,10 @@ def test_last_questions_are_within_the_share(harness: Harness) -> None:
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
+    assert harness.run_after(minutes=10)["LogQueries"] == 100
     counts = harness.run_after(minutes=1)
     assert set(harness.ledger.states().values()) == {"QUARANTINED"}
-    assert counts["Questions"] < 100
+    assert counts["LogQueries"] < 100
 
 
 def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> None:
@@ -686,7 +686,7 @@ def test_nothing_is_asked_without_the_time_for_the_answer(harness: Harness) -> N
 
     assert harness.run_after(minutes=10) == {}
     harness.seconds_left = 52.0
-    assert harness.run() == {"Questions": 1}
+    assert harness.run() == {"LogQueries": 1}
 
 
 # --- Runs at once, and what cannot be reached ----------------------------------------------
@@ -779,12 +779,12 @@ def test_handler_tells_what_was_done(harness: Harness, printed: Printed) -> None
     harness.clock.now = began
     harness.show()
 
-    assert harness.invoke({}) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.invoke({}) == {"LogQueries": 1, "MessagesSettled": 1}
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
     (numbers,) = metrics_in(text)
-    assert (numbers["Questions"], numbers["MessagesSettled"]) == ([1.0], [1.0])
+    assert (numbers["LogQueries"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
 def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Printed) -> None:
@@ -798,7 +798,7 @@ def test_trouble_is_told_without_infobips_words(harness: Harness, printed: Print
     harness.run_after(minutes=10)
 
     text = printed()
-    assert "the logs cannot be asked" in text
+    assert "the logs cannot be queried" in text
     assert PHONE not in text
     assert "canary" not in text
 
@@ -887,7 +887,7 @@ def test_message_that_cannot_be_read_is_named_and_holds_up_no_other(
 
     assert harness.run_after(minutes=10) == {
         "MessagesUnreadable": 1,
-        "Questions": 1,
+        "LogQueries": 1,
         "MessagesSettled": 2,
     }
 

@@ -520,7 +520,9 @@ def test_message_that_is_not_quarantined_is_not_released(settled: bool, harness:
 
     state = "ACCEPTED" if settled else "CLAIMED"
     assert caught.value.field == "messageId"
-    assert caught.value.rule == f"is of a message that is {state}, not quarantined"
+    assert caught.value.rule == (
+        f"names a message that is {state}, not quarantined: there is nothing to decide"
+    )
     assert harness.sent_again() == []
     assert harness.left() == {record}
 
@@ -554,7 +556,7 @@ def test_proof_that_arrives_while_a_message_is_released_wins(harness: Harness) -
 @pytest.mark.parametrize("action", ["release", "close"])
 def test_unknown_message_is_told_as_such(action: str, harness: Harness) -> None:
     """A typing error in an id does not look like success."""
-    with pytest.raises(InvalidEventError, match="no message that is known"):
+    with pytest.raises(InvalidEventError, match="names no known message"):
         harness.run(action, messageId="m-1", **WORDS)
 
 
@@ -761,7 +763,7 @@ def test_message_that_cannot_be_read_is_not_decided_about(harness: Harness, acti
         harness.run(action, messageId="m-2", **WORDS)
     assert (caught.value.field, caught.value.rule) == (
         "messageId",
-        "is of a message that this version cannot read",
+        "names a message that this version cannot read: deploy the version that wrote it",
     )
 
     answer = harness.run(action, messageId="m-1", **WORDS)

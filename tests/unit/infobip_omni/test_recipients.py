@@ -9,8 +9,8 @@ import pytest
 from infobip_omni.api.sends import Recipient
 from infobip_omni.recipients import (
     address_key,
+    is_another_recipient,
     is_recipient,
-    is_somebody_else,
     recipient_index_key,
 )
 
@@ -74,7 +74,7 @@ def test_row_is_of_the_recipient_or_of_somebody_else_or_says_neither(
     """Infobip names the address that the channel used, and not always as it was sent."""
     to = EVERYTHING.model_dump(by_alias=True, exclude_none=True)
 
-    assert (is_recipient(to, address), is_somebody_else(to, address)) == (own, foreign)
+    assert (is_recipient(to, address), is_another_recipient(to, address)) == (own, foreign)
 
 
 @pytest.mark.parametrize("address", [PHONE, "ana@acme.example"])
@@ -83,4 +83,4 @@ def test_address_of_a_kind_that_the_message_has_not_contradicts_nothing(address:
     to = {"pushRegistrationId": "r-1"}
 
     assert not is_recipient(to, address)
-    assert not is_somebody_else(to, address)
+    assert not is_another_recipient(to, address)
