@@ -43,6 +43,11 @@ LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARAN
 #: has at least one entry, the largest of which takes 2.1 MB, and a history includes its message.
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_PAGE_BYTES = 3_000_000
+#: What an operator can do about a message id that the table does not have.
+NOT_FOUND_HINT = (
+    "No message has this id. An event that was queued with it is still in the send queue, or was "
+    "dead-lettered before its messages were stored: list the records with redrive_messages."
+)
 #: Members of Infobip's reports, at any depth, that hold neither addresses nor free texts.
 _IMPERSONAL = frozenset(
     {
@@ -69,8 +74,8 @@ def find_messages(event: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         deps: The table to search.
 
     Returns:
-        The answer as JSON: `found`, `message` and `history` for a message id, otherwise
-        `messages`; and `nextToken` where there may be more.
+        The answer as JSON: `found`, `message` and `history` for a message id, with a `hint` if
+        nothing was found; otherwise `messages`; and `nextToken` where there may be more.
 
     Raises:
         InvalidEventError: The token belongs to another query.
@@ -90,6 +95,8 @@ def find_messages(event: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         answer["found"] = message is not None or bool(found.items)
         answer["message"] = message and _message(message, event)
         answer["history"] = [entry_of(item) for item in found.items]
+        if not answer["found"] and not places:
+            answer["hint"] = NOT_FOUND_HINT
     else:
         found = _found(event, deps.search, places)
         answer["messages"] = [_message(item, event) for item in found.items]

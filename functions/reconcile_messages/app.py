@@ -235,14 +235,14 @@ def _look_for(
 ) -> Generator[Counts, None, list[Message]]:
     """Query the logs about messages, save what they show, and return the messages they lack."""
     absent: list[Message] = []
-    for queried, page in ask(messages, deps.client, budget):
+    for queried, page in query_logs(messages, deps.client, budget):
         decisions = decide(queried, page, now(), deps.ledger.check_after)
         yield from _write(decisions, deps, now())
         absent += decisions.absent
     return absent
 
 
-def ask(
+def query_logs(
     messages: Sequence[Message], client: OmniClient, budget: Budget
 ) -> Iterator[tuple[Sequence[Message], LogPage]]:
     """Query the logs about messages, as far as the budget allows.
@@ -268,8 +268,8 @@ def ask(
     page = client.search_logs(message_ids=ids, limit=ROWS_PER_LOG_QUERY)
     if page.is_cut and len(messages) > 1:
         middle = len(messages) // 2
-        yield from ask(messages[:middle], client, budget)
-        yield from ask(messages[middle:], client, budget)
+        yield from query_logs(messages[:middle], client, budget)
+        yield from query_logs(messages[middle:], client, budget)
     else:
         yield messages, page
 
@@ -305,8 +305,8 @@ def _give_up(message: Message, ledger: MessageLedger, now: datetime) -> Counts:
     """Quarantine a message that the logs lack, or let the sender send it again."""
     # Logs that may no longer hold the message are no proof; and an id that was refused once would
     # be refused forever.
-    hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
-    if message.on_unknown == "must-arrive" and not hopeless:
+    can_repeat = message.age(now) < LOGS_REACH_BACK and not message.was_refused_as_repeat
+    if message.on_unknown == "must-arrive" and can_repeat:
         return _change("MessagesSentAgain", [transitions.sent_again(message, now)], ledger)
     return _change("MessagesQuarantined", [transitions.quarantined(message, now)], ledger)
 

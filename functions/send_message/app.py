@@ -203,7 +203,7 @@ def _post(
 def _post_one(
     request: OutboundRequest, deps: Dependencies, has_time: Callable[[], bool]
 ) -> list[AnsweredMessage]:
-    """Send one request, once, and return what is known of each of its messages."""
+    """Send one request, once, and return the state of each of its messages."""
     if not has_time() or not deps.breaker.allow_request():
         return request.all_are(SendAnswer(MessageState.WAITING))
     try:
@@ -225,7 +225,7 @@ def _unanswered(
     error: NotProcessedError | OutcomeUnknownError | ParameterUnavailableError,
     breaker: CircuitBreaker,
 ) -> SendAnswer:
-    """Return what is known of messages whose request got no answer; update the breaker."""
+    """Return the state of messages whose request got no conclusive answer; update the breaker."""
     if isinstance(error, OutcomeUnknownError):
         breaker.failed()
         logger.warning("the outcome of a request is unknown", reason=str(error))

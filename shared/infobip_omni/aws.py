@@ -59,7 +59,7 @@ def attempt(
     failure: str,
     errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError),
 ) -> AnswerT:
-    """Make a call to AWS, and raise an `AwsError` if it fails.
+    """Call AWS, and raise an `AwsError` if the call fails.
 
     Args:
         call: Makes the call.

@@ -105,7 +105,7 @@ class MessageLedger:
     def _meet(
         self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods
     ) -> dict[str, ClaimStatus]:
-        """Return the claim status of messages that already had an item, after any change."""
+        """Change messages that could not be inserted where the rules allow; return their status."""
         found = self._find_all([claim.message_id for claim, _ in wanted])
         claim_statuses: dict[str, ClaimStatus] = {}
         writes: list[tuple[Claim, Lease, Write]] = []

@@ -124,5 +124,5 @@ def masked(address: str) -> str:
     The remaining characters are still personal data and must not be logged.
     """
     shown = _SHOWN_CHARACTERS if len(address) >= _SHORTEST_SHOWN else 0
-    hidden = len(address) - shown
-    return "*" * hidden + address[hidden:]
+    masked_length = len(address) - shown
+    return "*" * masked_length + address[masked_length:]

@@ -77,7 +77,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredMessage:
-    """A claimed message, and what is known of it after its request."""
+    """A claimed message, and its state after its request."""
 
     message: ClaimedMessage
     answer: SendAnswer

@@ -9,27 +9,46 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _LOCAL_HOSTS = ("localhost", "host.docker.internal")
+#: The rule that a variable breaks, by pydantic's type of error; limits come from the error's
+#: context. https://docs.pydantic.dev/latest/errors/validation_errors/
+_RULES = {
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing": "must be a whole number",
+    "literal_error": "must be {expected}",
+    "missing": "is required",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_too_short": "must not be empty",
+}
 
 
 def _infobip_url(url: str) -> str:
     """Accept https URLs, and http URLs of this machine."""
-    problem = "must be an https URL without user, query or fragment; http only on this machine"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(problem) from None
-    spare = parts.username is not None or parts.query or parts.fragment
+        raise _wrong_url() from None
+    has_extras = parts.username is not None or parts.query or parts.fragment
     secure = parts.scheme == "https" or (parts.scheme == "http" and _is_local(host or ""))
-    if not host or spare or not secure:
-        raise ValueError(problem)
+    if not host or has_extras or not secure:
+        raise _wrong_url()
     return url.rstrip("/")
+
+
+def _wrong_url() -> PydanticCustomError:
+    return PydanticCustomError(
+        "url", "must be an https URL without user, query or fragment; http only on this machine"
+    )
 
 
 def _is_local(host: str) -> bool:
@@ -65,9 +84,14 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(os.environ))
         except ValidationError as error:
-            problems = error.errors(include_input=False, include_context=False, include_url=False)
-            text = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
+            problems = error.errors(include_input=False, include_url=False)
+            text = "; ".join(f"{problem['loc'][0]}: {_rule(problem)}" for problem in problems)
             raise InvalidSettingsError(text) from None
+
+
+def _rule(problem: ErrorDetails) -> str:
+    rule = _RULES.get(problem["type"])
+    return problem["msg"] if rule is None else rule.format_map(problem.get("ctx", {}))
 
 
 class InfobipSettings(Settings):

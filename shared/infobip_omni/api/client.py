@@ -183,7 +183,7 @@ class OmniClient:
         query: Sequence[tuple[str, str]] = (),
         body: BaseModel | None = None,
     ) -> bytes:
-        """Make a call and return the body of a successful answer."""
+        """Return the body of a successful answer; repeat the call once after a 401."""
         content = None if body is None else body.model_dump_json(exclude_none=True).encode()
         request = requests.Request(method, self._base_url + path, params=query, data=content)
         if content is not None:

@@ -93,7 +93,7 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
         limited = status == HTTPStatus.TOO_MANY_REQUESTS
         kind = RateLimitedError if limited else AuthenticationError
         return kind(
-            "Infobip limits the rate" if limited else "Infobip does not let us in",
+            "Infobip limits the rate" if limited else "Infobip refuses the credentials",
             status=status,
             error_id=error_id,
             text=text,
@@ -103,7 +103,7 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
     if is_client_error and status != HTTPStatus.REQUEST_TIMEOUT:
         reason = "Infobip refused the request"
         return RequestRejectedError(reason, status=status, error_id=error_id, text=text)
-    reason = "Infobip did not say what became of the request"
+    reason = "Infobip's answer does not show whether it processed the request"
     return OutcomeUnknownError(reason, status=status, error_id=error_id, text=text)
 
 

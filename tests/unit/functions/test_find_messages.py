@@ -225,7 +225,7 @@ def test_unknown_message_is_an_answer_and_no_error(harness: Harness) -> None:
 
     answer = harness.run({"messageId": "m-1"})
 
-    assert answer == {"found": False, "message": None, "history": []}
+    assert answer == {"found": False, "message": None, "history": [], "hint": app.NOT_FOUND_HINT}
 
 
 def test_reports_of_a_message_that_was_never_claimed_are_found(harness: Harness) -> None:

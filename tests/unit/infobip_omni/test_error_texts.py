@@ -36,7 +36,6 @@ HARMLESS = {
         "longest",
         "member",
         "names",
-        "problem",  # of settings.py: the rule that an address breaks
         "reason",
         "error.member",  # of create_scenario, from the registry's error
         "error.rule",
@@ -64,7 +63,7 @@ HARMLESS = {
         "status",
         "text",
         "_retry_after(headers.get('Retry-After'))",
-        "'Infobip limits the rate' if limited else 'Infobip does not let us in'",
+        "'Infobip limits the rate' if limited else 'Infobip refuses the credentials'",
     },
     "the rule that a parameter breaks, as its parser has to name it": {"parameters.py: error"},
 }
