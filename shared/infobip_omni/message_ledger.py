@@ -98,11 +98,11 @@ class MessageLedger:
             for (claim, lease), answer in zip(wanted, answers, strict=True)
             if answer.error is None
         }
-        met = [pair for pair in wanted if pair[0].message_id not in claim_statuses]
-        claim_statuses |= self._meet(met, periods)
+        existing = [pair for pair in wanted if pair[0].message_id not in claim_statuses]
+        claim_statuses |= self._claim_existing(existing, periods)
         return [claim_statuses[claim.message_id] for claim in claims]
 
-    def _meet(
+    def _claim_existing(
         self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods
     ) -> dict[str, ClaimStatus]:
         """Change messages that could not be inserted where the rules allow; return their status."""
