@@ -120,7 +120,7 @@ def send_again_without_asking() -> None:
     def answer(messages: Sequence[Message], *_: object) -> Iterator[tuple[list[Message], LogPage]]:
         yield [one for one in messages if one.state is MessageState.UNKNOWN], LogPage([])
 
-    _replace(reconcile_app, "ask", answer)
+    _replace(reconcile_app, "query_logs", answer)
 
 
 def acknowledge_always() -> None:

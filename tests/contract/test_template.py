@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
-from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
+from infobip_omni.dead_letter_queue import VISIBILITY_SECONDS
 from infobip_omni.message import MESSAGE_ENTRY, SETTLED
 from infobip_omni.settings import (
     CreateScenarioSettings,
@@ -237,7 +237,7 @@ def test_each_function_has_a_role_of_its_own() -> None:
 
 def test_letters_stay_hidden_while_an_operators_function_runs() -> None:
     """A letter that it has looked at does not come round again in the same run."""
-    assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < HIDDEN_SECONDS
+    assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < VISIBILITY_SECONDS
 
 
 def test_claim_outlives_the_sender_that_made_it() -> None:

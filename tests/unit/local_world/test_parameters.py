@@ -47,15 +47,15 @@ def test_empty_value_is_accepted() -> None:
         (
             "ReportSchedule='rate(1 minutes)'",
             (
-                "ReportSchedule must be rate(5 minutes), rate(1 hour)"
-                " and so on, or cron() with six fields, not 'rate(1 minutes)'"
+                "ReportSchedule must be an expression like rate(5 minutes) or rate(1 hour),"
+                " or cron() with six fields, not 'rate(1 minutes)'"
             ),
         ),
         (
             "Stage=A",
             (
                 "Stage must be at most 16 lower-case letters, digits and hyphens,"
-                " a letter first, not 'A'"
+                " starting with a letter, not 'A'"
             ),
         ),
         ("'Stage=a\n'", "Stage must be at most 16 lower-case letters"),
@@ -66,7 +66,7 @@ def test_empty_value_is_accepted() -> None:
         ("Stage='a", "PARAMETERS has a quote that is not closed: Stage='a"),
         (
             "AlarmEmail=a@b.example AlarmTopicArn=arn:aws:sns:us-east-1:000000000000:a",
-            "AlarmEmail and AlarmTopicArn exclude each other.",
+            "AlarmEmail and AlarmTopicArn exclude each other; leave one of them empty.",
         ),
     ],
 )
