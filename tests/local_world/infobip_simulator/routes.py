@@ -70,7 +70,7 @@ _SCOPES = {
 }
 #: How many requests of each operation are kept.
 _JOURNAL_LENGTH = 1000
-_PUSHES_AT_ONCE = 4
+_CONCURRENT_PUSHES = 4
 #: The longest wait in seconds before the next check whether a call to a notifyUrl is due.
 _LONGEST_NAP = 3600.0
 #: In bytes. Lambda's events have at most 6 MB, so our sends are always shorter.
@@ -175,7 +175,7 @@ class Simulator:
         self._initial = credentials, settings
         #: Set when the next call to a notifyUrl may be due earlier than before.
         self.pushes_changed = threading.Event()
-        self._pushing = ThreadPoolExecutor(_PUSHES_AT_ONCE)
+        self._pushing = ThreadPoolExecutor(_CONCURRENT_PUSHES)
         self._reset()
         self._operations: dict[str, Callable[[Call, str], Json]] = {
             "list_scenarios": self._list_scenarios,
