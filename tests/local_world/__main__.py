@@ -209,7 +209,6 @@ def _run_in_world(
 
 
 def main() -> None:
-    """Run a command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:

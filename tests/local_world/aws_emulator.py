@@ -136,7 +136,6 @@ class AwsEmulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop the emulator."""
         self._stop()
 
     def _running(self) -> subprocess.Popen[bytes]:

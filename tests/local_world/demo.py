@@ -185,7 +185,6 @@ def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
 
 
 def main() -> None:
-    """Run the demo."""
     signal.signal(signal.SIGTERM, _stop)
     # By default the first log query would come after ten minutes.
     parameters = {"ReconcileAfterSeconds": 1}

@@ -65,12 +65,10 @@ class RunningWorld:
 
     @cached_property
     def functions(self) -> LambdaClient:
-        """Lambda of the emulator."""
         return session().client("lambda", **self._client_options)
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """SQS of the emulator."""
         return session().client("sqs", **self._client_options)
 
     @cached_property

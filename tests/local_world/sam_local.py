@@ -231,7 +231,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        # Without the user's configuration, whose proxies would get calls to this machine.
+        # Another folder than the user's, whose proxies would receive calls to this machine.
         "DOCKER_CONFIG": str(folder),
         "TMPDIR": str(folder),
         **sam_environment(folder),

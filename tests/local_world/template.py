@@ -39,7 +39,6 @@ class _NoManagedPolicies:
     """SAM asks IAM for the policies that a template names without an ARN; ours names none."""
 
     def load(self) -> dict[str, str]:
-        """Return no policy."""
         return {}
 
 

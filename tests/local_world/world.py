@@ -140,42 +140,34 @@ class World:
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """SQS of the emulator."""
         return session().client("sqs", **self._client_options)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
-        """DynamoDB of the emulator."""
         return session().client("dynamodb", **self._client_options)
 
     @cached_property
     def functions(self) -> LambdaClient:
-        """Lambda of the emulator."""
         return session().client("lambda", **self._client_options)
 
     @cached_property
     def ssm(self) -> SSMClient:
-        """SSM of the emulator."""
         return session().client("ssm", **self._client_options)
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
-        """CloudWatch of the emulator."""
         return session().client("cloudwatch", **self._client_options)
 
     @cached_property
     def cloudwatch_logs(self) -> CloudWatchLogsClient:
-        """CloudWatch Logs of the emulator."""
         return session().client("logs", **self._client_options)
 
     @cached_property
     def events(self) -> EventBridgeClient:
-        """EventBridge of the emulator."""
         return session().client("events", **self._client_options)
 
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:
-        """EventBridge Scheduler of the emulator."""
         return session().client("scheduler", **self._client_options)
 
     def invoke(self, output_name: str, event: object) -> Any:  # noqa: ANN401 (any JSON value)
@@ -305,7 +297,6 @@ class World:
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
-        """CloudFormation of the emulator."""
         return session().client("cloudformation", **self._client_options)
 
     @cached_property

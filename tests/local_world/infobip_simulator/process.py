@@ -37,7 +37,7 @@ def running(*options: str, process_group: int | None = None) -> Iterator[str]:
         text=True,
         process_group=process_group,
     )
-    # The __exit__ of Popen would wait for a process that nothing has ended.
+    # Not `with`, since the __exit__ of Popen waits for the process, which would not end.
     try:
         line = process.stdout.readline() if process.stdout else ""
         if " ready on " not in line:

@@ -466,7 +466,6 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def serve(self) -> None:
-        """Answer one call."""
         server = cast("Server", self.server)
         try:
             call = self._read()

@@ -400,7 +400,6 @@ class Account:
         return self._put_scenario(uuid.uuid4().hex.upper(), body)
 
     def get_scenario(self, key: str) -> Json:
-        """Return one scenario."""
         try:
             return self._scenarios[key]
         except KeyError:

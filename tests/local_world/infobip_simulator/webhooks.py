@@ -53,7 +53,6 @@ class Pushes:
         return len(self._waiting) + self._under_way
 
     def add(self, due_at: float, push: Push) -> None:
-        """Schedule a call."""
         heapq.heappush(self._waiting, (due_at, next(self._numbers), push))
 
     def next_at(self) -> float | None:
