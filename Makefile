@@ -79,7 +79,7 @@ is_new_enough = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev
 $(READY): tests/requirements.txt $(REMAKE)
 	@$(call is_new_enough,"$(PYTHON)") || { \
 		echo "Python 3.11 or later is needed, and $(PYTHON)" \
-			"$$(command -v "$(PYTHON)" >/dev/null && echo is older, or does not run || echo is not there)." >&2; \
+			"$$(command -v "$(PYTHON)" >/dev/null && echo is older, or does not run || echo was not found)." >&2; \
 		for found in python3 python3.14 python3.13 python3.12 python3.11; do \
 			if $(call is_new_enough,$$found); then \
 				echo "There is $$found: make $(MAKECMDGOALS) PYTHON=$$found" >&2; exit 1; fi; done; \
