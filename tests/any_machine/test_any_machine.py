@@ -206,7 +206,7 @@ def test_missing_interpreter_is_named(bare: Clone) -> None:
     done = bare.make("demo", "PYTHON=python3.99")
     assert done.returncode
     first, second, *_ = done.stderr.splitlines()
-    assert first == "Python 3.11 or later is needed, and python3.99 is not there."
+    assert first == "Python 3.11 or later is needed, and python3.99 was not found."
     assert second.startswith(("There is python3", "Install one"))
     assert "PYTHON=python3.99" not in second
 

@@ -1968,8 +1968,8 @@ def test_port_that_is_taken_is_named_in_a_sentence(option: str) -> None:
         ended = run_to_the_end("--port", str(port), option, "127.0.0.2")
 
     assert ended.returncode == 1
-    sentence = f"The simulator cannot listen on 127.0.0.2:{port}: Address already in use."
-    assert ended.stderr == sentence + "\n"
+    sentence = f"the simulator cannot listen on 127.0.0.2:{port}: the port is taken, so give"
+    assert ended.stderr == sentence + " another --port, or 0 for a free one\n"
     elsewhere = run_to_the_end("--also-on", "10.255.255.254")
     assert (elsewhere.returncode, elsewhere.stderr.count("\n")) == (1, 1)
     assert "cannot listen on 10.255.255.254:" in elsewhere.stderr

@@ -226,18 +226,18 @@ def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["invoke", "--function", "nosuch"], "'nosuch' is no function; there are create_scenario,"),
+        (["invoke", "--function", "nosuch"], "FUNCTION must be one of create_scenario,"),
         (
             ["invoke", "--function", "receive_delivery_report"],
             (
-                "receive_delivery_report is not deployed; it is by"
+                "receive_delivery_report is not deployed: start"
                 " `make local PARAMETERS=DeliveryReportWebhook=enabled`"
             ),
         ),
         (
             ["invoke", "--function", "publish_outcomes"],
             (
-                "publish_outcomes is not deployed; it is by"
+                "publish_outcomes is not deployed: start"
                 " `make local PARAMETERS=OutcomeEventBusName=outcomes`"
             ),
         ),
@@ -245,15 +245,18 @@ def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> No
             ["invoke", "--function", "find_messages", "--event", "no such file"],
             "no such file cannot be read: No such file or directory",
         ),
-        (["send", "--event", '{"a":\n }'], "EVENT is no JSON: line 2, column 2: Expecting value"),
+        (["send", "--event", '{"a":\n }'], "EVENT is not JSON, from line 2, column 2 on: a"),
         (["find", "--until", "DELIVERED"], "UNTIL needs a MESSAGE to wait for"),
         (["find", "--message", "x", "--until", "DONE"], "UNTIL must be one of CLAIMED, WAITING,"),
-        (["outcome-events"], "outcomes are told on no bus; they are by `make local PARAMETERS="),
+        (["outcome-events"], "no outcome events are published: start `make local PARAMETERS="),
         (["redrive", "--reason", "WEATHER"], "redrive_messages failed: "),
         (["simulator", "--call", "faults"], "CALL is written like POST faults"),
-        (["simulator", "--call", "GET nosuch"], "the simulator refuses that: 404 "),
-        (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}; there is"),
-        (["send", "--event", json.dumps({"a": "x" * 300_000})], "SendMessage is refused: "),
+        (["simulator", "--call", "GET nosuch"], "the simulator has nothing at nosuch: "),
+        (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}: choose one\n"),
+        (
+            ["send", "--event", json.dumps({"a": "x" * 300_000})],
+            "the AWS emulator refused SendMessage with InvalidParameterValue: ",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: str) -> None:
@@ -293,7 +296,7 @@ def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) 
     assert (
         f"Port {LOCAL_PORTS[0]} is taken: the AWS emulator listens on {other.port}." in other.said
     )
-    assert asked.startswith(f"2 worlds are running in {ROOT}; say which:")
+    assert asked.startswith(f"2 worlds are running in {ROOT}: choose one\n")
     assert re.search(rf"WORLD={running.port}, started at [\d:]+, without PARAMETERS", asked)
     named = rf"WORLD={other.port}, started at [\d:]+, with ReconcileAfterSeconds=5"
     assert re.search(named, asked)
@@ -372,9 +375,9 @@ def test_without_a_container_engine_one_sentence_says_so(
 @pytest.mark.usefixtures("running")
 def test_sam_refuses_what_invoke_refuses() -> None:
     """An unknown function, and an event that is no JSON, are named before an engine is asked."""
-    assert "'nosuch' is no function" in refusal(command("sam-local", "--function", "nosuch"))
+    assert "FUNCTION must be one of" in refusal(command("sam-local", "--function", "nosuch"))
     event = ("--function", "find_messages", "--event", "{")
-    assert "EVENT is no JSON: line 1, column 2" in refusal(command("sam-local", *event))
+    assert "EVENT is not JSON, from line 1, column 2 on" in refusal(command("sam-local", *event))
 
 
 @pytest.mark.usefixtures("running")

@@ -31,11 +31,11 @@ def test_empty_value_is_accepted() -> None:
         (
             "ReconcileAfterSecond=5",
             (
-                "ReconcileAfterSecond is no parameter of template.yaml;"
+                "ReconcileAfterSecond is not a parameter of template.yaml;"
                 " did you mean ReconcileAfterSeconds?"
             ),
         ),
-        ("X=1", "X is no parameter of template.yaml; there are Stage, Architecture, "),
+        ("X=1", "X is not a parameter of template.yaml; it has Stage, Architecture, "),
         (
             "DeliveryReportWebhook=yes",
             "DeliveryReportWebhook must be one of disabled, enabled, not 'yes'",
@@ -59,10 +59,10 @@ def test_empty_value_is_accepted() -> None:
             ),
         ),
         ("'Stage=a\n'", "Stage must be at most 16 lower-case letters"),
-        ("InfobipBaseUrl=https://x", "InfobipBaseUrl is the simulator's in `make local`,"),
+        ("InfobipBaseUrl=https://x", "InfobipBaseUrl is the simulator's URL in `make local`"),
         ("Stage=a Stage=b", "Stage is given twice in PARAMETERS"),
         ("ReportSchedule=rate(5 minutes)", "ReportSchedule must be "),
-        ("enabled", "PARAMETERS are written Name=value, with one space between: enabled"),
+        ("enabled", "PARAMETERS must be Name=value, separated by spaces, not enabled"),
         ("Stage='a", "PARAMETERS has a quote that is not closed: Stage='a"),
         (
             "AlarmEmail=a@b.example AlarmTopicArn=arn:aws:sns:us-east-1:000000000000:a",
