@@ -44,7 +44,7 @@ RETIRED = {
     r"\bat once\b|_at_once\b": "immediately, concurrently",
     r"\bfor ever\b|_for_ever\b": "forever",
     r"\bby (itself|themselves)\b|_by_itself\b": "individually, automatically, alone",
-    r'"""(Tell|Let|Make|Take|Hold) ': 'Return …, Build …, or a sentence with a subject',
+    r'"""(Tell|Let|Make|Take|Hold) ': "Return …, Build …, or a sentence with a subject",
     r"def test_(an?|the)_": "the name of a test without an article",
 }
 #: Lines that may hold a retired word, by file, each with its reason.
