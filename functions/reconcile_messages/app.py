@@ -1,14 +1,13 @@
-"""Asks the message logs about sends of unknown outcome, and about messages without a report.
+"""Queries the message logs about sends of unknown outcome, and about messages without a report.
 
-A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind, and nobody
-has documented how they read a list of ids. So a message counts as unknown to Infobip only after
+A row in the logs is proof. A single missing row proves nothing: the logs lag behind, and how they
+read a list of ids is not documented. So a message counts as unknown to Infobip only after
 three answered queries, `ReconcileAfterSeconds` apart. The last of them is for this message alone,
 or a list that proves that it was read, by the rules of `absence`. Then the message is quarantined,
-or handed back to the sender where its policy is that it must arrive. This function never sends.
+or returned to the sender if its policy is `must-arrive`. This function never sends.
 
-A run asks for as long as anything is due and it has time, at the rate that `LogQueryLimiter` gives.
-Two overlapping runs do no harm: every change is made only to a message that is still as it was
-read.
+A run lasts as long as anything is due and it has time, at the rate of `LogQueryLimiter`. Two runs
+may overlap: every change is conditional on the message being as it was read.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from infobip_omni.message import Evidence, Message, MessageState, UnreadableMess
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
-from infobip_omni.recipients import is_recipient, is_somebody_else
+from infobip_omni.recipients import is_another_recipient, is_recipient
 from infobip_omni.settings import ReconcileMessagesSettings
 from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import (
@@ -70,16 +69,16 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
     from infobip_omni.verdicts import Verdict
 
-    #: What was done, by the name of its metric.
+    #: Counts of what was done, by the name of their metric.
     Counts = Mapping[str, int]
 
 IDS_PER_LOG_QUERY = 100
 #: How many messages a list between two witnesses holds.
 _LAST_PER_LIST = IDS_PER_LOG_QUERY - 2
-_MESSAGES_AT_ONCE = 100
-#: An alarm asks whether there are any; more is for people, who have find_messages.
+_MESSAGES_PER_READ = 100
+#: The alarm only needs to know whether there are any; find_messages lists them all.
 _MOST_COUNTED = 1000
-#: How many steps a flow has at most, where it is unknown: there are ten channels.
+#: The number of steps assumed for an unknown flow: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
 #: How long a run waits for one before it to end. Schedules are late by up to a minute.
@@ -88,7 +87,7 @@ _PATIENCE = timedelta(seconds=90)
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The clients shared by all invocations of one execution environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     client: OmniClient
     ledger: MessageLedger
@@ -98,17 +97,17 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What an answer of the logs means: each message of its group is in one of these."""
+    """The decisions that follow from an answer of the logs; each message is in one of these."""
 
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    #: The rows that the verdicts follow from.
+    #: The rows that prove the verdicts.
     rows: list[RawEntry[LogEntry]] = field(default_factory=list)
-    #: Were unknown, and Infobip has them.
+    #: Messages that were UNKNOWN and that Infobip has accepted.
     accepted: list[Message] = field(default_factory=list)
     #: Refused, since another message has their id.
     duplicates: list[Message] = field(default_factory=list)
-    #: Accepted, and the logs will hold nothing more of them.
+    #: Accepted messages without a final row, which the logs will soon no longer hold.
     unresolved: list[Message] = field(default_factory=list)
     #: With the time of the next log query, since the answer says nothing of them.
     undecided: list[tuple[Message, datetime]] = field(default_factory=list)
@@ -122,9 +121,8 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What a run has done."""
+    """The result of a run."""
 
-    #: By the name of its metric.
     counts: Counts
     #: Another run is at work, so this one has left everything to it.
     is_left_to_another: bool = False
@@ -144,12 +142,12 @@ class Reconciliation:
 def reconcile_messages(
     deps: Dependencies, seconds_left: Callable[[], float], now: Callable[[], datetime] = utc_now
 ) -> Reconciliation:
-    """Deal with all messages that are due, the longest overdue first, for as long as there is time.
+    """Process all messages that are due, the longest overdue first, while there is time.
 
     Args:
         deps: Infobip and the table.
-        seconds_left: Returns how much time the run has.
-        now: Returns the time.
+        seconds_left: Returns how many seconds the run has left.
+        now: Returns the current time.
     """
     counts: Counter[str] = Counter()
     queries = LogQueries(deps.client, deps.limiter, seconds_left)
@@ -164,7 +162,7 @@ def reconcile_messages(
             counts["ReconciliationsFailed"] += 1
             logger.warning("the logs answer no query")
     except (OmniError, ParameterUnavailableError) as error:
-        # A log query that was not answered counts for nothing; the messages stay due.
+        # A log query without an answer does not count; its messages stay due.
         counts["ReconciliationsFailed"] += 1
         if isinstance(error, AuthenticationError):
             counts["AccountRefusals"] += 1
@@ -221,10 +219,10 @@ class _Run:
         """Read what is due, change what takes no logs, and yield what to ask about."""
         listed: list[Message] = []
         last: list[Message] = []
-        for due in in_batches(self._deps.ledger.due(), _MESSAGES_AT_ONCE):
-            self._counts.update(_leave_unreadable(due))
+        for due in in_batches(self._deps.ledger.due(), _MESSAGES_PER_READ):
+            self._counts.update(_log_unreadable(due))
             messages = [message for message in due if isinstance(message, Message)]
-            self._deal_without_log_query(messages)
+            self._process_without_log_query(messages)
             for message in messages:
                 if message.state is MessageState.UNKNOWN and _is_last_query(message):
                     last.append(message)
@@ -316,7 +314,7 @@ class _Run:
             others = [message for message in decisions.unproven if not _is_last_query(message)]
             self._queries.ask_again([*self._listing(others), *self._proving(last)])
 
-    def _deal_without_log_query(self, messages: Iterable[Message]) -> None:
+    def _process_without_log_query(self, messages: Iterable[Message]) -> None:
         """Change the messages whose next state does not depend on the logs."""
         now, ledger = self._now(), self._deps.ledger
         by_state: dict[MessageState, list[Message]] = defaultdict(list)
@@ -359,7 +357,7 @@ def _answer(page: LogPage) -> Answer:
     return Answer((*rows, *map(Row, sorted(page.unread_ids))), page.is_whole)
 
 
-def _leave_unreadable(messages: Iterable[Message | UnreadableMessage]) -> Counts:
+def _log_unreadable(messages: Iterable[Message | UnreadableMessage]) -> Counts:
     """Name the messages that are due and cannot be read."""
     ids = [message.id for message in messages if isinstance(message, UnreadableMessage)]
     for message_id in ids:
@@ -374,7 +372,7 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
     """Write what was decided, each kind of it in one batch."""
     ledger, check_after = deps.ledger, deps.ledger.check_after
     if decisions.verdicts:
-        # Rows first: a message that is settled is not asked about again.
+        # Rows first, because a settled message is never queried again.
         deps.reports.record_logs(decisions.rows)
         settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
         yield _change("MessagesSettled", settled, ledger)
@@ -415,7 +413,7 @@ def _may_be_sent_again(message: Message, now: datetime) -> bool:
 
 
 def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Counts:
-    """Make changes, and count those that were made."""
+    """Apply updates, and count those that were made."""
     updates = list(updates)
     return {metric: ledger.apply(updates)} if updates else {}
 
@@ -485,12 +483,13 @@ def _decide_absent(
 def _judge_rows(
     message: Message, rows: Sequence[RawEntry[LogEntry]]
 ) -> tuple[list[RawEntry[LogEntry]], bool]:
-    """Return which rows prove that Infobip has a message, and whether its id is another's."""
-    # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
-    # a row for the very recipient is proof then. Else a row is, unless it is of another's.
+    """Return the rows that prove acceptance, and whether the id belongs to another message."""
+    # A refusal for a repeated id shows that Infobip knows the id, not whose message it is. Then
+    # only a row that names the recipient counts as proof. Otherwise any row counts, unless it
+    # names another recipient.
     refused = message.was_refused_as_repeat
     proofs = [row for row in rows if row.parsed.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_somebody_else(message.to, row.parsed.to)]
+    foreign = [row for row in proofs if is_another_recipient(message.to, row.parsed.to)]
     own = [
         row
         for row in proofs
@@ -539,7 +538,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answer with the counts; nothing that Infobip or the table does raises."""
+    """Return the counts of the run; failures of Infobip or the table raise no error."""
     reconciliation = reconcile_messages(dependencies(), time_left(context))
     logger.info("messages reconciled", extra=reconciliation.answer())
     count(reconciliation.metrics)

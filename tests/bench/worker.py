@@ -1,12 +1,12 @@
-"""Runs a function of some commit as a process of its own, and tells what its invocations cost.
+"""Run a function of any commit in a separate process, and measure its invocations.
 
-It is started as a file, and knows nothing of this project but the contract: a function is a folder
-with an `app.py` that has a `lambda_handler`, the layer is a folder with packages. So the same file
-runs old commits and new ones.
+This file is run as a script and depends only on the layout of the project: a function is a folder
+with an `app.py` that has a `lambda_handler`, and the layer is a folder with packages. The same file
+therefore runs old and new commits.
 
-Standard input has a JSON list of events on each line, standard output has a line for each such
-list; what the function itself prints goes to standard error. The end of the input is the end of
-the process.
+Each line of standard input is a JSON list of events; for each, one line of JSON with the
+measurement goes to standard output. The output of the function goes to standard error. The process
+exits at the end of the input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 
 
 class Context:
-    """What Lambda tells a function of its invocation."""
+    """The context object that Lambda passes to a handler."""
 
     function_name = "bench"
     memory_limit_in_mb = 512
@@ -28,12 +28,12 @@ class Context:
     aws_request_id = "bench"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the time that is left, which never gets short here."""
+        """Return the remaining time in milliseconds, which is always enough here."""
         return 120_000
 
 
 def main(function_folder: str, layer_folder: str) -> None:
-    """Invoke the function with each event, until there are no more."""
+    """Invoke the function with each event until the input ends."""
     measurements = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path[:0] = [function_folder, layer_folder]
@@ -41,10 +41,10 @@ def main(function_folder: str, layer_folder: str) -> None:
     context = Context()
     for line in sys.stdin:
         events = json.loads(line)
-        gc.collect()  # what earlier invocations have left behind is not these ones' cost
-        wall_begun, cpu_begun = time.perf_counter(), time.process_time()
+        gc.collect()  # garbage of earlier invocations must not count
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
         answers = [handler(event, context) for event in events]
-        cpu, wall = time.process_time() - cpu_begun, time.perf_counter() - wall_begun
+        cpu, wall = time.process_time() - cpu_start, time.perf_counter() - wall_start
         measured = {"cpu": cpu, "wall": wall, "answers": answers}
         measurements.write(json.dumps(measured) + "\n")
         measurements.flush()

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 #: Patterns of retired words, each with its successor.
 RETIRED = {
     # Terms that differed from those of AWS, of messaging and of fault injection.
-    r"(?<![Dd]ead[-_ ])(?<!\bto the )\b[Ll]etters?\b(?! and digits|s, digits|, digits| first)": "record",
+    r"(?<![Dd]ead[-_ ])(?<!to the )\b[Ll]etters?\b(?! and digits|, digits| first)": "record",
     r"\b[Dd]ead[- _]letters\b|[Dd]ead letter\b|\bLetter\b": "dead-lettered record",
     r"\b[Uu]ntold\b|\btold_of\b|\b_TOLD\b": "unpublished, outcome_of",
     r"\b[Qq]uestions?\b(?! mark)|QUESTION|_questions?\b": "log query; query of find_messages",
