@@ -1,6 +1,6 @@
 """When an answer of the message logs proves that Infobip does not know a message. Pure.
 
-A row proves presence. A missing row proves nothing by itself: a server may read only some of the
+A row proves presence. A missing row alone proves nothing: a server may read only some of the
 ids that it was asked for, ignore them, cut its answer, spell ids in its own way, or have forgotten
 what is that old. So a list of ids carries witnesses, messages that Infobip knows:
 
@@ -92,7 +92,7 @@ class Witness:
 
     @classmethod
     def shown(cls, message_id: str, claimed_at: datetime, rows: Iterable[Row]) -> Self | None:
-        """Make a witness of a message's rows; None where they are none, or one has no time.
+        """Return the witness that a message's rows make; None without rows, or if one has no time.
 
         Args:
             message_id: The message.
@@ -168,7 +168,7 @@ class Doubt(StrEnum):
     """Why an answer does not prove that a message is absent."""
 
     CUT = "cut"  #: it is not whole
-    FOREIGN_ROW = "foreign row"  #: a row's id is not, letter for letter, one that was asked for
+    FOREIGN_ROW = "foreign row"  #: a row's id is not, byte for byte, one that was asked for
     SIMILAR_IDS = "similar ids"  #: ids of the list differ in case or spaces only
     FIRST_ID_MISSING = "first id missing"
     LAST_ID_MISSING = "last id missing"
@@ -181,7 +181,7 @@ class Doubt(StrEnum):
     TOO_EARLY = "too early"  #: an attempt may be on its way, or its `sendAt` is to come
 
 
-#: An answer of which one of these holds is void: it does not even count as an answered question.
+#: An answer of which one of these holds is void: it does not even count as an answered log query.
 VOIDING = frozenset(
     {
         Doubt.CUT,
@@ -199,7 +199,7 @@ class Finding(StrEnum):
 
     PRESENT = "present"
     ABSENT = "absent"  #: proven
-    UNPROVEN = "unproven"  #: no row, which counts as an answered question and proves nothing
+    UNPROVEN = "unproven"  #: no row, which counts as an answered log query and proves nothing
     VOID = "void"  #: no row, which counts for nothing
 
 

@@ -136,7 +136,7 @@ class LogQueryLimiter:
             self._sleep(wait)
 
     def delay(self, seconds: float | None) -> None:
-        """Let no query begin for a while, since Infobip limits the rate.
+        """Delay the next query, since Infobip limits the rate.
 
         Args:
             seconds: What Infobip asks for; None is unsaid.
@@ -146,7 +146,7 @@ class LogQueryLimiter:
         self._slots.clear()
 
     def end(self) -> None:
-        """Let the next run begin at once; it begins anyway when the lease ends."""
+        """Release the lease, so the next run need not wait for its end."""
         held = self._read()
         if held is None or held.holder != self._token:
             return

@@ -50,18 +50,18 @@ class Harness:
     clock: Clock
 
     def pass_by(self, seconds: float) -> None:
-        """Let time pass on both sides."""
+        """Advance both clocks."""
         self.clock.pass_by(seconds=seconds)
         self.infobip.advance_clock(seconds)
 
     def send(self, *message_ids: str) -> None:
-        """Let Infobip accept messages."""
+        """Send messages to Infobip."""
         destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]
         request = {"destinations": destinations, "push": {"text": "a"}, "sms": {"text": "a"}}
         self.client.send_advanced(AdvancedRequest.model_validate(request))
 
     def claim(self, message_id: str) -> None:
-        """Let a sender lose the answer about a message."""
+        """Leave a message as a sender does that got no answer."""
         recipient = Recipient(phone_number=PHONE)
         claim = make_claim(message_id, recipient=recipient, on_unknown="must-arrive")
         (status,) = self.ledger.claim([claim], self.lease)

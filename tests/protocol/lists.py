@@ -486,7 +486,7 @@ _WITNESSES: dict[str, tuple[float, Rows]] = {
     "very young": (0.1, ((0.1, 0.1),)),
     "very old": (47.8, ((47.8, 47.8),)),
 }
-#: Messages that Infobip knows, though nobody here has been told so.
+#: Messages that Infobip knows, though the ledger does not know that it does.
 _CANDIDATES = {
     "accepted": Message("x", 30, ((30, 29),), over=29.9),
     "accepted late": Message("x", 30, ((28.5, 28.4),), over=28.4),

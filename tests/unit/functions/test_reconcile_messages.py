@@ -60,7 +60,7 @@ class Harness:
         return Dependencies(self.client, self.ledger, self.reports, limiter)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.pass_by(seconds=seconds)
 
     def run(self) -> dict[str, int]:

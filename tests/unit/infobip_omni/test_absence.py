@@ -150,7 +150,7 @@ def test_doubtful_list_proves_nothing(doubt: Doubt, query: LogQuery, answer: Ans
 
 
 def test_list_without_witnesses_is_answered_and_proves_nothing() -> None:
-    """It counts as one of three answered questions, of which it cannot be the last."""
+    """It counts as one of three answered log queries, of which it cannot be the last."""
     others = replace(CANDIDATE, id="other")
     query = LogQuery(("candidate", "other"), (CANDIDATE, others))
 
@@ -222,7 +222,7 @@ def test_calibration_asks_for_as_many_witnesses_as_a_query_takes() -> None:
 
 
 def test_witness_needs_rows_with_times() -> None:
-    """Of one without, nobody knows how old it is."""
+    """The age of one without times is unknown."""
     assert Witness.shown("a", ago(3), []) is None
     assert Witness.shown("a", ago(3), [row("a", 1), Row("a", None, ago(1))]) is None
     assert Witness.shown("a", ago(3), [Row("a", ago(2)), row("a", 1)]) == Witness(
@@ -319,7 +319,7 @@ def test_each_candidate_is_asked_about_once_and_honest_lists_prove(
 def test_row_is_presence_and_more_rows_never_prove_absence(
     *, candidates: list[Candidate], rows: list[Row], is_whole: bool
 ) -> None:
-    """What is shown is present, and whoever is absent by an answer is so without its last row."""
+    """A message with a row is present; one that is absent stays so without the last row."""
     query = LogQuery.between(OLDER, candidates, YOUNGER, Calibration(9, 999))
     answer = Answer((*PROOF.rows, *rows), is_whole)
 

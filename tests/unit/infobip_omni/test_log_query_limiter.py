@@ -33,7 +33,7 @@ class Harness:
         return LogQueryLimiter(self.table, self.clock, self.sleep)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.pass_by(seconds=seconds)
 
     def query(self, limiter: LogQueryLimiter, takes: float = 0.0) -> datetime:
@@ -75,7 +75,7 @@ def test_run_that_never_stops_makes_between_90_and_110_queries_a_minute(harness:
     )
 )
 def test_no_minute_holds_more_than_110_queries(events: list[tuple[str, float]]) -> None:
-    """Whatever stops, starts again, hangs, or is told to wait."""
+    """Runs may end, start again, hang, be killed, or have to wait."""
     harness = Harness()
     limiter = harness.limiter()
     limiter.begin(NO_WAIT)
