@@ -1,1 +1,1 @@
-"""Tests of what a developer types, `make local` and its commands, and of the layer that is built."""
+"""Tests of what a developer types, `make local` and its commands, and of the built layer."""
