@@ -92,11 +92,11 @@ def test_quarantined_messages_are_released_or_closed_individually(
 
     assert record["quarantinedMessageIds"] == [released, closed]
     assert (skipped["redriven"], skipped["skippedQuarantined"]) == (0, 1)
-    assert answer["lettersRedriven"] == 1
+    assert answer["recordsRedriven"] == 1
     assert (item["releasedBy"], item["attempts"]) == (RECORDED["by"], 2)
     assert again["quarantinedMessageIds"] == [closed]
     assert again["originalMessageId"] == record["originalMessageId"]
-    assert (end["state"], end["lettersDeleted"]) == ("QUARANTINED", 1)
+    assert (end["state"], end["recordsDeleted"]) == ("QUARANTINED", 1)
     assert upstream.acceptances(released, closed) == {released: 1, closed: 0}
 
 

@@ -1,1 +1,1 @@
-"""Tests of what a developer types: `make local`, its commands, README.md's walkthrough, the layer."""
+"""Tests of what a developer types, of the walkthrough in README.md, and of the built layer."""
