@@ -124,14 +124,11 @@ class Reconciliation:
     """The result of a run."""
 
     counts: Counts
-    #: Another run is at work, so this one has left everything to it.
-    is_left_to_another: bool = False
 
     @property
     def metrics(self) -> dict[str, int]:
         """The counts, and whether the run has succeeded."""
-        failed = "ReconciliationsFailed" in self.counts
-        succeeded = not failed and not self.is_left_to_another
+        succeeded = "ReconciliationsFailed" not in self.counts
         return {**self.counts, "ReconciliationsSucceeded": succeeded}
 
     def answer(self) -> dict[str, int]:
@@ -153,7 +150,8 @@ def reconcile_messages(
     queries = LogQueries(deps.client, deps.limiter, seconds_left)
     try:
         if not deps.limiter.begin(_PATIENCE):
-            return Reconciliation(counts, is_left_to_another=True)
+            logger.info("another run is at work")
+            return Reconciliation(counts)
         try:
             _Run(deps, queries, counts, now).reconcile()
         finally:

@@ -42,11 +42,13 @@ SLOTS_PER_MINUTE = 105
 _DISTANCE = timedelta(minutes=1) / SLOTS_PER_MINUTE
 #: How many slots one write takes: some six seconds of them.
 _SLOTS_PER_WRITE = 10
+#: How long a run that takes no slots still holds them.
 _LEASE = timedelta(seconds=60)
-#: The longest that Infobip's `Retry-After` may delay the next slot.
+#: How long a 429 delays the next slot, whatever its `Retry-After`.
+_SHORTEST_DELAY = timedelta(seconds=10)
 _LONGEST_DELAY = timedelta(seconds=60)
-#: No correct clock writes slots or leases that lie further ahead.
-_FURTHEST = _LONGEST_DELAY + _LEASE
+#: No correct clock writes slots or leases that are further ahead.
+_FURTHEST = timedelta(minutes=3)
 _ATTEMPTS = 5
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -141,8 +143,9 @@ class LogQueryLimiter:
         Args:
             seconds: What Infobip asks for; None is unsaid.
         """
-        asked = timedelta(seconds=min(max(seconds or 0.0, 0.0), _LONGEST_DELAY.total_seconds()))
-        self._delayed_until = self._now() + max(asked, timedelta(seconds=10))
+        longest = _LONGEST_DELAY.total_seconds()
+        asked = timedelta(seconds=min(max(seconds or 0.0, 0.0), longest))
+        self._delayed_until = self._now() + max(asked, _SHORTEST_DELAY)
         self._slots.clear()
 
     def end(self) -> None:
@@ -172,8 +175,7 @@ class LogQueryLimiter:
             if self._delayed_until is not None:
                 first = max(first, min(self._delayed_until, now + _LONGEST_DELAY))
             slots = [first + number * _DISTANCE for number in range(_SLOTS_PER_WRITE)]
-            lease_until = max(now, slots[-1]) + _LEASE - _SLOTS_PER_WRITE * _DISTANCE
-            wanted = _Held(slots[-1] + _DISTANCE, self._token, lease_until)
+            wanted = _Held(slots[-1] + _DISTANCE, self._token, slots[-1] + _LEASE)
             if self._write(held, wanted):
                 self._slots.extend(slots)
                 self._delayed_until = None

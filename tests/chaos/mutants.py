@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.receive_delivery_report import app as receive_app
 from functions.reconcile_messages import app as reconcile_app
+from functions.reconcile_messages.app import Decisions
 from functions.send_message import app as send_app
 from infobip_omni import delivery_reports, transitions
 from infobip_omni.api.client import LogPage
@@ -20,6 +21,7 @@ from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.delivery_reports import DeliveryReports, Page
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
+from infobip_omni.log_queries import LogQueries
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.observability import logger
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import DeliveryReport
     from infobip_omni.dynamodb import Update
+    from infobip_omni.log_queries import Group
     from infobip_omni.message import Message
     from infobip_omni.transitions import AttemptResult, Claim, Lease, Periods
     from infobip_omni.verdicts import Verdict
@@ -119,12 +122,16 @@ def resend_blindly() -> None:
 def resend_without_log_query() -> None:
     """Treat a message as absent at Infobip without a log query."""
 
-    def find_no_rows(
-        messages: Sequence[Message], *_: object
-    ) -> Iterator[tuple[list[Message], LogPage]]:
-        yield [one for one in messages if one.state is MessageState.UNKNOWN], LogPage([])
+    def answer_nothing(_: LogQueries, groups: Iterator[Group]) -> Iterator[tuple[Group, LogPage]]:
+        for group in groups:
+            yield group, LogPage([])
 
-    _replace(reconcile_app, "query_logs", find_no_rows)
+    def give_up(group: Group, *_: object) -> Decisions:
+        unknown = [each for each in group.messages if each.state is MessageState.UNKNOWN]
+        return Decisions(given_up=unknown)
+
+    _replace(LogQueries, "answers", answer_nothing)
+    _replace(reconcile_app, "decide", give_up)
 
 
 def acknowledge_always() -> None:
@@ -158,7 +165,7 @@ def ignore_verdicts_of_logs() -> None:
 
     def decide_without_verdicts(*arguments: Any) -> Any:  # noqa: ANN401 (passed through)
         decisions = decide(*arguments)
-        by_id = {message.id: message for message in arguments[0]}
+        by_id = {message.id: message for message in arguments[0].messages}
         with_verdict = [by_id[message_id] for message_id in decisions.verdicts]
         undecided = [message for message, _ in decisions.undecided]
         found = (*with_verdict, *undecided)

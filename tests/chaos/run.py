@@ -79,7 +79,7 @@ def main() -> None:
     _print(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
     for name, production, here in times.table(Deployment.of(read_template()), options.divisor):
         _print(f"  {name:32} {production:11g} {here:8.3g}")
-    _print("The simulator does not throttle log queries, which a run sends more often.\n")
+    _print("")
     forget_aws_account()
     reach_this_machine_directly(os.environ)
     with AwsEmulator() as emulator:

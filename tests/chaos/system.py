@@ -18,7 +18,7 @@ from .faults import CRASH_POINTS, KILL, PARKED, PULL, RECEIVE, RECONCILE, SEND, 
 from .history import History
 from .mutants import MUTANTS, ORIGINAL, Mutant
 from .platform import Lambda, Platform
-from .times import DIVISOR, OUTAGE, Deployment, push_minute
+from .times import DIVISOR, OUTAGE, Deployment, push_minute, throttle_minute
 from .traffic import Traffic, Upstream, foreign_ids, foreign_requests
 from .webhook import Webhook
 from .worker import WorkerPool
@@ -212,9 +212,8 @@ def _timeouts(deployment: Deployment) -> dict[str, float]:
 
 
 def _prepare_infobip(options: Options, cloud: Cloud, foreign: list[str]) -> None:
-    # A run queries the logs far more often than production does.
     cloud.simulator.change_settings(
-        throttles={"search_logs": 0},
+        throttleMinuteSeconds=throttle_minute(options.divisor),
         defaultValiditySeconds=_SILENT_STEP_SECONDS,
         pushMinuteSeconds=push_minute(options.divisor),
     )

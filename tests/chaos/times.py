@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 from functions.pull_delivery_reports import app as pull
 from functions.reconcile_messages import app as reconcile
 from functions.send_message import app as send
-from infobip_omni import circuit_breaker, delivery_reports, dynamodb, send_queue
+from infobip_omni import (
+    circuit_breaker,
+    delivery_reports,
+    dynamodb,
+    log_queries,
+    log_query_limiter,
+    send_queue,
+)
 from infobip_omni.api import client
 
 if TYPE_CHECKING:
@@ -59,7 +66,14 @@ CODE_TIMES = (
     Time("sender: reserve to post and save", send, "_SECONDS_TO_FINISH"),
     Time("puller: longest call", pull, "LONGEST_CALL_SECONDS"),
     Time("puller: expected recording", pull, "_EXPECTED_RECORDING_SECONDS"),
-    Time("reconciler: per log query", reconcile, "_SECONDS_PER_LOG_QUERY"),
+    Time("reconciler: wait for another run", reconcile, "_PATIENCE"),
+    Time("log queries: longest", log_queries, "SECONDS_PER_LOG_QUERY"),
+    Time("log queries: between two", log_query_limiter, "_DISTANCE"),
+    Time("log queries: lease", log_query_limiter, "_LEASE"),
+    Time("log queries: shortest delay", log_query_limiter, "_SHORTEST_DELAY"),
+    Time("log queries: longest delay", log_query_limiter, "_LONGEST_DELAY"),
+    Time("log queries: furthest slot", log_query_limiter, "_FURTHEST"),
+    Time("log queries: look for the lease", log_query_limiter, "_SECONDS_BETWEEN_LOOKS"),
     Time("breaker: first backoff", circuit_breaker, "_FIRST_BACKOFF_SECONDS"),
     Time("breaker: longest backoff", circuit_breaker, "_LONGEST_BACKOFF_SECONDS"),
     Time("table: first backoff", dynamodb, "_FIRST_BACKOFF_SECONDS"),
@@ -122,6 +136,11 @@ def shorten(divisor: float) -> None:
         setattr(time.module, time.attribute, time.production / (divisor * time.extra_divisor))
 
 
+def throttle_minute(divisor: float) -> float:
+    """Return how many seconds a minute lasts in which Infobip allows so many log queries."""
+    return _MINUTE / divisor
+
+
 def push_minute(divisor: float) -> float:
     """Return how many seconds a minute lasts between two pushes of the same report."""
     return _MINUTE / (divisor * _PUSHES)
@@ -140,6 +159,7 @@ def table(deployment: Deployment, divisor: float) -> list[tuple[str, float, floa
         ("reconciler: timeout", deployment.reconciler_timeout, here.reconciler_timeout),
         ("logs: queried after", deployment.reconcile_after, here.reconcile_after),
         ("Infobip: minute between pushes", _MINUTE, push_minute(divisor)),
+        ("Infobip: minute of the throttle", _MINUTE, throttle_minute(divisor)),
     ]
     for time in CODE_TIMES:
         seconds = time.production

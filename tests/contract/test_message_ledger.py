@@ -14,7 +14,7 @@ from botocore.exceptions import ReadTimeoutError
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
-from infobip_omni.dynamodb import Table, TableUnavailableError
+from infobip_omni.dynamodb import Table, TableUnavailableError, Update
 from infobip_omni.message import (
     ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
@@ -636,21 +636,32 @@ def test_messages_are_found_when_their_check_is_due(
     due = [each.id for each in ledger.due()]
 
     assert set(due) == {f"m-{number}" for number in range(31)} - {"m-7"}
-    by_shard: dict[str, list[int]] = {}
-    for message_id in due:
-        shard = item(ledger, message_id)["checkShard"]
-        by_shard.setdefault(shard, []).append(int(message_id.removeprefix("m-")))
-    assert len(by_shard) > 1
-    assert all(numbers == sorted(numbers) for numbers in by_shard.values())
+    numbers = [int(message_id.removeprefix("m-")) for message_id in due]
+    assert numbers == sorted(numbers)
+    assert len({item(ledger, message_id)["checkShard"] for message_id in due}) > 1
 
 
-def test_no_more_messages_are_read_than_requested(ledger: OpenLedger, clock: Clock) -> None:
-    """The time of a run is limited; the next run reads the rest."""
-    ledger.claim([replace(CLAIM, message_id=f"m-{number}") for number in range(100)], LEASE)
+def test_messages_in_the_shards_of_earlier_versions_are_found(
+    ledger: OpenLedger, clock: Clock
+) -> None:
+    """They had eight, and each message stays in its shard until its next check is set."""
+    for number in range(8):
+        claimed(ledger, replace(CLAIM, message_id=f"m-{number}"))
+        ledger.apply([Update(f"m-{number}", MESSAGE_ENTRY, {"checkShard": str(number)}, ())])
     clock.pass_by(hours=1)
 
-    assert CHECK_SHARDS < len(list(ledger.due())) <= 2 * CHECK_SHARDS
-    assert len(list(ledger.due())) == 100
+    assert {each.id for each in ledger.due()} == {f"m-{number}" for number in range(8)}
+
+
+def test_more_messages_than_a_page_are_due_in_one_order(ledger: OpenLedger, clock: Clock) -> None:
+    for number in range(5):
+        claims = [replace(CLAIM, message_id=f"m-{number}-{each}") for each in range(100)]
+        ledger.claim(claims, LEASE)
+        clock.pass_by(seconds=1)
+    clock.pass_by(hours=1)
+
+    due = [each.id.split("-")[1] for each in ledger.due()]
+    assert due == [str(number) for number in range(5) for _ in range(100)]
 
 
 def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> None:
