@@ -16,7 +16,7 @@ class Facts:
     # `make bench` shows, and the waits where Infobip answers after 50 ms and DynamoDB after 5 ms.
     send_cpu: float = 0.0020  # a message, in a batch of 10
     send_wait: float = 0.060  # a batch: its requests are concurrent
-    page_cpu: float = 0.487  # a page of 1,000 reports
+    report_cpu: float = 0.000487  # in a page of 1,000
     page_wait: float = 0.076
     # Documented by AWS, 2026-11-25: Lambda, "Configure Lambda function memory" and "Configuring
     # scaling behavior for SQS event source mappings"; SQS, "Quotas"; DynamoDB, "Quotas",

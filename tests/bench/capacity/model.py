@@ -56,8 +56,9 @@ class Deployment:
     @property
     def page_seconds(self) -> float:
         """The puller's time for a full page."""
+        cpu_seconds = pull.REPORTS_PER_PAGE * self.facts.report_cpu
         share = min(1.0, self.settings.pull_memory / self.facts.mb_per_cpu)
-        return self.facts.page_wait + self.facts.page_cpu / share
+        return self.facts.page_wait + cpu_seconds / share
 
     @property
     def write_units(self) -> float:

@@ -107,6 +107,19 @@ def test_longer_runs_of_the_puller_leave_no_more_waiting() -> None:
     assert backlogs[0] > backlogs[-1]
 
 
+def test_each_interval_begins_another_run_of_the_puller_under_a_backlog() -> None:
+    wide = deployment(concurrency=1000, table_wru=1e6, pull_timeout=366)
+    days = simulate(1e8, wide)
+    peak = days.reports.left[PEAK_BEGINS : PEAK_BEGINS + 8]
+    pages = [
+        (after - before) / pull.REPORTS_PER_PAGE * wide.page_seconds / 60
+        for before, after in pairwise(peak)
+    ]
+
+    assert wide.pull_runs == 5
+    assert pages == pytest.approx([1, 2, 3, 4, 5, 5, 5])
+
+
 @pytest.mark.parametrize("daily", [1e6, 1e8])
 def test_outage_leaves_the_messages_of_its_hour(daily: float) -> None:
     days = simulate(daily, fitted(daily, TEMPLATE, FACTS), has_outage=True)
@@ -164,7 +177,7 @@ def test_order_of_breaking_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) 
     every_message_overdue = replace(
         FACTS,
         send_cpu=0.0020,
-        page_cpu=0.487,
+        report_cpu=0.000487,
         share_failed_over=0,
         share_without_report=1,
     )
@@ -196,7 +209,7 @@ def test_order_of_breaking_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_message_of_one_step_costs_what_was_computed_by_hand() -> None:
     """In full batches: 7.11 write units, 12.9 ms of a sender and 1.8 ms of the puller."""
-    facts = replace(FACTS, send_cpu=0.0020, page_cpu=0.487, share_failed_over=0)
+    facts = replace(FACTS, send_cpu=0.0020, report_cpu=0.000487, share_failed_over=0)
     full = Deployment(replace(TEMPLATE, memory=512, pull_memory=512, concurrency=2), facts)
     million = {name: cost / 100 for name, cost in daily_cost(1e8, full).items()}
 
