@@ -73,7 +73,7 @@ def test_nothing_is_lost_or_made(daily: float, has_outage: bool) -> None:  # noq
 
 @pytest.mark.parametrize("has_outage", [False, True])
 def test_no_minute_exceeds_a_limit(has_outage: bool) -> None:  # noqa: FBT001
-    narrow = deployment()
+    narrow = deployment(pull_timeout=120)
     days = simulate(1e8, narrow, has_outage=has_outage)
     limits, reports = narrow.limits, narrow.reports_per_message
     sent = max(after - before for before, after in pairwise(days.messages.left))
