@@ -125,7 +125,7 @@ def _outage_delays(days: Days, deployment: Deployment) -> dict[str, str]:
     backoff = send_queue.LONGEST_DELAY.total_seconds() / 60
     return {
         "Outage of that hour: messages waiting": f"{max(days.messages.backlogs):,.0f}",
-        "… all sent; reports recorded": f"{_time(sent)}; {_time(recorded)} later",
+        "… all sent; reports recorded after": f"{_time(sent)}; {_time(recorded)}",
         "… longest from queue to record": _time(
             last + backoff + deployment.settings.pull_interval / 60
         ),

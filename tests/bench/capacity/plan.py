@@ -28,8 +28,8 @@ def fitted(daily: float, template: Settings, facts: Facts) -> Deployment:
     """Return the cheapest deployment that serves the busiest hour.
 
     That hour uses at most `MOST_USED` of the senders and of the table, and reports are recorded
-    before the reconciler asks about their messages. If no puller is fast enough for that, the
-    fastest one is chosen.
+    before the reconciler queries the logs about their messages. If no puller is fast enough for
+    that, the fastest one is chosen.
     """
     needed = arrivals(daily, PEAK_BEGINS) / 60 / MOST_USED
     one = Deployment(replace(template, concurrency=1), facts)
@@ -48,7 +48,7 @@ def fitted(daily: float, template: Settings, facts: Facts) -> Deployment:
             pull_timeout=timeout,
         )
         late = _minutes_late(daily, Deployment(settings, facts))
-        if best is one or late < least_late:
+        if late < least_late or math.isinf(late):
             best, least_late = Deployment(settings, facts), late
         if not late:
             break

@@ -27,7 +27,13 @@ from tests.bench.capacity.model import (
     delays,
     simulate,
 )
-from tests.bench.capacity.plan import MOST_USED, PULL_TIMEOUTS, daily_cost, fitted
+from tests.bench.capacity.plan import (
+    MOST_USED,
+    PULL_MEMORY_SIZES,
+    PULL_TIMEOUTS,
+    daily_cost,
+    fitted,
+)
 from tests.local_world.template import read_template
 
 FACTS = Facts()
@@ -263,6 +269,16 @@ def test_small_size_needs_no_other_puller() -> None:
 
 def test_concurrency_stays_within_the_parameter() -> None:
     assert fitted(1e9, TEMPLATE, FACTS).settings.concurrency == TEMPLATE.most_concurrency
+
+
+def test_fastest_puller_is_chosen_where_none_keeps_up() -> None:
+    settings = fitted(1e9, TEMPLATE, FACTS).settings
+
+    assert settings.pull_memory == max(PULL_MEMORY_SIZES)
+    assert settings.pull_timeout == max(PULL_TIMEOUTS)
+    assert table.described(1e9, Deployment(settings, FACTS))["Report recorded: mean; latest"] == (
+        "never; never"
+    )
 
 
 def test_runs_of_the_puller_end_before_their_pages_count_as_abandoned() -> None:
