@@ -49,7 +49,8 @@ endif
 ifneq ($(origin DOCKER),command line)
 override DOCKER :=
 endif
-GIVEN := BASE BUS CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON ROUNDS ROW UNTIL WORLD
+GIVEN := BASE BUS CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT RATE REASON ROUNDS ROW UNTIL \
+	WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and the seed of its random choices.
@@ -58,8 +59,8 @@ SEED ?= 1
 
 .PHONY: help setup format lint types imports template unit integration test tools-test sam-test \
 	any-machine chaos check scan demo local invoke sam-local sam-start-lambda send find \
-	dead-letter-queue redrive \
-	outcome-events simulator bench build build-local table-template deploy lock clean runtime-elsewhere
+	dead-letter-queue redrive outcome-events simulator bench capacity build build-local \
+	table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -218,6 +219,9 @@ simulator: $(READY) ## Control the simulated Infobip: CALL='POST faults {...}'; 
 bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, alternating with BASE=commit; ROW=send|pull|outcome
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
 		--rounds="$${ROUNDS:-8}"
+
+capacity: $(READY) ## Compute settings, delays and costs for RATE=10e6 messages a day, or for three sizes
+	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench.capacity --rate="$$RATE"
 
 build: $(READY) ## Build for Lambda
 	$(LOCAL_SAM) build
