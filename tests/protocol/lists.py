@@ -531,7 +531,7 @@ def worlds() -> tuple[World, ...]:
     return (
         _world("lists", (_OLD, _MIDDLE, _YOUNG), (_accepted("x"), _ABSENT), 5),
         _world("several rows", (_OLD, _TWO_STEPS, _YOUNG), (_accepted("x"),), 4),
-        _world("a long id", (_OLD, _MIDDLE, _YOUNG), (_accepted("x" * 15), _ABSENT), 4),
+        _world("a long id", (_OLD, _YOUNG), (_accepted("x" * 15), _ABSENT), 4),
         _world("similar ids", (_OLD, _YOUNG, replace(_MIDDLE, id="k")), similar, 4),
         *_ages(),
     )
