@@ -448,19 +448,31 @@ def _lists(ids: Sequence[str], known: Iterable[str], longest: int) -> list[tuple
 
 
 def _world(
-    name: str, witnesses: Sequence[Message], candidates: Sequence[Message], longest: int
+    name: str,
+    witnesses: Sequence[Message],
+    candidates: Sequence[Message],
+    longest: int,
+    further: Sequence[Message] = (),
 ) -> World:
-    """Ask for all lists of some messages, in all orders."""
-    short = [Message(each, 12, ((12, 12),)) for each in "pqrs"]
-    long = [Message(each * 30, 12, ((12, 12),)) for each in "pqr"]
+    """Ask for all lists of some messages, in all orders.
+
+    Args:
+        name: Of the world.
+        witnesses: Messages that the logs have shown, which are in the lists.
+        candidates: Messages of unknown outcome; Infobip knows those that have rows.
+        longest: Most ids of a list.
+        further: Witnesses of which alone another calibration is made.
+    """
+    more = [Message(each, 12, ((12, 12),)) for each in "pqrs"]
     ids = [message.id for message in (*witnesses, *candidates)]
     known = frozenset(candidate.id for candidate in candidates if candidate.rows)
+    calibrations = ([*witnesses, *more], further) if further else ([*witnesses, *more],)
     return World(
         name,
-        Account([*witnesses, *candidates, *short, *long]),
+        Account([*witnesses, *candidates, *more, *further]),
         _lists(ids, known, longest),
         known,
-        ([each.id for each in (*witnesses, *short)], [each.id for each in long]),
+        tuple([witness.id for witness in some] for some in calibrations),
     )
 
 
@@ -528,10 +540,11 @@ def _ages() -> Iterator[World]:
 def worlds() -> tuple[World, ...]:
     """Return all worlds."""
     similar = (_accepted("K"), _accepted("k "))
+    long = [Message(each * 30, 12, ((12, 12),)) for each in "pqr"]
     return (
         _world("lists", (_OLD, _MIDDLE, _YOUNG), (_accepted("x"), _ABSENT), 5),
         _world("several rows", (_OLD, _TWO_STEPS, _YOUNG), (_accepted("x"),), 4),
-        _world("a long id", (_OLD, _MIDDLE, _YOUNG), (_accepted("x" * 15), _ABSENT), 4),
+        _world("long ids", (_OLD, _YOUNG), (_accepted("x" * 15), _ABSENT), 4, long),
         _world("similar ids", (_OLD, _YOUNG, replace(_MIDDLE, id="k")), similar, 4),
         *_ages(),
     )

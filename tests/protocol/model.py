@@ -11,13 +11,20 @@ states that this can lead to, and looks for one that breaks a promise:
 * *proof ignored*: a report was recorded, and the message does not count as taken;
 * *delivery undone*: a delivered message counts as something else again;
 * *wrongly accepted*: the message counts as accepted, and Infobip has not accepted it;
-* *needless quarantine*: a message is set aside though no sender was killed and no answer lost.
+* *needless quarantine*: a message is set aside though no sender was killed and no answer lost;
+* *content burned*: a message is rejected for good by a refusal that may have ended since;
+* *verdict ignored*: Infobip rejects a message that it had accepted, and that settles nothing;
+* *wrongly spent*: the message counts as never sent under an id of no more use, and may be sent.
 
 Every condition of the protocol is a field of `Guards`, and a condition in the ledger or in one of
 the functions. Without any one of them a promise breaks:
 
     python -m tests.protocol.model                  # tries all environments, and tells their sizes
     python -m tests.protocol.model --without NAME   # the shortest way to a broken promise
+
+A post may also be refused for a cause that ends: the credit is used up, or Infobip has trouble of
+its own. The message is then sent again, while rows and reports of the refused attempt come at any
+time. What the logs prove by a list of ids is left to `tests.protocol.lists`.
 
 What the model takes for granted: a single write to DynamoDB happens in full or not at all; what
 the logs show of a message they go on showing; a post leaves within the lease if the sender looks
@@ -96,6 +103,42 @@ class Guards:
     prove_as_read: bool = True
     #: ... and is written again until it stands.
     prove_until_it_stands: bool = True
+    #: A refusal that may end leaves the message WAITING, with its content.
+    refusal_keeps_content: bool = True
+    #: The item marks each attempt that was refused, and a claim keeps the marks.
+    claim_keeps_refusals: bool = True
+    #: The row or report of a refused attempt settles nothing ...
+    refused_row_settles_nothing: bool = True
+    #: ... does not prove that the message was accepted ...
+    refused_row_proves_nothing: bool = True
+    #: ... and is no trace of the message, so it does not keep its absence from being counted.
+    refused_row_is_no_presence: bool = True
+    #: A refusal in a row or report waits for the answer to the post, which may say the same.
+    refused_row_waits_for_answer: bool = True
+    #: A refusal that decides is written only if the message is still as it was read.
+    settle_as_read: bool = True
+    #: An attempt that is refused as a repeat is not proven accepted by the row of a refused one.
+    duplicate_id_needs_attempt: bool = True
+    #: The item keeps the bulk ids of all attempts.
+    all_bulk_ids_kept: bool = True
+    #: Under a caller's own bulk id, a row is of a refused attempt only if it is older than the
+    #: last claim; the same status may come later, of an attempt that was accepted ...
+    row_needs_older_time: bool = True
+    #: ... or if the last attempt is the refused one itself.
+    last_attempt_may_be_refused: bool = True
+    #: A row that says no time settles and proves nothing ...
+    row_needs_time: bool = True
+    #: ... and is no absence: the message is not sent again.
+    untimed_row_is_no_absence: bool = True
+    #: A refusal says nothing of an earlier attempt whose outcome is unknown.
+    refusal_after_unknown_is_unknown: bool = True
+    #: An id that is known to Infobip from refused attempts alone is of no more use: the message is
+    #: dead-lettered as never sent ...
+    spent_id_is_told: bool = True
+    #: ... unless the outcome of an attempt was ever unknown ...
+    spent_id_needs_known_outcomes: bool = True
+    #: ... and it is not sent again under this id.
+    spent_id_is_not_sent_again: bool = True
 
 
 GUARDS = Guards()
@@ -123,6 +166,30 @@ class Environment:
     records_age: bool = False
     senders: int = 2
     reconcilers: int = 1
+    #: How many posts are refused until somebody acts, or for a while.
+    refusals: int = 0
+    #: What Infobip does with an id that it has refused before.
+    refused_ids: Literal["accepted", "repeats", "either"] = "either"
+    #: The logs show the rows of refused attempts in every answer, rather than when they like.
+    refused_rows_stay: bool = False
+    #: Whether all attempts have the caller's own bulk id, and whether rows say a time then.
+    own_bulk_id: Literal["", "timed", "untimed"] = ""
+    #: The logs show an accepted message when they are asked for the third time after a refusal,
+    #: and until that refusal nothing else becomes of further posts.
+    refused_while_logs_lag: bool = False
+    #: How often an operator releases a quarantined message.
+    releases: int = 0
+    #: Posts may also be refused for good ...
+    refuses_for_good: bool = True
+    #: ... and arrive when nobody waits for their answer any more.
+    posts_come_late: bool = True
+    #: A message that Infobip has accepted may be rejected later, for a cause that may end.
+    rejects_accepted: bool = True
+
+    @property
+    def names_attempts(self) -> bool:
+        """Whether it matters which attempt a row is of."""
+        return bool(self.refusals or self.releases)
 
 
 # --- The state -------------------------------------------------------------------------------
@@ -138,6 +205,14 @@ class Message(NamedTuple):
     was_unknown: bool = False
     #: Infobip has refused the message id as one that it knows.
     duplicate_id: bool = False
+    #: The outcome of some attempt is not known from its answer.
+    was_lost: bool = False
+    #: Nothing was ever sent, and Infobip takes no more under this id.
+    spent: bool = False
+    #: The logs have shown a row of which nobody can tell the attempt.
+    untimed: bool = False
+    #: The attempts that the answer to their own post has refused.
+    refused: tuple[int, ...] = ()
     #: The last claim.
     token: int = 0
 
@@ -145,8 +220,29 @@ class Message(NamedTuple):
         """Change the state; what only an unknown outcome needs is forgotten."""
         was_unknown = self.was_unknown or state == UNKNOWN
         return self._replace(
-            state=state, absent_answers=0, was_unknown=was_unknown, duplicate_id=False
+            state=state,
+            absent_answers=0,
+            was_unknown=was_unknown,
+            duplicate_id=False,
+            untimed=False,
         )
+
+    def lose(self, environment: Environment) -> Message:
+        """Change to UNKNOWN, since no answer to the last post was understood."""
+        lost = self.was_lost or environment.names_attempts
+        return self.become(UNKNOWN)._replace(was_lost=lost)
+
+
+class Rejection(NamedTuple):
+    """A row or report that says that an attempt was rejected, for a cause that may end."""
+
+    token: int
+    #: It happened before the last claim.
+    is_older: bool = False
+    #: Infobip had accepted the attempt before.
+    was_accepted: bool = False
+    #: The sender has recorded that the attempt was refused.
+    is_told: bool = False
 
 
 class Actor(NamedTuple):
@@ -178,10 +274,18 @@ class State(NamedTuple):
     acceptances: int = 0
     #: The logs show the message.
     listed: bool = False
-    #: Posts that nobody waits for any more, and that Infobip has not seen yet.
-    in_flight: int = 0
     acknowledged: bool = False
     dead_lettered: bool = False
+    releases_left: int = 0
+    #: A promise that the last step has broken.
+    broken: str = ""
+    #: Posts that nobody waits for any more, and that Infobip has not seen yet: their claims, where
+    #: it matters which.
+    in_flight: tuple[int, ...] = ()
+    #: The attempts that Infobip has rejected for a cause that may end.
+    rejections: tuple[Rejection, ...] = ()
+    #: The attempt that Infobip has accepted, where it matters which.
+    accepted: int = 0
     #: How many claims there were, to give each another token.
     claims: int = 0
 
@@ -194,6 +298,25 @@ class State(NamedTuple):
         """Let a run of the reconciler go on."""
         reconcilers = _put(self.reconcilers, index, actor)
         return self._replace(reconcilers=reconcilers, **changes)  # type: ignore[arg-type]
+
+    def claim(self, message: Message, token: int) -> State:
+        """Claim the message; what was rejected before is older than that."""
+        rejections = tuple(each._replace(is_older=True) for each in self.rejections)
+        return self._replace(
+            message=message._replace(token=token), claims=token, rejections=rejections
+        )
+
+    def reject(self, token: int, *, was_accepted: bool = False) -> State:
+        """Let Infobip reject an attempt for a cause that may end."""
+        rejection = Rejection(token, was_accepted=was_accepted)
+        return self._replace(rejections=(*self.rejections, rejection))
+
+    def tell(self, token: int) -> State:
+        """Record that an attempt was refused."""
+        rejections = tuple(
+            each._replace(is_told=each.is_told or each.token == token) for each in self.rejections
+        )
+        return self._replace(rejections=rejections)
 
     def is_as_known(self, actor: Actor) -> bool:
         """Return whether the message is still as an actor has read it."""
@@ -215,7 +338,19 @@ class State(NamedTuple):
         names = {0: 0, held: 1}
         tokens = [names.setdefault(actor.token, len(names)) for actor in actors]
         shapes = [actor[:-1] for actor in actors]
-        return (*tokens, *shapes, self.message[:-1], *self[4:-1])
+        key = (*tokens, *shapes, self.message[:-2], *self[4:-4])
+        if not (self.rejections or self.accepted or self.in_flight):
+            return key
+        attempts = (
+            *self.message.refused,
+            0,
+            *self.in_flight,
+            0,
+            self.accepted,
+            *(rejection.token for rejection in self.rejections),
+        )
+        renamed = [names.setdefault(token, len(names)) for token in attempts]
+        return (*key, *renamed, *(rejection[1:] for rejection in self.rejections))
 
 
 Step = tuple[str, State]
@@ -232,11 +367,12 @@ def steps(state: State, environment: Environment, guards: Guards) -> Iterator[St
     """Yield every event that is possible in a state, in words, and the state that follows."""
     for index in range(len(state.senders)):
         yield from _sender(state, index, environment, guards)
-        yield from _kill(state, index)
+        yield from _kill(state, index, environment)
     for index in range(len(state.reconcilers)):
         yield from _reconciler(state, index, environment, guards)
     if state.acceptances:
         yield from _reports(state, environment, guards)
+    yield from _rejections(state, environment, guards)
     yield from _surroundings(state, environment)
 
 
@@ -272,7 +408,7 @@ def _claim(state: State, index: int, environment: Environment, guards: Guards) -
     name, message = f"sender {index + 1}", state.message
     if message.state == ABSENT or not guards.claim_only_absent:
         token = state.claims + 1
-        claimed = state._replace(message=Message(CLAIMED, token=token), claims=token)
+        claimed = state.claim(Message(CLAIMED), token)
         holder = Actor("holds", token=token)
         yield f"{name} claims the message", claimed.sender(index, holder)
         if not guards.own_claim_recognised:
@@ -303,35 +439,58 @@ def _take_over(
         event = f"{name} finds the message {message.state} meanwhile"
         yield from _dispose((event, state), index, message.state, environment, guards)
     elif loses_lease:
-        after = state._replace(message=message.become(UNKNOWN))
+        after = state._replace(message=message.lose(environment))
         event = f"{name} writes UNKNOWN, since the lease of claim {actor.token} has run out"
         yield from _dispose((event, after), index, UNKNOWN, environment, guards)
     else:
         token = state.claims + 1
-        claimed = message.become(CLAIMED)._replace(token=token, lease_out=False)
+        claimed = message.become(CLAIMED)._replace(lease_out=False)
+        if not guards.claim_keeps_refusals:
+            claimed = claimed._replace(refused=())
         holder = Actor("holds", token=token, repeated=actor.repeated)
-        yield f"{name} claims it", state.sender(index, holder, message=claimed, claims=token)
+        yield f"{name} claims it", state.claim(claimed, token).sender(index, holder)
 
 
 def _post(state: State, index: int, environment: Environment) -> Iterator[Step]:
     """`OmniClient.send_advanced`, and what Infobip does."""
     actor, name = state.senders[index], f"sender {index + 1}"
-    if environment.refuses_duplicates and (state.acceptances or environment.foreign):
-        effects = [("duplicate id", 0)]
-    else:
-        effects = [("accepted", 1), ("refused", 0)]
-    for answer, accepted in (*effects, ("not processed", 0)):
-        after = {"acceptances": state.acceptances + accepted}
+    for answer, after in (*_effects(state, actor.token, environment), ("not processed", state)):
         answered = actor._replace(step="answered", known=answer)
-        yield f"Infobip answers {name}: {answer}", state.sender(index, answered, **after)
+        yield f"Infobip answers {name}: {answer}", after.sender(index, answered)
         if environment.rough:
             lost = answered._replace(known="unknown")
-            event = f"Infobip's answer to {name} ({answer}) is lost"
-            yield event, state.sender(index, lost, **after)
-    if environment.rough and state.in_flight < MOST_IN_FLIGHT:
+            yield f"Infobip's answer to {name} ({answer}) is lost", after.sender(index, lost)
+    may_be_late = environment.rough and environment.posts_come_late
+    if may_be_late and len(state.in_flight) < MOST_IN_FLIGHT:
         lost = actor._replace(step="answered", known="unknown")
         event = f"{name} stops waiting for an answer; its post is still under way"
-        yield event, state.sender(index, lost, in_flight=state.in_flight + 1)
+        yield event, state.sender(index, lost, in_flight=_under_way(state, actor, environment))
+
+
+def _under_way(state: State, actor: Actor, environment: Environment) -> tuple[int, ...]:
+    return (*state.in_flight, actor.token if environment.names_attempts else 0)
+
+
+def _effects(state: State, token: int, environment: Environment) -> list[Step]:
+    """List what Infobip may answer to a post, and the states that follow."""
+    refused = [each for each in state.rejections if not each.was_accepted]
+    for_now = ("refused for now", state.reject(token))
+    if environment.refused_while_logs_lag and state.acceptances and not refused:
+        return [for_now]
+    effects: list[Step] = []
+    if len(refused) < environment.refusals:
+        effects.append(for_now)
+    if environment.refuses_duplicates and (state.acceptances or environment.foreign):
+        return [("duplicate id", state), *effects]
+    if refused and environment.refused_ids != "accepted":
+        effects.append(("duplicate id", state))
+    if not (refused and environment.refused_ids == "repeats"):
+        accepted = token if environment.names_attempts else 0
+        after = state._replace(acceptances=state.acceptances + 1, accepted=accepted)
+        effects = [("accepted", after), *effects]
+        if environment.refuses_for_good:
+            effects.append(("refused", state))
+    return effects
 
 
 def _record(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
@@ -343,21 +502,33 @@ def _record(state: State, index: int, environment: Environment, guards: Guards) 
         event = f"{name} cannot record '{actor.known}': the message is {message.state}"
         yield from _dispose((event, state), index, message.state, environment, guards)
         return
-    outcome = _outcome(actor, guards)
-    duplicate = actor.known == "duplicate id" and outcome == UNKNOWN
-    after = state._replace(message=message.become(outcome)._replace(duplicate_id=duplicate))
+    outcome = _outcome(actor, message, guards)
+    changed = message.become(outcome)
+    if outcome == UNKNOWN:
+        changed = message.become(outcome) if actor.known != "unknown" else message.lose(environment)
+        changed = changed._replace(duplicate_id=actor.known == "duplicate id")
+    if actor.known == "refused for now":
+        changed = changed._replace(refused=(*message.refused, actor.token))
+        state = state.tell(actor.token)
+    after = state._replace(message=changed)
+    if actor.known == "refused for now" and outcome == REJECTED:
+        after = after._replace(broken="content burned")
     event = f"{name} records {outcome}"
     yield from _dispose((event, after), index, outcome, environment, guards)
     yield f"{name} records {outcome}, hears nothing, and is about to repeat that", after
 
 
-def _outcome(actor: Actor, guards: Guards) -> MessageState:
-    """`delivery.read_answer` and its neighbours."""
+def _outcome(actor: Actor, message: Message, guards: Guards) -> MessageState:
+    """`verdicts.read_answer` and its neighbours."""
     if actor.known == "duplicate id":
         return UNKNOWN if guards.duplicate_id_is_no_proof else ACCEPTED
     if actor.known == "unknown":
         return UNKNOWN if guards.unclear_answer_is_unknown else WAITING
-    return {"accepted": ACCEPTED, "refused": REJECTED, "not processed": WAITING}[actor.known]
+    if actor.known == "refused for now" and guards.refusal_keeps_content:
+        follows_unknown = message.was_lost and guards.refusal_after_unknown_is_unknown
+        return UNKNOWN if follows_unknown else WAITING
+    known = "refused" if actor.known == "refused for now" else actor.known
+    return {"accepted": ACCEPTED, "refused": REJECTED, "not processed": WAITING}[known]
 
 
 def _dispose(
@@ -389,15 +560,16 @@ def _dispose(
             yield f"{event}, and acknowledges the record", after
 
 
-def _kill(state: State, index: int) -> Iterator[Step]:
+def _kill(state: State, index: int, environment: Environment) -> Iterator[Step]:
     """Killed before it has claimed anything, a sender leaves as much behind as one that waits."""
     actor, name = state.senders[index], f"sender {index + 1}"
     if state.kills_left and actor.step not in {"idle", "met"}:
         left = {"kills_left": state.kills_left - 1}
         yield f"{name} is killed", state.sender(index, IDLE, **left)
-        if actor.step == "posted" and state.in_flight < MOST_IN_FLIGHT:
+        if actor.step == "posted" and len(state.in_flight) < MOST_IN_FLIGHT:
             event = f"{name} is killed; its post is still under way"
-            yield event, state.sender(index, IDLE, in_flight=state.in_flight + 1, **left)
+            under_way = _under_way(state, actor, environment)
+            yield event, state.sender(index, IDLE, in_flight=under_way, **left)
 
 
 def _reconciler(
@@ -412,7 +584,7 @@ def _reconciler(
         yield f"{name} reads the message CLAIMED", state.reconciler(index, read)
     elif actor.step == "loses lease":
         event = f"{name} writes UNKNOWN, since the lease of claim {actor.token} has run out"
-        yield _change(event, state, index, message.become(UNKNOWN), guards)
+        yield _change(event, state, index, message.lose(environment), guards)
     elif actor.step != "idle":
         yield from _conclude(state, index, environment, guards)
 
@@ -427,41 +599,115 @@ def _ask(state: State, index: int, environment: Environment, guards: Guards) -> 
         asks_not = read._replace(absent_answers=ANSWERS_NEEDED)
         yield f"{name} does not ask the logs", state.reconciler(index, asks_not)
     listed = state.listed
-    if environment.logs_lag_is_bounded and message.absent_answers + 1 >= ANSWERS_NEEDED:
+    catches_up = environment.refused_while_logs_lag
+    is_last = message.absent_answers + 1 >= ANSWERS_NEEDED
+    if is_last and (environment.logs_lag_is_bounded or catches_up):
         if state.in_flight or any(sender.step == "posted" for sender in state.senders):
             return
-        listed = state.acceptances > 0
-    answer = "own" if listed else "foreign" if environment.foreign == "listed" else "none"
-    asked = read._replace(step=f"found {answer}")
-    event = f"{name} asks the logs about claim {message.token}, which show {answer}"
-    yield event, state.reconciler(index, asked, listed=listed)
+        listed = listed or (state.acceptances > 0 and (not catches_up or bool(state.rejections)))
+    for found in _found(state, environment, guards, listed=listed):
+        asked = read._replace(step=f"found {found}")
+        event = f"{name} asks the logs about claim {message.token}, which show {found}"
+        yield event, state.reconciler(index, asked, listed=listed)
+
+
+def _found(
+    state: State, environment: Environment, guards: Guards, *, listed: bool
+) -> Iterator[str]:
+    """Yield what an answer of the logs may show: `reconcile_messages.decide` judges the rows.
+
+    The row of an accepted attempt is there once it is listed. Those of refused ones come and go.
+    """
+    message, rejected = state.message, _accepted_rejection(state)
+    own = set()
+    if listed:
+        own.add(_judge_row(rejected, message, environment, guards) if rejected else "own")
+    elif environment.foreign == "listed":
+        own.add("foreign")
+    refused = [each for each in state.rejections if not each.was_accepted]
+    hidden = {_judge_row(each, message, environment, guards) for each in refused}
+    nothing: set[str] = set()
+    always = not hidden or environment.refused_rows_stay
+    for shown in [hidden] if always else [nothing, hidden]:
+        yield next(
+            found
+            for found in ("rejected", "own", "presence", "untimed", "foreign", "none")
+            if found in own | shown | {"none"}
+        )
+
+
+def _judge_row(row: Rejection, message: Message, environment: Environment, guards: Guards) -> str:
+    """What a row of a rejected attempt means to the reconciler."""
+    owner = _owner(row, message, environment, guards)
+    if owner != "refused":
+        return {"untimed": "untimed", "foreign": "none", "own": "rejected"}[owner]
+    by_recipient = message.duplicate_id and not guards.duplicate_id_needs_attempt
+    if not guards.refused_row_settles_nothing:
+        found = "rejected"
+    elif by_recipient or not guards.refused_row_proves_nothing:
+        found = "own"
+    else:
+        found = "none" if guards.refused_row_is_no_presence else "presence"
+    return found
+
+
+def _owner(row: Rejection, message: Message, environment: Environment, guards: Guards) -> str:
+    """Whose row this is: of a refused attempt, of another own one, or nobody can tell.
+
+    Every row here has the status of a refusal that may end.
+    """
+    if not environment.own_bulk_id:
+        is_known = guards.all_bulk_ids_kept or row.token == message.token
+        other = "own" if is_known else "foreign"
+        return "refused" if row.token in message.refused else other
+    if environment.own_bulk_id == "untimed" and message.refused and guards.row_needs_time:
+        return "untimed"
+    is_timed = environment.own_bulk_id == "timed"
+    last_is_refused = message.token in message.refused and guards.last_attempt_may_be_refused
+    is_older = row.is_older or last_is_refused or not guards.row_needs_older_time
+    return "refused" if message.refused and is_timed and is_older else "own"
+
+
+def _accepted_rejection(state: State) -> Rejection | None:
+    return next((each for each in state.rejections if each.was_accepted), None)
 
 
 def _conclude(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
     """`reconcile_messages.decide`: what the logs' answer changes."""
     actor, name, message = state.reconcilers[index], f"reconciler {index + 1}", state.message
     foreign = actor.step == "found foreign"
+    untimed = message.untimed or actor.step == "found untimed"
     if actor.step == "found own" or (foreign and not guards.log_row_needs_recipient):
         changed, event = message.become(ACCEPTED), f"{name} writes ACCEPTED"
-    elif foreign and actor.repeated:
+    elif actor.step == "found rejected" or (foreign and actor.repeated):
         changed, event = message.become(REJECTED), f"{name} writes REJECTED"
-    elif foreign and not guards.foreign_row_is_absence:
+    elif actor.step == "found presence" or (foreign and not guards.foreign_row_is_absence):
         changed, event = message, f"{name} does not know what to do"
     elif actor.absent_answers + 1 < (ANSWERS_NEEDED if guards.three_answers_needed else 1):
-        counted = actor.absent_answers + 1
-        changed = message._replace(absent_answers=counted) if message.state == UNKNOWN else message
-        event = f"{name} counts absence number {counted}"
-    elif _sends_again(actor, environment, guards):
+        counted = message._replace(absent_answers=actor.absent_answers + 1, untimed=untimed)
+        changed = counted if message.state == UNKNOWN else message
+        event = f"{name} counts absence number {actor.absent_answers + 1}"
+    elif _sends_again(actor, environment, guards, untimed=untimed):
         changed, event = message.become(WAITING), f"{name} writes WAITING"
     else:
-        changed, event = message.become(QUARANTINED), f"{name} writes QUARANTINED"
+        spent = actor.repeated and _is_spent(message, guards)
+        changed = message.become(QUARANTINED)._replace(spent=spent)
+        event = f"{name} writes QUARANTINED{', as never sent' if spent else ''}"
     yield _change(event, state, index, changed, guards)
 
 
-def _sends_again(actor: Actor, environment: Environment, guards: Guards) -> bool:
+def _is_spent(message: Message, guards: Guards) -> bool:
+    """Return whether Infobip knows the id of nothing but refused attempts."""
+    lost = message.was_lost and guards.spent_id_needs_known_outcomes
+    return bool(message.refused) and not lost and guards.spent_id_is_told
+
+
+def _sends_again(actor: Actor, environment: Environment, guards: Guards, *, untimed: bool) -> bool:
     """What the reconciler does about a message that the logs do not know."""
     # A message whose id was refused would be refused again, and so on forever.
-    asked_for = environment.must_arrive and not actor.repeated
+    repeated = actor.repeated and guards.spent_id_is_not_sent_again
+    doubtful = untimed and guards.untimed_row_is_no_absence
+    asked_for = environment.must_arrive and not repeated and not doubtful
     return asked_for or not guards.send_again_only_if_must_arrive
 
 
@@ -478,9 +724,10 @@ def _reports(state: State, environment: Environment, guards: Guards) -> Iterator
     actor, message = state.report, state.message
     unproven = UNPROVEN if guards.report_overrides_unproven else frozenset({CLAIMED})
     done = Actor("done")
+    is_foreign = not guards.all_bulk_ids_kept and state.accepted not in {0, message.token}
     if actor.step == "idle":
         read = Actor("read", message.state, token=message.token)
-        read = read if message.state in unproven else done
+        read = read if message.state in unproven and not is_foreign else done
         yield f"a report finds the message {message.state}", state._replace(report=read)
     elif actor.step == "read":
         after = IDLE if guards.prove_until_it_stands else done
@@ -494,6 +741,58 @@ def _reports(state: State, environment: Environment, guards: Guards) -> Iterator
         yield "a final report writes DELIVERED", state._replace(message=settled)
 
 
+def _rejections(state: State, environment: Environment, guards: Guards) -> Iterator[Step]:
+    """`DeliveryReports.record`, for a rejection that may end.
+
+    On the channel of the last step it settles the message, on another one it proves that the
+    message was accepted. The report actor does one thing at a time; logs of accepted messages are
+    read by the same rules.
+    """
+    actor, message = state.report, state.message
+    if actor.step == "settles":
+        yield _settle(state, guards)
+    if actor.step == "proves":
+        proven = message.become(ACCEPTED) if state.is_as_known(actor) else message
+        yield "the rejection of a step writes ACCEPTED", state._replace(report=IDLE, message=proven)
+    if actor.step != "idle":
+        return
+    for row in state.rejections:
+        waits = message.state == CLAIMED and guards.refused_row_waits_for_answer
+        owner = _owner(row, message, environment, guards)
+        settles = owner == "own" or (owner == "refused" and not guards.refused_row_settles_nothing)
+        proves = owner == "own" or (owner == "refused" and not guards.refused_row_proves_nothing)
+        told = f"a report that claim {row.token} was rejected finds the message {message.state}"
+        if settles and not waits and message.state not in {DELIVERED, REJECTED}:
+            # Which row it was matters only to the promise.
+            read = Actor("settles", message.state, absent_answers=state.rejections.index(row))
+            yield told, state._replace(report=read._replace(token=message.token))
+        elif row.was_accepted and row.token == message.token and message.state == ACCEPTED:
+            broken = "" if environment.own_bulk_id == "untimed" else "verdict ignored"
+            yield f"{told}, and changes nothing", state._replace(broken=broken)
+        if proves and not waits and message.state in UNPROVEN:
+            yield told, state._replace(report=Actor("proves", message.state, token=message.token))
+
+
+def _settle(state: State, guards: Guards) -> Step:
+    """`transitions.settled`."""
+    actor, message = state.report, state.message
+    row = state.rejections[actor.absent_answers]
+    if guards.settle_as_read and not state.is_as_known(actor):
+        return "the rejection finds the message changed", state._replace(report=IDLE)
+    if message.state == DELIVERED:
+        return "the rejection finds the message DELIVERED", state._replace(report=IDLE)
+    after = state._replace(report=IDLE, message=message.become(REJECTED))
+    awaited = any(
+        sender.token == row.token and sender.known == "refused for now" for sender in state.senders
+    )
+    # A rejection of an earlier attempt must not decide about one that was made since.
+    superseded = message.token not in {row.token, actor.token}
+    burns = row.is_told or (awaited and message.state == CLAIMED) or superseded
+    if burns:
+        after = after._replace(broken="content burned")
+    return "the rejection writes REJECTED", after
+
+
 def _surroundings(state: State, environment: Environment) -> Iterator[Step]:
     """Yield what time, the network and Infobip do by themselves."""
     message = state.message
@@ -503,12 +802,22 @@ def _surroundings(state: State, environment: Environment) -> Iterator[Step]:
         yield f"the lease of claim {message.token} runs out", state._replace(message=out)
     if state.acceptances and not state.listed:
         yield "the logs begin to show the message", state._replace(listed=True)
-    if state.in_flight:
-        arrived = state._replace(in_flight=state.in_flight - 1)
+    for number, token in enumerate(state.in_flight):
+        left = (*state.in_flight[:number], *state.in_flight[number + 1 :])
+        arrived = state._replace(in_flight=left)
         yield "a post under way is lost", arrived
-        if not (environment.refuses_duplicates and (state.acceptances or environment.foreign)):
-            accepted = arrived._replace(acceptances=state.acceptances + 1)
-            yield "Infobip accepts a post that was under way", accepted
+        for answer, after in _effects(arrived, token, environment):
+            if after is not arrived:
+                yield f"a post that was under way arrives: {answer}", after
+    rejects = environment.refusals and environment.rejects_accepted
+    if rejects and state.accepted and not _accepted_rejection(state):
+        after = state.reject(state.accepted, was_accepted=True)
+        yield "Infobip rejects the message that it had accepted", after
+    is_done = state.acknowledged and all(sender == IDLE for sender in state.senders)
+    if state.releases_left and message.state == QUARANTINED and is_done and not message.spent:
+        after = state._replace(message=message.become(WAITING), acknowledged=False)
+        released = after._replace(releases_left=state.releases_left - 1, dead_lettered=False)
+        yield "an operator releases the message", released
 
 
 # --- The search ------------------------------------------------------------------------------
@@ -534,7 +843,9 @@ def explore(environment: Environment, guards: Guards = GUARDS, promise: str = ""
         promise: The only promise to look at; empty for all.
     """
     runs, senders = (IDLE,) * environment.reconcilers, (IDLE,) * environment.senders
-    start = State(runs, senders, IDLE, Message(), environment.kills)
+    start = State(
+        runs, senders, IDLE, Message(), environment.kills, releases_left=environment.releases
+    )
     found = [start]
     numbers = {start.key(): 0}
     origins: list[tuple[int, str]] = [(0, "")]
@@ -565,19 +876,29 @@ def explore(environment: Environment, guards: Guards = GUARDS, promise: str = ""
 def _broken(before: State, after: State, environment: Environment) -> str:
     """Name the promise that a step breaks, if any."""
     state = after.message.state
-    broken = ""
-    if after.acceptances > 1:
+    broken = after.broken
+    lost_refusal = any(not each.is_told for each in after.rejections)
+    under_way = after.in_flight or any(each.step == "posted" for each in after.senders)
+    if broken:
+        pass
+    elif after.acceptances > 1:
         broken = "at most once"
     elif after.acknowledged and not after.has_verdict():
         broken = "no verdict"
-    elif after.report.step == "done" and state not in {ACCEPTED, DELIVERED}:
+    elif (
+        after.report.step == "done"
+        and state not in {ACCEPTED, DELIVERED}
+        and not (state == REJECTED and after.rejections)
+    ):
         broken = "proof ignored"
     elif before.message.state == DELIVERED != state:
         broken = "delivery undone"
-    elif state == ACCEPTED and not after.acceptances:
+    elif after.message.spent and (after.acceptances or under_way):
+        broken = "wrongly spent"
+    elif state == ACCEPTED and not after.acceptances and not lost_refusal:
         broken = "wrongly accepted"
     elif state == QUARANTINED and not (
-        environment.rough or environment.kills or environment.foreign
+        environment.rough or environment.kills or environment.foreign or after.message.spent
     ):
         broken = "needless quarantine"
     return broken
@@ -608,6 +929,11 @@ _ID_IN_USE: dict[str, Literal["listed", "forgotten"]] = {
     "id in use": "listed",
     "id used before": "forgotten",
 }
+_REFUSED = Environment("refused", senders=1, kills=1, refusals=1)
+_REFUSED_MUST_ARRIVE = replace(
+    _REFUSED, name="refused, must-arrive", must_arrive=True, logs_lag_is_bounded=True, kills=0
+)
+_TIMES: tuple[Literal["timed", "untimed"], ...] = ("timed", "untimed")
 #: What the protocol is held to: no event that is possible here may break a promise.
 ENVIRONMENTS = (
     Environment("calm", kills=0, rough=False, final_reports=True),
@@ -633,6 +959,56 @@ ENVIRONMENTS = (
             kills=0,
         )
         for name, foreign in _ID_IN_USE.items()
+    ),
+    replace(_REFUSED, name="refused, calm", senders=2, rough=False, kills=0),
+    _REFUSED,
+    replace(_REFUSED, name="refused, reports of delivery", final_reports=True, kills=0),
+    replace(_REFUSED, name="refused, own bulk id", own_bulk_id="timed"),
+    replace(_REFUSED, name="refused, own bulk id, no times", own_bulk_id="untimed", kills=0),
+    replace(_REFUSED, name="refused, id used twice", foreign="listed", kills=0),
+    _REFUSED_MUST_ARRIVE,
+    *(
+        replace(
+            _REFUSED_MUST_ARRIVE,
+            name=f"refused, must-arrive, own bulk id, {times}",
+            own_bulk_id=times,
+        )
+        for times in _TIMES
+    ),
+    replace(
+        _REFUSED_MUST_ARRIVE,
+        name="refused, must-arrive, id spent, calm",
+        refused_ids="repeats",
+        refused_rows_stay=True,
+        rough=False,
+    ),
+    replace(
+        _REFUSED_MUST_ARRIVE,
+        name="refused, must-arrive, repeats refused",
+        refuses_duplicates=True,
+        logs_lag_is_bounded=False,
+        refuses_for_good=False,
+        rejects_accepted=False,
+        rough=False,
+        kills=1,
+    ),
+    replace(
+        _REFUSED_MUST_ARRIVE,
+        name="refused, must-arrive, while the logs lag",
+        refused_ids="accepted",
+        logs_lag_is_bounded=False,
+        refused_while_logs_lag=True,
+        refuses_for_good=False,
+        posts_come_late=False,
+        rejects_accepted=False,
+    ),
+    Environment(
+        "released, repeats refused",
+        refuses_duplicates=True,
+        senders=1,
+        releases=1,
+        kills=0,
+        refuses_for_good=False,
     ),
 )
 
