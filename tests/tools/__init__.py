@@ -1,1 +1,1 @@
-"""Tests of what a developer types: `make local`, its commands, and README's walk through them."""
+"""Tests of what a developer types, `make local` and its commands, and of the built layer."""
