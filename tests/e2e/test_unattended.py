@@ -130,9 +130,11 @@ def test_message_gets_its_outcome_without_anybody_asking(world: World, upstream:
 
 def test_no_function_has_logged_anything_personal(upstream: Upstream) -> None:
     """Not a number, text or credential of all that was sent is in a log line."""
+    message_id = upstream.send(PUSH_FAILS)
     unreadable = f'{{"to": "{CANARY_NUMBER}", "text": "{CANARY_TEXT}"'
     upstream.world.put_message(unreadable)
     upstream.wait_for_dead_letters([unreadable])
+    upstream.settle(message_id)
 
     logs = upstream.world.logs()
 
