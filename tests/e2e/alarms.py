@@ -1,9 +1,9 @@
-"""A deployment whose alarms are judged at a time of its own.
+"""A deployment whose alarms are evaluated on a clock of its own.
 
-The alarms are those that were deployed, judged by `aws_alarms` over what `aws_metrics` has measured
-of real traffic. Only the clock is helped: where an alarm looks back over minutes, hours or days,
-the scene skips them. What was measured is then later by as much, an age that goes back to before
-a skip grows by it, and queues are taken to have held all the while what they held.
+`aws_alarms` evaluates the deployed alarms over what `aws_metrics` has measured of real traffic.
+Only the clock is simulated: where an alarm looks back over minutes, hours or days, the scene skips
+them. Data points after a skip then come later by its length, an age that began before it grows by
+as much, and queues are assumed to have kept their contents throughout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: Everything that the template can have; nothing happens unless a test makes it happen.
+#: Every optional part of the template; schedules are so rare that only tests invoke functions.
 PARAMETERS = {
     "ReconcileAfterSeconds": 1,
     "DeliveryReportWebhook": "enabled",
@@ -41,12 +41,12 @@ PARAMETERS = {
     "ReconcileSchedule": "rate(1 day)",
 }
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-#: What is tried, since AWS does not tell for how many periods more than it needs it looks back.
+#: CloudWatch evaluates more periods than an alarm needs; AWS does not document how many more.
 EXTRA_PERIODS = (0, 2, 5)
 
 
 class Scene:
-    """A deployment whose alarms are judged at a time of its own.
+    """A deployment whose alarms are evaluated on a clock of its own.
 
     Args:
         world: The deployment.
@@ -59,18 +59,18 @@ class Scene:
         self.resources = world.resources()
         self._skips: list[tuple[float, float]] = []
         self._http = requests.Session()
-        self._http.trust_env = False  # a proxy would not reach this machine
+        self._http.trust_env = False  # no proxy leads to this machine
 
     def now(self) -> float:
         """Return the scene's time, in seconds since 1970."""
         return time.time() + sum(length for _, length in self._skips)
 
     def skip(self, seconds: float) -> None:
-        """Let time pass, in which nothing happens."""
+        """Skip a time in which nothing happens."""
         self._skips.append((time.time(), seconds))
 
     def see_queues(self) -> None:
-        """Wait until all queues have been measured anew."""
+        """Wait until every queue has been measured again."""
         begin = time.time()
 
         def is_measured() -> bool:
@@ -82,34 +82,34 @@ class Scene:
         wait_until(is_measured, 10, "all queues are measured", every=0.2)
 
     def skip_out_of_sight(self, name: str) -> None:
-        """Let so much time pass that an alarm looks at nothing of what is now."""
+        """Skip so much time that an alarm no longer sees any present data point."""
         alarm = self.alarms[name]
         self.see_queues()
         self.skip((alarm["EvaluationPeriods"] + max(EXTRA_PERIODS) + 1) * period_of(alarm))
 
     def data(self) -> Series:
-        """Return what was measured until now."""
+        """Return all data points so far, at the times of the scene."""
         return skipped(self._measured(), self._skips)
 
     def states(self, name: str) -> set[State]:
-        """Return the state that an alarm will have at the next full minute.
+        """Return the states that an alarm can have at the next full minute.
 
-        It is one, unless it depends on how far CloudWatch looks back, which AWS does not tell.
+        There is more than one only if the state depends on how far CloudWatch looks back.
         """
         alarm, data, now = self.alarms[name], self.data(), self.now()
         clock = each_minute(now - 5 * MINUTE, now + MINUTE)
         return {states(alarm, data, clock, extra_periods=n)[-1][1] for n in EXTRA_PERIODS}
 
-    def rings(self, name: str) -> bool:
-        """Return whether an alarm will ring at the next full minute."""
+    def fires(self, name: str) -> bool:
+        """Return whether an alarm will fire at the next full minute."""
         return self.states(name) == {"ALARM"}
 
-    def is_silent(self, name: str) -> bool:
+    def is_ok(self, name: str) -> bool:
         """Return whether an alarm will be OK at the next full minute."""
         return self.states(name) == {"OK"}
 
     def pull(self) -> Json:
-        """Take reports, as the schedule does."""
+        """Pull delivery reports, as the schedule does, and return the function's answer."""
         answer: Json = self.world.invoke("PullDeliveryReportsFunctionName", {})
         return answer
 
@@ -118,18 +118,18 @@ class Scene:
         return self.resources[name]
 
     def _measured(self) -> Series:
-        # Of all the lines, these alone are in the embedded metric format.
+        # Only these lines are in the embedded metric format.
         logs = self.world.logs(containing="CloudWatchMetrics")
         return collected(self.world.emulator.directory, logs)
 
     def call_webhook(self, path: str, body: str = "{}") -> int:
-        """Call the function URL, whose host is here only under another address."""
+        """Call the function URL at the emulator's address, and return the HTTP status."""
         host = urlsplit(self.world.outputs["DeliveryReportWebhookUrl"]).netloc
         url = self.world.emulator.url + path
         return self._http.post(url, body, headers={"Host": host}, timeout=30).status_code
 
-    def send_as_somebody_else(self, count: int) -> None:
-        """Send messages by the same Infobip account that this deployment knows nothing of."""
+    def send_from_another_deployment(self, count: int) -> None:
+        """Send messages through the same Infobip account that this deployment does not know."""
         key = self.world.invoke("CreateScenarioFunctionName", SCENARIO)["key"]
         for number in range(count):
             to = {"phoneNumber": f"38591000{number:04d}5555"}
@@ -149,7 +149,7 @@ class Scene:
             response.raise_for_status()
 
     def change_item(self, message_id: str, **members: Any) -> None:  # noqa: ANN401 (any JSON)
-        """Write over a message's item, as time would, or an operator."""
+        """Change members of a message's item, as time or an operator would."""
         item = (self.world.message(message_id) or {}) | members
         serialize = TypeSerializer().serialize
         self.world.dynamodb.put_item(
@@ -158,27 +158,27 @@ class Scene:
         )
 
 
-#: Makes what an alarm is for, and when it is gone on with, ends that.
+#: Brings about what an alarm watches for, yields, and then ends it.
 Cause = Callable[[Scene], Iterator[None]]
 
 
-def check_that_alarm_rings_and_stops(scene: Scene, name: str, cause: Cause) -> None:
-    """Check that an alarm is silent long after everything else, and rings while its cause lasts."""
+def check_that_alarm_fires_and_recovers(scene: Scene, name: str, cause: Cause) -> None:
+    """Check that an alarm is OK at first, fires while its cause lasts, and is OK again later."""
     scene.skip_out_of_sight(name)
     scene.pull()
     scene.upstream.reconcile()
-    assert scene.is_silent(name)
+    assert scene.is_ok(name)
 
     with contextmanager(cause)(scene):
-        wait_until(lambda: scene.rings(name), 60, f"{name} rings", every=0.2)
+        wait_until(lambda: scene.fires(name), 60, f"{name} fires", every=0.2)
 
-    if not scene.is_silent(name):
+    if not scene.is_ok(name):
         scene.skip_out_of_sight(name)
-    assert scene.is_silent(name)
+    assert scene.is_ok(name)
 
 
 def waits_in(scene: Scene, queue: str) -> int:
-    """Count what a queue holds, in flight or not."""
+    """Return how many messages a queue holds, in flight or not."""
     names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = scene.world.sqs.get_queue_attributes(
         QueueUrl=scene.queue_url(queue), AttributeNames=names
@@ -186,11 +186,11 @@ def waits_in(scene: Scene, queue: str) -> int:
     return sum(int(value) for value in answer["Attributes"].values())
 
 
-def wait_until_nothing_waits(scene: Scene) -> None:
-    """Wait until all records have left the send queue."""
-    wait_until(lambda: scene.world.waiting() == 0, 60, "no record waits", every=0.2)
+def wait_until_queue_is_empty(scene: Scene) -> None:
+    """Wait until the send queue is empty."""
+    wait_until(lambda: scene.world.waiting() == 0, 60, "the send queue is empty", every=0.2)
 
 
-def written(moment: datetime) -> str:
-    """Write a moment as the table does."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def formatted(timestamp: datetime) -> str:
+    """Format a timestamp as the table stores it."""
+    return timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")

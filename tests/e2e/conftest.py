@@ -1,4 +1,4 @@
-"""One deployment for all tests that can share it, and one for the alarms of each file."""
+"""The deployment that most tests share, and one for each file of alarm tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """Deploy the template; what would take minutes at Infobip, or of us, takes a second."""
+    """Deploy the template with waits of a second, not minutes, for Infobip and for the logs."""
     with World(parameters={"ReconcileAfterSeconds": 1}) as running:
         running.simulator.change_settings(defaultValiditySeconds=1)
         yield running
@@ -25,13 +25,13 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def upstream(world: World) -> Upstream:
-    """Create the scenario, and return an app that sends by it."""
+    """Create the scenario, and return an upstream app that uses it."""
     return Upstream(world)
 
 
 @pytest.fixture(scope="module")
 def _scene_of_file() -> Iterator[Scene]:
-    """Deploy for the tests of a file alone, since alarms hear everything."""
+    """Deploy for one file, because alarms watch all traffic of a deployment."""
     with World(parameters=PARAMETERS) as world:
         world.simulator.change_settings(defaultValiditySeconds=1)
         yield Scene(world)
@@ -39,7 +39,7 @@ def _scene_of_file() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(_scene_of_file: Scene) -> Iterator[Scene]:
-    """Let no test that fails spoil the next one."""
+    """Return the scene of the file, and undo what a failed test may have left behind."""
     yield _scene_of_file
     _scene_of_file.world.simulator.clear_faults()
     _scene_of_file.world.simulator.change_credentials(apiKey=API_KEY)

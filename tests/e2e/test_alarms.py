@@ -1,6 +1,6 @@
-"""Each alarm rings for its cause, stops after it, and stays silent in an hour of good traffic.
+"""Each alarm fires for its cause, recovers, and stays OK in an hour of good traffic.
 
-The alarms about sending and about delivery reports have files of their own.
+The alarms about sending and about delivery reports are tested in files of their own.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .alarms import (
     EXTRA_PERIODS,
     HOUR,
     MINUTE,
-    check_that_alarm_rings_and_stops,
-    wait_until_nothing_waits,
-    written,
+    check_that_alarm_fires_and_recovers,
+    formatted,
+    wait_until_queue_is_empty,
 )
 from .upstream import PUSH_STAYS_SILENT
 
@@ -49,38 +49,38 @@ ALARMS = [
 OUTAGE_MINUTE = 20
 
 
-def the_logs_are_not_asked(scene: Scene) -> Iterator[None]:
-    """Let the schedule invoke nothing, for as long as the alarm is patient."""
+def messages_are_not_reconciled(scene: Scene) -> Iterator[None]:
+    """Skip all runs of the schedule in the periods that the alarm evaluates."""
     scene.skip_out_of_sight("NotReconciledAlarm")
     yield
     scene.upstream.reconcile()
 
 
-def a_message_never_gets_a_final_report(scene: Scene) -> Iterator[None]:
-    """Let a recipient stay silent, and make the message as old as the logs reach back."""
+def message_gets_no_final_report(scene: Scene) -> Iterator[None]:
+    """Keep a message without a final report, and age it beyond what the logs cover."""
     scene.world.simulator.change_settings(defaultValiditySeconds=3 * DAY)
     message_id = scene.upstream.send(PUSH_STAYS_SILENT)
     scene.upstream.wait_for(message_id, "ACCEPTED")
     scene.world.simulator.change_settings(defaultValiditySeconds=1)
     past = datetime.now(UTC) - timedelta(days=2)
-    scene.change_item(message_id, claimedAt=written(past), nextCheckAt=written(past))
+    scene.change_item(message_id, claimedAt=formatted(past), nextCheckAt=formatted(past))
     scene.upstream.reconcile()
     yield
 
 
-def a_later_version_has_written_a_message(scene: Scene) -> Iterator[None]:
-    """Give a message a state that this version does not know, until a roll back is undone."""
+def later_version_has_written_a_message(scene: Scene) -> Iterator[None]:
+    """Give a message a state that this version does not know, as after a rollback."""
     message_id = scene.upstream.send()
     scene.upstream.wait_for(message_id, "ACCEPTED")
     past = datetime.now(UTC) - timedelta(seconds=1)
-    scene.change_item(message_id, state="SEEN", nextCheckAt=written(past))
+    scene.change_item(message_id, state="SEEN", nextCheckAt=formatted(past))
     scene.upstream.reconcile()
     yield
     scene.change_item(message_id, state="ACCEPTED")
 
 
-def a_function_is_throttled(scene: Scene) -> Iterator[None]:
-    """Leave a function no concurrency, and invoke it in each period that counts."""
+def function_is_throttled(scene: Scene) -> Iterator[None]:
+    """Reserve no concurrency for a function, and invoke it in each period that counts."""
     alarm = scene.alarms["ThrottlesAlarm"]
     name = scene.resources["FindMessagesFunction"]
     once = {"total_max_attempts": 1}
@@ -94,8 +94,8 @@ def a_function_is_throttled(scene: Scene) -> Iterator[None]:
     functions.delete_function_concurrency(FunctionName=name)
 
 
-def outcomes_are_told_late(scene: Scene) -> Iterator[None]:
-    """Let nobody read the table's stream for more than an hour."""
+def outcome_events_are_late(scene: Scene) -> Iterator[None]:
+    """Disable the reader of the table's stream for more than an hour."""
     found = scene.world.functions.list_event_source_mappings()["EventSourceMappings"]
     (mapping,) = (each["UUID"] for each in found if ":dynamodb:" in each["EventSourceArn"])
     scene.world.functions.update_event_source_mapping(UUID=mapping, Enabled=False)
@@ -105,8 +105,8 @@ def outcomes_are_told_late(scene: Scene) -> Iterator[None]:
     yield
 
 
-def an_outcome_is_too_large(scene: Scene) -> Iterator[None]:
-    """Settle a message anew with more than fits an event."""
+def outcome_event_is_too_large(scene: Scene) -> Iterator[None]:
+    """Settle a message again, with more data than an event can hold."""
     message_id = scene.upstream.send()
     scene.upstream.settle(message_id)
     scene.change_item(message_id, state="UNDELIVERED", callbackData="x" * 300_000)
@@ -114,30 +114,30 @@ def an_outcome_is_too_large(scene: Scene) -> Iterator[None]:
 
 
 def waits(scene: Scene, *message_ids: str) -> bool:
-    """Return whether one of these messages is put off."""
+    """Return whether any of these messages is waiting for a retry."""
     items = [scene.world.message(message_id) or {} for message_id in message_ids]
     return any(item.get("state") == "WAITING" for item in items)
 
 
 CAUSES: dict[str, Cause] = {
-    "NotReconciledAlarm": the_logs_are_not_asked,
-    "UnresolvedAlarm": a_message_never_gets_a_final_report,
-    "MessagesUnreadableAlarm": a_later_version_has_written_a_message,
-    "ThrottlesAlarm": a_function_is_throttled,
-    "OutcomeEventsLagAlarm": outcomes_are_told_late,
-    "OutcomesUnpublishableAlarm": an_outcome_is_too_large,
+    "NotReconciledAlarm": messages_are_not_reconciled,
+    "UnresolvedAlarm": message_gets_no_final_report,
+    "MessagesUnreadableAlarm": later_version_has_written_a_message,
+    "ThrottlesAlarm": function_is_throttled,
+    "OutcomeEventsLagAlarm": outcome_events_are_late,
+    "OutcomesUnpublishableAlarm": outcome_event_is_too_large,
 }
-#: What cannot be made here, as SQS or Lambda would write it: a value each minute.
+#: Causes that cannot be brought about locally: the value that SQS or Lambda reports each minute.
 WRITTEN: dict[str, float] = {"SendQueueInFlightAlarm": 100_001, "OutcomeEventsDeadLetterAlarm": 1}
 
 
-def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
+def test_no_alarm_fires_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
     scene: Scene,
 ) -> None:
-    """Each minute messages are sent and reports are taken; in one, Infobip turns all away.
+    """Each minute sends messages and pulls reports; in one of them, Infobip throttles everything.
 
-    A minute takes less than a second here, and the rest of it is skipped. After the outage nothing
-    is, until all records have left the queue: they wait for as long as they would.
+    A minute takes less than a second here, and its rest is skipped. After the outage nothing is
+    skipped until the queue is empty, so records wait for as long as in production.
     """
     scene.pull()
     scene.upstream.reconcile()
@@ -145,7 +145,7 @@ def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
     sent = []
     for minute in range(60):
         if minute == OUTAGE_MINUTE:
-            wait_until_nothing_waits(scene)
+            wait_until_queue_is_empty(scene)
             scene.world.simulator.add_fault("*", "rate_limit", times=0, retryAfter=1)
         new = [scene.upstream.send() for _ in range(2)]
         sent += new
@@ -158,12 +158,12 @@ def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
         if minute == OUTAGE_MINUTE:
             scene.world.simulator.clear_faults()
             scene.pull()
-            wait_until_nothing_waits(scene)
+            wait_until_queue_is_empty(scene)
     for message_id in sent:
         scene.upstream.settle(message_id)
 
     data, clock = scene.data(), each_minute(begin, scene.now() + MINUTE)
-    rang = {
+    fired = {
         name: [
             at - begin
             for number in EXTRA_PERIODS
@@ -173,34 +173,34 @@ def test_no_alarm_rings_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
         for name, alarm in scene.alarms.items()
     }
 
-    assert {name: moments for name, moments in rang.items() if moments} == {}
+    assert {name: times for name, times in fired.items() if times} == {}
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str) -> None:
-    """Long after everything else, and with runs of both schedules just before, it is silent."""
-    check_that_alarm_rings_and_stops(scene, name, CAUSES[name])
+def test_alarm_fires_for_its_cause_and_recovers(scene: Scene, name: str) -> None:
+    """Each starts OK, long after other causes and just after a run of both schedules."""
+    check_that_alarm_fires_and_recovers(scene, name, CAUSES[name])
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_alarm_rings_from_a_written_series(scene: Scene, name: str) -> None:
-    """At the value that is one too many it rings, and one below it does not."""
+def test_alarm_fires_from_a_written_series(scene: Scene, name: str) -> None:
+    """It fires at the first value beyond its threshold, and not one below."""
     alarm = scene.alarms[name]
-    moments = [float(minute * MINUTE) for minute in range(60)]
+    timestamps = [float(minute * MINUTE) for minute in range(60)]
 
-    def rings(value: float) -> bool:
-        data = {metric: [(at, value) for at in moments] for metric in metrics_of(alarm)}
+    def fires(value: float) -> bool:
+        data = {metric: [(at, value) for at in timestamps] for metric in metrics_of(alarm)}
         return states(alarm, data, each_minute(HOUR, HOUR))[-1][1] == "ALARM"
 
-    assert rings(WRITTEN[name])
-    assert not rings(WRITTEN[name] - 1)
+    assert fires(WRITTEN[name])
+    assert not fires(WRITTEN[name] - 1)
 
 
 @pytest.mark.parametrize("minute", range(5))
-def test_reports_that_one_attempt_failed_for_ring_nothing_from_a_written_series(
+def test_reports_that_failed_once_fire_no_alarm_from_a_written_series(
     scene: Scene, minute: int
 ) -> None:
-    """A page that is refused once is hidden for six minutes, whichever periods these touch."""
+    """A page that is refused once is hidden for six minutes, whichever periods they overlap."""
     alarm = scene.alarms["ReportsStillParkedAlarm"]
     parked = range(minute, minute + 7)
     data = {
@@ -213,8 +213,8 @@ def test_reports_that_one_attempt_failed_for_ring_nothing_from_a_written_series(
     assert "ALARM" not in {state for _, state in found}
 
 
-def test_no_alarm_is_without_a_test(scene: Scene) -> None:
-    """Each is deployed here, within CloudWatch's limits, and rings in a test."""
+def test_every_alarm_is_tested(scene: Scene) -> None:
+    """Each is deployed here, keeps CloudWatch's limits, and fires in a test."""
     for alarm in scene.alarms.values():
         check_limits(alarm)
 

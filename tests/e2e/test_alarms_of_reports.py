@@ -1,4 +1,4 @@
-"""Each alarm about delivery reports rings for its cause, and stops after it."""
+"""Each alarm about delivery reports fires for its cause, and recovers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.world import wait_until
 
-from .alarms import EXTRA_PERIODS, MINUTE, Json, check_that_alarm_rings_and_stops, waits_in
+from .alarms import EXTRA_PERIODS, MINUTE, Json, check_that_alarm_fires_and_recovers, waits_in
 from .permissions import denied
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from .alarms import Cause, Scene
 
-#: Calls the webhook with a report, by a URL that was made with the key of the local world.
+#: A webhook call with one report; its URL is signed with the local webhook key.
 CALL: Json = json.loads((ROOT / "events/delivery_reports_webhook.json").read_text())
 
 
-def no_reports_are_taken(scene: Scene) -> Iterator[None]:
-    """Let every pull fail, for as long as the alarm is patient."""
+def no_reports_are_pulled(scene: Scene) -> Iterator[None]:
+    """Make every pull fail for all periods that the alarm evaluates."""
     fault = scene.world.simulator.add_fault("take_reports", "error_before", times=0)
     periods = scene.alarms["NoReportsPulledAlarm"]["EvaluationPeriods"]
     for _ in range(0, periods + max(EXTRA_PERIODS) + 1, 5):
@@ -36,24 +36,24 @@ def no_reports_are_taken(scene: Scene) -> Iterator[None]:
 
 
 def parked_reports_stay_parked(scene: Scene) -> Iterator[None]:
-    """Let the table refuse what was parked, for twenty-five minutes."""
-    with a_parked_page(scene, {"VisibilityTimeout": "1"}):
+    """Deny the table to parked reports for twenty-five minutes."""
+    with parked_page(scene, {"VisibilityTimeout": "1"}):
         scene.see_queues()
         scene.skip(25 * MINUTE)
         yield
     wait_until(lambda: waits_in(scene, "ParkedReportsQueue") == 0, 20, "reports are recorded")
 
 
-def parked_reports_are_given_up(scene: Scene) -> Iterator[None]:
-    """Let the table refuse them until the queue gives up, which here is at once."""
+def parked_reports_are_dead_lettered(scene: Scene) -> Iterator[None]:
+    """Deny the table to parked reports until SQS dead-letters them, here after one receive."""
     queue = scene.queue_url("ParkedReportsQueue")
     found = scene.world.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])
     policy = json.loads(found["Attributes"]["RedrivePolicy"])
-    impatient = {
+    hasty = {
         "VisibilityTimeout": "1",
         "RedrivePolicy": json.dumps(policy | {"maxReceiveCount": 1}),
     }
-    with a_parked_page(scene, impatient):
+    with parked_page(scene, hasty):
         yield
     scene.world.sqs.set_queue_attributes(
         QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(policy)}
@@ -62,14 +62,14 @@ def parked_reports_are_given_up(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
-def a_parked_page(
+def parked_page(
     scene: Scene,
     attributes: Any,  # noqa: ANN401 (the stubs list every attribute)
 ) -> Iterator[None]:
-    """Let the table refuse a page when it comes, and again when it comes round."""
+    """Park a page, and deny the table when the queue delivers it."""
     queue = scene.queue_url("ParkedReportsQueue")
     scene.world.sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
-    scene.send_as_somebody_else(1)
+    scene.send_from_another_deployment(1)
     with (
         denied(scene.world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"),
         denied(scene.world, "RecordParkedReportsFunction", "dynamodb:*"),
@@ -79,26 +79,26 @@ def a_parked_page(
     scene.world.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "360"})
 
 
-def a_page_of_reports_is_lost(scene: Scene) -> Iterator[None]:
-    """Let neither the table nor the queue take what Infobip hands out once."""
-    scene.send_as_somebody_else(1)
-    nowhere = ("dynamodb:BatchWriteItem", "sqs:SendMessage")
-    with denied(scene.world, "PullDeliveryReportsFunction", *nowhere):
+def report_page_is_lost(scene: Scene) -> Iterator[None]:
+    """Deny table and queue to a page that Infobip hands out only once."""
+    scene.send_from_another_deployment(1)
+    storage = ("dynamodb:BatchWriteItem", "sqs:SendMessage")
+    with denied(scene.world, "PullDeliveryReportsFunction", *storage):
         wait_until(lambda: scene.pull()["lost"], 20, "a page is lost")
         yield
 
 
-def a_report_cannot_be_read(scene: Scene) -> Iterator[None]:
-    """Spoil an entry of a page."""
-    scene.send_as_somebody_else(1)
+def report_is_unreadable(scene: Scene) -> Iterator[None]:
+    """Corrupt one entry of a page."""
+    scene.send_from_another_deployment(1)
     scene.world.simulator.add_fault("take_reports", "malformed_entry")
     wait_until(lambda: scene.pull()["unreadable"], 20, "a report is unreadable")
     yield
 
 
-def somebody_else_uses_the_account(scene: Scene) -> Iterator[None]:
-    """Take reports of more messages of another deployment than of our own."""
-    scene.send_as_somebody_else(20)
+def another_deployment_uses_the_account(scene: Scene) -> Iterator[None]:
+    """Pull more reports of another deployment's messages than of our own."""
+    scene.send_from_another_deployment(20)
     taken: int = 0
 
     def pull() -> bool:
@@ -106,38 +106,38 @@ def somebody_else_uses_the_account(scene: Scene) -> Iterator[None]:
         taken += scene.pull()["unmatched"]
         return taken >= 20
 
-    wait_until(pull, 30, "all of their reports are taken")
+    wait_until(pull, 30, "all of their reports are pulled")
     yield
 
 
-def the_webhook_cannot_record(scene: Scene) -> Iterator[None]:
-    """Let the table refuse what Infobip calls with."""
+def webhook_cannot_store_reports(scene: Scene) -> Iterator[None]:
+    """Deny the table to the reports that Infobip pushes."""
     with denied(scene.world, "ReceiveDeliveryReportFunction", "dynamodb:*"):
         for _ in range(int(scene.alarms["WebhookRefusesAlarm"]["Threshold"]) + 1):
             assert scene.call_webhook(CALL["rawPath"], CALL["body"]) == 503
         yield
 
 
-def the_webhook_is_guessed_at(scene: Scene) -> Iterator[None]:
-    """Call it without a key, more often than the alarm bears."""
+def webhook_urls_are_guessed(scene: Scene) -> Iterator[None]:
+    """Call the webhook without a signature, more often than the alarm tolerates."""
     for _ in range(int(scene.alarms["WebhookAbuseAlarm"]["Threshold"]) + 1):
         assert scene.call_webhook("/reports/bulk/guess") == 404
     yield
 
 
 CAUSES: dict[str, Cause] = {
-    "NoReportsPulledAlarm": no_reports_are_taken,
+    "NoReportsPulledAlarm": no_reports_are_pulled,
     "ReportsStillParkedAlarm": parked_reports_stay_parked,
-    "ParkedReportsDeadLetterAlarm": parked_reports_are_given_up,
-    "ReportPagesLostAlarm": a_page_of_reports_is_lost,
-    "ReportsUnreadableAlarm": a_report_cannot_be_read,
-    "ForeignReportsAlarm": somebody_else_uses_the_account,
-    "WebhookRefusesAlarm": the_webhook_cannot_record,
-    "WebhookAbuseAlarm": the_webhook_is_guessed_at,
+    "ParkedReportsDeadLetterAlarm": parked_reports_are_dead_lettered,
+    "ReportPagesLostAlarm": report_page_is_lost,
+    "ReportsUnreadableAlarm": report_is_unreadable,
+    "ForeignReportsAlarm": another_deployment_uses_the_account,
+    "WebhookRefusesAlarm": webhook_cannot_store_reports,
+    "WebhookAbuseAlarm": webhook_urls_are_guessed,
 }
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str) -> None:
-    """Long after everything else, and with runs of both schedules just before, it is silent."""
-    check_that_alarm_rings_and_stops(scene, name, CAUSES[name])
+def test_alarm_fires_for_its_cause_and_recovers(scene: Scene, name: str) -> None:
+    """Each starts OK, long after other causes and just after a run of both schedules."""
+    check_that_alarm_fires_and_recovers(scene, name, CAUSES[name])

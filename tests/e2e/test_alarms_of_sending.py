@@ -1,4 +1,4 @@
-"""Each alarm about sending rings for its cause, and stops after it."""
+"""Each alarm about sending fires for its cause, and recovers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.local_world.world import API_KEY, FunctionFailedError, wait_until
 from .alarms import (
     HOUR,
     MINUTE,
-    check_that_alarm_rings_and_stops,
-    wait_until_nothing_waits,
+    check_that_alarm_fires_and_recovers,
+    formatted,
+    wait_until_queue_is_empty,
     waits_in,
-    written,
 )
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from .alarms import Cause, Scene
 
 
-def a_record_is_set_aside(scene: Scene) -> Iterator[None]:
-    """Send what is no event."""
+def record_is_dead_lettered(scene: Scene) -> Iterator[None]:
+    """Send an invalid event."""
     scene.world.put_message(scene.upstream.event(wrong=True))
     yield
     scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendDeadLetterQueue"))
 
 
-def a_letter_is_forgotten(scene: Scene) -> Iterator[None]:
-    """Let a record lie in the dead-letter queue for more than a week, looked at three times."""
+def dead_lettered_record_is_forgotten(scene: Scene) -> Iterator[None]:
+    """Leave a record in the dead-letter queue for over a week, and receive it three times."""
     scene.world.put_message(scene.upstream.event(wrong=True))
-    wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 20, "a record is set aside")
+    wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 20, "a record is dead-lettered")
     for _ in range(3):
         scene.world.dead_letters()
     scene.see_queues()
@@ -44,25 +44,27 @@ def a_letter_is_forgotten(scene: Scene) -> Iterator[None]:
     scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendDeadLetterQueue"))
 
 
-def a_message_cannot_be_sent_for_an_hour(scene: Scene) -> Iterator[None]:
-    """Throttle a single message until SQS no longer counts it as old, and let an hour pass."""
+def message_is_throttled_for_an_hour(scene: Scene) -> Iterator[None]:
+    """Throttle one message until SQS leaves it out of its oldest age, then skip an hour."""
     event = scene.upstream.event()
     message_id = event["messageId"]
     fault = scene.world.simulator.add_fault(
         "send_advanced", "rate_limit", times=0, retryAfter=0, messageIds=[message_id]
     )
     scene.world.put_message(event)
-    wait_until(lambda: len(scene.upstream.attempts(message_id)) > 2, 60, "it was tried thrice")
+    wait_until(
+        lambda: len(scene.upstream.attempts(message_id)) > 2, 60, "it was attempted three times"
+    )
     scene.see_queues()
     scene.skip(HOUR + MINUTE)
     yield
     scene.world.simulator.end_fault(fault)
     scene.upstream.wait_for(message_id, "ACCEPTED", "DELIVERED", within_seconds=60)
-    wait_until_nothing_waits(scene)
+    wait_until_queue_is_empty(scene)
 
 
 def senders_crash(scene: Scene) -> Iterator[None]:
-    """Invoke the sender with what is no event of a queue, in each period that counts."""
+    """Invoke the sender with an event that SQS would not send, in each period that counts."""
     alarm = scene.alarms["SendMessageErrorsAlarm"]
     for number in range(alarm["DatapointsToAlarm"]):
         scene.skip(period_of(alarm) if number else 0)
@@ -71,19 +73,19 @@ def senders_crash(scene: Scene) -> Iterator[None]:
     yield
 
 
-def infobip_refuses_the_credentials(scene: Scene) -> Iterator[None]:
-    """Change the API key at Infobip, and nowhere else."""
+def infobip_refuses_credentials(scene: Scene) -> Iterator[None]:
+    """Change the API key at Infobip but not in the parameter."""
     scene.world.simulator.change_credentials(apiKey="another")
     scene.pull()
     message_id = scene.upstream.send()
     scene.upstream.wait_for(message_id, "WAITING")
     yield
     scene.world.simulator.change_credentials(apiKey=API_KEY)
-    wait_until_nothing_waits(scene)
+    wait_until_queue_is_empty(scene)
 
 
-def a_message_is_quarantined(scene: Scene) -> Iterator[None]:
-    """Reset the connection before Infobip takes a message; its logs do not know it."""
+def message_is_quarantined(scene: Scene) -> Iterator[None]:
+    """Reset the connection before Infobip accepts a message, so its logs do not have it."""
     event = scene.upstream.event()
     message_id = event["messageId"]
     scene.world.simulator.add_fault("send_advanced", "reset_before", messageIds=[message_id])
@@ -101,8 +103,8 @@ def a_message_is_quarantined(scene: Scene) -> Iterator[None]:
     scene.world.invoke("RedriveMessagesFunctionName", close)
 
 
-def a_record_is_purged(scene: Scene) -> Iterator[None]:
-    """Purge the send queue while a message waits, and come to where its record is missed."""
+def record_is_purged(scene: Scene) -> Iterator[None]:
+    """Purge the send queue while a message waits, and reconcile once its record is overdue."""
     event = scene.upstream.event()
     message_id = event["messageId"]
     fault = scene.world.simulator.add_fault(
@@ -112,24 +114,24 @@ def a_record_is_purged(scene: Scene) -> Iterator[None]:
     scene.upstream.wait_for(message_id, "WAITING")
     scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendQueue"))
     past = datetime.now(UTC) - timedelta(seconds=1)
-    scene.change_item(message_id, nextCheckAt=written(past))
+    scene.change_item(message_id, nextCheckAt=formatted(past))
     scene.upstream.reconcile()
     yield
     scene.world.simulator.end_fault(fault)
 
 
 CAUSES: dict[str, Cause] = {
-    "SendDeadLetterAlarm": a_record_is_set_aside,
-    "DeadLetterAgeAlarm": a_letter_is_forgotten,
-    "OldestRecordAlarm": a_message_cannot_be_sent_for_an_hour,
+    "SendDeadLetterAlarm": record_is_dead_lettered,
+    "DeadLetterAgeAlarm": dead_lettered_record_is_forgotten,
+    "OldestRecordAlarm": message_is_throttled_for_an_hour,
     "SendMessageErrorsAlarm": senders_crash,
-    "AccountRefusedAlarm": infobip_refuses_the_credentials,
-    "QuarantinedAlarm": a_message_is_quarantined,
-    "RecordsLostAlarm": a_record_is_purged,
+    "AccountRefusedAlarm": infobip_refuses_credentials,
+    "QuarantinedAlarm": message_is_quarantined,
+    "RecordsLostAlarm": record_is_purged,
 }
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_alarm_rings_for_its_cause_and_stops_after_it(scene: Scene, name: str) -> None:
-    """Long after everything else, and with runs of both schedules just before, it is silent."""
-    check_that_alarm_rings_and_stops(scene, name, CAUSES[name])
+def test_alarm_fires_for_its_cause_and_recovers(scene: Scene, name: str) -> None:
+    """Each starts OK, long after other causes and just after a run of both schedules."""
+    check_that_alarm_fires_and_recovers(scene, name, CAUSES[name])

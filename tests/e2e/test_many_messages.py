@@ -1,4 +1,4 @@
-"""Volume: what has to be divided into several requests, pages and batches stays complete."""
+"""Volume: messages that need several requests, pages and batches all get their outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPORTS_PER_PAGE = 1000
 
 
 def states(world: World, prefix: str) -> Counter[str]:
-    """Count the messages whose ids begin alike, by state."""
+    """Count the messages whose ids have a prefix, by state."""
     pages = world.dynamodb.get_paginator("scan").paginate(
         TableName=world.outputs["MessagesTableName"],
         FilterExpression="begins_with(messageId, :prefix) AND entry = :entry",
@@ -32,20 +32,20 @@ def states(world: World, prefix: str) -> Counter[str]:
     return Counter(read(item["state"]) for page in pages for item in page["Items"])
 
 
-def pages_taken(world: World) -> int:
-    """Return how many pages of reports were taken from Infobip."""
-    taken: int = world.simulator.totals()["requests"].get("take_reports", {}).get("200", 0)
-    return taken
+def pages_pulled(world: World) -> int:
+    """Return how many pages of reports were pulled from Infobip."""
+    pulled: int = world.simulator.totals()["requests"].get("take_reports", {}).get("200", 0)
+    return pulled
 
 
 def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
     world: World, upstream: Upstream
 ) -> None:
-    """Three events with 500 destinations each become 1500 messages, all delivered, each once."""
+    """Three events with 500 destinations each become 1500 messages, each delivered once."""
     count = EVENTS * DESTINATIONS
     ids = [f"many-{number}" for number in range(count)]
     destinations = [
-        # No number ends like one that fails.
+        # None of these numbers ends in digits that make the simulator fail.
         {"messageId": message_id, "to": {"phoneNumber": f"{CANARY_NUMBER}{1_002_000 + number}"}}
         for number, message_id in enumerate(ids)
     ]
@@ -54,11 +54,11 @@ def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
         del event["to"], event["messageId"]
         world.put_message(event)
     wait_until(lambda: states(world, "many-")["ACCEPTED"] == count, 60, "all are accepted")
-    before = pages_taken(world)
+    before = pages_pulled(world)
 
     upstream.pull()
 
     wait_until(lambda: states(world, "many-") == {"DELIVERED": count}, 20, "all are delivered")
-    assert pages_taken(world) - before > count // REPORTS_PER_PAGE
+    assert pages_pulled(world) - before > count // REPORTS_PER_PAGE
     truth = world.simulator.messages(*ids[:500])
     assert {entry["acceptances"] for entry in truth} == {1}
