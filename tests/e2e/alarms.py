@@ -170,7 +170,7 @@ def check_that_alarm_fires_and_recovers(scene: Scene, name: str, cause: Cause) -
     assert scene.is_ok(name)
 
     with contextmanager(cause)(scene):
-        wait_until(lambda: scene.fires(name), 60, f"{name} fires", every=0.2)
+        wait_until(lambda: scene.fires(name), 60, f"{name} fires", every=0.5)
 
     if not scene.is_ok(name):
         scene.skip_out_of_sight(name)

@@ -53,7 +53,10 @@ def message_is_throttled_for_an_hour(scene: Scene) -> Iterator[None]:
     )
     scene.world.put_message(event)
     wait_until(
-        lambda: len(scene.upstream.attempts(message_id)) > 2, 60, "it was attempted three times"
+        lambda: len(scene.upstream.attempts(message_id)) > 2,
+        60,
+        "it was attempted three times",
+        every=0.5,
     )
     scene.see_queues()
     scene.skip(HOUR + MINUTE)
@@ -96,7 +99,7 @@ def message_is_quarantined(scene: Scene) -> Iterator[None]:
         scene.upstream.reconcile()
         return (scene.world.message(message_id) or {}).get("state") == "QUARANTINED"
 
-    wait_until(is_quarantined, 30, "the message is quarantined")
+    wait_until(is_quarantined, 30, "the message is quarantined", every=0.5)
     scene.upstream.reconcile()
     yield
     close = {"action": "close", "messageId": message_id, "by": "an operator", "why": "a test"}

@@ -47,7 +47,7 @@ def quarantined(upstream: Upstream) -> tuple[str, str]:
         upstream.reconcile()
         return bool(dead_letters_of(world, ids[0]))
 
-    wait_until(is_dead_lettered, 60, "the record is dead-lettered")
+    wait_until(is_dead_lettered, 60, "the record is dead-lettered", every=0.5)
     return ids
 
 
@@ -85,7 +85,9 @@ def test_quarantined_messages_are_released_or_closed_individually(
 
     answer = command(world, "release", messageId=released, **RECORDED)
     item = upstream.wait_for(released, "ACCEPTED", "DELIVERED")
-    (again,) = wait_until(lambda: dead_letters_of(world, closed), 20, "it is dead-lettered again")
+    (again,) = wait_until(
+        lambda: dead_letters_of(world, closed), 20, "it is dead-lettered again", every=0.2
+    )
     end = command(world, "close", messageId=closed, **RECORDED)
 
     assert record["quarantinedMessageIds"] == [released, closed]
@@ -105,6 +107,7 @@ def test_list_shows_no_personal_data_by_default(upstream: Upstream) -> None:
         lambda: command(upstream.world, "list", reason="INVALID")["letters"],
         20,
         "it is dead-lettered",
+        every=0.2,
     )
 
     plain = json.dumps(command(upstream.world, "list"))

@@ -90,7 +90,7 @@ def use_all_functions(upstream: Upstream) -> None:
     invalid = upstream.send_together([lost, upstream.event(wrong=CANARY_TEXT)])[1:]
     upstream.wait_for_dead_letters(invalid)
     wait_until(
-        lambda: is_reconciled(upstream, lost["messageId"]), 30, "the logs are queried", every=0.2
+        lambda: is_reconciled(upstream, lost["messageId"]), 30, "the logs are queried", every=0.5
     )
 
     parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")

@@ -53,12 +53,15 @@ def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
         event = upstream.event(destinations=destinations[start : start + DESTINATIONS])
         del event["to"], event["messageId"]
         world.put_message(event)
-    wait_until(lambda: states(world, "many-")["ACCEPTED"] == count, 60, "all are accepted")
+    # Each look scans the table.
+    wait_until(lambda: states(world, "many-")["ACCEPTED"] == count, 60, "all are accepted", every=1)
     before = pages_pulled(world)
 
     upstream.pull()
 
-    wait_until(lambda: states(world, "many-") == {"DELIVERED": count}, 20, "all are delivered")
+    wait_until(
+        lambda: states(world, "many-") == {"DELIVERED": count}, 20, "all are delivered", every=1
+    )
     assert pages_pulled(world) - before > count // REPORTS_PER_PAGE
     truth = world.simulator.messages(*ids[:500])
     assert {entry["acceptances"] for entry in truth} == {1}

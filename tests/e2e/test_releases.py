@@ -87,12 +87,18 @@ def test_release_of_the_layer_and_its_rollback_lose_and_duplicate_nothing(
         return len(versions_that_ran(own_world, "send-message")) >= number
 
     with traffic(upstream) as sent:
-        wait_until(lambda: handled_by(1), 20, "A sends")
+        # Each look reads logs that grow with the traffic.
+        wait_until(lambda: handled_by(1), 20, "A sends", every=0.5)
         own_world.update(replaced={SHARED_FILE: RELEASE_B})
-        wait_until(lambda: handled_by(2), 20, "B sends")
-        wait_until(lambda: '{"release": "B"}' in own_world.logs(), 20, "the layer of B is used")
+        wait_until(lambda: handled_by(2), 20, "B sends", every=0.5)
+        wait_until(
+            lambda: '{"release": "B"}' in own_world.logs(containing="release"),
+            20,
+            "the layer of B is used",
+            every=0.5,
+        )
         own_world.update()
-        wait_until(lambda: handled_by(3), 20, "A sends again")
+        wait_until(lambda: handled_by(3), 20, "A sends again", every=0.5)
 
     for message_id in sent:
         upstream.wait_for(message_id, "ACCEPTED", "DELIVERED")

@@ -80,6 +80,7 @@ class Upstream:
             lambda: self._item_in(message_id, states),
             within_seconds,
             f"{message_id} is {' or '.join(states)}",
+            every=0.1,
         )
 
     def settle(self, message_id: str) -> Json:
@@ -89,7 +90,7 @@ class Upstream:
             self.pull()
             return self._item_in(message_id, _SETTLED)
 
-        return wait_until(item, 20, f"{message_id} is settled", every=0.1)
+        return wait_until(item, 20, f"{message_id} is settled", every=0.2)
 
     def pull(self) -> None:
         """Pull delivery reports, as the schedule does."""
@@ -116,7 +117,9 @@ class Upstream:
 
     def wait_for_dead_letters(self, bodies: Collection[str]) -> list[Json]:
         """Wait until records with any of these bodies are dead-lettered, and return them."""
-        return wait_until(lambda: self.dead_letters(bodies), 20, "a record is dead-lettered")
+        return wait_until(
+            lambda: self.dead_letters(bodies), 20, "a record is dead-lettered", every=0.2
+        )
 
     def _item_in(self, message_id: str, states: tuple[str, ...]) -> Json:
         """Return a message's item, or an empty one if there is none or it has another state."""
