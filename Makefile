@@ -145,12 +145,12 @@ unit: $(READY) ## Run the tests that need nothing but Python
 
 # The tests of a file share a deployment, and so a process; long files begin first, and short ones
 # fill the end. Much of their time is waiting, so there are more processes than cores. Chaos divides
-# times, so nothing else runs beside it; its own runs mostly wait, so three at a time do not disturb
-# each other.
+# times, so nothing else runs beside it; its own runs mostly wait, so two at a time do not disturb
+# each other, while a third would.
 integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end, protocol, contract, chaos
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
 		tests/e2e tests/protocol tests/contract
-	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/chaos
+	$(BIN)/pytest $(TWICE) tests/chaos
 
 test: unit integration ## Run the tests, those first that take seconds
 
