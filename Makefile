@@ -57,10 +57,10 @@ IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 N ?= 2000
 SEED ?= 1
 
-.PHONY: help setup format lint types imports template unit integration test tools-test sam-test \
-	any-machine chaos check scan demo local invoke sam-local sam-start-lambda send find \
-	dead-letter-queue redrive outcome-events simulator bench capacity build build-local \
-	table-template deploy lock clean runtime-elsewhere
+.PHONY: help setup format lint types imports template unit integration test mutants tools-test \
+	sam-test any-machine chaos check scan demo local invoke sam-local sam-start-lambda send find \
+	dead-letter-queue redrive outcome-events simulator bench capacity build build-local table-template \
+	deploy lock clean runtime-elsewhere
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,19 +148,22 @@ unit: $(READY) ## Run the tests that need nothing but Python
 
 # The tests of a file share a deployment, and so a process; long files begin first, and short ones
 # fill the end. Much of their time is waiting, so there are more processes than cores. Chaos divides
-# times, so nothing else runs beside it; its own runs mostly wait, so two at a time do not disturb
-# each other, while a third would.
+# times, so nothing else runs beside it.
 integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end, protocol, contract, chaos
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
 		tests/e2e tests/protocol tests/contract
-	$(BIN)/pytest $(TWICE) tests/chaos
+	$(BIN)/pytest tests/chaos/test_chaos.py
 
 test: unit integration ## Run the tests, those first that take seconds
 
 tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, what README shows of them, and the layer
 	$(BIN)/pytest tests/tools
 
-any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in a folder with an odd name, without a home folder, offline
+# Runs of chaos mostly wait, so two at a time do not disturb each other, while a third would.
+mutants: $(READY) ## Test that chaos notices each guard that is taken out of the system
+	$(BIN)/pytest $(TWICE) tests/chaos/test_mutants.py
+
+any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
 	$(BIN)/pytest tests/any_machine
 
 sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; needs Docker

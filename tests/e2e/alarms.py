@@ -79,7 +79,7 @@ class Scene:
             times = [v[-1][0] for metric, v in measured.items() if metric.name == name]
             return min(times) > begin
 
-        wait_until(is_measured, 10, "all queues are measured", every=0.2)
+        wait_until(is_measured, 60, "all queues are measured", every=0.2)
 
     def skip_out_of_sight(self, name: str) -> None:
         """Skip so much time that an alarm no longer sees any present data point."""

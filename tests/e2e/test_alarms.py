@@ -153,7 +153,7 @@ def test_no_alarm_fires_in_an_hour_of_good_traffic_with_an_outage_of_a_minute(
         if minute % 5 == 0:
             scene.upstream.reconcile()
         if minute == OUTAGE_MINUTE:
-            wait_until(functools.partial(waits, scene, *new), 20, "a message waits")
+            wait_until(functools.partial(waits, scene, *new), 60, "a message waits")
         scene.skip(max(0, begin + (minute + 1) * MINUTE - scene.now()))
         if minute == OUTAGE_MINUTE:
             scene.world.simulator.clear_faults()

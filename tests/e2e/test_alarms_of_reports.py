@@ -41,7 +41,7 @@ def parked_reports_stay_parked(scene: Scene) -> Iterator[None]:
         scene.see_queues()
         scene.skip(25 * MINUTE)
         yield
-    wait_until(lambda: waits_in(scene, "ParkedReportsQueue") == 0, 20, "reports are recorded")
+    wait_until(lambda: waits_in(scene, "ParkedReportsQueue") == 0, 60, "reports are recorded")
 
 
 def parked_reports_are_dead_lettered(scene: Scene) -> Iterator[None]:
@@ -74,7 +74,7 @@ def parked_page(
         denied(scene.world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"),
         denied(scene.world, "RecordParkedReportsFunction", "dynamodb:*"),
     ):
-        wait_until(lambda: scene.pull()["parked"], 20, "a page is parked")
+        wait_until(lambda: scene.pull()["parked"], 60, "a page is parked")
         yield
     scene.world.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "360"})
 
@@ -84,7 +84,7 @@ def report_page_is_lost(scene: Scene) -> Iterator[None]:
     scene.send_from_another_deployment(1)
     storage = ("dynamodb:BatchWriteItem", "sqs:SendMessage")
     with denied(scene.world, "PullDeliveryReportsFunction", *storage):
-        wait_until(lambda: scene.pull()["lost"], 20, "a page is lost")
+        wait_until(lambda: scene.pull()["lost"], 60, "a page is lost")
         yield
 
 
@@ -92,7 +92,7 @@ def report_is_unreadable(scene: Scene) -> Iterator[None]:
     """Corrupt one entry of a page."""
     scene.send_from_another_deployment(1)
     scene.world.simulator.add_fault("take_reports", "malformed_entry")
-    wait_until(lambda: scene.pull()["unreadable"], 20, "a report is unreadable")
+    wait_until(lambda: scene.pull()["unreadable"], 60, "a report is unreadable")
     yield
 
 
@@ -106,7 +106,7 @@ def another_deployment_uses_the_account(scene: Scene) -> Iterator[None]:
         taken += scene.pull()["unmatched"]
         return taken >= 20
 
-    wait_until(pull, 30, "all of their reports are pulled")
+    wait_until(pull, 60, "all of their reports are pulled")
     yield
 
 

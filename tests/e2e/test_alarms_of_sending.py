@@ -35,7 +35,7 @@ def record_is_dead_lettered(scene: Scene) -> Iterator[None]:
 def dead_lettered_record_is_forgotten(scene: Scene) -> Iterator[None]:
     """Leave a record in the dead-letter queue for over a week, and receive it three times."""
     scene.world.put_message(scene.upstream.event(wrong=True))
-    wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 20, "a record is dead-lettered")
+    wait_until(lambda: waits_in(scene, "SendDeadLetterQueue"), 60, "a record is dead-lettered")
     for _ in range(3):
         scene.world.dead_lettered_records()
     scene.see_queues()
@@ -99,7 +99,7 @@ def message_is_quarantined(scene: Scene) -> Iterator[None]:
         scene.upstream.reconcile()
         return (scene.world.message(message_id) or {}).get("state") == "QUARANTINED"
 
-    wait_until(is_quarantined, 30, "the message is quarantined", every=0.5)
+    wait_until(is_quarantined, 60, "the message is quarantined", every=0.5)
     scene.upstream.reconcile()
     yield
     close = {"action": "close", "messageId": message_id, "by": "an operator", "why": "a test"}

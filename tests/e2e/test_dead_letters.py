@@ -86,7 +86,7 @@ def test_quarantined_messages_are_released_or_closed_individually(
     answer = command(world, "release", messageId=released, **RECORDED)
     item = upstream.wait_for(released, "ACCEPTED", "DELIVERED")
     (again,) = wait_until(
-        lambda: dead_letters_of(world, closed), 20, "it is dead-lettered again", every=0.2
+        lambda: dead_letters_of(world, closed), 60, "it is dead-lettered again", every=0.2
     )
     end = command(world, "close", messageId=closed, **RECORDED)
 
@@ -105,7 +105,7 @@ def test_list_shows_no_personal_data_by_default(upstream: Upstream) -> None:
     upstream.world.put_message(upstream.event(wrong=True))
     wait_until(
         lambda: command(upstream.world, "list", reason="INVALID")["records"],
-        20,
+        60,
         "it is dead-lettered",
         every=0.2,
     )

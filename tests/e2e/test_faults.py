@@ -60,7 +60,7 @@ def faulty(upstream: Upstream) -> Faulty:
     # Once the records were redelivered without a result, they stay hidden for longer than three log
     # queries take. Reconciling immediately works as well, but meets some of them in between.
     wait_until(
-        lambda: is_overdue(upstream, events.must_arrive), 20, "the log query is due", every=0.2
+        lambda: is_overdue(upstream, events.must_arrive), 60, "the log query is due", every=0.2
     )
     wait_until(lambda: is_over(upstream), 60, "the queue is empty", every=0.5)
     return events
@@ -191,7 +191,7 @@ def test_outage_loses_no_message(upstream: Upstream) -> None:
         upstream.wait_for(message_id, "WAITING")
     wait_until(
         lambda: len(upstream.attempts(ids[0])) > 1,
-        30,
+        60,
         "a message is retried during the outage",
         every=0.2,
     )

@@ -90,13 +90,13 @@ def use_all_functions(upstream: Upstream) -> None:
     invalid = upstream.send_together([lost, upstream.event(wrong=CANARY_TEXT)])[1:]
     upstream.wait_for_dead_lettered(invalid)
     wait_until(
-        lambda: is_reconciled(upstream, lost["messageId"]), 30, "the logs are queried", every=0.5
+        lambda: is_reconciled(upstream, lost["messageId"]), 60, "the logs are queried", every=0.5
     )
 
     parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")
     upstream.wait_for(parked, "ACCEPTED")
     with denied(world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"):
-        wait_until(lambda: parks(world), 20, "a page is parked")
+        wait_until(lambda: parks(world), 60, "a page is parked")
     upstream.wait_for(parked, "DELIVERED")
 
     body = json.dumps({"results": [{"messageId": settled, "to": CANARY_NUMBER}]})

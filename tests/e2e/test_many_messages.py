@@ -60,7 +60,7 @@ def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
     upstream.pull()
 
     wait_until(
-        lambda: states(world, "many-") == {"DELIVERED": count}, 20, "all are delivered", every=1
+        lambda: states(world, "many-") == {"DELIVERED": count}, 60, "all are delivered", every=1
     )
     assert pages_pulled(world) - before > count // REPORTS_PER_PAGE
     truth = world.simulator.messages(*ids[:500])

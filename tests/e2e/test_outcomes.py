@@ -72,10 +72,10 @@ def test_upstream_app_gets_one_event_for_each_state_that_a_message_settles_in(
     """It gets none while the message is in transit, and none for any other change."""
     message_id = upstream.send(PUSH_FAILS, callbackData="order 7")
     delivered = upstream.settle(message_id)
-    wait_until(lambda: listener.details(message_id), 20, "the upstream app gets the event")
+    wait_until(lambda: listener.details(message_id), 60, "the upstream app gets the event")
 
     write(upstream.world, delivered | {"evidence": "logs"}, delivered | {"state": "UNDELIVERED"})
-    wait_until(lambda: len(listener.details(message_id)) > 1, 20, "the upstream app gets the event")
+    wait_until(lambda: len(listener.details(message_id)) > 1, 60, "the upstream app gets the event")
 
     first, second = listener.details(message_id)
     assert first == {
@@ -139,7 +139,7 @@ def test_neither_events_nor_logs_hold_recipients_or_texts(
     """Listeners and readers of logs learn outcomes, and nothing else."""
     message_id = upstream.send(PUSH_FAILS)
     upstream.settle(message_id)
-    wait_until(lambda: listener.details(message_id), 20, "the upstream app gets the event")
+    wait_until(lambda: listener.details(message_id), 60, "the upstream app gets the event")
 
     written = json.dumps(listener.received) + upstream.world.logs()
     assert "outcomes published" in written

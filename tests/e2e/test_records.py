@@ -50,7 +50,7 @@ def test_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
         upstream.world.put_message(event)
 
     upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
-    wait_until(lambda: upstream.world.waiting() == 0, 20, "both records are acknowledged")
+    wait_until(lambda: upstream.world.waiting() == 0, 60, "both records are acknowledged")
 
     assert upstream.acceptances(event["messageId"]) == {event["messageId"]: 1}
     assert upstream.dead_lettered_records([json.dumps(event)]) == []

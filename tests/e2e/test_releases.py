@@ -88,17 +88,17 @@ def test_release_of_the_layer_and_its_rollback_lose_and_duplicate_nothing(
 
     with traffic(upstream) as sent:
         # Each look reads logs that grow with the traffic.
-        wait_until(lambda: handled_by(1), 20, "A sends", every=0.5)
+        wait_until(lambda: handled_by(1), 60, "A sends", every=0.5)
         own_world.update(replaced={SHARED_FILE: RELEASE_B})
-        wait_until(lambda: handled_by(2), 20, "B sends", every=0.5)
+        wait_until(lambda: handled_by(2), 60, "B sends", every=0.5)
         wait_until(
             lambda: '{"release": "B"}' in own_world.logs(containing="release"),
-            20,
+            60,
             "the layer of B is used",
             every=0.5,
         )
         own_world.update()
-        wait_until(lambda: handled_by(3), 20, "A sends again", every=0.5)
+        wait_until(lambda: handled_by(3), 60, "A sends again", every=0.5)
 
     for message_id in sent:
         upstream.wait_for(message_id, "ACCEPTED", "DELIVERED")
@@ -222,7 +222,7 @@ def test_table_that_a_deleted_stack_retained_is_adopted_by_a_new_one(own_world: 
     cloudformation.delete_stack(StackName=stack)
     wait_until(
         lambda: stack not in str(cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])),
-        20,
+        60,
         "the stack is deleted",
     )
     written = subprocess.run(
@@ -252,7 +252,7 @@ def test_table_that_a_deleted_stack_retained_is_adopted_by_a_new_one(own_world: 
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         return found["StackStatus"] == "IMPORT_COMPLETE"
 
-    wait_until(imported, 20, "the table is imported")
+    wait_until(imported, 60, "the table is imported")
     second = own_world.update(name=stack, **with_bus)
 
     assert second["MessagesTableName"] == table

@@ -28,7 +28,7 @@ SCHEDULES = {
     "ReconcileMessagesFunctionName": "rate(5 minutes)",
 }
 #: The emulator checks every ten seconds whether a schedule is due.
-SECONDS_TO_FIRE = 30
+SECONDS_TO_FIRE = 60
 PERSONAL = (CANARY_NUMBER, CANARY_TEXT, CANARY_KEY, API_KEY)
 
 

@@ -95,7 +95,7 @@ def test_seen_message_stays_delivered(webhook: Upstream) -> None:
 
     webhook.world.simulator.let_see(message_id)
 
-    wait_until(lambda: entries(webhook, message_id, "SEEN"), 20, "the seen report is kept")
+    wait_until(lambda: entries(webhook, message_id, "SEEN"), 60, "the seen report is kept")
     item = webhook.world.message(message_id)
     assert item is not None
     assert item["state"] == "DELIVERED"
@@ -156,7 +156,7 @@ def test_page_that_cannot_be_stored_is_parked_and_recorded(webhook: Upstream) ->
     webhook.wait_for(message_id, "ACCEPTED")
 
     with denied(world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"):
-        (pulled,) = wait_until(lambda: _parking_pulls(world), 20, "a page is parked")
+        (pulled,) = wait_until(lambda: _parking_pulls(world), 60, "a page is parked")
 
     assert (pulled["lost"], pulled["stoppedBy"]) == (0, "TableUnavailable")
     webhook.wait_for(message_id, "DELIVERED")

@@ -74,7 +74,7 @@ class Upstream:
         )
         return bodies
 
-    def wait_for(self, message_id: str, *states: str, within_seconds: float = 20) -> Json:
+    def wait_for(self, message_id: str, *states: str, within_seconds: float = 60) -> Json:
         """Wait until a message has one of these states, and return its item."""
         return wait_until(
             lambda: self._item_in(message_id, states),
@@ -90,7 +90,7 @@ class Upstream:
             self.pull()
             return self._item_in(message_id, _SETTLED)
 
-        return wait_until(item, 20, f"{message_id} is settled", every=0.2)
+        return wait_until(item, 60, f"{message_id} is settled", every=0.2)
 
     def pull(self) -> None:
         """Pull delivery reports, as the schedule does."""
@@ -118,7 +118,7 @@ class Upstream:
     def wait_for_dead_lettered(self, bodies: Collection[str]) -> list[Json]:
         """Wait until records with any of these bodies are dead-lettered, and return them."""
         return wait_until(
-            lambda: self.dead_lettered_records(bodies), 20, "a record is dead-lettered", every=0.2
+            lambda: self.dead_lettered_records(bodies), 60, "a record is dead-lettered", every=0.2
         )
 
     def _item_in(self, message_id: str, states: tuple[str, ...]) -> Json:
