@@ -1,17 +1,17 @@
 """A model of how one message is sent, small enough to try every order of events.
 
-SQS may hand the record to two senders at once, and again at any time. Slow senders go on after
-their lease has run out. Senders and the reconciler's runs may be killed between any two steps.
-Answers get lost, the logs lag behind, reports come whenever they like. `explore` walks through all
+SQS may deliver the record to two senders concurrently, and again at any time. Slow senders go on
+after their lease has expired. Senders and the reconciler's runs may be killed between any two
+steps. Answers get lost, the logs lag behind, reports come whenever they like. `explore` walks through all
 states that this can lead to, and looks for one that breaks a promise:
 
 * *at most once*: Infobip accepts the message twice;
 * *no verdict*: the record is acknowledged, but the message neither taken nor dead-lettered;
-* *dead end*: no order of events leads to a verdict any more;
+* *dead end*: no order of events leads to a verdict;
 * *proof ignored*: a report was recorded, and the message does not count as taken;
 * *delivery undone*: a delivered message counts as something else again;
 * *wrongly accepted*: the message counts as accepted, and Infobip has not accepted it;
-* *needless quarantine*: a message is set aside though no sender was killed and no answer lost;
+* *needless quarantine*: a message is quarantined though no sender was killed and no answer lost;
 * *content burned*: a message is rejected for good by a refusal that may have ended since;
 * *verdict ignored*: Infobip rejects a message that it had accepted, and that settles nothing;
 * *wrongly spent*: the message counts as never sent under an id of no more use, and may be sent.
@@ -19,7 +19,7 @@ states that this can lead to, and looks for one that breaks a promise:
 Every condition of the protocol is a field of `Guards`, and a condition in the ledger or in one of
 the functions. Without any one of them a promise breaks:
 
-    python -m tests.protocol.model                  # tries all environments, and tells their sizes
+    python -m tests.protocol.model                  # tries all environments, and prints their sizes
     python -m tests.protocol.model --without NAME   # the shortest way to a broken promise
 
 A post may also be refused for a cause that ends: the credit is used up, or Infobip has trouble of
@@ -71,13 +71,13 @@ class Guards:
     own_claim_recognised: bool = True
     #: Nothing is posted when the lease may not outlast the call.
     post_within_lease: bool = True
-    #: What Infobip did with a post whose answer is missing, nobody knows.
+    #: What Infobip did with a post without an answer is unknown.
     unclear_answer_is_unknown: bool = True
     #: An outcome is written only by the holder of the claim.
     outcome_needs_token: bool = True
     #: An outcome is written only over CLAIMED.
     outcome_needs_claimed: bool = True
-    #: That an attempt is refused as a repeat may be due to somebody else's message.
+    #: An attempt may be refused as a repeat because of another account's message.
     duplicate_id_is_no_proof: bool = True
     #: The record is acknowledged only when the message has a verdict.
     acknowledge_only_with_verdict: bool = True
@@ -89,7 +89,7 @@ class Guards:
     ask_before_sending_again: bool = True
     #: Absence counts only after three answers.
     three_answers_needed: bool = True
-    #: A question that was not answered says nothing.
+    #: A failed log query says nothing.
     failed_questions_do_not_count: bool = True
     #: A message that the logs do not know is sent again only where that was asked for.
     send_again_only_if_must_arrive: bool = True
@@ -134,7 +134,7 @@ class Guards:
     refusal_after_unknown_is_unknown: bool = True
     #: An id that is known to Infobip from refused attempts alone is of no more use: the message is
     #: dead-lettered as never sent ...
-    spent_id_is_told: bool = True
+    spent_id_is_reported: bool = True
     #: ... unless the outcome of an attempt was ever unknown ...
     spent_id_needs_known_outcomes: bool = True
     #: ... and it is not sent again under this id.
@@ -152,7 +152,7 @@ class Environment:
     must_arrive: bool = False
     #: Infobip refuses a message id that it knows; else it sends again.
     refuses_duplicates: bool = False
-    #: Whether somebody else has used the message id, for another recipient: not at all, with the
+    #: Whether another system has used the message id, for another recipient: not at all, with the
     #: logs still telling, or too long ago for the logs.
     foreign: Literal["", "listed", "forgotten"] = ""
     logs_lag_is_bounded: bool = False
@@ -166,7 +166,7 @@ class Environment:
     records_age: bool = False
     senders: int = 2
     reconcilers: int = 1
-    #: How many posts are refused until somebody acts, or for a while.
+    #: How many posts are refused until an operator acts, or for a while.
     refusals: int = 0
     #: What Infobip does with an id that it has refused before.
     refused_ids: Literal["accepted", "repeats", "either"] = "either"
@@ -181,7 +181,7 @@ class Environment:
     releases: int = 0
     #: Posts may also be refused for good ...
     refuses_for_good: bool = True
-    #: ... and arrive when nobody waits for their answer any more.
+    #: ... and arrive when their sender has ended.
     posts_come_late: bool = True
     #: A message that Infobip has accepted may be rejected later, for a cause that may end.
     rejects_accepted: bool = True
@@ -209,7 +209,7 @@ class Message(NamedTuple):
     was_lost: bool = False
     #: Nothing was ever sent, and Infobip takes no more under this id.
     spent: bool = False
-    #: The logs have shown a row of which nobody can tell the attempt.
+    #: The logs have shown a row that no rule assigns to an attempt.
     untimed: bool = False
     #: The attempts that the answer to their own post has refused.
     refused: tuple[int, ...] = ()
@@ -242,7 +242,7 @@ class Rejection(NamedTuple):
     #: Infobip had accepted the attempt before.
     was_accepted: bool = False
     #: The sender has recorded that the attempt was refused.
-    is_told: bool = False
+    is_answered: bool = False
 
 
 class Actor(NamedTuple):
@@ -279,7 +279,7 @@ class State(NamedTuple):
     releases_left: int = 0
     #: A promise that the last step has broken.
     broken: str = ""
-    #: Posts that nobody waits for any more, and that Infobip has not seen yet: their claims, where
+    #: Posts whose sender has ended, and that Infobip has not seen yet: their claims, where
     #: it matters which.
     in_flight: tuple[int, ...] = ()
     #: The attempts that Infobip has rejected for a cause that may end.
@@ -290,12 +290,12 @@ class State(NamedTuple):
     claims: int = 0
 
     def sender(self, index: int, actor: Actor, **changes: object) -> State:
-        """Let a sender go on."""
+        """Return the state after a step of a sender."""
         senders = _put(self.senders, index, actor)
         return self._replace(senders=senders, **changes)  # type: ignore[arg-type]
 
     def reconciler(self, index: int, actor: Actor, **changes: object) -> State:
-        """Let a run of the reconciler go on."""
+        """Return the state after a step of a run of the reconciler."""
         reconcilers = _put(self.reconcilers, index, actor)
         return self._replace(reconcilers=reconcilers, **changes)  # type: ignore[arg-type]
 
@@ -307,14 +307,15 @@ class State(NamedTuple):
         )
 
     def reject(self, token: int, *, was_accepted: bool = False) -> State:
-        """Let Infobip reject an attempt for a cause that may end."""
+        """Return the state after Infobip has rejected an attempt for a cause that may end."""
         rejection = Rejection(token, was_accepted=was_accepted)
         return self._replace(rejections=(*self.rejections, rejection))
 
     def tell(self, token: int) -> State:
         """Record that an attempt was refused."""
         rejections = tuple(
-            each._replace(is_told=each.is_told or each.token == token) for each in self.rejections
+            each._replace(is_answered=each.is_answered or each.token == token)
+            for each in self.rejections
         )
         return self._replace(rejections=rejections)
 
@@ -536,7 +537,7 @@ def _dispose(
 ) -> Iterator[Step]:
     """`send_queue.disposition`: the end of the record, or its return to the queue.
 
-    It is joined to the event by which the sender learns where the message stands: nobody else can
+    It is joined to the event by which the sender learns the state of the message: no other step can
     tell how much later it comes, and a sender that is killed in between is like one that was
     killed before.
     """
@@ -594,7 +595,7 @@ def _ask(state: State, index: int, environment: Environment, guards: Guards) -> 
     name, message = f"reconciler {index + 1}", state.message
     read = Actor("found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token)
     if not guards.failed_questions_do_not_count:
-        yield f"{name} takes a failed question for an answer", state.reconciler(index, read)
+        yield f"{name} takes a failed log query for an answer", state.reconciler(index, read)
     if environment.must_arrive and not guards.ask_before_sending_again:
         asks_not = read._replace(absent_answers=ANSWERS_NEEDED)
         yield f"{name} does not ask the logs", state.reconciler(index, asks_not)
@@ -652,7 +653,7 @@ def _judge_row(row: Rejection, message: Message, environment: Environment, guard
 
 
 def _owner(row: Rejection, message: Message, environment: Environment, guards: Guards) -> str:
-    """Whose row this is: of a refused attempt, of another own one, or nobody can tell.
+    """Whose row this is: of a refused attempt, of another own one, or unassignable.
 
     Every row here has the status of a refusal that may end.
     """
@@ -699,7 +700,7 @@ def _conclude(state: State, index: int, environment: Environment, guards: Guards
 def _is_spent(message: Message, guards: Guards) -> bool:
     """Return whether Infobip knows the id of nothing but refused attempts."""
     lost = message.was_lost and guards.spent_id_needs_known_outcomes
-    return bool(message.refused) and not lost and guards.spent_id_is_told
+    return bool(message.refused) and not lost and guards.spent_id_is_reported
 
 
 def _sends_again(actor: Actor, environment: Environment, guards: Guards, *, untimed: bool) -> bool:
@@ -761,16 +762,19 @@ def _rejections(state: State, environment: Environment, guards: Guards) -> Itera
         owner = _owner(row, message, environment, guards)
         settles = owner == "own" or (owner == "refused" and not guards.refused_row_settles_nothing)
         proves = owner == "own" or (owner == "refused" and not guards.refused_row_proves_nothing)
-        told = f"a report that claim {row.token} was rejected finds the message {message.state}"
+        reported = f"a report that claim {row.token} was rejected finds the message {message.state}"
         if settles and not waits and message.state not in {DELIVERED, REJECTED}:
             # Which row it was matters only to the promise.
             read = Actor("settles", message.state, absent_answers=state.rejections.index(row))
-            yield told, state._replace(report=read._replace(token=message.token))
+            yield reported, state._replace(report=read._replace(token=message.token))
         elif row.was_accepted and row.token == message.token and message.state == ACCEPTED:
             broken = "" if environment.own_bulk_id == "untimed" else "verdict ignored"
-            yield f"{told}, and changes nothing", state._replace(broken=broken)
+            yield f"{reported}, and changes nothing", state._replace(broken=broken)
         if proves and not waits and message.state in UNPROVEN:
-            yield told, state._replace(report=Actor("proves", message.state, token=message.token))
+            yield (
+                reported,
+                state._replace(report=Actor("proves", message.state, token=message.token)),
+            )
 
 
 def _settle(state: State, guards: Guards) -> Step:
@@ -787,14 +791,14 @@ def _settle(state: State, guards: Guards) -> Step:
     )
     # A rejection of an earlier attempt must not decide about one that was made since.
     superseded = message.token not in {row.token, actor.token}
-    burns = row.is_told or (awaited and message.state == CLAIMED) or superseded
+    burns = row.is_answered or (awaited and message.state == CLAIMED) or superseded
     if burns:
         after = after._replace(broken="content burned")
     return "the rejection writes REJECTED", after
 
 
 def _surroundings(state: State, environment: Environment) -> Iterator[Step]:
-    """Yield what time, the network and Infobip do by themselves."""
+    """Yield the events of time, of the network and of Infobip."""
     message = state.message
     held = any(actor.token == message.token for actor in state.senders)
     if message.state == CLAIMED and not message.lease_out and (environment.rough or not held):
@@ -877,7 +881,7 @@ def _broken(before: State, after: State, environment: Environment) -> str:
     """Name the promise that a step breaks, if any."""
     state = after.message.state
     broken = after.broken
-    lost_refusal = any(not each.is_told for each in after.rejections)
+    lost_refusal = any(not each.is_answered for each in after.rejections)
     under_way = after.in_flight or any(each.step == "posted" for each in after.senders)
     if broken:
         pass

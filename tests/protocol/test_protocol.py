@@ -53,7 +53,7 @@ CONTROLS = {
         "refused, must-arrive, while the logs lag",
         "at most once",
     ),
-    "spent_id_is_told": ("refused, calm", "needless quarantine"),
+    "spent_id_is_reported": ("refused, calm", "needless quarantine"),
     "spent_id_needs_known_outcomes": ("refused, must-arrive, repeats refused", "wrongly spent"),
     "spent_id_is_not_sent_again": ("refused, must-arrive, id spent, calm", "dead end"),
 }
