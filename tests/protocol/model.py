@@ -2,7 +2,7 @@
 
 SQS may deliver the record to two senders concurrently, and again at any time. Slow senders go on
 after their lease has expired. Senders and the reconciler's runs may be killed between any two
-steps. Answers get lost, the logs lag behind, reports come whenever they like. `explore` walks through all
+steps. Answers get lost, the logs lag behind, reports come at any time. `explore` walks through all
 states that this can lead to, and looks for one that breaks a promise:
 
 * *at most once*: Infobip accepts the message twice;
