@@ -245,11 +245,12 @@ class FakeClient(OmniClient):
         unread = self.unread_ids & set(message_ids)
         return LogPage(_entries(rows[:limit]), len(rows) >= limit, frozenset(unread))
 
-    def newest_logs(self, *, limit: int = 1000) -> LogPage:
-        """Return the rows that were added last."""
+    def newest_logs(self, *, until: datetime | None = None, limit: int = 1000) -> LogPage:
+        """Return the rows that were added last, of those that were sent until a time."""
         self.log_queries.append([])
         self.before_rows()
-        return LogPage(_entries(self.rows[-limit:]), len(self.rows) >= limit)
+        rows = [row for row in self.rows if until is None or (row.sent_at and row.sent_at <= until)]
+        return LogPage(_entries(rows[-limit:]), len(rows) >= limit)
 
 
 def _entries(rows: Iterable[LogEntry]) -> list[RawEntry[LogEntry]]:
@@ -328,12 +329,13 @@ class FakeTable(Table):
         keys = (MESSAGE_ID, ENTRY, index.partition_key, index.sort_key)
         found = [
             dict(item) if index.name is None else {name: item[name] for name in keys}
-            for _, item in sorted(self.items.items())
+            for item in self.items.values()
             if item.get(index.partition_key) == query.partition
             and index.sort_key in item
             and (query.first is None or item[index.sort_key] >= query.first)
             and (query.last is None or item[index.sort_key] <= query.last)
         ]
+        found.sort(key=operator.itemgetter(MESSAGE_ID, ENTRY))
         order = operator.itemgetter(index.sort_key)
         yield from sorted(found, key=order, reverse=query.is_descending)
 

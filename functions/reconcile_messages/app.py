@@ -257,38 +257,47 @@ class _Run:
     def _proving(self, messages: Sequence[Message]) -> list[Group]:
         """Divide messages among queries that can prove their absence."""
         now = self._now()
-        if len(messages) > 1 and self._are_lists_read and not self._was_calibrated:
-            self._was_calibrated = True
+        candidates = list(map(_candidate, messages))
+        if len(candidates) > 1 and self._are_lists_read:
+            self._find_witnesses(candidates, now)
             self._calibrate(now)
         calibration = self._calibration if self._are_lists_read else None
         by_id = {message.id: message for message in messages}
         return [
             Group(tuple(by_id[candidate.id] for candidate in query.candidates), query)
-            for query in arrange(
-                map(_candidate, messages), list(self._witnesses.values()), calibration, now
-            )
+            for query in arrange(candidates, list(self._witnesses.values()), calibration, now)
         ]
 
+    def _find_witnesses(self, candidates: Sequence[Candidate], now: datetime) -> None:
+        """See to it that the logs have shown messages that are older and younger than these."""
+        oldest = min(candidates, key=lambda each: each.first_attempt_at)
+        youngest = max(candidates, key=lambda each: each.due_at)
+        if not any(each.is_younger_than(youngest) for each in self._fresh_witnesses(now)):
+            self._note_witnesses({}, self._queries.ask())
+        if not any(each.is_older_than(oldest) for each in self._fresh_witnesses(now)):
+            self._note_witnesses({}, self._queries.ask(until=oldest.first_attempt_at))
+
     def _calibrate(self, now: datetime) -> None:
-        """Find out how long a list of ids the logs read to its end."""
-        if len(self._witnesses) < IDS_PER_LOG_QUERY:
-            newest = self._queries.ask()
-            if newest is not None:
-                self._note_witnesses({}, newest)
-        fresh = [each for each in self._witnesses.values() if now - each.earliest < PROVABLE_FOR]
-        ids = calibration_ids(fresh, IDS_PER_LOG_QUERY, LONGEST_LOG_QUERY)
+        """Find out once in a run how long a list of ids the logs read to its end."""
+        if self._was_calibrated:
+            return
+        self._was_calibrated = True
+        ids = calibration_ids(self._fresh_witnesses(now), IDS_PER_LOG_QUERY, LONGEST_LOG_QUERY)
         page = self._queries.ask(ids) if ids else None
         self._calibration = None if page is None else calibrated_by(ids, _answer(page))
 
-    def _note_witnesses(self, claimed: Mapping[str, datetime], page: LogPage) -> None:
+    def _fresh_witnesses(self, now: datetime) -> list[Witness]:
+        return [each for each in self._witnesses.values() if now - each.earliest < PROVABLE_FOR]
+
+    def _note_witnesses(self, claimed: Mapping[str, datetime], page: LogPage | None) -> None:
         """Remember the messages that an answer shows.
 
         Args:
             claimed: When messages were claimed, as far as they are of this table.
-            page: The answer.
+            page: The answer, if there is one.
         """
         rows: dict[str, list[Row]] = defaultdict(list)
-        for row in _answer(page).rows:
+        for row in _answer(page).rows if page else ():
             rows[row.id].append(row)
         for message_id, shown in rows.items():
             sent = [row.sent_at for row in shown if row.sent_at]

@@ -22,6 +22,7 @@ from infobip_omni.api.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from infobip_omni.absence import LogQuery
     from infobip_omni.api.client import LogPage, OmniClient
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from infobip_omni.message import Message
 
 ROWS_PER_LOG_QUERY = 1000
+#: Rows to choose witnesses from: enough for the longest list, whatever the steps of its messages.
+_WITNESS_ROWS = 300
 #: So that an answer may take two seconds, and the rate is kept all the same.
 CONCURRENT_LOG_QUERIES = 4
 #: So many failures without an answer in between are the fault of the logs, not of the ids.
@@ -84,8 +87,14 @@ class LogQueries:
         self._again: deque[Group] = deque()
         self._has_stopped = False
 
-    def ask(self, message_ids: tuple[str, ...] = ()) -> LogPage | None:
+    def ask(
+        self, message_ids: tuple[str, ...] = (), until: datetime | None = None
+    ) -> LogPage | None:
         """Ask about messages, or for the newest rows, and wait for the answer.
+
+        Args:
+            message_ids: The messages; none asks for the newest rows.
+            until: The time after which none of those was sent.
 
         Returns:
             The answer; None where there is no time, or the logs do not answer.
@@ -98,7 +107,10 @@ class LogQueries:
             return None
         self.asked += 1
         try:
-            page = self._search(message_ids)
+            if message_ids:
+                page = self._search(message_ids)
+            else:
+                page = self._client.newest_logs(until=until, limit=_WITNESS_ROWS)
         except RateLimitedError as error:
             self._limiter.delay(error.retry_after_seconds)
             return None
@@ -149,8 +161,6 @@ class LogQueries:
         return not self._has_stopped
 
     def _search(self, message_ids: tuple[str, ...]) -> LogPage:
-        if not message_ids:
-            return self._client.newest_logs(limit=ROWS_PER_LOG_QUERY)
         return self._client.search_logs(message_ids=message_ids, limit=ROWS_PER_LOG_QUERY)
 
     def _answer(self, group: Group, future: Future[LogPage]) -> LogPage | None:

@@ -33,6 +33,7 @@ from .sends import SendResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from urllib3.response import HTTPResponse
 
@@ -177,15 +178,19 @@ class OmniClient:
         query = [("limit", str(limit)), *(("messageId", each) for each in message_ids)]
         return _log_page(self._call("GET", "/omni/1/logs", query=query), limit)
 
-    def newest_logs(self, *, limit: int = 1000) -> LogPage:
+    def newest_logs(self, *, until: datetime | None = None, limit: int = 1000) -> LogPage:
         """Return the newest rows of the account's logs.
 
         Infobip documents that the logs return the newest rows where no message is named.
 
         Args:
+            until: The time after which no row of the answer was sent; None is no bound.
             limit: Most rows to return, 1 to 1000.
         """
-        return _log_page(self._call("GET", "/omni/1/logs", query=[("limit", str(limit))]), limit)
+        query = [("limit", str(limit))]
+        if until is not None:
+            query.append(("sentUntil", until.isoformat(timespec="milliseconds")))
+        return _log_page(self._call("GET", "/omni/1/logs", query=query), limit)
 
     def _call(
         self,

@@ -696,7 +696,7 @@ def test_absent_messages_take_a_query_each_where_the_logs_show_no_witness(
     absent(harness)
 
     assert set(harness.ledger.states().values()) == {"QUARANTINED"}
-    assert [len(ids) for ids in harness.client.log_queries] == [20, 20, 0, *[1] * 20]
+    assert [len(ids) for ids in harness.client.log_queries] == [20, 20, 0, 0, *[1] * 20]
 
 
 def test_log_query_needs_the_time_for_its_answer(harness: Harness) -> None:

@@ -393,6 +393,7 @@ def test_message_that_must_arrive_waits_to_be_sent_again() -> None:
     assert changes(update) == {
         "state": "WAITING",
         "absentAnswers": None,
+        "firstUnknownAttemptAt": format_utc(OTHER_LEASE.begins),
         "nextCheckAt": format_utc(NOW + LONGEST_WAIT),
     }
 
@@ -408,6 +409,7 @@ def test_released_message_waits_to_be_sent_again() -> None:
     assert changes(update) == {
         "state": "WAITING",
         "absentAnswers": None,
+        "firstUnknownAttemptAt": format_utc(OTHER_LEASE.begins),
         "releasedAt": format_utc(NOW),
         "releasedBy": "ada",
         "releasedWhy": "asked for",

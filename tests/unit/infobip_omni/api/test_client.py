@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -301,6 +302,13 @@ def test_reports_are_returned_unparsed(omni: OmniClient, wire: responses.Request
 
     assert omni.take_reports(limit=7) == b'{"results": [ \xff '
     assert query(wire) == [("limit", "7")]
+
+
+def test_newest_log_rows_may_end_at_a_time(omni: OmniClient, wire: responses.RequestsMock) -> None:
+    wire.get(f"{URL}/omni/1/logs", json={"results": [ROW]})
+    omni.newest_logs(until=datetime(2026, 1, 31, 12, 0, 0, 5678, UTC))
+
+    assert query(wire) == [("limit", "1000"), ("sentUntil", "2026-01-31T12:00:00.005+00:00")]
 
 
 def test_log_query_holds_all_ids(omni: OmniClient, wire: responses.RequestsMock) -> None:
