@@ -209,7 +209,7 @@ simulator: $(READY) ## Make Infobip fail there: CALL='POST faults {...}'; CALL='
 	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
 # Leave the machine alone meanwhile; ROUNDS=32 tells smaller differences.
-bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, BASE=commit in turn with it; ROW=send|pull|outcome
+bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, BASE=commit in turn with it; ROW=send|pull|backlog|outcome
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
 		--rounds="$${ROUNDS:-8}"
 
