@@ -1,17 +1,18 @@
-# Every target sets up what it needs. Only `format`, `lock` and `deploy` may change files that are
-# not ignored by Git; only `deploy` uses your AWS account.
+# Every target sets up what it needs. Only `format`, `lock` and `deploy` may change files that Git
+# does not ignore; only `deploy` uses your AWS account.
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# A path may hold all but this: recipes name files relative to here, or by the shell's $PWD.
+# The project's path may contain any character but a colon and a line break, since recipes name
+# files relative to it, or by the shell's $PWD.
 define NEWLINE
 
 
 endef
 $(if $(findstring :,$(CURDIR))$(findstring $(NEWLINE),$(CURDIR)),$(error The path of this folder has \
-	a colon or a line break, which lists of folders cannot hold: move it elsewhere))
+	a colon or a line break, which lists of folders cannot contain: rename or move the folder))
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,36 +23,36 @@ READY := $(VENV)/.ready
 FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
 SCAN_READY := $(SCAN_VENV)/.ready
 SOURCES := functions shared tests
-# What is downloaded is kept here as well: a home folder is not needed, and sharing one file system,
-# the tools are links to it. Set UV_CACHE_DIR to share it with other clones.
+# Downloads are kept here, too, so no home folder is needed, and the tools can be links to them,
+# since both are on one file system. Set UV_CACHE_DIR to share downloads with other clones.
 CACHE := .cache
 UV_CACHE_DIR ?= $(CURDIR)/$(CACHE)/uv
 PIP_CACHE_DIR ?= $(CURDIR)/$(CACHE)/pip
 XDG_CACHE_HOME := $(CURDIR)/$(CACHE)
 export UV_CACHE_DIR PIP_CACHE_DIR XDG_CACHE_HOME
-# Container images often forbid Python to keep bytecode, so that each process compiles all anew.
+# Container images often set this variable, and then each Python process compiles everything again.
 export PYTHONDONTWRITEBYTECODE :=
-# sam finds uv, which shared/Makefile calls, on the path; it reports nothing about its use.
+# sam finds uv, which shared/Makefile calls, on the path. Its telemetry is off.
 SAM := PATH="$$PWD/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR="$$PWD/$(CACHE)/sam" \
 	$(BIN)/sam
-# All but `deploy` does without the AWS account that the environment may name.
+# Every target but `deploy` ignores an AWS account that the environment names.
 WITHOUT_AWS := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null \
 	AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_DEFAULT_REGION=us-east-1
 LOCAL_SAM := $(WITHOUT_AWS) $(SAM)
-# What is given to the commands of `make local` reaches them as it was typed, whatever quotes and
-# dollars it holds: neither make nor the shell reads it, since it is no part of a recipe's text.
+# Values for the commands of `make local` reach them as they were typed, with all quotes and dollar
+# signs: they are exported, so they are never part of a recipe that make and the shell read.
 DRY_RUN ?= 1
-# In an environment, these are somebody else's.
+# In the environment, these variables belong to other programs.
 ifneq ($(origin PORT),command line)
 override PORT :=
 endif
 ifneq ($(origin DOCKER),command line)
 override DOCKER :=
 endif
-GIVEN := BASE CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON ROUNDS ROW UNTIL WORLD
+GIVEN := BASE BUS CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT REASON ROUNDS ROW UNTIL WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
-# How many messages `make chaos` queues, and what decides about chance.
+# How many messages `make chaos` queues, and the seed of its random choices.
 N ?= 2000
 SEED ?= 1
 
@@ -59,26 +60,26 @@ SEED ?= 1
 	chaos check scan demo local invoke sam-local sam-start-lambda send find dead-letter-queue redrive \
 	outcome-events simulator bench build build-local table-template deploy lock clean runtime-elsewhere
 
-help: ## Show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## Show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(FUNCTIONS_READY) ## Install the tools into .venv and .venv-functions
 
-# The tools are for one interpreter and one place, which $(READY) holds. They are made anew when
-# PYTHON names another interpreter, when theirs is gone, and when this folder has moved.
+# The tools fit one interpreter and one folder, both recorded in $(READY). They are installed again
+# when PYTHON names another interpreter, when theirs is gone, and when this folder has moved.
 DESCRIBE = -c 'import os, sys; print(sys.version, sys.base_prefix, os.getcwd(), sep="\n")'
 PYTHON_GIVEN := $(filter-out file,$(origin PYTHON))
 REMAKE := $(shell test ! -e $(READY) || \
 	$(if $(PYTHON_GIVEN),"$(PYTHON)",$(BIN)/python) $(DESCRIBE) 2>/dev/null | cmp -s - $(READY) || echo remake)
 .PHONY: remake
 
-# Large, and used by no test or rarely.
+# Large packages that tests rarely or never import.
 NOT_COMPILED := mpmath|mypy|mypyc|networkx|pip|setuptools|sympy|tests
 is_new_enough = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 $(READY): tests/requirements.txt $(REMAKE)
 	@$(call is_new_enough,"$(PYTHON)") || { \
 		echo "Python 3.11 or later is needed, and $(PYTHON)" \
-			"$$(command -v "$(PYTHON)" >/dev/null && echo is older, or does not run || echo is not there)." >&2; \
+			"$$(command -v "$(PYTHON)" >/dev/null && echo is older, or does not run || echo was not found)." >&2; \
 		for found in python3 python3.14 python3.13 python3.12 python3.11; do \
 			if $(call is_new_enough,$$found); then \
 				echo "There is $$found: make $(MAKECMDGOALS) PYTHON=$$found" >&2; exit 1; fi; done; \
@@ -90,15 +91,15 @@ $(READY): tests/requirements.txt $(REMAKE)
 	@sed -n '/^uv==/,/[^\\]$$/p' tests/requirements.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python tests/requirements.txt
-	@# The emulator writes no bytecode: without this, each of its many starts compiles 10 MB anew.
+	@# The emulator writes no bytecode: without this, each of its many starts compiles 10 MB of code.
 	@$(BIN)/python -m compileall -qq -j 0 -x '/($(NOT_COMPILED))/' $(VENV)/lib || :
 	@# The version of sam is pinned, so it need not ask for a newer one until 2286.
 	@mkdir -p $(CACHE)/sam && echo '{"lastVersionCheck": 9999999999.0}' > $(CACHE)/sam/metadata.json
 	@$(BIN)/python $(DESCRIBE) > $@
 
-# What Lambda's own runtime brings along, so that a package missing in the layer is missed here. Its
-# client is compiled for Linux alone; elsewhere its Python files will do, since a module of ours
-# stands in for what is compiled.
+# The packages of Lambda's own runtime and no others, so that functions fail here, too, if the layer
+# lacks a package. A part of the runtime client is compiled for Linux only. Elsewhere its Python
+# files suffice, since a module of ours replaces the compiled part.
 INSTALL_RUNTIME = $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes \
 	--only-binary :all: --python $(FUNCTIONS_VENV)/bin/python -r tests/runtime-requirements.txt
 ELSEWHERE := --python-version 3.13 --python-platform x86_64-manylinux_2_28
@@ -114,23 +115,23 @@ $(SCAN_READY): $(READY) tests/scan-requirements.txt
 		tests/scan-requirements.txt
 	@touch $@
 
-# For a test of what is installed where there is no wheel.
+# For a test of the installation on platforms that have no wheel.
 runtime-elsewhere: $(READY)
 	$(NEW_FUNCTIONS_VENV)
 	@$(INSTALL_RUNTIME) --offline $(ELSEWHERE) 2>/dev/null || $(INSTALL_RUNTIME) $(ELSEWHERE)
 
-format: $(READY) ## Format the code and mend what can be mended by itself
+format: $(READY) ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-lint: $(READY) ## Look for mistakes and for code that is not formatted
+lint: $(READY) ## Check for mistakes and for unformatted code
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
 types: $(READY) ## Check the types
 	$(BIN)/mypy
 
-imports: $(READY) ## Check which module may import which
+imports: $(READY) ## Check the import rules
 	PYTHONPATH=.:shared $(BIN)/lint-imports
 
 # cfn-lint also does what `sam validate --lint` does, which runs it for one region and without
@@ -154,14 +155,14 @@ test: unit $(FUNCTIONS_READY) ## Run the tests: unit, contract, end to end, chao
 tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, and what README shows of them
 	$(BIN)/pytest tests/tools
 
-any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
+any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in a folder with an odd name, without a home folder, offline
 	$(BIN)/pytest tests/any_machine
 
 sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; needs Docker
 	@$(BIN)/python -m tests.sam_local.stand_in_image
 	$(BIN)/pytest tests/sam_local
 
-# Times are divided by 30 there: leave the machine alone, or everything will time out.
+# It divides all times by 30: run nothing else meanwhile, or everything times out.
 chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-resend
 	@$(if $(findstring command,$(origin CONTROL)),$(error CONTROL= is now called MUTANT=))
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
@@ -179,8 +180,8 @@ local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running: PARAMETER
 	@exec $(BIN)/python -m tests.local_world up --parameters="$$PARAMETERS" --port="$$PORT" \
 		$(if $(DOCKER),--docker)
 
-# All of these talk to what `make local` runs; WORLD=its port says which, where there are several.
-invoke: $(READY) ## Invoke a function there: FUNCTION=create_scenario EVENT=file or {"..."}
+# The targets below use a running `make local`. If several are running, WORLD= names one by its port.
+invoke: $(READY) ## Invoke a function: FUNCTION=create_scenario EVENT=file or {"..."}
 	@$(call IN_WORLD,invoke) --function="$${FUNCTION:-create_scenario}" --event="$$EVENT"
 
 sam-local: $(READY) ## The same in a container, by SAM; needs `make local DOCKER=1`
@@ -189,27 +190,27 @@ sam-local: $(READY) ## The same in a container, by SAM; needs `make local DOCKER
 sam-start-lambda: $(READY) ## Offer Lambda's API on PORT=3001, each function in a container
 	@exec $(call IN_WORLD,sam-start-lambda) --port="$$PORT"
 
-send: $(READY) ## Put a message on the send queue there: EVENT=events/send_message.json or {"..."}
+send: $(READY) ## Put a message on the send queue: EVENT=events/send_message.json or {"..."}
 	@$(call IN_WORLD,send) --event="$${EVENT:-events/send_message.json}"
 
-find: $(READY) ## Look a message up: MESSAGE=id; wait for a state: UNTIL=DELIVERED; else what is open
+find: $(READY) ## Look up MESSAGE=id, waiting UNTIL=DELIVERED; without MESSAGE, list unsettled messages
 	@$(call IN_WORLD,find) --message="$$MESSAGE" --until="$$UNTIL"
 
-dead-letter-queue: $(READY) ## List what is in the dead-letter queue; MESSAGE=id waits for its record
-	@$(call IN_WORLD,dead-letters) --message="$$MESSAGE"
+dead-letter-queue: $(READY) ## List dead-lettered records; MESSAGE=id waits for one that holds this message
+	@$(call IN_WORLD,dead-letter-queue) --message="$$MESSAGE"
 
-# Anything but nothing in DRY_RUN keeps it from sending.
-redrive: $(READY) ## Tell what would be sent again there; DRY_RUN= sends it; REASON=OUTAGE
+# Only an empty DRY_RUN sends.
+redrive: $(READY) ## Show which dead-lettered records would be sent again; DRY_RUN= sends them; REASON=OUTAGE
 	@$(call IN_WORLD,redrive) --reason="$$REASON" $(if $(DRY_RUN),,--send)
 
-outcome-events: $(READY) ## Take what the event bus was told there; MESSAGE=id waits for an event
+outcome-events: $(READY) ## Take the published outcome events; MESSAGE=id waits for one about this message
 	@$(call IN_WORLD,outcome-events) --message="$$MESSAGE"
 
-simulator: $(READY) ## Make Infobip fail there: CALL='POST faults {...}'; CALL='GET messages'
+simulator: $(READY) ## Control the simulated Infobip: CALL='POST faults {...}'; CALL='GET messages'
 	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
-# Leave the machine alone meanwhile; ROUNDS=32 tells smaller differences.
-bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, BASE=commit in turn with it; ROW=send|pull|backlog|outcome
+# Run nothing else meanwhile; ROUNDS=32 shows smaller differences.
+bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, alternating with BASE=commit; ROW=send|pull|backlog|outcome
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
 		--rounds="$${ROUNDS:-8}"
 
@@ -220,19 +221,19 @@ build-local: $(READY) $(FUNCTIONS_READY) ## Build for the emulator on this machi
 	LAYER_PYTHON="$$PWD/$(FUNCTIONS_VENV)/bin/python" \
 		$(LOCAL_SAM) build --config-env local
 
-table-template: $(READY) ## Print a template of the table alone, to import one that a stack has left
-	@$(WITHOUT_AWS) $(BIN)/python -m tests.local_world.template $(BUS)
+table-template: $(READY) ## Print a template of the table alone, to import a table that a deleted stack left behind
+	@$(WITHOUT_AWS) $(BIN)/python -m tests.local_world.template "$$BUS"
 
-deploy: build ## Deploy to your AWS account; asks for what it needs to know
+deploy: build ## Deploy to your AWS account; asks for the parameters
 	$(SAM) deploy --guided
 
 COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --universal \
 	--python-version 3.11 --custom-compile-command 'make lock' $(UPGRADE)
-lock: $(READY) ## Write the requirements.txt files anew; UPGRADE=--upgrade takes newer versions
+lock: $(READY) ## Rewrite the requirements.txt files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) tests/requirements.in -o tests/requirements.txt
 	$(COMPILE) -c tests/requirements.txt shared/requirements.in -o shared/requirements.txt
 	$(COMPILE) tests/runtime-requirements.in -o tests/runtime-requirements.txt
 	$(COMPILE) tests/scan-requirements.in -o tests/scan-requirements.txt
 
-clean: ## Remove all that these targets have made and downloaded
+clean: ## Remove everything that these targets created or downloaded
 	rm -rf $(VENV) $(FUNCTIONS_VENV) $(SCAN_VENV) .aws-sam .local .hypothesis .*_cache $(CACHE)

@@ -1,1 +1,1 @@
-"""Makes sure that a scenario exists at Infobip, and registers it."""
+"""Creates a scenario at Infobip, or adopts or updates it, and registers it."""

@@ -1,7 +1,7 @@
-"""Makes sure that a scenario exists at Infobip as described, and registers it under its name.
+"""Ensures that a scenario exists at Infobip as described, and registers it under its name.
 
-May be invoked again at any time: after a crash, a lost answer or a lost race it finds what is
-there already, and brings it up to the description.
+It can be invoked again at any time: after a crash, a lost answer or a lost race it finds the
+existing scenario and updates it to match the description.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from infobip_omni.api.client import OmniClient
     from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 
-#: Pauses before each look for a scenario whose creation was not answered, in seconds.
+#: Seconds to wait before each search for a scenario whose creation was not answered.
 _WAITS_BEFORE_LOOKING = (0.0, 1.0, 3.0)
 
 
 class RegistryWrite(Enum):
-    """What is to be written into the registry."""
+    """How the registry has to change."""
 
     NOTHING = auto()
-    ADD = auto()  #: unless somebody else is faster
+    ADD = auto()  #: unless another run has added an entry first
     REPLACE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     client: OmniClient
     registry: ScenarioRegistry
@@ -56,7 +56,7 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class LiveScenario:
-    """A scenario that Infobip has, and its key."""
+    """A scenario that exists at Infobip, with its key."""
 
     key: str
     scenario: Scenario
@@ -64,26 +64,27 @@ class LiveScenario:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, so that Infobip and the registry have a scenario as it is described."""
+    """The changes that bring Infobip and the registry in line with a description."""
 
     outcome: Outcome
-    #: What the registry is to hold; none while Infobip has yet to give a key.
+    #: The entry that the registry needs; None until Infobip has assigned a key.
     entry: RegisteredScenario | None
-    #: Whether Infobip's scenario has to follow the entry; what is created is looked at then.
+    #: Whether Infobip's scenario has to be updated to match the entry. For a scenario that has yet
+    #: to be created, this is decided after its creation.
     update: bool
     write: RegistryWrite
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A scenario that Infobip and the registry have."""
+    """A scenario that exists at Infobip and in the registry."""
 
     entry: RegisteredScenario
-    parameter: str  #: the SSM parameter that holds the entry
+    parameter: str  #: the name of the SSM parameter that holds the entry
     outcome: Outcome
 
     def answer(self) -> dict[str, Any]:
-        """Write it for whoever invoked the function."""
+        """Return the function's answer, as JSON."""
         described = self.entry.model_dump(mode="json", by_alias=True, exclude_none=True)
         return described | {"parameter": self.parameter, "outcome": self.outcome.value}
 
@@ -91,13 +92,18 @@ class Registration:
 def create_scenario(
     wanted: ScenarioDefinition, deps: Dependencies, sleep: Callable[[float], None] = time.sleep
 ) -> Registration:
-    """Create, adopt or update a scenario, so that Infobip and the registry have it as *wanted*.
+    """Create, adopt or update a scenario, so that Infobip and the registry hold it as *wanted*.
+
+    Args:
+        wanted: The description of the scenario.
+        deps: Infobip and the registry.
+        sleep: Waits for a number of seconds.
 
     Raises:
-        UnregistrableScenarioError: The registry cannot take it, or has another name under its
-            slug.
-        OmniError: Infobip did not do it, or did not say so. Invoking again makes no second one.
-        ParameterUnavailableError: SSM did not do it. The same holds.
+        UnregistrableScenarioError: The registry cannot hold it, or holds another name with the
+            same slug.
+        OmniError: Infobip did not confirm it. Invoking again does not create a second scenario.
+        ParameterUnavailableError: SSM did not confirm it. Invoking again is safe here too.
     """
     deps.registry.check(wanted)
     parameter = deps.registry.parameter(wanted.name)
@@ -107,24 +113,24 @@ def create_scenario(
         entry = _carry_out(plan, wanted, deps, sleep)
         if entry is not None:
             return Registration(entry, parameter, plan.outcome)
-        # Somebody else was faster; what they have registered now gets what we were asked for.
+        # Another run was faster, so the scenario that it registered is updated as *wanted*.
 
 
 def make_plan(
     wanted: ScenarioDefinition, registered: RegisteredScenario | None, live: LiveScenario | None
 ) -> Plan:
-    """Decide what is to be done.
+    """Decide what has to change.
 
     Args:
         wanted: The description.
-        registered: What the registry holds under its name.
-        live: What Infobip has: the registered scenario, else one of that name.
+        registered: The entry that the registry holds under the scenario's name.
+        live: Infobip's scenario: the registered one, otherwise one of that name.
     """
-    # An entry may be left under a key that Infobip does not know any more.
+    # An entry may still hold a key that Infobip no longer knows.
     write = RegistryWrite.ADD if registered is None else RegistryWrite.REPLACE
     if live is None:
         return Plan(Outcome.CREATED, None, update=False, write=write)
-    # The registry alone does not tell: a run may have died between the two updates.
+    # The registry alone is no proof: a run may have been killed between the two updates.
     entry, update = _described(wanted, live)
     if registered is None or registered.key != live.key:
         return Plan(Outcome.ADOPTED, entry, update, write)
@@ -137,7 +143,7 @@ def make_plan(
 def _live(
     wanted: ScenarioDefinition, registered: RegisteredScenario | None, client: OmniClient
 ) -> LiveScenario | None:
-    """Read the registered scenario from Infobip, or else one of its name."""
+    """Read the registered scenario from Infobip, otherwise one of its name."""
     if registered is not None:
         scenario = _get(client, registered.key)
         if scenario is not None:
@@ -148,23 +154,23 @@ def _live(
 def _carry_out(
     plan: Plan, wanted: ScenarioDefinition, deps: Dependencies, sleep: Callable[[float], None]
 ) -> RegisteredScenario | None:
-    """Take the steps of a plan: at Infobip first, then in the registry.
+    """Carry out a plan: at Infobip first, then in the registry.
 
     Returns:
-        What the registry holds now; None if somebody else has registered another in the meantime.
+        The entry that the registry holds now; None if another run has registered a different one.
     """
     entry, update = plan.entry, plan.update
     if entry is None:
         entry, update = _described(wanted, _create(wanted, deps.client, sleep))
     if update:
-        # An update replaces the whole scenario, so what was not asked for is said as well.
+        # An update replaces the whole scenario, so it has to repeat what does not change.
         deps.client.update_scenario(entry.key, entry.definition())
     if plan.write is RegistryWrite.REPLACE:
         deps.registry.replace(entry)
     elif plan.write is RegistryWrite.ADD:
         winner = deps.registry.register(entry)
         if winner.key != entry.key and plan.outcome is Outcome.CREATED:
-            # Infobip's interface cannot delete it.
+            # Infobip's API has no call to delete it.
             logger.warning("a scenario is orphaned", key=entry.key, registered_key=winner.key)
         if winner != entry:
             return None
@@ -174,15 +180,15 @@ def _carry_out(
 def _create(
     wanted: ScenarioDefinition, client: OmniClient, sleep: Callable[[float], None]
 ) -> LiveScenario:
-    """Create the scenario; where the answer does not tell its key, the list does."""
+    """Create the scenario; look for its key in the list where the answer lacks it."""
     unanswered: OutcomeUnknownError | None = None
     try:
         created = client.create_scenario(wanted)
         if created.key:
-            # It is as it was asked for, whatever the answer leaves out.
+            # The scenario is as requested, even if the answer omits parts of it.
             default = created.default if wanted.default is None else wanted.default
-            as_asked = {"flow": wanted.flow, "default": default}
-            return LiveScenario(created.key, created.model_copy(update=as_asked))
+            as_requested = {"flow": wanted.flow, "default": default}
+            return LiveScenario(created.key, created.model_copy(update=as_requested))
     except OutcomeUnknownError as error:
         unanswered = error
     for wait in _WAITS_BEFORE_LOOKING:
@@ -190,7 +196,7 @@ def _create(
         try:
             live = _listed(wanted, client)
         except (OmniError, ParameterUnavailableError) as error:
-            logger.warning("the scenario cannot be looked for", reason=str(error))
+            logger.warning("scenarios cannot be listed", reason=str(error))
             continue
         if live is not None:
             return live
@@ -201,7 +207,7 @@ def _create(
 
 
 def _listed(wanted: ScenarioDefinition, client: OmniClient) -> LiveScenario | None:
-    """Find a scenario of exactly that name; of several rather one that has the wanted flow."""
+    """Find a scenario of exactly that name; prefer one that already has the wanted flow."""
     named = [
         LiveScenario(scenario.key, scenario)
         for scenario in client.list_scenarios()
@@ -220,16 +226,16 @@ def _get(client: OmniClient, key: str) -> Scenario | None:
 
 
 def _described(wanted: ScenarioDefinition, live: LiveScenario) -> tuple[RegisteredScenario, bool]:
-    """Return the entry of a scenario that Infobip has, and whether Infobip's has to follow it."""
-    has = live.scenario
-    default = has.default if wanted.default is None else wanted.default
+    """Return the entry for Infobip's scenario, and whether that scenario has to be updated."""
+    current = live.scenario
+    default = current.default if wanted.default is None else wanted.default
     entry = RegisteredScenario(key=live.key, name=wanted.name, flow=wanted.flow, default=default)
-    return entry, (has.flow, has.default) != (entry.flow, entry.default)
+    return entry, (current.flow, current.default) != (entry.flow, entry.default)
 
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = CreateScenarioSettings.from_environment()
     return Dependencies(
         client=open_client(settings),
@@ -239,7 +245,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Answer with the registered scenario, its parameter and what it took."""
+    """Return the registered scenario, its SSM parameter, and what had to be done."""
     wanted = parse(event)
     try:
         registration = create_scenario(wanted, dependencies())

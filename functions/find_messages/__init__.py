@@ -1,1 +1,1 @@
-"""Looks messages and their outcomes up."""
+"""Looks up messages and their outcomes."""

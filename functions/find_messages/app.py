@@ -1,9 +1,9 @@
-"""Looks messages and their outcomes up, for operators and for apps upstream.
+"""Looks up messages and their outcomes, for operators and upstream apps.
 
-One query an invocation: a message and its history, the messages to a recipient, or the messages
-that are not settled, whose outcome the logs no longer hold, or that an operator has to decide
-about. Who may invoke it sees who got messages: recipients are masked and free texts left out,
-unless the event asks for them.
+An invocation answers one query: a message and its history, the messages to a recipient, or the
+messages that are not settled, whose outcome the logs no longer hold, or that an operator has to
+decide about. Recipients are masked and free texts are left out unless the event asks for them, and
+any caller may ask: permission to invoke the function is permission to see recipients.
 """
 
 from __future__ import annotations
@@ -37,13 +37,18 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Item
     from infobip_omni.events.find_messages import FindMessagesEvent
 
-#: What a list query is called in the event, and the lists of the index that answer it.
+#: The list queries by their name in the event, and the index's partitions that answer each.
 LISTS = {"unsettled": UNSETTLED, "unresolved": UNRESOLVED, "quarantined": QUARANTINED}
-#: Where a page ends, in bytes as JSON in ASCII. An answer of Lambda ends at 6 MB; a page has one
-#: entry at least, of which the largest takes 2.1 MB, and a history comes with its message.
+#: The size limit of a page, in bytes as JSON in ASCII. Lambda's limit for an answer is 6 MB; a page
+#: has at least one entry, the largest of which takes 2.1 MB, and a history includes its message.
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_PAGE_BYTES = 3_000_000
-#: What Infobip says that is neither an address nor a text of somebody's, at any depth.
+#: What an operator can do about a message id that the table does not have.
+NOT_FOUND_HINT = (
+    "No message has this id. An event that was queued with it is still in the send queue, or was "
+    "dead-lettered before its messages were stored: list the records with redrive_messages."
+)
+#: Members of Infobip's reports, at any depth, that hold neither addresses nor free texts.
 _IMPERSONAL = frozenset(
     {
         *("messageId", "bulkId", "channel", "mccMnc", "messageCount"),
@@ -56,76 +61,85 @@ _IMPERSONAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     search: MessageSearch
 
 
-def find_messages(asked: FindMessagesEvent, deps: Dependencies) -> dict[str, Any]:
+def find_messages(event: FindMessagesEvent, deps: Dependencies) -> dict[str, Any]:
     """Answer a query.
 
+    Args:
+        event: The query.
+        deps: The table to search.
+
+    Returns:
+        The answer as JSON: `found`, `message` and `history` for a message id, with a `hint` if
+        nothing was found; otherwise `messages`; and `nextToken` where there may be more.
+
     Raises:
-        InvalidEventError: The token was not given for this query.
+        InvalidEventError: The token belongs to another query.
         TableUnavailableError: The table could not be read.
     """
-    places = read_token(asked)
+    places = read_token(event)
     answer: dict[str, Any] = {}
-    if asked.message_id is not None:
+    if event.message_id is not None:
 
         def entry_of(item: Item) -> Item:
-            return _history_entry(item, asked)
+            return _history_entry(item, event)
 
-        message = deps.search.message(asked.message_id)
+        message = deps.search.message(event.message_id)
         found = deps.search.history(
-            asked.message_id, asked.limit, places, lambda item: _size(entry_of(item))
+            event.message_id, event.limit, places, lambda item: _size(entry_of(item))
         )
         answer["found"] = message is not None or bool(found.items)
-        answer["message"] = message and _message(message, asked)
+        answer["message"] = message and _message(message, event)
         answer["history"] = [entry_of(item) for item in found.items]
+        if not answer["found"] and not places:
+            answer["hint"] = NOT_FOUND_HINT
     else:
-        found = _found(asked, deps.search, places)
-        answer["messages"] = [_message(item, asked) for item in found.items]
+        found = _found(event, deps.search, places)
+        answer["messages"] = [_message(item, event) for item in found.items]
     if found.places:
-        answer["nextToken"] = write_token(asked, found.places)
+        answer["nextToken"] = write_token(event, found.places)
     return answer
 
 
-def _found(asked: FindMessagesEvent, search: MessageSearch, places: Mapping[str, Place]) -> Found:
+def _found(event: FindMessagesEvent, search: MessageSearch, places: Mapping[str, Place]) -> Found:
     def bytes_of(item: Item) -> int:
-        return _size(_message(item, asked))
+        return _size(_message(item, event))
 
-    if asked.recipient is not None:
-        bare = asked.recipient.removeprefix("+")  # as phone numbers are kept
-        address = bare if bare.isdigit() else asked.recipient
-        return search.to_recipient(address, asked.limit, places, bytes_of)
-    return search.listed(LISTS[asked.queries()[0]], asked.limit, places, bytes_of)
+    if event.recipient is not None:
+        bare = event.recipient.removeprefix("+")  # the table stores phone numbers without it
+        address = bare if bare.isdigit() else event.recipient
+        return search.to_recipient(address, event.limit, places, bytes_of)
+    return search.listed(LISTS[event.queries()[0]], event.limit, places, bytes_of)
 
 
 def _size(shown: Item) -> int:
-    """Count the bytes of a part of the answer, together with what stands between it and others."""
+    """Return the bytes that an entry adds to the answer, its separator included."""
     return len(json.dumps(shown)) + len(", ")
 
 
 # --- What is shown -----------------------------------------------------------------------------
 
 
-def _message(item: Item, asked: FindMessagesEvent) -> Item:
-    return _plain(shown_message(item, None if asked.show_recipients else _impersonal))
+def _message(item: Item, event: FindMessagesEvent) -> Item:
+    return _plain(shown_message(item, None if event.show_recipients else _impersonal))
 
 
-def _history_entry(item: Item, asked: FindMessagesEvent) -> Item:
-    """Show an entry, and what Infobip has said as the object that it was."""
-    return shown_entry(item, lambda text: _content(text, asked))
+def _history_entry(item: Item, event: FindMessagesEvent) -> Item:
+    return shown_entry(item, lambda text: _content(text, event))
 
 
-def _content(text: str, asked: FindMessagesEvent) -> object:
-    """Show what Infobip has said; what cannot be written as an object again stays text."""
+def _content(text: str, event: FindMessagesEvent) -> object:
+    """Return Infobip's text as JSON, or as text where it cannot be serialized as JSON again."""
     try:
-        # Neither of the numbers that JSON does not have can be written.
+        # Infinity and NaN, which JSON does not have, become strings.
         content = json.loads(text, parse_constant=str, parse_float=_finite)
-        return _plain({"": content if asked.show_recipients else _impersonal(content)})[""]
+        return _plain({"": content if event.show_recipients else _impersonal(content)})[""]
     except (ValueError, RecursionError):
-        return text if asked.show_recipients else None
+        return text if event.show_recipients else None
 
 
 def _finite(text: str) -> float | str:
@@ -134,14 +148,14 @@ def _finite(text: str) -> float | str:
 
 
 def _plain(shown: Item) -> Item:
-    """Turn a part of the answer into what JSON has, in characters that UTF-8 can carry."""
+    """Convert a part of the answer to JSON's types, in characters that UTF-8 can encode."""
     text = json.dumps(shown, default=_number, ensure_ascii=False)
     plain: Item = json.loads(text.encode(errors="replace"))
     return plain
 
 
 def _impersonal(content: object) -> object:
-    """Leave out what is, or may quote, something personal, and what nobody knows the meaning of."""
+    """Keep only members that are known not to be personal, and the masked recipient."""
     if not isinstance(content, dict):
         return None
     shown: dict[str, object] = {}
@@ -154,7 +168,7 @@ def _impersonal(content: object) -> object:
 
 
 def _number(value: object) -> int | float | None:
-    """Write one of the table's numbers; nothing for what JSON does not have."""
+    """Convert one of the table's numbers; return None for any other type that JSON lacks."""
     if not isinstance(value, Decimal):
         return None
     number = value
@@ -166,7 +180,7 @@ def _number(value: object) -> int | float | None:
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = FindMessagesSettings.from_environment()
     table = Table(settings.messages_table_name)
     return Dependencies(search=MessageSearch(table, LARGEST_PAGE_BYTES))
@@ -174,9 +188,9 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Answer with the message and its history, or with a page of messages."""
-    asked = parse(event)
-    answer = find_messages(asked, dependencies())
+    """Return the message and its history, or a page of messages."""
+    query = parse(event)
+    answer = find_messages(query, dependencies())
     shown = answer.get("messages", answer.get("history", ()))
-    logger.info("messages looked up", query=asked.queries()[0], count=len(shown))
+    logger.info("messages looked up", query=query.queries()[0], count=len(shown))
     return answer

@@ -1,1 +1,1 @@
-"""Tells upstream apps what became of their messages."""
+"""Notifies upstream apps of the outcomes of their messages."""

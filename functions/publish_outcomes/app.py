@@ -1,9 +1,9 @@
-"""Tells upstream apps when a message settles, by an event on the bus of their choice.
+"""Publishes an event on the deployment's EventBridge bus when a message settles.
 
-It is driven by the stream of the messages table, so that no outcome can be recorded without being
-told: a run that fails, or is killed, gets the same changes again. An event may therefore come
-twice, and never not at all while the stream holds its change, which is 24 hours. The exception is
-an event that can never go out: it is left out, logged and counted, so that it holds up no other.
+The stream of the messages table drives it, so no outcome is recorded without its event: a run that
+fails or is killed receives the same changes again. Each event is delivered at least once while its
+change is in the stream (24 hours). The exception is an event that EventBridge will never accept: it
+is skipped, logged and counted, so it does not block the others.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     events: OutcomeEvents
 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What became of a batch of records."""
+    """The result of a batch of the stream's records."""
 
     published: int
-    unpublishable: int  #: changes that can never be told
-    #: The change from which on Lambda has to deliver the batch again, if any.
+    unpublishable: int  #: changes whose event can never be published
+    #: The first change that Lambda has to deliver again, if any.
     waiting: Change | None
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """The counts of the run, by the name of their metric."""
         return {
             "OutcomesPublished": self.published,
             "OutcomesUnpublishable": self.unpublishable,
         }
 
     def answer(self) -> PartialItemFailureResponse:
-        """Write it for Lambda."""
+        """Return the partial batch response that Lambda expects."""
         if self.waiting is None:
             return {"batchItemFailures": []}
         return {"batchItemFailures": [{"itemIdentifier": self.waiting.sequence_number}]}
 
 
 def publish_outcomes(records: Iterable[Mapping[str, Any]], deps: Dependencies) -> Publishing:
-    """Publish the events of a batch of records of the stream."""
+    """Publish the events of a batch of the stream's records, in their order."""
     changes = []
     unreadable = 0
     for record in records:
@@ -84,7 +84,7 @@ def publish_outcomes(records: Iterable[Mapping[str, Any]], deps: Dependencies) -
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = PublishOutcomesSettings.from_environment()
     return Dependencies(
         events=OutcomeEvents(
@@ -96,7 +96,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer with the change that could not be told, if any."""
+    """Return the first change that Lambda has to deliver again, if any."""
     publishing = publish_outcomes(event["Records"], dependencies())
     count(publishing.metrics)
     return publishing.answer()

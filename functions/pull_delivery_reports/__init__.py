@@ -1,1 +1,1 @@
-"""Takes the delivery reports that Infobip holds ready."""
+"""Pulls the delivery reports that Infobip holds ready."""

@@ -1,9 +1,9 @@
-"""Takes delivery reports until none are left, and records them.
+"""Pulls delivery reports until none are left, and records them.
 
-Infobip hands a report out once. Each page is stored as it came before it is read, and recorded
-before the next one is taken. A page that the table does not take is parked in a queue, and no
-other is taken in that run. What is lost on the wire, or when a run is killed before it has stored
-a page, the reconciler learns from the logs.
+Infobip returns each report once. A page is stored unread, as it came, and recorded before the next
+one is requested. A page that the table does not accept is parked in a queue, and the run then ends.
+The reconciler recovers from the logs what is lost in transit, or when a run is killed before it has
+stored a page.
 """
 
 from __future__ import annotations
@@ -35,57 +35,57 @@ if TYPE_CHECKING:
     from infobip_omni.api.client import OmniClient
 
 REPORTS_PER_PAGE = 1000
-#: What storing and recording a page is expected to take, until a run has seen how long it takes.
+#: How long storing and recording a page is assumed to take, until a run has measured more.
 _EXPECTED_RECORDING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     client: OmniClient
     reports: DeliveryReports
-    #: Where pages go that the table does not take.
+    #: The queue for pages that the table does not accept.
     parked: ParkedReports
 
 
 class Fate(Enum):
-    """Where a page is that was taken."""
+    """Where a pulled page is now."""
 
     RECORDED = auto()  #: its reports are in the table
     STORED = auto()  #: the table holds it as it came, and a later run records it
     PARKED = auto()  #: a queue holds it until it can be recorded
-    LOST = auto()  #: neither table nor queue took it
+    LOST = auto()  #: neither the table nor the queue accepted it
 
 
 @dataclass(frozen=True, slots=True)
 class TakenPage:
-    """What became of a page."""
+    """A pulled page, and where it is now."""
 
     fate: Fate
     recorded: Recorded = field(default_factory=Recorded)
 
     @property
     def is_last(self) -> bool:
-        """Whether no other is taken: there is none, or the table would not take it."""
+        """Whether the run ends here: no page is left, or the table would not accept it."""
         return self.fate is not Fate.RECORDED or self.recorded.entries < REPORTS_PER_PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What a run has done."""
+    """The result of a run."""
 
-    pages: int = 0  #: pages that were taken, without one that a later run records
+    pages: int = 0  #: pulled pages, except one that is left for a later run to record
     parked: int = 0  #: pages that a queue holds until they can be recorded
-    lost: int = 0  #: pages that neither table nor queue took
+    lost: int = 0  #: pages that neither the table nor the queue accepted
     recorded: Recorded = field(default_factory=Recorded)
-    #: Why the run ended before the reports did, if it did.
+    #: Why the run ended before it had pulled every report; None if it pulled them all.
     stopped_by: str | None = None
     #: Infobip does not accept the credentials, or they lack a scope.
     account_refused: bool = False
 
     def after(self, page: TakenPage) -> Pull:
-        """Add a page."""
+        """Return the result with a page added."""
         return replace(
             self,
             pages=self.pages + (page.fate is not Fate.STORED),
@@ -97,12 +97,12 @@ class Pull:
 
     @property
     def failed(self) -> bool:
-        """Whether something other than the end of its time has stopped the run."""
+        """Whether the run stopped early for any reason other than its time limit."""
         return self.stopped_by not in (None, "TIME")
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """The counts of the run, by the name of their metric."""
         return {
             **self.recorded.counts(),
             "ReportPagesParked": self.parked,
@@ -113,7 +113,7 @@ class Pull:
         }
 
     def answer(self) -> dict[str, Any]:
-        """Write it for whoever invoked the function."""
+        """Return the function's answer, as JSON."""
         return {
             "pages": self.pages,
             "parked": self.parked,
@@ -124,11 +124,11 @@ class Pull:
 
 
 def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float]) -> Pull:
-    """Take and record page after page, until one is short or the time is nearly over.
+    """Pull and record page after page, until one is not full or the time is nearly over.
 
     Args:
-        deps: Infobip, and where its reports are recorded.
-        seconds_left: Returns how much time the run has.
+        deps: Infobip, the table and the queue for parked pages.
+        seconds_left: Returns how many seconds the run has left.
     """
     pull = Pull()
     try:
@@ -143,7 +143,7 @@ def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float])
             if page.is_last:
                 return pull
     except (OmniError, ParameterUnavailableError) as error:
-        logger.warning("reports cannot be taken", reason=str(error))
+        logger.warning("reports cannot be pulled", reason=str(error))
         return replace(
             pull,
             stopped_by=type(error).__name__.removesuffix("Error"),
@@ -156,7 +156,7 @@ def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float])
 
 
 def keep_page(body: bytes, deps: Dependencies) -> TakenPage:
-    """Make a page safe, then record it."""
+    """Store a page as it came, then record its reports."""
     try:
         stored = deps.reports.store_page(body)
     except TableUnavailableError:
@@ -169,13 +169,13 @@ def keep_page(body: bytes, deps: Dependencies) -> TakenPage:
 
 
 def _keep_unstored(body: bytes, deps: Dependencies) -> TakenPage:
-    """Record a page that the table does not hold; else put it where it waits for the table."""
+    """Record a page that could not be stored; if that fails too, park it."""
     with suppress(TableUnavailableError):
         return TakenPage(Fate.RECORDED, deps.reports.record_body(body))
     try:
         deps.parked.park(body)
     except QueueUnavailableError as error:
-        # The reconciler will learn from the logs what these reports have said.
+        # The reconciler will query the logs about the messages of these reports.
         logger.error("a page of reports is lost", reason=str(error))
         return TakenPage(Fate.LOST)
     logger.warning("a page of reports is parked")
@@ -184,7 +184,7 @@ def _keep_unstored(body: bytes, deps: Dependencies) -> TakenPage:
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = PullDeliveryReportsSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
@@ -196,7 +196,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer with what was done; nothing that Infobip or the table does raises."""
+    """Return the counts of the run; failures of Infobip or the table raise no error."""
     pull = pull_delivery_reports(dependencies(), time_left(context))
     logger.info("reports pulled", extra=pull.answer())
     count(pull.metrics)

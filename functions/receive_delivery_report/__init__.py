@@ -1,1 +1,1 @@
-"""Takes the delivery reports that Infobip calls with."""
+"""Receives the delivery reports that Infobip pushes."""

@@ -1,8 +1,8 @@
-"""Takes the delivery reports that Infobip calls with, and records them as those that are pulled.
+"""Receives delivery reports that Infobip pushes, and records them like those that are pulled.
 
-The URL of a call is its only proof, so that it is checked before anything else is read. It opens
-the way to the messages of one bulk; what a call says of others is kept apart. Infobip is told
-that all is well only when the table has taken the reports: otherwise it calls again.
+The URL of a call is its only proof, so it is checked before anything else is read. It is valid for
+the messages of one bulk; reports about other messages are stored separately. The answer is 200 only
+when the table has accepted the reports: otherwise Infobip calls again.
 """
 
 from __future__ import annotations
@@ -31,41 +31,46 @@ LARGEST_BODY_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
-    #: Reads the keys, with one of which the URL of a call must have been made.
+    #: Returns the keys; one of them must have signed the URL of a call.
     keys: Callable[[], Sequence[bytes]]
     reports: DeliveryReports
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a call is answered, and what was recorded of it."""
+    """The HTTP status that answers a call, and what was recorded."""
 
     status: HTTPStatus
     recorded: Recorded = field(default_factory=Recorded)
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """The counts of the call, by the name of their metric."""
         return {**self.recorded.counts(), f"WebhookAnswers{self.status.value}": 1}
 
     def answer(self) -> dict[str, Any]:
-        """Write it for the function URL."""
+        """Return the response that a function URL expects."""
         return {"statusCode": self.status.value}
 
 
 def receive_delivery_report(event: dict[str, Any], deps: Dependencies) -> Reply:
-    """Record the reports of one call, as a function URL hands it over.
+    """Record the reports of one call.
 
-    A body that cannot be read is kept, and no reason to call again.
+    Args:
+        event: The call, in the payload format 2.0 of function URLs.
+        deps: The keys and the table.
+
+    Returns:
+        200 also for a body that cannot be read: it is stored raw, and another call would not help.
     """
     if event["requestContext"]["http"]["method"] != "POST":
         return Reply(HTTPStatus.NOT_FOUND)
     try:
         bulk_id = bulk_id_of(event["rawPath"], deps.keys())
     except ParameterUnavailableError as error:
-        logger.error("the caller cannot be recognised", reason=str(error))
+        logger.error("the URL of a call cannot be checked", reason=str(error))
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
     if bulk_id is None:
         return Reply(HTTPStatus.NOT_FOUND)
@@ -90,7 +95,7 @@ def _body(event: dict[str, Any]) -> bytes:
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = ReceiveDeliveryReportSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
@@ -101,7 +106,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer with a status and nothing else."""
+    """Return a status without a body."""
     reply = receive_delivery_report(event, dependencies())
     count(reply.metrics)
     return reply.answer()

@@ -1,1 +1,1 @@
-"""Learns from the logs what became of messages that nothing else tells about."""
+"""Learns from Infobip's logs the outcome of messages that no answer or report has settled."""

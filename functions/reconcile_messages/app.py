@@ -1,12 +1,11 @@
-"""Asks the message logs about sends of unknown outcome, and about messages without a report.
+"""Queries the message logs about sends of unknown outcome, and about messages without a report.
 
-A row in the logs is proof. A missing row proves nothing by itself: the logs lag behind. So a
+A row in the logs is proof. A single missing row proves nothing, because the logs lag behind. So a
 message counts as unknown to Infobip only after three answered log queries, `ReconcileAfterSeconds`
-apart, the last of which was for this message alone. Then it is quarantined, or handed back to the
-sender where its policy is that it must arrive. This function never sends.
+apart, the last of which was for this message alone. Then it is quarantined, or returned to the
+sender if its policy is `must-arrive`. This function never sends.
 
-Two overlapping runs do no harm: every change is made only to a message that is still as it was
-read.
+Two runs may overlap: every change is conditional on the message being as it was read.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from infobip_omni.message import Evidence, Message, MessageState, UnreadableMess
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
-from infobip_omni.recipients import is_recipient, is_somebody_else
+from infobip_omni.recipients import is_another_recipient, is_recipient
 from infobip_omni.settings import ReconcileMessagesSettings
 from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import (
@@ -53,27 +52,27 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Update
     from infobip_omni.verdicts import Verdict
 
-    #: What was done, by the name of its metric.
+    #: Counts of what was done, by the name of their metric.
     Counts = Mapping[str, int]
 
-#: Infobip allows 120 log queries a minute, which overlapping runs and people share.
+#: Infobip allows 120 log queries a minute, shared by overlapping runs and people.
 LOG_QUERIES_PER_RUN = 100
 IDS_PER_LOG_QUERY = 100
 ROWS_PER_LOG_QUERY = 1000
 MESSAGES_PER_SHARD = 1000
-_MESSAGES_AT_ONCE = 100
-#: An alarm asks whether there are any; more is for people, who have find_messages.
+_MESSAGES_PER_READ = 100
+#: The alarm only needs to know whether there are any; find_messages lists them all.
 _MOST_COUNTED = 1000
-#: How many steps a flow has at most, where it is unknown: there are ten channels.
+#: The number of steps assumed for an unknown flow: there are ten channels.
 _MOST_STEPS = 10
 ABSENT_ANSWERS_NEEDED = 3
-#: Longest time that one log query may last, and what writing down its answer takes.
+#: The longest time of one log query, and the time to write its answer.
 _SECONDS_PER_LOG_QUERY = LONGEST_CALL_SECONDS + 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     client: OmniClient
     ledger: MessageLedger
@@ -82,64 +81,64 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What an answered log query means: each of its messages is in one of these."""
+    """The decisions that follow from an answered log query; each message is in one group."""
 
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    #: The rows that the verdicts follow from.
+    #: The rows that prove the verdicts.
     rows: list[RawEntry[LogEntry]] = field(default_factory=list)
-    #: Were unknown, and Infobip has them.
+    #: Messages that were UNKNOWN and that Infobip has accepted.
     accepted: list[Message] = field(default_factory=list)
-    #: Refused, since another's message has their id.
+    #: Messages that Infobip refused because another system's message has their id.
     duplicates: list[Message] = field(default_factory=list)
-    #: Accepted, and the logs will hold nothing more of them.
+    #: Accepted messages without a final row, which the logs will soon no longer hold.
     unresolved: list[Message] = field(default_factory=list)
-    #: With the moment to ask again, since the answer says nothing of them.
+    #: Messages that the answer does not decide, with the time of their next log query.
     undecided: list[tuple[Message, datetime]] = field(default_factory=list)
-    #: Unknown to the logs.
+    #: Messages without a row in the logs.
     absent: list[Message] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Budget:
-    """The log queries that a run may ask."""
+    """The number of log queries and the time that a run has left."""
 
     seconds_left: Callable[[], float]
-    asked: int = 0
+    log_queries: int = 0  #: the number of log queries made so far
 
     @property
     def allows_log_query(self) -> bool:
-        """Whether there are a log query and the time for it left."""
-        return self.asked < LOG_QUERIES_PER_RUN and self.seconds_left() >= _SECONDS_PER_LOG_QUERY
+        """Whether another log query is allowed, and there is time for it."""
+        has_time = self.seconds_left() >= _SECONDS_PER_LOG_QUERY
+        return self.log_queries < LOG_QUERIES_PER_RUN and has_time
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What a run has done."""
+    """The result of a run."""
 
-    #: By the name of its metric.
     counts: Counts
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """The counts of the run, by the name of their metric."""
         succeeded = "ReconciliationsFailed" not in self.counts
         return {**self.counts, "ReconciliationsSucceeded": succeeded}
 
     def answer(self) -> dict[str, int]:
-        """Write it for whoever invoked the function."""
+        """Return the function's answer, as JSON."""
         return dict(self.counts)
 
 
 def reconcile_messages(
     deps: Dependencies, seconds_left: Callable[[], float], now: Callable[[], datetime] = utc_now
 ) -> Reconciliation:
-    """Deal with all messages that are due, for as long as there is time.
+    """Process all messages that are due, while there is time.
 
     Args:
         deps: Infobip and the table.
-        seconds_left: Returns how much time the run has.
-        now: Returns the time.
+        seconds_left: Returns how many seconds the run has left.
+        now: Returns the current time.
     """
     counts: Counter[str] = Counter()
     budget = Budget(seconds_left)
@@ -147,59 +146,56 @@ def reconcile_messages(
         for done in _reconcile(deps, budget, now):
             counts.update(done)
     except (OmniError, ParameterUnavailableError) as error:
-        # A log query that was not answered counts for nothing; the messages stay due.
+        # A log query without an answer does not count; its messages stay due.
         counts["ReconciliationsFailed"] += 1
         if isinstance(error, AuthenticationError):
             counts["AccountRefusals"] += 1
-        logger.warning("the logs cannot be asked", reason=str(error))
+        logger.warning("the logs cannot be queried", reason=str(error))
     except TableUnavailableError as error:
         counts["ReconciliationsFailed"] += 1
         logger.error("the table is unavailable", reason=str(error))
-    if budget.asked:
-        counts["Questions"] = budget.asked
+    if budget.log_queries:
+        counts["LogQueries"] = budget.log_queries
     return Reconciliation(counts)
 
 
 def _reconcile(deps: Dependencies, budget: Budget, now: Callable[[], datetime]) -> Iterator[Counts]:
-    """Do it step by step, and tell of each step what it has done."""
+    """Reconcile step by step, and yield the counts of each step."""
     deps.reports.record_abandoned_pages()
     if quarantined := deps.ledger.count_quarantined(_MOST_COUNTED):
         yield {"MessagesInQuarantine": quarantined}
-    to_ask: list[Message] = []
-    for due in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_AT_ONCE):
+    to_query: list[Message] = []
+    for due in in_batches(deps.ledger.due(MESSAGES_PER_SHARD), _MESSAGES_PER_READ):
         group = [message for message in due if isinstance(message, Message)]
-        yield _leave_unreadable(
-            message for message in due if isinstance(message, UnreadableMessage)
-        )
-        yield from _deal_without_log_query(group, deps.ledger, now())
-        to_ask += [message for message in group if message.state is MessageState.UNKNOWN]
-        to_ask += [message for message in group if message.state is MessageState.ACCEPTED]
+        yield _log_unreadable(message for message in due if isinstance(message, UnreadableMessage))
+        yield from _process_without_log_query(group, deps.ledger, now())
+        to_query += [message for message in group if message.state is MessageState.UNKNOWN]
+        to_query += [message for message in group if message.state is MessageState.ACCEPTED]
         # The last log query may have room for messages of the next group.
-        *full, to_ask = _log_queries(to_ask) or [[]]
+        *full, to_query = _log_queries(to_query) or [[]]
         for messages in full:
             if not budget.allows_log_query:
                 return
-            yield from _deal_with(messages, deps, budget, now)
-    yield from _deal_with(to_ask, deps, budget, now)
+            yield from _process(messages, deps, budget, now)
+    yield from _process(to_query, deps, budget, now)
 
 
-def _leave_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
-    """Name the messages that are due and cannot be read."""
+def _log_unreadable(messages: Iterable[UnreadableMessage]) -> Counts:
     ids = [message.id for message in messages]
     for message_id in ids:
         logger.error("a message cannot be read", message_id=message_id)
     return {"MessagesUnreadable": len(ids)} if ids else {}
 
 
-def _deal_without_log_query(
+def _process_without_log_query(
     messages: Iterable[Message], ledger: MessageLedger, now: datetime
 ) -> Iterator[Counts]:
-    """Change the messages that it takes no logs to know the next state of."""
+    """Change the messages whose next state does not depend on the logs."""
     by_state: dict[MessageState, list[Message]] = defaultdict(list)
     for message in messages:
         by_state[message.state].append(message)
     yield _change(
-        "LeasesLost",
+        "LeasesExpired",
         (
             transitions.lease_expired(message, now, ledger.check_after)
             for message in by_state[MessageState.CLAIMED]
@@ -211,13 +207,13 @@ def _deal_without_log_query(
     yield _change("RecordsLost", map(transitions.record_lost, waiting), ledger)
 
 
-def _deal_with(
+def _process(
     messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
 ) -> Iterator[Counts]:
-    """Ask about messages, and do what follows from the answer.
+    """Query the logs about messages, and apply what follows from the answer.
 
-    An answer without a trace of a message is counted; the third one decides, if it was about this
-    message alone.
+    Answers without a row for a message are counted; the third one decides, if its query was for
+    this message alone.
     """
     absent = yield from _look_for(messages, deps, budget, now)
     last = [message for message in absent if message.absent_answers + 1 >= ABSENT_ANSWERS_NEEDED]
@@ -237,43 +233,52 @@ def _deal_with(
 def _look_for(
     messages: Sequence[Message], deps: Dependencies, budget: Budget, now: Callable[[], datetime]
 ) -> Generator[Counts, None, list[Message]]:
-    """Ask about messages, write what the logs show, and return those that they do not know."""
+    """Query the logs about messages, save what they show, and return the messages they lack."""
     absent: list[Message] = []
-    for asked, page in ask(messages, deps.client, budget):
-        decisions = decide(asked, page, now(), deps.ledger.check_after)
+    for queried, page in query_logs(messages, deps.client, budget):
+        decisions = decide(queried, page, now(), deps.ledger.check_after)
         yield from _write(decisions, deps, now())
         absent += decisions.absent
     return absent
 
 
-def ask(
+def query_logs(
     messages: Sequence[Message], client: OmniClient, budget: Budget
 ) -> Iterator[tuple[Sequence[Message], LogPage]]:
-    """Ask the logs about messages, as far as the budget allows.
+    """Query the logs about messages, as far as the budget allows.
 
-    Where an answer was cut, an absence means nothing; each half is then asked about by itself.
+    In a truncated answer a missing row means nothing, so each half is then queried separately.
+
+    Args:
+        messages: The messages.
+        client: Infobip.
+        budget: The log queries and the time left; this counts the queries that it makes.
 
     Yields:
-        The answers, each with the messages that it is about.
+        The messages of each query, and its answer.
+
+    Raises:
+        OmniError: Infobip did not answer.
+        ParameterUnavailableError: The credentials could not be read.
     """
     if not messages or not budget.allows_log_query:
         return
-    budget.asked += 1
+    budget.log_queries += 1
     ids = [message.id for message in messages]
     page = client.search_logs(message_ids=ids, limit=ROWS_PER_LOG_QUERY)
     if page.is_cut and len(messages) > 1:
         middle = len(messages) // 2
-        yield from ask(messages[:middle], client, budget)
-        yield from ask(messages[middle:], client, budget)
+        yield from query_logs(messages[:middle], client, budget)
+        yield from query_logs(messages[middle:], client, budget)
     else:
         yield messages, page
 
 
 def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[Counts]:
-    """Write what was decided, all of a kind at once."""
+    """Write the decisions, one kind after the other."""
     ledger, check_after = deps.ledger, deps.ledger.check_after
     if decisions.verdicts:
-        # Rows first: a message that is settled is not asked about again.
+        # Rows first, because a settled message is never queried again.
         deps.reports.record_logs(decisions.rows)
         settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
         yield _change("MessagesSettled", settled, ledger)
@@ -297,17 +302,17 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
 
 
 def _give_up(message: Message, ledger: MessageLedger, now: datetime) -> Counts:
-    """Decide about a message that the logs do not know."""
-    # What the logs may have forgotten, they cannot be asked to disprove; and an id that was
-    # refused would be refused again, and so on forever.
-    hopeless = message.age(now) >= LOGS_REACH_BACK or message.was_refused_as_repeat
-    if message.on_unknown == "must-arrive" and not hopeless:
+    """Quarantine a message that the logs lack, or let the sender send it again."""
+    # Logs that may no longer hold the message are no proof; and an id that was refused once would
+    # be refused forever.
+    can_repeat = message.age(now) < LOGS_REACH_BACK and not message.was_refused_as_repeat
+    if message.on_unknown == "must-arrive" and can_repeat:
         return _change("MessagesSentAgain", [transitions.sent_again(message, now)], ledger)
     return _change("MessagesQuarantined", [transitions.quarantined(message, now)], ledger)
 
 
 def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Counts:
-    """Make changes, and count those that were made."""
+    """Apply updates, and count those that were made."""
     updates = list(updates)
     return {metric: ledger.apply(updates)} if updates else {}
 
@@ -315,7 +320,14 @@ def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Co
 def decide(
     messages: Iterable[Message], page: LogPage, now: datetime, check_after: timedelta
 ) -> Decisions:
-    """Decide what becomes of the messages that a page of the logs was asked about."""
+    """Decide the next state of each message of a log query.
+
+    Args:
+        messages: The messages of the query.
+        page: The answer.
+        now: The current time.
+        check_after: How old an unsettled message must be before the logs are queried.
+    """
     rows: dict[str, list[RawEntry[LogEntry]]] = defaultdict(list)
     for row in page.rows:
         rows[row.parsed.message_id].append(row)
@@ -347,12 +359,13 @@ def decide(
 def _judge_rows(
     message: Message, rows: Sequence[RawEntry[LogEntry]]
 ) -> tuple[list[RawEntry[LogEntry]], bool]:
-    """Return which rows prove that Infobip has a message, and whether its id is another's."""
-    # That Infobip has refused a repeated id shows that it knows the id, not whose it is: only
-    # a row for the very recipient is proof then. Else a row is, unless it is of another's.
+    """Return the rows that prove acceptance, and whether the id belongs to another message."""
+    # A refusal for a repeated id shows that Infobip knows the id, not whose message it is. Then
+    # only a row that names the recipient counts as proof. Otherwise any row counts, unless it
+    # names another recipient.
     refused = message.was_refused_as_repeat
     proofs = [row for row in rows if row.parsed.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_somebody_else(message.to, row.parsed.to)]
+    foreign = [row for row in proofs if is_another_recipient(message.to, row.parsed.to)]
     own = [
         row
         for row in proofs
@@ -362,7 +375,7 @@ def _judge_rows(
 
 
 def _log_queries(messages: Iterable[Message]) -> list[list[Message]]:
-    """Divide messages so that each group takes one call, and all their steps fit its answer."""
+    """Group messages so that one call can query each group, and its answer can hold every step."""
     groups: list[list[Message]] = []
     rows = length = 0
     for message in messages:
@@ -384,7 +397,7 @@ def _log_queries(messages: Iterable[Message]) -> list[list[Message]]:
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = ReconcileMessagesSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
@@ -396,7 +409,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answer with the counts; nothing that Infobip or the table does raises."""
+    """Return the counts of the run; failures of Infobip or the table raise no error."""
     reconciliation = reconcile_messages(dependencies(), time_left(context))
     logger.info("messages reconciled", extra=reconciliation.answer())
     count(reconciliation.metrics)

@@ -1,1 +1,1 @@
-"""Records the delivery reports that had to wait for the table."""
+"""Records parked delivery reports."""

@@ -1,6 +1,6 @@
-"""Records the delivery reports that the table did not take when they came.
+"""Records delivery reports that were parked because the table did not accept them.
 
-What it does not take now either goes back to the queue, and comes round again.
+Records whose reports the table still does not accept are redelivered.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     reports: DeliveryReports
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What became of a batch of records."""
+    """The result of a batch of records."""
 
     recorded: Recorded
-    #: The ids of the records that must come round again.
+    #: The SQS ids of the records that have to be redelivered.
     failed: list[str]
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """The counts of the run, by the name of their metric."""
         return self.recorded.counts()
 
     def answer(self) -> PartialItemFailureResponse:
-        """Write it for Lambda."""
+        """Return the partial batch response that Lambda expects."""
         return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in self.failed]}
 
 
 def record_parked_reports(records: Iterable[SQSRecord], deps: Dependencies) -> Recording:
-    """Record the pages that these records hold."""
+    """Record the pages of reports that a batch of records holds."""
     recorded = Recorded()
     failed = []
     for record in records:
@@ -66,7 +66,7 @@ def record_parked_reports(records: Iterable[SQSRecord], deps: Dependencies) -> R
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = RecordParkedReportsSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(reports=DeliveryReports(storage.table, storage.ledger))
@@ -74,7 +74,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer with the records that must come round again."""
+    """Return the records that have to be redelivered."""
     recording = record_parked_reports(SQSEvent(event).records, dependencies())
     logger.info("parked reports recorded", extra=asdict(recording.recorded))
     count(recording.metrics)

@@ -1,1 +1,1 @@
-"""Lets an operator deal with what was set aside."""
+"""Lists, redrives, releases and closes dead-lettered records, as an operator decides."""

@@ -1,12 +1,14 @@
-"""Lets an operator deal with what was set aside: look at it, send it again, or close it.
+"""Lists, redrives, releases and closes dead-lettered records, as an operator decides.
 
-Nothing here sends by itself: what is to be sent goes back into the send queue, under the id that
-it was first queued under, so that the sender derives the same message ids and finds its claims.
-Two runs at once do no harm, and a run that was killed may simply be repeated:
+This function never sends messages: it puts records back into the send queue, with the id under
+which they were first queued, so the sender derives the same message ids and finds its claims. Runs
+may overlap, and a run that was killed can be repeated:
 
-* *redrive* puts a record into the send queue before it deletes it; the claims let one of two send.
-* *release* writes the decision first, then moves the record; repeated, it moves what is left.
-* *close* writes the decision first, then deletes the record if nothing in it is left to decide.
+* *redrive* puts a record into the send queue before it deletes it. If both copies reach the sender,
+  the claims let only one of them send.
+* *release* writes the decision first, then moves the record. Repeated, it moves what is left.
+* *close* writes the decision first, then deletes the record if none of its messages still needs a
+  decision.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
+    HINTS,
     CloseCommand,
     Closed,
     ListCommand,
@@ -32,6 +35,7 @@ from infobip_omni.events.redrive_messages import (
     Redriven,
     ReleaseCommand,
     Released,
+    hint_of_close,
     parse,
 )
 from infobip_omni.events.send_message import SendEvent, is_record_id
@@ -53,13 +57,13 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: An answer of Lambda ends at 6 MB, to which the largest record may add half of that.
+#: Lambda's limit for an answer is 6 MB, and the largest record may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients shared by all invocations of one execution environment."""
 
     queue: DeadLetterQueue
     ledger: MessageLedger
@@ -71,22 +75,22 @@ def redrive_messages(
     seconds_left: Callable[[], float],
     now: Callable[[], datetime] = utc_now,
 ) -> Json:
-    """Carry out a command, and return what was found and done.
+    """Run a command, and return what was found and done.
 
     Args:
-        command: What the operator wants.
+        command: The operator's command.
         deps: The queues and the ledger.
-        seconds_left: Returns how much time the run has.
-        now: Returns the time.
+        seconds_left: Returns how many seconds the run has left.
+        now: Returns the current time.
 
     Returns:
-        The answer. Records that others hold at the time are not seen; `approximateSize` is SQS's
-        count before the search, with those.
+        The answer as JSON. Records that another consumer has received are not found; the
+        `approximateSize`, SQS's count before the search, includes them.
 
     Raises:
-        InvalidEventError: The message is not in a state for this.
-        QueueUnavailableError: SQS did not do it. Giving the command again is right.
-        TableUnavailableError: DynamoDB did not do it. The same holds.
+        InvalidEventError: The message does not exist, or is not in a state for this command.
+        QueueUnavailableError: SQS did not confirm it. The command can be repeated.
+        TableUnavailableError: DynamoDB did not confirm it. The command can be repeated.
     """
     size = deps.queue.size()
     answer: Answer
@@ -125,7 +129,8 @@ def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], f
     waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
     unreadable = _unreadable(messages)
     records = [record.to_json(waiting, unreadable) for record in shown]
-    return Listed(records=records, complete=scan.complete)
+    hints = {reason.value: HINTS[reason] for reason in dict.fromkeys(each.reason for each in shown)}
+    return Listed(records=records, hints=hints, complete=scan.complete)
 
 
 def _unreadable(messages: Mapping[str, Message | UnreadableMessage]) -> set[str]:
@@ -160,12 +165,13 @@ def _redrive(
         redriven=redriven,
         failed=failed,
         skipped_quarantined=skipped,
+        hint=HINTS[DeadLetterReason.QUARANTINED] if skipped else None,
         complete=scan.complete,
     )
 
 
 def _redriven(scan: Scan, record: DeadLetteredRecord) -> bool:
-    """Put a record back into the send queue, and return whether that is certain."""
+    """Move a record to the send queue, and return whether SQS confirmed it."""
     try:
         scan.redrive(record)
     except QueueUnavailableError as error:
@@ -174,7 +180,7 @@ def _redriven(scan: Scan, record: DeadLetteredRecord) -> bool:
     logger.info(
         "record redriven",
         record_id=record.record_id,
-        # Anybody may have written this attribute, and anything into it.
+        # Any sender to the queue can set this attribute, to any text.
         original_message_id=record.original_id if is_record_id(record.original_id) else None,
         reason=record.reason,
     )
@@ -186,16 +192,16 @@ def _redriven(scan: Scan, record: DeadLetteredRecord) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an operator can decide about a quarantined message."""
+    """A decision that an operator can make about a quarantined message."""
 
-    #: What the log says when it is made.
+    #: The log message when it is made.
     logged: str
     metric: str
     transition: Callable[[Message, str, str, datetime], Update]
-    #: Whether a message that is not quarantined any more is as if this had been decided: then only
-    #: its records are left to deal with.
-    stands_for: Callable[[Message], bool]
-    #: The reasons of the records that it concerns.
+    #: Whether a message that is no longer open is already in the state of this decision, so only
+    #: its records are left to process.
+    is_made: Callable[[Message], bool]
+    #: The reasons of the records that the decision applies to.
     reasons: frozenset[DeadLetterReason]
 
 
@@ -203,8 +209,8 @@ _RELEASE = Decision(
     "message released",
     "MessagesReleased",
     transitions.released,
-    stands_for=lambda message: message.is_released and message.state not in RESOLVED,
-    # The others are still wrong, and of their ids only some are theirs.
+    is_made=lambda message: message.is_released and message.state not in RESOLVED,
+    # INVALID and CONFLICT records are still wrong, and some of their ids belong to other records.
     reasons=frozenset(
         {DeadLetterReason.QUARANTINED, DeadLetterReason.OUTAGE, DeadLetterReason.OTHER}
     ),
@@ -213,8 +219,8 @@ _CLOSE = Decision(
     "message closed",
     "MessagesClosed",
     transitions.closed,
-    # A message may have got a verdict meanwhile.
-    stands_for=lambda message: message.is_done,
+    # A message may have settled in the meantime.
+    is_made=lambda message: message.is_done,
     reasons=frozenset({DeadLetterReason.QUARANTINED}),
 )
 
@@ -222,10 +228,10 @@ _CLOSE = Decision(
 def _release(
     command: ReleaseCommand, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
 ) -> Released:
-    """Release a message, and send its record.
+    """Release a message, and move its record to the send queue.
 
-    A record that is not in the dead-letter queue is still in the send queue, or was moved there
-    before.
+    A record that is not in the dead-letter queue is still in the send queue, or an earlier run has
+    moved it there.
     """
     message = _decide(command, _RELEASE, deps.ledger, now)
     redriven = 0
@@ -244,7 +250,7 @@ def _release(
 def _close(
     command: CloseCommand, deps: Dependencies, seconds_left: Callable[[], float], now: datetime
 ) -> Closed:
-    """Close a message, and delete its record if none of its messages is left to decide."""
+    """Close a message, and delete its records that hold no other message to decide about."""
     message = _decide(command, _CLOSE, deps.ledger, now)
     deleted = kept = 0
     unreadable: set[str] = set()
@@ -264,6 +270,7 @@ def _close(
         records_deleted=deleted,
         records_kept=kept,
         unreadable_message_ids=sorted(unreadable) or None,
+        hint=hint_of_close(is_quarantined=message.state is MessageState.QUARANTINED, kept=kept),
         complete=scan.complete,
     )
 
@@ -271,10 +278,10 @@ def _close(
 def _decide(
     command: ReleaseCommand | CloseCommand, decision: Decision, ledger: MessageLedger, now: datetime
 ) -> Message:
-    """Write a decision, unless the message is as if it had been made before.
+    """Write a decision, unless it was already made.
 
     Returns:
-        The message as it is then.
+        The message after the decision.
 
     Raises:
         InvalidEventError: There is no such message, or nothing to decide about it.
@@ -288,33 +295,36 @@ def _decide(
     if changed:
         logger.info(decision.logged, message_id=message.id)
         count({decision.metric: 1})
-    elif not decision.stands_for(message):
+    elif not decision.is_made(message):
         closed = message.state is MessageState.QUARANTINED and message.is_closed
         state = "CLOSED" if closed else message.state.value
-        raise InvalidEventError("messageId", f"is of a message that is {state}, not quarantined")
+        rule = f"names a message that is {state}, not quarantined: there is nothing to decide"
+        raise InvalidEventError("messageId", rule)
     return message
 
 
 def _find(message_id: str, ledger: MessageLedger) -> Message:
     message = ledger.find([message_id]).get(message_id)
     if message is None:
-        raise InvalidEventError("messageId", "is of no message that is known")
+        rule = "names no known message: list the dead-lettered records to see their message ids"
+        raise InvalidEventError("messageId", rule)
     if isinstance(message, UnreadableMessage):
-        raise InvalidEventError("messageId", "is of a message that this version cannot read")
+        rule = "names a message that this version cannot read: deploy the version that wrote it"
+        raise InvalidEventError("messageId", rule)
     return message
 
 
 def _records_of(
     message: Message, decision: Decision, scan: Scan
 ) -> Iterator[tuple[DeadLetteredRecord, list[str]]]:
-    """Find the records of a message that a decision concerns, each with its message ids."""
+    """Find the records of a message that a decision applies to, each with its message ids."""
     for record in scan:
         if record.reason in decision.reasons and message.id in (ids := _ids(record)):
             yield record, ids
 
 
 def _ids(record: DeadLetteredRecord) -> list[str]:
-    """Return the ids of a record's messages; none where the body cannot be read as an event."""
+    """Return the ids of a record's messages; empty if the body is not a valid event."""
     try:
         event = SendEvent.parse(record.body, record.original_id, utc_now())
     except InvalidEventError:
@@ -340,7 +350,7 @@ def _described(record: DeadLetteredRecord, *, show_content: bool) -> ListedRecor
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = RedriveMessagesSettings.from_environment()
     return Dependencies(
         queue=DeadLetterQueue(settings.send_dead_letter_queue_url, settings.send_queue_url),
@@ -350,6 +360,6 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: object, context: LambdaContext) -> Json:
-    """Answer with what was found and done."""
+    """Run the event's command, and return what was found and done."""
     command = parse(event)
     return redrive_messages(command, dependencies(), time_left(context))

@@ -1,1 +1,1 @@
-"""Sends what upstream apps put on the send queue."""
+"""Sends the messages that upstream apps put on the send queue."""

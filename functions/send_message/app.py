@@ -1,16 +1,17 @@
 """Sends the messages of the send queue, each at most once.
 
-A batch is one pipeline: read, resolve, claim, post, save, settle. The order of the durable
-steps is what keeps a message from being sent twice or forgotten, wherever the run is killed:
+A batch is one pipeline: read, resolve, claim, post, save, settle. The order of the durable steps
+keeps a message from being sent twice or forgotten, wherever the run is killed:
 
-1. The claim is written. Killed before: nothing has happened. Killed after: the lease runs out,
-   and whoever meets the message writes UNKNOWN, since its post may have gone out.
-2. The post goes out, once.
-3. The outcome is written: ACCEPTED, REJECTED, WAITING (certainly not processed) or UNKNOWN.
-   Killed before: as after the claim.
-4. What can never be sent, or needs an operator, is put into the dead-letter queue.
-5. The record is acknowledged, if each of its messages has a verdict; else it comes round again.
-   Killed before: it comes round, and finds the verdicts.
+1. The claim is written. If the run is killed before, nothing has happened. If it is killed after,
+   the lease expires, and the next function to read the message writes UNKNOWN, because the
+   request may have been sent.
+2. The request is sent, once.
+3. The outcome is written: ACCEPTED, REJECTED, WAITING (known not to be processed) or UNKNOWN. If
+   the run is killed before, the lease expires as in step 1.
+4. A record that can never be sent, or that needs an operator, is put into the dead-letter queue.
+5. The record is acknowledged if each of its messages has a verdict; otherwise SQS redelivers it.
+   If the run is killed before, SQS redelivers the record, and the next run finds the verdicts.
 """
 
 from __future__ import annotations
@@ -74,15 +75,15 @@ if TYPE_CHECKING:
     from infobip_omni.transitions import ClaimStatus
 
 CONCURRENT_REQUESTS = 10
-#: What a lease must outlive the call by.
+#: How much longer than a call a lease must last.
 _LEASE_MARGIN_SECONDS = 5.0
-#: What a run needs to post once in the common case, and to write the outcome.
+#: The time that a run usually needs to send one request and to write the outcome.
 _SECONDS_TO_FINISH = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How messages are claimed."""
+    """The lease of a claim, and the default for unknown outcomes."""
 
     lease: timedelta
     on_unknown: OnUnknown
@@ -90,7 +91,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What lives as long as the environment."""
+    """Clients and settings shared by all invocations of one execution environment."""
 
     client: OmniClient
     scenarios: ScenarioRegistry
@@ -98,7 +99,7 @@ class Dependencies:
     queue: SendQueue
     breaker: CircuitBreaker
     policy: Policy
-    #: Where Infobip is to call with delivery reports, if it is.
+    #: The webhook that Infobip calls with delivery reports, if it is enabled.
     webhook: Webhook | None = None
 
 
@@ -109,11 +110,11 @@ def send_messages(
 
     Args:
         records: The batch.
-        deps: What it works with.
-        seconds_left: Returns how much time the run has.
+        deps: Infobip, the scenarios, the ledger and the queues.
+        seconds_left: Returns how many seconds the run has left.
 
     Returns:
-        The records that must come round again.
+        The records that have to be redelivered.
     """
     batch = [read_event(record, utc_now()) for record in records]
     resolved = _resolve(batch, deps)
@@ -134,7 +135,7 @@ def send_messages(
 
 
 def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEvent]:
-    """Find the scenarios, unless the circuit is open, when nothing needs to be claimed."""
+    """Find the scenarios; while the circuit is open, postpone every event instead."""
     backoff_seconds = deps.breaker.retry_in_seconds()
     return [
         _resolved(queued, backoff_seconds, deps.scenarios)
@@ -157,7 +158,7 @@ def _resolved(pending: Pending, backoff_seconds: float, scenarios: ScenarioRegis
 
 
 def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
-    """Return the scenario that the event names, if it does so by name."""
+    """Return the registered scenario that an event names; None if it names none."""
     if event.body.scenario is None:
         return None
     scenario = scenarios.find(event.body.scenario)
@@ -171,10 +172,10 @@ def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenar
 
 
 def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
-    """Claim every message once, though several records may hold it, and refuse conflicts.
+    """Claim every message once, even if several records hold it, and refuse conflicts.
 
-    A record is refused when an id of it stands for another message: in an earlier record of the
-    batch, and nothing is claimed for it, or in the table, and its claims are given back.
+    A record is refused if one of its ids is already used for another message. If an earlier record
+    of the batch uses it, nothing is claimed; if the table has it, the record's claims are released.
     """
     wanted = want(batch, deps.policy.on_unknown)
     found = deps.ledger.claim(list(wanted.claims.values()), deps.policy.lease)
@@ -202,7 +203,7 @@ def _post(
 def _post_one(
     request: OutboundRequest, deps: Dependencies, has_time: Callable[[], bool]
 ) -> list[AnsweredMessage]:
-    """Make one request, once, and return what became of each of its messages."""
+    """Send one request, once, and return the state of each of its messages."""
     if not has_time() or not deps.breaker.allow_request():
         return request.all_are(SendAnswer(MessageState.WAITING))
     try:
@@ -211,7 +212,7 @@ def _post_one(
         deps.breaker.succeeded()
         parts = request.by_record()
         if len(parts) > 1:
-            # One record's fault must not cost the others: nothing was sent, so each tries alone.
+            # One invalid record must not fail the others. Nothing was sent, so each is sent alone.
             return [answered for part in parts for answered in _post_one(part, deps, has_time)]
         return request.all_are(request_rejected(error))
     except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
@@ -224,7 +225,7 @@ def _unanswered(
     error: NotProcessedError | OutcomeUnknownError | ParameterUnavailableError,
     breaker: CircuitBreaker,
 ) -> SendAnswer:
-    """Return what is known of messages whose request was not answered, and tell the breaker."""
+    """Return the state of messages whose request got no conclusive answer; update the breaker."""
     if isinstance(error, OutcomeUnknownError):
         breaker.failed()
         logger.warning("the outcome of a request is unknown", reason=str(error))
@@ -233,7 +234,7 @@ def _unanswered(
     if isinstance(error, NotProcessedError):
         breaker.failed()
         return not_processed(error)
-    # Trouble with SSM says nothing about Infobip.
+    # A failure of SSM says nothing about Infobip.
     breaker.not_called()
     return SendAnswer(MessageState.WAITING)
 
@@ -242,12 +243,12 @@ def _unanswered(
 
 
 def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[str, ClaimStatus]:
-    """Write the outcomes, and return where the messages stand now."""
+    """Write the outcomes, and return the claim status of each message."""
     results = [each.message.result(each.answer) for each in answered]
     ids = [result.message_id for result in results]
     claim_statuses = dict(zip(ids, ledger.save(results), strict=True))
     for message_id, claim_status in claim_statuses.items():
-        state = claim_status.state or "UNRECORDED"
+        state = claim_status.state or "UNCONFIRMED"
         logger.info("message handled", message_id=message_id, state=state)
     states = Counter(
         claim_status.state for claim_status in claim_statuses.values() if claim_status.state
@@ -266,7 +267,7 @@ def _settle(
     retry_after_seconds: Mapping[str, float],
     deps: Dependencies,
 ) -> list[Record]:
-    """Acknowledge, dead-letter or hide each record, by where its messages stand."""
+    """Acknowledge, dead-letter or retry each record, depending on its messages."""
     now = utc_now()
     failed: list[tuple[Record, timedelta]] = []
     for queued in batch:
@@ -280,19 +281,18 @@ def _settle(
                 _stop_waiting(queued, choice.reason, deps.ledger)
     failures = deps.queue.change_visibility(failed)
     if failures:
-        logger.warning("records come back late", count=failures)
+        logger.warning("records keep the queue's visibility timeout", count=failures)
     if failed:
-        # SQS tells no age of records that were received three times, as these soon are.
+        # SQS reports no age for records that were received three times, as these soon are.
         oldest = max((now - record.sent_at).total_seconds() for record, _ in failed)
         metrics.add_metric(name="OldestRecordSeconds", unit=MetricUnit.Seconds, value=oldest)
     return [record for record, _ in failed]
 
 
 def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: MessageLedger) -> None:
-    """Mark the messages of a dead-lettered record that are waiting.
+    """Mark the waiting messages of a dead-lettered record.
 
-    A mark that cannot be written is left out: after `LONGEST_WAIT` the reconciler misses the record
-    and marks the message then.
+    If the mark cannot be written, the reconciler marks the message as lost after `LONGEST_WAIT`.
     """
     if isinstance(queued, Refused):
         return
@@ -304,7 +304,7 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
 
 
 def _dead_letter(record: Record, disposition: DeadLetter, queue: SendQueue) -> bool:
-    """Return whether a record is in the dead-letter queue now."""
+    """Put a record into the dead-letter queue, and return whether SQS confirmed it."""
     try:
         queue.dead_letter(record, disposition.reason, disposition.field, disposition.rule)
     except QueueUnavailableError as error:
@@ -326,7 +326,7 @@ def _dead_letter(record: Record, disposition: DeadLetter, queue: SendQueue) -> b
 
 @functools.cache
 def dependencies() -> Dependencies:
-    """Make what lives as long as the environment."""
+    """Build the clients shared by all invocations of one execution environment."""
     settings = SendMessageSettings.from_environment()
     url, keys = settings.delivery_report_url, settings.webhook_key_parameter
     return Dependencies(
@@ -342,7 +342,7 @@ def dependencies() -> Dependencies:
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer with the records that must come round again."""
+    """Return the records that have to be redelivered."""
     records = [Record.received(record) for record in SQSEvent(event).records]
     failed = send_messages(records, dependencies(), time_left(context))
     return {"batchItemFailures": [{"itemIdentifier": record.sqs_id} for record in failed]}

@@ -1,6 +1,6 @@
-"""What modules that talk to AWS have in common: clients, calls and batches.
+"""Helpers of all modules that call AWS: clients, calls and batches.
 
-The errors are not related to those of Infobip's client: trouble with AWS says nothing about
+Its errors are separate from those of Infobip's client, because a failure of AWS says nothing about
 Infobip.
 """
 
@@ -22,31 +22,34 @@ if TYPE_CHECKING:
 
 
 class AwsError(Exception):
-    """AWS did not do it, or did not say so; the text quotes nothing of the request."""
+    """AWS did not confirm a call, so it may or may not have taken effect.
+
+    The text never quotes the request.
+    """
 
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
-        self.code = code  #: what `error_code` makes of AWS's error; empty where there was none
+        self.code = code  #: the `error_code` of AWS's error; empty where there was none
 
 
 class QueueUnavailableError(AwsError):
-    """SQS did not do it, or did not say so."""
+    """SQS did not confirm a call."""
 
 
 def client_config(**options: Any) -> Config:  # noqa: ANN401 (botocore's own options)
     """Return the configuration of a client that gives up within some 15 seconds.
 
-    A function has other things to do in its time.
+    botocore's defaults could use up a function's whole time.
 
     Args:
-        options: More of botocore's options.
+        options: Further options of botocore.
     """
     retries: Any = {"mode": "standard", "total_max_attempts": 2}
     return Config(connect_timeout=2, read_timeout=5, retries=retries, **options)
 
 
 def sqs_client() -> SQSClient:
-    """Return a client of SQS that does not wait for long."""
+    """Return a client of SQS with the timeouts of `client_config`."""
     return boto3.client("sqs", config=client_config())
 
 
@@ -56,17 +59,16 @@ def attempt(
     failure: str,
     errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError),
 ) -> AnswerT:
-    """Make a call to AWS, and raise an error of ours if it fails.
+    """Call AWS, and raise an `AwsError` if the call fails.
 
     Args:
         call: Makes the call.
-        kind: The error to raise.
-        failure: The beginning of its text, which the error code follows. It must quote nothing of
-            the request.
-        errors: What the call raises when it fails.
+        kind: The class of the error to raise.
+        failure: The beginning of its text; the error code follows. It must not quote the request.
+        errors: The errors that the call raises if it fails.
 
     Raises:
-        AwsError: Of that kind.
+        AwsError: The call failed; the error has the class *kind*.
     """
     try:
         return call()
@@ -77,17 +79,17 @@ def attempt(
 
 
 def error_code(error: BaseException) -> str:
-    """Return what kind of error AWS, the network or a library has met; the name quotes nothing.
+    """Return a code for an error of AWS, the network or a library that is safe to log.
 
-    The text of an error is not fit for logs: that of a service may name accounts, roles and keys,
-    and that of a library what it was called with.
+    The text of an error is not safe: a service's may name accounts, roles and keys, and a library's
+    may quote its arguments.
 
     Args:
-        error: An error of botocore, or one of Powertools, that stands for one.
+        error: An error of botocore, or one of Powertools that wraps it.
 
     Returns:
-        The service's code, like ``AccessDeniedException``; else the name of the error's class, and
-        for an error that stands for another the name of that one's.
+        The service's code, like ``AccessDeniedException``; otherwise the name of the error's class,
+        or of the class of the error that it wraps.
     """
     if isinstance(error, ClientError):
         code: str = error.response.get("Error", {}).get("Code", "unknown")
@@ -104,13 +106,13 @@ def in_batches(
     most_bytes: int | None = None,
     bytes_of: Callable[[ItemT], int] = lambda _: 0,
 ) -> Iterator[list[ItemT]]:
-    """Cut into lists of so many items, each read only when it is asked for.
+    """Split items into lists, lazily: items are read only when their list is needed.
 
     Args:
         items: The items.
-        size: Most items of a list.
-        most_bytes: Most bytes of a list; an item that is larger by itself is a list of its own.
-        bytes_of: Returns the bytes of an item.
+        size: The maximum number of items in a list.
+        most_bytes: The maximum size of a list; a larger item gets a list of its own.
+        bytes_of: Returns the size of an item, in bytes.
     """
     batch: list[ItemT] = []
     total = 0

@@ -1,8 +1,8 @@
-"""The dead-letter queue, as an operator goes through it.
+"""The dead-letter queue of the send queue, as operators search it.
 
-SQS can neither search a queue nor show a record without hiding it from others. So a scan takes
-hold of all that is there, and in the end lets go of what it has not removed. A scan that is killed
-lets go of nothing: what it held shows up again after a minute.
+SQS cannot search a queue, and a record that one consumer receives is invisible to the others. So a
+scan receives every record, and makes those that it has not removed visible again at its end. If a
+scan is killed, its records become visible again after a minute.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-#: How long a record is out of sight for others; longer than one scan may last.
-HIDDEN_SECONDS = 60
-#: A receive that does not wait may miss what is there. 1 second has SQS look everywhere.
+#: The visibility timeout of a received record; longer than a scan may last.
+VISIBILITY_SECONDS = 60
+#: With no wait time, SQS asks only some of its servers and may miss records; with 1 s it asks all.
 WAIT_SECONDS = 1
 _ENTRIES_PER_CALL = 10
-#: No more is received when less time is left: a call may be repeated for some seconds.
+#: A scan stops receiving when less time is left: retries of a call may take some seconds.
 _SECONDS_TO_FINISH = 20.0
-#: What is left for the answer.
+#: The time reserved for the answer.
 _SECONDS_TO_ANSWER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetteredRecord:
-    """A record that was set aside."""
+    """A record of the dead-letter queue."""
 
     record_id: str
-    #: The id under which the content was first queued.
+    #: The SQS id under which the content was first queued.
     original_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule, if that is the reason.
+    #: The field that breaks a rule, and the rule; None for other reasons.
     field_name: str | None
     rule: str | None
-    #: Since when it stands there; what SQS has moved by itself: since when it was queued.
+    #: When it was dead-lettered; if SQS moved it, when it was first queued.
     sent_at: datetime
     receipt_handle: str
     body: str = field(repr=False)
 
     @classmethod
     def received(cls, record: MessageTypeDef) -> Self:
-        """Read a record as SQS hands it out."""
+        """Parse a record of the answer to ReceiveMessage."""
         attributes = {
             name: attribute.get("StringValue")
             for name, attribute in record.get("MessageAttributes", {}).items()
@@ -82,10 +82,10 @@ class DeadLetterQueue:
         self._client = client or sqs_client()
 
     def size(self) -> int:
-        """Count the records, those that others hold included; SQS counts approximately.
+        """Return SQS's approximate number of records, invisible ones included.
 
         Raises:
-            QueueUnavailableError: SQS did not say.
+            QueueUnavailableError: SQS did not answer.
         """
         answer = attempt(
             lambda: self._client.get_queue_attributes(
@@ -96,35 +96,35 @@ class DeadLetterQueue:
                 ],
             ),
             QueueUnavailableError,
-            "SQS did not do it",
+            "SQS did not return the size of the dead-letter queue",
         )
         return sum(int(count) for count in answer["Attributes"].values())
 
     def receive(self) -> list[DeadLetteredRecord]:
-        """Take hold of some records; none when all that are left are held by others.
+        """Receive some records; none if no record is visible.
 
         Raises:
-            QueueUnavailableError: SQS did not hand them out.
+            QueueUnavailableError: SQS did not answer.
         """
         answer = attempt(
             lambda: self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=_ENTRIES_PER_CALL,
-                VisibilityTimeout=HIDDEN_SECONDS,
+                VisibilityTimeout=VISIBILITY_SECONDS,
                 WaitTimeSeconds=WAIT_SECONDS,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
             ),
             QueueUnavailableError,
-            "SQS did not do it",
+            "SQS did not return dead-lettered records",
         )
         return [DeadLetteredRecord.received(record) for record in answer.get("Messages", [])]
 
     def send_back(self, record: DeadLetteredRecord) -> None:
-        """Put a record into the send queue as well, under the id that its message ids derive from.
+        """Put a copy of a record into the send queue, with the id that its message ids derive from.
 
         Raises:
-            QueueUnavailableError: It may be there, or not.
+            QueueUnavailableError: The copy may or may not be in the send queue.
         """
         attempt(
             lambda: self._client.send_message(
@@ -138,27 +138,32 @@ class DeadLetterQueue:
                 },
             ),
             QueueUnavailableError,
-            "SQS did not do it",
+            "SQS did not confirm the record in the send queue",
         )
 
     def delete(self, record: DeadLetteredRecord) -> None:
-        """Delete a record that the caller holds.
+        """Delete a record that the caller has received.
 
         Raises:
-            QueueUnavailableError: It may still be there.
+            QueueUnavailableError: The record may still be in the queue.
         """
         attempt(
             lambda: self._client.delete_message(
                 QueueUrl=self._url, ReceiptHandle=record.receipt_handle
             ),
             QueueUnavailableError,
-            "SQS did not do it",
+            "SQS did not confirm that the record was deleted",
         )
 
     def release_visibility(
         self, receipt_handles: Iterable[str], has_time: Callable[[], bool]
     ) -> None:
-        """Show records to others again; those that this fails for show up a little later."""
+        """Make records visible again; after a failure they become visible after a minute.
+
+        Args:
+            receipt_handles: The handles of the records.
+            has_time: Returns whether there is time for another call.
+        """
         for batch in in_batches(receipt_handles, _ENTRIES_PER_CALL):
             if not has_time():
                 return
@@ -170,34 +175,33 @@ class DeadLetterQueue:
                 self._client.change_message_visibility_batch, QueueUrl=self._url, Entries=entries
             )
             try:
-                attempt(show, QueueUnavailableError, "SQS did not show them")
+                attempt(show, QueueUnavailableError, "SQS did not change their visibility")
             except QueueUnavailableError:
                 return
 
 
 class Scan:
-    """One walk through the dead-letter queue: a context manager, iterated once inside.
+    """One pass over the dead-letter queue: a context manager to iterate over once.
 
-    Records that arrive after its beginning are left for the next: else one that is sent again,
-    and comes back at once, would go round in circles.
+    Records that arrive after its start are left for the next scan. Otherwise a record that is
+    redriven and immediately dead-lettered again would be redriven in a loop.
 
     Args:
         queue: The queue.
-        seconds_left: Returns how much time the run has.
+        seconds_left: Returns how many seconds the run has left.
     """
 
     def __init__(self, queue: DeadLetterQueue, seconds_left: Callable[[], float]) -> None:
-        #: Whether all records were seen but those that others hold.
+        #: Whether the scan has seen every record, except those that other consumers have received.
         self.complete = False
         self._queue = queue
         self._seconds_left = seconds_left
         self._began_at = utc_now()
-        #: Receipt handles of all records that were seen, by record id.
-        self._held: dict[str, str] = {}
+        #: The receipt handles of all received records, by record id.
+        self._received: dict[str, str] = {}
         self._removed: set[str] = set()
 
     def __enter__(self) -> Self:
-        """Begin."""
         return self
 
     def __exit__(
@@ -206,26 +210,26 @@ class Scan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go of what was not removed."""
+        """Make the records visible again that were not removed."""
         left = [
-            handle for record_id, handle in self._held.items() if record_id not in self._removed
+            handle for record_id, handle in self._received.items() if record_id not in self._removed
         ]
         self._queue.release_visibility(left, lambda: self._seconds_left() >= _SECONDS_TO_ANSWER)
 
     def __iter__(self) -> Iterator[DeadLetteredRecord]:
-        """Show each record once, until all were shown or the time is over.
+        """Yield each record once, until there are no more or the time is nearly over.
 
         Raises:
-            QueueUnavailableError: SQS did not hand out any more.
+            QueueUnavailableError: SQS did not answer.
         """
         while self.has_time():
             records = self._queue.receive()
             if not records:
                 self.complete = True
                 return
-            # SQS may hand out a record twice; its latest handle is the one that counts.
-            new = [record for record in records if record.record_id not in self._held]
-            self._held |= {record.record_id: record.receipt_handle for record in records}
+            # SQS may deliver a record twice; only its latest receipt handle is valid.
+            new = [record for record in records if record.record_id not in self._received]
+            self._received |= {record.record_id: record.receipt_handle for record in records}
             yield from (record for record in new if record.sent_at <= self._began_at)
 
     def has_time(self) -> bool:
@@ -235,11 +239,11 @@ class Scan:
     def redrive(self, record: DeadLetteredRecord) -> None:
         """Move a record to the send queue.
 
-        It is deleted last: in between there are two of it, of which the sender's claims let one
-        send.
+        It is deleted last. Until then there are two copies, and the sender's claims let only one of
+        them send.
 
         Raises:
-            QueueUnavailableError: It may be in either queue, or in both.
+            QueueUnavailableError: The record may be in either queue, or in both.
         """
         self._queue.send_back(record)
         self.delete(record)
@@ -248,7 +252,7 @@ class Scan:
         """Delete a record.
 
         Raises:
-            QueueUnavailableError: It may still be there.
+            QueueUnavailableError: The record may still be in the queue.
         """
         self._queue.delete(record)
         self._removed.add(record.record_id)

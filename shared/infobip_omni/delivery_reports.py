@@ -1,8 +1,8 @@
-"""Records what Infobip reports: every report whole, and the state that it gives its message.
+"""Records delivery reports: each report whole, and the state that it gives its message.
 
-Pull, webhook and whatever comes later record here, so that all follow the same rules.
-Infobip hands a report out once. A pulled page is therefore stored as it came before anything
-reads it, and deleted when all of its reports are recorded.
+Pulled and pushed reports are both recorded here, so the same rules apply to all. Infobip returns a
+report once. A pulled page is therefore stored as it came before it is parsed, and deleted when all
+of its reports are recorded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from infobip_omni.message import (
     Message,
     UnreadableMessage,
 )
-from infobip_omni.recipients import is_somebody_else
+from infobip_omni.recipients import is_another_recipient
 from infobip_omni.timestamps import format_utc, utc_now
 from infobip_omni.verdicts import (
     DUPLICATE_MESSAGE_ID,
@@ -57,24 +57,23 @@ if TYPE_CHECKING:
 
     Report = RawEntry[DeliveryReport | SeenReport]
 
-#: Under the first of these message ids stand the pages that are not recorded yet, under the second
-#: what names no message, and under the third what came to the webhook of another message; none of
-#: them is a message.
+#: Partition keys of entries that belong to no message: pages that are not recorded yet, entries
+#: that name no message, and reports that came to the webhook of another message's bulk.
 PAGES_ID = "#pages"
 UNREADABLE_ID = "#unreadable"
 FOREIGN_ID = "#foreign"
-#: DynamoDB's items end at 400 KB.
+#: DynamoDB's limit for an item is 400 KB.
 _CHUNK_BYTES = 350_000
 _LONGEST_ENTRY_PART = 64
-#: How JSON begins to write half of a character; the other half may follow.
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
-#: A page that is older than any run of the puller was left behind by one that died.
+#: The start of a surrogate's escape in JSON; the other surrogate may follow.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+#: A page that is older than the longest run of the puller was left by a run that was killed.
 _ABANDONED_AFTER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of reports as it came, and the entries of the table that hold it."""
+    """A page of reports as it came, and the sort keys of the items that store it."""
 
     body: bytes = field(repr=False)
     entries: tuple[str, ...]
@@ -82,27 +81,26 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of the entries of a page."""
+    """The entries of a page, counted by what was done with them."""
 
     reports: int = 0  #: delivery reports, repeats included
-    settled: int = 0  #: messages whose state has changed for good
+    settled: int = 0  #: messages that were settled
     unmatched: int = 0  #: delivery reports of messages that the ledger does not know
-    unreadable: int = 0  #: entries that are kept raw
+    unreadable: int = 0  #: entries that are stored raw
     seen: int = 0  #: entries that say when a message was seen
-    foreign: int = 0  #: entries of messages that the webhook they came to is not for
-    inbound: int = 0  #: messages from recipients, which are no reports and are not kept
+    foreign: int = 0  #: entries about messages of another bulk than the webhook's
+    inbound: int = 0  #: inbound messages, which are ignored
     account_refusals: int = 0  #: reports by which Infobip refuses the account, not the message
-    #: Reports on messages that cannot be read: a page by themselves holds them until these can.
+    #: Reports about messages that cannot be read: they are stored as a page of their own.
     waiting: int = 0
 
     @property
     def entries(self) -> int:
-        """Count the entries."""
+        """The number of entries."""
         known = self.reports + self.unreadable + self.seen + self.foreign
         return known + self.inbound + self.waiting
 
     def __add__(self, other: Recorded) -> Recorded:
-        """Add up."""
         return Recorded(
             self.reports + other.reports,
             self.settled + other.settled,
@@ -116,7 +114,7 @@ class Recorded:
         )
 
     def counts(self) -> dict[str, int]:
-        """Return what there is to be counted, by the name of its metric."""
+        """Return the counts by the name of their metric."""
         return {
             "ReportsRecorded": self.reports,
             "ReportsUnreadable": self.unreadable,
@@ -140,7 +138,10 @@ class DeliveryReports:
         self._now = now
 
     def store_page(self, body: bytes) -> Page:
-        """Make a page of reports safe before it is read.
+        """Store a page of reports before it is parsed.
+
+        Args:
+            body: The page as it came.
 
         Raises:
             TableUnavailableError: The page, or a part of it, was not stored.
@@ -158,18 +159,17 @@ class DeliveryReports:
         return Page(body, tuple(chunk.name for chunk in chunks))
 
     def record_abandoned_pages(self) -> Recorded:
-        """Record the pages that a run has stored but not lived to record.
+        """Record the pages stored by runs that were killed before recording them.
 
         Raises:
-            TableUnavailableError: Some are still there.
+            TableUnavailableError: Some pages are still not recorded.
         """
         return sum(map(self.record_page, self._abandoned_pages()), Recorded())
 
     def _abandoned_pages(self) -> Iterator[Page]:
-        """Read the pages that were left behind.
+        """Read the pages that killed runs have left.
 
-        A page of which a part is missing was cut while it was stored. Like one of which a part is
-        not as it was written, it cannot be read and is left where it is.
+        A page with a missing or damaged chunk cannot be read, and is left in the table.
         """
         before = format_utc(self._now() - _ABANDONED_AFTER)
         parts: dict[str, list[Chunk]] = defaultdict(list)
@@ -190,7 +190,7 @@ class DeliveryReports:
         """Record all reports of a stored page, then delete the page.
 
         Raises:
-            TableUnavailableError: Something was not recorded; the page is still there.
+            TableUnavailableError: Some reports may not be recorded; the page is still stored.
         """
         recorded = self.record_body(page.body)
         for entry in page.entries:
@@ -198,15 +198,15 @@ class DeliveryReports:
         return recorded
 
     def record_body(self, body: bytes, bulk_id: str | None = None) -> Recorded:
-        """Record all reports of a body as it came; one without a list of reports is kept raw.
+        """Record all reports of a body; store a body without a list of reports raw.
 
         Args:
-            body: What Infobip has sent.
-            bulk_id: The only bulk whose messages these reports may be about; None is any. A
-                report on another message is kept apart, and changes nothing.
+            body: The page as it came.
+            bulk_id: The only bulk that the reports may be about; None allows any. A report about a
+                message of another bulk is stored separately, and changes no message.
 
         Raises:
-            TableUnavailableError: Something was not recorded; recording all of it again is right.
+            TableUnavailableError: Some reports may not be recorded; the call can be repeated.
         """
         try:
             entries = parse_page(body)
@@ -217,9 +217,9 @@ class DeliveryReports:
         return self._record(entries, bulk_id)
 
     def _record(self, entries: Iterable[RawEntry[Any]], bulk_id: str | None) -> Recorded:
-        """Record reports, in any order and however often they come.
+        """Record reports, which may come in any order and repeatedly.
 
-        One that cannot be read is kept raw, and costs the others nothing.
+        An unreadable entry is stored raw, and does not affect the others.
         """
         page = _read_entries(entries)
         found = self._ledger.find([report.parsed.message_id for report in page.reports])
@@ -236,7 +236,7 @@ class DeliveryReports:
             ]
         )
         if divided.waiting:
-            # Like a page that was left behind, it is recorded later.
+            # It is recorded later, like a page that a killed run has left.
             self.store_page(page_of(divided.waiting))
         reports = [each.parsed for each in divided.own if isinstance(each.parsed, DeliveryReport)]
         return Recorded(
@@ -252,10 +252,10 @@ class DeliveryReports:
         )
 
     def record_logs(self, rows: Iterable[RawEntry[LogEntry]]) -> None:
-        """Keep the log rows that have decided about messages.
+        """Store the log rows that verdicts are based on.
 
         Raises:
-            TableUnavailableError: Some were not kept.
+            TableUnavailableError: Some rows were not stored.
         """
         self._table.put_all(
             self._kept_row(row) if _fits(row) else self._unreadable(row.parsed.message_id, row.raw)
@@ -263,14 +263,14 @@ class DeliveryReports:
         )
 
     def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Message]) -> int:
-        """Give the messages the states that their reports say.
+        """Settle messages by their reports, and return the number of settled messages.
 
-        A report on another recipient is of somebody else's message with the same id.
+        A report that names another recipient is about another system's message with the same id.
         """
         by_message: dict[str, list[DeliveryReport]] = defaultdict(list)
         for report in reports:
             message = messages.get(report.message_id)
-            if message and not is_somebody_else(message.to, report.to):
+            if message and not is_another_recipient(message.to, report.to):
                 by_message[message.id].append(report)
         settled: list[Update] = []
         accepted: list[Message] = []
@@ -290,7 +290,7 @@ class DeliveryReports:
         return changed
 
     def _prove_accepted(self, messages: list[Message]) -> None:
-        """Write the proof, also over a state that changes at the same time."""
+        """Write ACCEPTED, and repeat it for messages that changed at the same time."""
         while messages:
             now, check_after = self._now(), self._ledger.check_after
             self._ledger.apply(
@@ -309,7 +309,7 @@ class DeliveryReports:
         entry: RawEntry[DeliveryReport | SeenReport | LogEntry],
         message: Message | None = None,
     ) -> Item:
-        """Make the item of a report or log row, which keeps it as it came."""
+        """Build the item that stores a report or log row as it came."""
         row = entry.parsed
         contents = Contents.ROW if isinstance(row, LogEntry) else Contents.REPORT
         expires_at = message.expires_at if message else None
@@ -321,7 +321,7 @@ class DeliveryReports:
     def _kept_raw(self, message_id: str, kind: str, raw: str) -> Item:
         written = raw.encode()
         name = f"{kind}#{hashlib.sha256(written).hexdigest()}"
-        # Cut by bytes, which DynamoDB counts; a character that the cut halves is left out.
+        # DynamoDB counts bytes, so the text is cut by bytes; a character cut in half is dropped.
         cut = written[:_CHUNK_BYTES].decode(errors="ignore")
         return self._kept(message_id, name, Contents.RAW, cut)
 
@@ -333,7 +333,7 @@ class DeliveryReports:
         text: str,
         expires_at: int | None = None,
     ) -> Item:
-        """Make the item of an entry, which lives as long as its message, if that is known."""
+        """Build the item of an entry, which expires with its message if that is known."""
         expiry = self._expiry() if expires_at is None else expires_at
         return Entry(message_id, name, contents, text, self._now(), expiry).to_item()
 
@@ -342,7 +342,7 @@ class DeliveryReports:
 
 
 def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
-    """Write the sort key, under which a repeat of a row meets the first."""
+    """Return the sort key of a row; a repeat of a row has the same."""
     channel = (row.channel or "-")[:_LONGEST_ENTRY_PART]
     if isinstance(row, SeenReport):
         return f"SEEN#{channel}#{format_utc(row.seen_at)}"
@@ -353,15 +353,15 @@ def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Entries:
-    """The entries of a page, by what they are."""
+    """The entries of a page, by their kind."""
 
     reports: list[Report]
     unreadable: list[RawEntry[Any]]
-    inbound: int  #: messages from recipients
+    inbound: int  #: the number of inbound messages
 
 
 def _read_entries(entries: Iterable[RawEntry[Any]]) -> _Entries:
-    """Read each entry of a page; a report that no item can hold whole counts as unreadable."""
+    """Parse the entries of a page; a report too large for an item counts as unreadable."""
     reports: list[Report] = []
     unreadable: list[RawEntry[Any]] = []
     inbound = 0
@@ -378,11 +378,11 @@ def _read_entries(entries: Iterable[RawEntry[Any]]) -> _Entries:
 
 @dataclass(frozen=True, slots=True)
 class _Divided:
-    """Reports, by what is to be done with them."""
+    """Reports, by how they are recorded."""
 
-    own: list[Report]  #: to be recorded
-    foreign: list[Report]  #: to be kept apart: not for the webhook that they came to
-    waiting: list[Report]  #: to be put off: their messages cannot be read
+    own: list[Report]  #: recorded
+    foreign: list[Report]  #: stored separately: their bulk is not that of the webhook
+    waiting: list[Report]  #: stored as a page for later: their messages cannot be read
 
 
 def _divide(
@@ -390,11 +390,11 @@ def _divide(
     messages: Mapping[str, Message | UnreadableMessage],
     bulk_id: str | None,
 ) -> _Divided:
-    """Divide reports by the messages that they are about."""
+    """Divide reports by how they are recorded."""
     divided = _Divided([], [], [])
     for report in reports:
         message = messages.get(report.parsed.message_id)
-        # A message that is not known is of no bulk.
+        # An unknown message belongs to no bulk.
         if message is not None and bulk_id not in (None, message.bulk_id):
             divided.foreign.append(report)
         elif isinstance(message, UnreadableMessage):
@@ -405,12 +405,12 @@ def _divide(
 
 
 def _read(entry: RawEntry[Any]) -> Report | None:
-    """Read a report, unless its key would be none, or it holds what UTF-8 cannot carry."""
-    if _HALF_CHARACTER.search(entry.raw) and not _is_encodable(entry.parsed):
+    """Parse a report; return None if it or its id cannot be stored."""
+    if _SURROGATE.search(entry.raw) and not _is_encodable(entry.parsed):
         return None
     report: Report | None = entry.read(DeliveryReport)
     if report is None:
-        # A report that says when a message was seen has no status.
+        # A report about a seen message has no status.
         report = entry.read(SeenReport)
     return report if report is not None and _is_key(report.parsed.message_id) else None
 
@@ -424,23 +424,23 @@ def _is_encodable(parsed: object) -> bool:
 
 
 def _fits(entry: RawEntry[Any]) -> bool:
-    """Return whether an item can hold an entry whole."""
+    """Return whether an item can hold the whole entry."""
     return len(entry.raw.encode()) <= _CHUNK_BYTES
 
 
 def _is_inbound(entry: object) -> bool:
-    """Return whether an entry is a message from a recipient, to whom nobody here listens."""
+    """Return whether an entry is an inbound message, which is ignored."""
     return isinstance(entry, dict) and entry.get("integrationType") is not None
 
 
 def _message_id(entry: object) -> str:
-    """Find the message that an unreadable entry belongs to, if it says so."""
+    """Return the message id that an unreadable entry names, otherwise `UNREADABLE_ID`."""
     message_id = entry.get("messageId") if isinstance(entry, dict) else None
     return message_id if isinstance(message_id, str) and _is_key(message_id) else UNREADABLE_ID
 
 
 def _is_key(message_id: str) -> bool:
-    """Return whether the table can hold this id."""
+    """Return whether a message id can be a key of the table."""
     try:
         return 0 < len(message_id.encode()) <= LONGEST_KEY_BYTES
     except UnicodeEncodeError:

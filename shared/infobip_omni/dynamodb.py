@@ -1,8 +1,8 @@
-"""One DynamoDB table, spoken to in batches.
+"""Batched access to one DynamoDB table.
 
-What is to be written, or read, is a value: only this module puts it into DynamoDB's languages.
-Writes that DynamoDB throttles one by one inside an answer of 200 are repeated here; whole requests
-are repeated by botocore.
+Writes and queries are values, and only this module translates them into DynamoDB's languages.
+This module repeats writes that DynamoDB throttles individually inside an answer with status 200;
+botocore repeats whole requests.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     WorkT = TypeVar("WorkT")
 
 Item = dict[str, Any]
-#: An item as the wire has it: each value under its type.
+#: An item in DynamoDB's JSON: each value is stored under its type.
 WireItem = dict[str, dict[str, Any]]
 
 #: The table's keys.
 MESSAGE_ID = "messageId"
 ENTRY = "entry"
 
-#: DynamoDB's codes for a write whose condition does not hold: an insert's, and an update's.
+#: DynamoDB's codes for a failed condition: of an insert, and of an update.
 DUPLICATE_ITEM = "DuplicateItem"
 CONDITION_FAILED = "ConditionalCheckFailed"
 
@@ -46,13 +46,13 @@ CONDITION_FAILED = "ConditionalCheckFailed"
 _STATEMENTS_PER_CALL = 25
 _WRITES_PER_CALL = 25
 _READS_PER_CALL = 100
-#: A call of BatchWriteItem may carry 16 MB over the network, where JSON escapes what it must.
+#: The limit of BatchWriteItem is 16 MB over the network, where JSON escapes characters.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 LARGEST_WRITE_BYTES = 8_000_000
 _CONCURRENT_CALLS = 8
-_ROUNDS = 6
+_MOST_ATTEMPTS = 6
 _FIRST_BACKOFF_SECONDS = 0.05
-#: No round begins later, so that a run has time to end well when the table is down.
+#: No attempt starts later, so the run has time to finish when the table is down.
 _SECONDS_TO_REPEAT = 10.0
 _TRANSIENT = frozenset(
     {
@@ -68,19 +68,19 @@ _deserialize = TypeDeserializer().deserialize
 
 
 class TableUnavailableError(AwsError):
-    """DynamoDB did not do it, or did not say so: a write may or may not have happened."""
+    """DynamoDB did not confirm a call, so a write may or may not have happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Writes an item, unless there is one with its key."""
+    """Writes an item, unless an item with its key exists."""
 
-    #: With its keys; members without a value are left out.
+    #: The item with its keys; members that are None are left out.
     item: Mapping[str, object] = field(repr=False)
 
 
 class Comparison(StrEnum):
-    """How an attribute compares to a value."""
+    """How an attribute is compared to a value."""
 
     EQUALS = "="
     BELOW = "<"
@@ -88,7 +88,7 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What an attribute must be for an update to be made; an absent one is as nothing expects."""
+    """A condition of an update; an absent attribute never meets it."""
 
     name: str
     value: object
@@ -97,38 +97,38 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Changes an item that is there, as long as it is as expected."""
+    """Changes an existing item if it meets all expectations."""
 
     message_id: str
     entry: str
-    #: By attribute; None removes it.
+    #: The new values by attribute; None removes the attribute.
     changes: Mapping[str, object] = field(repr=False)
     expected: tuple[Expectation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one write."""
+    """The result of one write."""
 
-    #: None when it was made, else DynamoDB's code.
+    #: None if the write was made, otherwise DynamoDB's code.
     error: str | None = None
-    #: The item as it is, where an update's expectation has failed.
+    #: The current item, if an update's expectation has failed.
     item: Item = field(default_factory=dict, repr=False)
 
     @property
     def condition_failed(self) -> bool:
-        """Whether the write was not made, since the item is not as it expects."""
+        """Whether the write was not made because its condition does not hold."""
         return self.error in (DUPLICATE_ITEM, CONDITION_FAILED)
 
     @property
     def transient(self) -> bool:
-        """Whether the write failed for now, and perhaps only seemingly."""
+        """Whether the write can be repeated; it may have been made all the same."""
         return self.error in _TRANSIENT
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An order in which items can be read, by its keys; its name is None for the table's own."""
+    """The table or one of its indexes, with its keys; the name of the table itself is None."""
 
     name: str | None
     partition_key: str
@@ -142,23 +142,23 @@ TABLE_ORDER = Index(None, MESSAGE_ID, ENTRY)
 class Query:
     """The items of one partition, in the order of their sort key.
 
-    The table itself is read consistently; of an index, which lags behind, only keys are read.
+    The table itself is read consistently; an index lags behind, and returns only keys.
     """
 
     partition: str
     index: Index = TABLE_ORDER
-    #: The least and the greatest sort key that are wanted, both included; None is no bound.
+    #: The least and the greatest sort key, both inclusive; None for no bound.
     first: str | None = None
     last: str | None = None
-    #: The key after which to begin, with all its attributes.
+    #: The key to start after, with all its attributes.
     after: Mapping[str, str] | None = None
     is_descending: bool = False
-    #: How many items DynamoDB reads for one answer at most; None is as many as a megabyte holds.
+    #: The maximum number of items that DynamoDB reads for one answer; None for as many as fit 1 MB.
     page_size: int | None = None
 
 
 class Table:
-    """A table whose keys are `messageId` and `entry`. Usable from several threads."""
+    """A table with the keys `messageId` and `entry`. It is thread-safe."""
 
     def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
         self.name = name
@@ -166,17 +166,20 @@ class Table:
             "dynamodb",
             config=client_config(
                 max_pool_connections=2 * _CONCURRENT_CALLS,
-                # Every call is built here from checked values; checking again costs a third.
+                # Every call is built here from valid values; botocore's check would cost a third.
                 parameter_validation=False,
             ),
         )
         self._pool = ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="dynamodb")
 
     def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
-        """Make independent writes, none of which names the item of another.
+        """Make independent writes.
+
+        Args:
+            writes: The writes, each to a different item.
 
         Returns:
-            An answer for each, in order. A transient error has outlasted all repeats.
+            An answer for each, in order. A transient error has outlasted all retries.
         """
         answers = [Answer("ThrottlingError")] * len(writes)
 
@@ -188,11 +191,11 @@ class Table:
                     answers[index] = answer
             return [index for index in left if answers[index].transient]
 
-        _in_rounds(list(range(len(writes))), execute)
+        _retry(list(range(len(writes))), execute)
         return answers
 
     def put_all(self, items: Iterable[Item]) -> None:
-        """Write items over whatever is there; of several with one key, the last counts.
+        """Write items, replacing existing ones; of several with the same key, the last counts.
 
         Raises:
             TableUnavailableError: Some of the items were not written.
@@ -203,14 +206,18 @@ class Table:
             batches = in_batches(left, _WRITES_PER_CALL, LARGEST_WRITE_BYTES, _bytes_on_wire)
             return [one for rest in self._each(self._write_batch, batches) for one in rest]
 
-        left = _in_rounds(
-            [{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()], put
-        )
+        left = _retry([{"PutRequest": {"Item": to_wire(item)}} for item in by_key.values()], put)
         if left:
             raise TableUnavailableError(f"{len(left)} of {len(by_key)} items were not written")
 
     def get_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
-        """Read items consistently, by message id and entry; missing ones are left out.
+        """Read items consistently.
+
+        Args:
+            keys: Message ids and entries.
+
+        Returns:
+            The items by their key; missing ones are left out.
 
         Raises:
             TableUnavailableError: Some of the items could not be read.
@@ -228,13 +235,13 @@ class Table:
             to_wire({MESSAGE_ID: message_id, ENTRY: entry})
             for message_id, entry in dict.fromkeys(keys)
         ]
-        left = _in_rounds(wanted, get)
+        left = _retry(wanted, get)
         if left:
             raise TableUnavailableError(f"{len(left)} items were not read")
         return found
 
     def query(self, query: Query) -> Iterator[Item]:
-        """Read the items of a query, page after page.
+        """Yield the items of a query, page after page.
 
         Raises:
             TableUnavailableError: A page could not be read.
@@ -255,7 +262,7 @@ class Table:
         """Delete one item.
 
         Raises:
-            TableUnavailableError: It may still be there.
+            TableUnavailableError: The item may still exist.
         """
         key = to_wire({MESSAGE_ID: message_id, ENTRY: entry})
         attempt(
@@ -268,7 +275,7 @@ class Table:
         self, call: Callable[[ItemT], AnswerT], batches: Iterable[ItemT]
     ) -> Iterable[AnswerT]:
         batches = list(batches)
-        # A thread for a single call would only cost.
+        # A single call needs no thread.
         return [call(batches[0])] if len(batches) == 1 else self._pool.map(call, batches)
 
     def _execute_batch(self, writes: Sequence[Insert | Update]) -> list[Answer]:
@@ -280,12 +287,12 @@ class Table:
                 "DynamoDB did not do it",
             )
         except TableUnavailableError:
-            # Perhaps executed all the same: callers recognise their own writes.
+            # The writes may have been made all the same; callers recognise their own.
             return [Answer("InternalServerError")] * len(writes)
         return [_answer(response) for response in answer["Responses"]]
 
     def _write_batch(self, requests: Sequence[Any]) -> Sequence[Any]:
-        """Write a batch and return what DynamoDB has left over."""
+        """Write a batch, and return the requests that DynamoDB has not processed."""
         answer = attempt(
             lambda: self._client.batch_write_item(RequestItems={self.name: requests}),
             TableUnavailableError,
@@ -296,7 +303,7 @@ class Table:
         return left
 
     def _read_batch(self, keys: Sequence[Any]) -> tuple[list[Item], Sequence[Any]]:
-        """Read a batch; return the items, and the keys that DynamoDB has left over."""
+        """Read a batch; return the items, and the keys that DynamoDB has not processed."""
         request: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
         answer: Any = attempt(
             lambda: self._client.batch_get_item(RequestItems=request),
@@ -308,7 +315,7 @@ class Table:
 
 
 def to_wire(item: Mapping[str, object]) -> WireItem:
-    """Write each value under its type; members without a value are left out."""
+    """Convert an item to DynamoDB's JSON; members that are None are left out."""
     wire: WireItem = {}
     for name, value in item.items():
         if value is not None:
@@ -317,12 +324,12 @@ def to_wire(item: Mapping[str, object]) -> WireItem:
 
 
 def from_wire(item: Mapping[str, Any]) -> Item:
-    """Read what `to_wire` has written; numbers are Decimal."""
+    """Convert an item from DynamoDB's JSON; numbers become Decimal."""
     return {name: _deserialize(value) for name, value in item.items()}
 
 
 def _statement(table_name: str, write: Insert | Update) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
-    """Write a statement in PartiQL, DynamoDB's SQL."""
+    """Build a statement in PartiQL, DynamoDB's SQL."""
     if isinstance(write, Insert):
         members = {name: value for name, value in write.item.items() if value is not None}
         names = ", ".join(f"'{name}': ?" for name in members)
@@ -340,13 +347,13 @@ def _statement(table_name: str, write: Insert | Update) -> Any:  # noqa: ANN401 
     return {
         "Statement": f'UPDATE "{table_name}" {" ".join(clauses)} WHERE {" AND ".join(conditions)}',
         "Parameters": [_serialize(value) for value in values],
-        # Documented for a condition that fails, which an INSERT has none of.
+        # Documented for conditions that fail; an INSERT has none.
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
 
 def _query_arguments(query: Query) -> dict[str, Any]:
-    """Write the parameters of DynamoDB's Query."""
+    """Build the parameters of DynamoDB's Query."""
     index = query.index
     condition = f"{index.partition_key} = :partition"
     match query.first, query.last:
@@ -377,7 +384,7 @@ def _query_arguments(query: Query) -> dict[str, Any]:
 
 
 def _bytes_on_wire(request: Any) -> int:  # noqa: ANN401 (one of botocore's nested shapes)
-    """Count the bytes of a write as botocore sends it: JSON in ASCII, binary values in base64."""
+    """Return the size of a write as botocore sends it: JSON in ASCII, binary values in base64."""
     return len(json.dumps(request, default=lambda value: base64.b64encode(bytes(value)).decode()))
 
 
@@ -388,15 +395,15 @@ def _answer(response: Any) -> Answer:  # noqa: ANN401 (one of botocore's nested 
     return Answer(error["Code"], from_wire(error.get("Item", {})))
 
 
-def _in_rounds(left: list[WorkT], call: Callable[[list[WorkT]], list[WorkT]]) -> list[WorkT]:
-    """Make a call about what the last one has left over, until that is nothing or the time is up.
+def _retry(left: list[WorkT], call: Callable[[list[WorkT]], list[WorkT]]) -> list[WorkT]:
+    """Call repeatedly with the rest of the last call, until nothing is left or time is up.
 
     Args:
-        left: What is to be done.
-        call: Does what it can of that, and returns the rest.
+        left: The work.
+        call: Does a part of the work, and returns the rest.
 
     Returns:
-        What is not done.
+        The work that was not done.
     """
     deadline = time.monotonic() + _SECONDS_TO_REPEAT
     for backoff in _backoffs():
@@ -408,7 +415,7 @@ def _in_rounds(left: list[WorkT], call: Callable[[list[WorkT]], list[WorkT]]) ->
 
 
 def _backoffs() -> Iterator[float]:
-    """Yield the seconds to wait before each round: none, then doubling ones with jitter."""
+    """Yield the seconds to wait before each attempt: none, then doubling ones with jitter."""
     yield 0.0
-    for number in range(_ROUNDS - 1):
+    for number in range(_MOST_ATTEMPTS - 1):
         yield _FIRST_BACKOFF_SECONDS * 2**number * random.uniform(0.75, 1)  # noqa: S311 (no secret)

@@ -1,4 +1,4 @@
-"""Infobip's client, with the credentials that the operator keeps in an SSM parameter."""
+"""Infobip's client with the credentials that the operator stores in an SSM parameter."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 def open_client(settings: InfobipSettings) -> OmniClient:
     """Return a client that reads its credentials before its first call.
 
-    Its calls also raise ParameterUnavailableError where the credentials cannot be read. Infobip
-    has then done nothing.
+    Its calls also raise ParameterUnavailableError if the credentials cannot be read; no request is
+    then sent.
     """
     parameter = CachedParameter(settings.credentials_parameter, read_credentials)
 
     def credentials(*, refresh: bool = False) -> Credentials:
-        """Return the credentials; where they cannot be read afresh, those that Infobip refused.
+        """Return the credentials; if they cannot be refreshed, those that Infobip refused.
 
-        Infobip then refuses them once more, and that is what the caller has to know.
+        Infobip then refuses them again, and the caller gets that error.
         """
         try:
             return parameter(refresh=refresh)
@@ -37,15 +37,15 @@ def open_client(settings: InfobipSettings) -> OmniClient:
 
 
 def read_credentials(text: str) -> Credentials:
-    """Read ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
+    """Parse ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
 
     Raises:
-        ValueError: It is neither; the error names the rule, and quotes nothing.
+        ValueError: The text is neither; the error names the rule and never quotes the text.
     """
     try:
         return parse_credentials(text)
     except ValueError:
-        # The cause may hold what it could not read.
+        # The cause may quote the text.
         raise ValueError(
             'must hold JSON, either {"apiKey": ...} or {"username": ..., "password": ...}'
         ) from None

@@ -1,7 +1,7 @@
-"""The message as the table keeps it, and everything else that the table keeps about it.
+"""The items of the messages table: messages, reports about them, and stored pages.
 
-Only this module knows the attributes of the table's items. An attribute is called like its field
-here, in camel case: `next_check_at` is kept as ``nextCheckAt``.
+Only this module knows the attributes of the items. An attribute has the name of its field here, in
+camelCase: `next_check_at` is stored as ``nextCheckAt``.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ if TYPE_CHECKING:
     from infobip_omni.api.sends import Recipient
     from infobip_omni.events.send_message import OnUnknown
 
-#: The entry of a message itself; all others of its id are what was reported about it.
+#: The sort key of the message itself; the other entries of its id are reports about it.
 MESSAGE_ENTRY = "MESSAGE"
-#: Messages to be checked, by the time that their check is due.
+#: Messages to check, by the time of their next check.
 CHECK_INDEX = Index("MessagesToCheck", "checkShard", "nextCheckAt")
-#: It is spread, so that no partition takes all its writes.
+#: The index has several partitions, so that its writes do not all go to one.
 CHECK_SHARDS = 8
-#: Where messages are listed whose outcome the logs no longer hold.
+#: The partition of messages whose outcome the logs no longer hold.
 UNRESOLVED_SHARD = "unresolved"
-#: Where messages are listed that an operator has to decide about.
+#: The partition of messages that an operator has to decide about.
 QUARANTINED_SHARD = "quarantined"
-#: Messages by their first recipient's hash, and by the time of their claim.
+#: Messages by the hash of their first address, and by the time of their claim.
 RECIPIENT_INDEX = Index("MessagesByRecipient", "recipient", "claimedAt")
 
-#: How the table works inside, which means nothing to anybody else.
+#: Attributes that mean nothing outside the table.
 _INTERNAL = frozenset(
     {ENTRY, "recipient", "claimToken", "contentHash", "verdictRank", "checkShard"}
 )
-#: No text and no address: who gets the events is decided elsewhere than who gets the messages.
+#: Members of an outcome event. They hold no message text and no address, because the bus may have
+#: consumers that must not see them.
 _OUTCOME_MEMBERS = (
     MESSAGE_ID,
     "state",
@@ -65,33 +66,35 @@ _OUTCOME_MEMBERS = (
 )
 
 
-# --- Where it stands -------------------------------------------------------------------------
+# --- State -----------------------------------------------------------------------------------
 
 
 class MessageState(StrEnum):
-    """Where a message stands."""
+    """The state of a message; `transitions` shows the diagram."""
 
-    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease ends
-    WAITING = "WAITING"  #: certainly not sent; it will be tried again
-    UNKNOWN = "UNKNOWN"  #: perhaps sent; never sent again before the logs were asked
-    ACCEPTED = "ACCEPTED"  #: Infobip has it
+    CLAIMED = "CLAIMED"  #: one sender may send it, until its lease expires
+    WAITING = "WAITING"  #: known not to be sent; it will be tried again
+    UNKNOWN = "UNKNOWN"  #: it may have been sent; it is not sent again before a log query
+    ACCEPTED = "ACCEPTED"  #: Infobip has accepted it
     DELIVERED = "DELIVERED"
     UNDELIVERED = "UNDELIVERED"
     EXPIRED = "EXPIRED"
     REJECTED = "REJECTED"
-    QUARANTINED = "QUARANTINED"  #: nobody knows; an operator decides
+    #: Whether it was sent cannot be learnt, so an operator decides. It stays in this state when it
+    #: is closed.
+    QUARANTINED = "QUARANTINED"
 
 
 class Evidence(StrEnum):
-    """How a state was learnt."""
+    """The source of a state."""
 
     RESPONSE = "response"  #: the answer to the send
     REPORT = "report"
     LOGS = "logs"
-    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as known to it
+    DUPLICATE_ID = "duplicate-id"  #: Infobip refused the message id as already used
 
 
-#: Infobip has taken responsibility, or has ruled.
+#: Infobip has accepted the message, or has reported its final status.
 ACCEPTED_OR_FINAL = frozenset(
     {
         MessageState.ACCEPTED,
@@ -101,9 +104,9 @@ ACCEPTED_OR_FINAL = frozenset(
         MessageState.REJECTED,
     }
 )
-#: Infobip has ruled: it says no more of the message, or only what outranks this.
+#: The message has its final state; only a report of a higher rank changes it.
 SETTLED = ACCEPTED_OR_FINAL - {MessageState.ACCEPTED}
-#: Nothing is left for the sender to do.
+#: The sender has nothing left to do.
 RESOLVED = ACCEPTED_OR_FINAL | {MessageState.QUARANTINED}
 #: States that a proof of acceptance turns into ACCEPTED.
 UNPROVEN = frozenset(
@@ -120,7 +123,7 @@ UNPROVEN = frozenset(
 
 
 class Changes(TypedDict, total=False):
-    """Attributes of a message as they are to be written; None removes one."""
+    """New values for attributes of a message; None removes an attribute."""
 
     state: MessageState
     content_hash: str
@@ -139,15 +142,17 @@ class Changes(TypedDict, total=False):
     claimed_at: datetime
     lease_until: datetime
     verdict_rank: str
-    #: Seconds since 1970, after which DynamoDB deletes the item when it likes.
+    #: Seconds since 1970, after which DynamoDB deletes the item at some point.
     expires_at: int
     next_check_at: datetime | None
     check_shard: str | None
     evidence: Evidence | None
-    #: Infobip's status, or the code and text by which it has refused a request.
+    #: Infobip's status, or the code and text of its refusal of a request.
     status: Status | Mapping[str, object] | None
     channel: str | None
     price: Price | None
+    #: When Infobip accepted the message, until a report or log row gives the time of sending. So
+    #: it may be earlier than `send_at`.
     sent_at: datetime | None
     done_at: datetime | None
     unknown_at: datetime | None
@@ -167,12 +172,12 @@ _ATTRIBUTES = {name: to_camel(name) for name in Changes.__annotations__}
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it was read: what decisions are made by, and not all that is known of it."""
+    """A message as it was read, with the attributes that decisions depend on."""
 
     id: str
     state: MessageState
     content_hash: str
-    #: The addresses that it was sent to, by Infobip's names for them.
+    #: The recipient's addresses, by Infobip's names for them.
     to: Mapping[str, str] = field(repr=False)
     #: The flow's channels; None when the flow is unknown.
     steps: tuple[str, ...] | None
@@ -188,14 +193,14 @@ class Message:
     expires_at: int
     next_check_at: datetime | None
     evidence: str | None
-    #: Answered log queries without a trace of it.
+    #: The number of answered log queries without a row for the message.
     absent_answers: int
     is_released: bool
     is_closed: bool
 
     @classmethod
     def from_item(cls, item: Item) -> Self | UnreadableMessage:
-        """Read the item of a message; one that is not as this version writes it is unreadable."""
+        """Read the item of a message; one in another format than this version's is unreadable."""
         try:
             return cls._from_item(item)
         except (ArithmeticError, LookupError, TypeError, ValueError):
@@ -230,95 +235,95 @@ class Message:
 
     @property
     def last_step(self) -> str | None:
-        """The channel of the last step of its flow; None when the flow is unknown."""
+        """The channel of the flow's last step; None when the flow is unknown."""
         return self.steps[-1] if self.steps else None
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody has to decide about it."""
+        """Whether an operator has to decide about the message."""
         return self.state is MessageState.QUARANTINED and not self.is_closed
 
     @property
     def is_done(self) -> bool:
-        """Whether its content is not needed any more."""
+        """Whether the message will not be sent again, so its content is no longer needed."""
         return self.state in ACCEPTED_OR_FINAL or (
             self.state is MessageState.QUARANTINED and self.is_closed
         )
 
     @property
     def was_refused_as_repeat(self) -> bool:
-        """Whether Infobip has refused its id as one that it knows."""
+        """Whether Infobip has refused the message id as already used."""
         return self.evidence == Evidence.DUPLICATE_ID
 
     def age(self, now: datetime) -> timedelta:
-        """Return how long ago it was due to be sent; negative before its `sendAt`."""
+        """Return how long ago the message was due to be sent; negative before its `sendAt`."""
         return now - max(self.claimed_at, self.send_at or self.claimed_at)
 
     def has_expired(self, now: datetime) -> bool:
-        """Return whether it counts as deleted, though DynamoDB may not have done so yet."""
+        """Return whether the item has expired, even if DynamoDB has not deleted it yet."""
         return self.expires_at <= now.timestamp()
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether the time has come to check it."""
+        """Return whether the message is due for a check."""
         return self.next_check_at is not None and self.next_check_at <= now
 
     def lease_has_ended(self, now: datetime) -> bool:
-        """Return whether it is claimed by somebody who must not send it any more."""
+        """Return whether the message is claimed, and the lease of the claim has expired."""
         return self.state is MessageState.CLAIMED and self.lease_until <= now
 
     def changed(self, **changes: Unpack[Changes]) -> Update:
-        """Make the update that changes it, if it is still as it was read."""
+        """Build an update of the message, conditional on its being as it was read."""
         expected = expect(state=self.state, claim_token=self.claim_token)
         if self.next_check_at is not None:
-            # Lets only one of two overlapping runs count an answer.
+            # Of two overlapping runs, only one can count an answer.
             expected += expect(next_check_at=self.next_check_at)
         return update(self.id, expected, **changes)
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableMessage:
-    """A message whose item this version cannot read: a later one may have written it.
+    """A message whose item this version cannot read, since a later version may have written it.
 
-    It is left as it is, and costs its neighbours nothing.
+    Functions skip it, and leave its item unchanged.
     """
 
     id: str
-    bulk_id: str  #: empty where even that cannot be read
+    bulk_id: str  #: empty if it cannot be read either
 
 
 def new_item(message_id: str, **attributes: Unpack[Changes]) -> Item:
-    """Make the item of a message."""
+    """Build the item of a message."""
     return {MESSAGE_ID: message_id, ENTRY: MESSAGE_ENTRY} | _written(attributes)
 
 
 def update(
     message_id: str, expected: tuple[Expectation, ...], **changes: Unpack[Changes]
 ) -> Update:
-    """Make the update that changes a message, if it is as expected."""
+    """Build an update of a message, conditional on *expected*."""
     return Update(message_id, MESSAGE_ENTRY, _written(changes), expected)
 
 
 def expect(**values: Unpack[Changes]) -> tuple[Expectation, ...]:
-    """Expect these values of attributes."""
+    """Return the condition that attributes have these values."""
     return tuple(Expectation(name, value) for name, value in _written(values).items())
 
 
 def expect_rank_below(rank: str) -> tuple[Expectation, ...]:
-    """Expect that no verdict of this rank or a higher one stands."""
+    """Return the condition that the message has no verdict of this rank or a higher one."""
     return (Expectation(_ATTRIBUTES["verdict_rank"], rank, Comparison.BELOW),)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("an attribute is no text")
+        raise TypeError("an attribute is not text")
     return value
 
 
 def _timestamp(value: object) -> datetime:
-    moment = parse_utc(_text(value))
-    if moment.tzinfo is None:
-        raise ValueError("a time has no offset")
-    return moment
+    timestamp = parse_utc(_text(value))
+    if timestamp.tzinfo is None:
+        raise ValueError("a timestamp has no offset")
+    return timestamp
 
 
 def _written(attributes: Changes) -> dict[str, object]:
@@ -327,7 +332,7 @@ def _written(attributes: Changes) -> dict[str, object]:
 
 def _value(value: object) -> object:
     if value is None or isinstance(value, (str, int)):
-        return value  # most are: asking pydantic's classes takes longest
+        return value  # most values; checking for pydantic's classes takes longest
     if isinstance(value, datetime):
         return format_utc(value)
     if isinstance(value, BaseModel):
@@ -335,20 +340,20 @@ def _value(value: object) -> object:
     return [*value] if isinstance(value, tuple) else value
 
 
-# --- What was reported -----------------------------------------------------------------------
+# --- Reports ---------------------------------------------------------------------------------
 
 
 class Contents(StrEnum):
-    """What an entry holds."""
+    """The kind of an entry, which is the name of the attribute that holds its text."""
 
-    REPORT = "report"  #: a delivery report, or one that says when a message was seen
+    REPORT = "report"  #: a delivery report, or a report about a seen message
     ROW = "row"  #: a row of the logs
-    RAW = "raw"  #: what could not be read, or was about somebody else's message
+    RAW = "raw"  #: an unreadable entry, or one about a message of another bulk
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was reported of a message, as it came."""
+    """A report or log row about a message, as it came."""
 
     message_id: str
     name: str
@@ -359,7 +364,7 @@ class Entry:
     expires_at: int
 
     def to_item(self) -> Item:
-        """Write the item of the entry."""
+        """Return the item of the entry."""
         return {
             MESSAGE_ID: self.message_id,
             ENTRY: self.name,
@@ -371,24 +376,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a page of reports, until they are recorded."""
+    """A part of a page of reports that are not recorded yet."""
 
     name: str
     data: bytes = field(repr=False)
 
     @classmethod
     def from_item(cls, item: Item) -> Self | None:
-        """Read the item of a chunk; return None where it is not as this version writes it."""
+        """Read the item of a chunk; return None if it has another format than this version's."""
         try:
             return cls(item[ENTRY], bytes(item["chunk"]))
         except (LookupError, TypeError, ValueError):
             return None
 
     def to_item(self, message_id: str, expires_at: int) -> Item:
-        """Write the item of the chunk.
+        """Return the item of the chunk.
 
         Args:
-            message_id: What stands in the place of a message's id.
+            message_id: The partition key of all pages.
             expires_at: Seconds since 1970.
         """
         return {
@@ -399,38 +404,38 @@ class Chunk:
         }
 
 
-# --- Items that are passed on ----------------------------------------------------------------
+# --- Items for answers and events ------------------------------------------------------------
 
 
 def has_expired(item: Item, now: datetime) -> bool:
-    """Return whether an item counts as deleted, though DynamoDB may not have done so yet."""
+    """Return whether an item has expired, even if DynamoDB has not deleted it yet."""
     expires_at = item.get("expiresAt")
     return isinstance(expires_at, Decimal) and expires_at <= now.timestamp()
 
 
 def is_message(item: Item) -> bool:
-    """Return whether an item is the message itself, and not what was reported about it."""
+    """Return whether an item is the message itself, and not a report about it."""
     return bool(item[ENTRY] == MESSAGE_ENTRY)
 
 
 def happened_at(item: Item) -> str:
-    """Return when something happened; where an entry does not say so, when it became known."""
+    """Return the time that an entry reports, otherwise the time when it was received, as text."""
     written: str = item[ENTRY].rpartition("#")[2]
     return written if written.endswith("Z") else str(item.get("receivedAt", ""))
 
 
 def claimed_at(item: Item) -> str:
-    """Return when a message was claimed last, as a text that sorts."""
+    """Return when a message was last claimed, as text that sorts by time."""
     return str(item.get("claimedAt", ""))
 
 
 def shown_message(item: Item, impersonal: Callable[[object], object] | None = None) -> Item:
-    """Return what a message's item says to people.
+    """Return the attributes of a message's item that people may see.
 
     Args:
         item: The item.
-        impersonal: Leaves out what is personal of a status; addresses are masked then, and the
-            caller's own data are left out. None shows everything.
+        impersonal: Removes the personal members of a status. If given, addresses are masked, and
+            the callback data is left out. None shows everything.
     """
     shown = {name: value for name, value in item.items() if name not in _INTERNAL}
     if impersonal is not None:
@@ -444,11 +449,11 @@ def shown_message(item: Item, impersonal: Callable[[object], object] | None = No
 
 
 def shown_entry(item: Item, content: Callable[[str], object]) -> Item:
-    """Return what an entry's item says to people.
+    """Return the attributes of an entry's item that people may see.
 
     Args:
         item: The item.
-        content: Shows what was reported, which is a text.
+        content: Converts the text of a report or log row to what is shown.
     """
     shown = {name: str(item[name]) for name in (ENTRY, "receivedAt") if name in item}
     texts = {name.value: item[name] for name in Contents if isinstance(item.get(name), str)}
@@ -456,7 +461,7 @@ def shown_entry(item: Item, content: Callable[[str], object]) -> Item:
 
 
 def state_of(item: Item) -> MessageState | None:
-    """Return the state of a message; None where there is none, or none that this version knows."""
+    """Return the state of a message; None if it has none that this version knows."""
     try:
         return MessageState(item["state"])
     except (KeyError, ValueError):
@@ -464,11 +469,19 @@ def state_of(item: Item) -> MessageState | None:
 
 
 def id_of(item: Item) -> str:
-    """Return whose item it is; empty where it does not say so."""
+    """Return the message id of an item; empty if it has none."""
     return str(item.get(MESSAGE_ID, ""))
 
 
 def outcome_of(item: Item, *, with_recipient: bool) -> Item:
-    """Return what apps upstream are told of a message that has settled."""
+    """Return the detail of the event about a settled message.
+
+    `channel` and `price` come from the deciding report or log row. So a message that Infobip
+    refused in its answer to the send has neither.
+
+    Args:
+        item: The item of the message.
+        with_recipient: Whether to include the recipient's addresses, as `to`.
+    """
     names = (*_OUTCOME_MEMBERS, "to") if with_recipient else _OUTCOME_MEMBERS
     return {name: item[name] for name in names if name in item}

@@ -1,6 +1,6 @@
-"""What is known of each message, as one item in DynamoDB; every change is a conditional write.
+"""The ledger of messages: one item in DynamoDB each, changed only by conditional writes.
 
-The rules are in `transitions`: this applies them to the table.
+The rules are defined in `transitions`; this module applies them to the table.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class Storage(NamedTuple):
-    """The messages table, and the ledger in it."""
+    """The messages table and its ledger."""
 
     table: Table
     ledger: MessageLedger
 
 
 def open_ledger(settings: LedgerSettings) -> Storage:
-    """Open the messages table and its ledger as a function's settings say."""
+    """Return the messages table and its ledger for a function's settings."""
     table = Table(settings.messages_table_name)
     ledger = MessageLedger(
         table,
@@ -58,8 +58,8 @@ class MessageLedger:
     Args:
         table: The table.
         retention: How long a message is kept after it can no longer change.
-        check_after: How old an unsettled message must be before the logs are asked.
-        now: Returns the time.
+        check_after: How old an unsettled message must be before the logs are queried.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class MessageLedger:
         self._now = now
 
     def claim(self, claims: Sequence[Claim], duration: timedelta) -> list[ClaimStatus]:
-        """Claim messages with different ids, each by itself.
+        """Claim messages individually.
 
-        An own claim is recognised by its token, also when its write seemed to fail.
+        The token shows whether a claim is the caller's own, even if its write seemed to fail.
 
         Args:
-            claims: The messages.
-            duration: How long each claim holds.
+            claims: The messages, each with a different id.
+            duration: The duration of each lease.
 
         Returns:
-            A claim status for each, in order.
+            The claim status of each, in order.
         """
         now = self._now()
         periods = Periods(self.retention, self.check_after)
@@ -98,14 +98,14 @@ class MessageLedger:
             for (claim, lease), answer in zip(wanted, answers, strict=True)
             if answer.error is None
         }
-        met = [pair for pair in wanted if pair[0].message_id not in claim_statuses]
-        claim_statuses |= self._meet(met, periods)
+        existing = [pair for pair in wanted if pair[0].message_id not in claim_statuses]
+        claim_statuses |= self._claim_existing(existing, periods)
         return [claim_statuses[claim.message_id] for claim in claims]
 
-    def _meet(
+    def _claim_existing(
         self, wanted: Sequence[tuple[Claim, Lease]], periods: Periods
     ) -> dict[str, ClaimStatus]:
-        """Deal with messages that were not claimed at once, and return where they stand."""
+        """Change messages that could not be inserted where the rules allow; return their status."""
         found = self._find_all([claim.message_id for claim, _ in wanted])
         claim_statuses: dict[str, ClaimStatus] = {}
         writes: list[tuple[Claim, Lease, Write]] = []
@@ -124,11 +124,11 @@ class MessageLedger:
         return claim_statuses
 
     def save(self, results: Sequence[AttemptResult]) -> list[ClaimStatus]:
-        """Write what became of claimed messages, for as long as their claims hold.
+        """Write the results of claimed messages, if their claims still hold.
 
         Returns:
-            Where each message stands now, in order. That is another state than the given one
-            when the claim was lost or a report was faster, and none when the table did not say.
+            The claim status of each message, in order. Its state differs from the given one if the
+            lease has expired or a report came first, and is None if the table did not confirm it.
         """
         now = self._now()
         answers = self._table.execute(
@@ -146,13 +146,13 @@ class MessageLedger:
         return claim_statuses
 
     def apply(self, updates: Iterable[Update]) -> int:
-        """Make changes of messages, each if its message is still as the change expects.
+        """Apply updates of messages, each only if its expectations hold.
 
         Returns:
-            How many messages have changed.
+            The number of messages that have changed.
 
         Raises:
-            TableUnavailableError: Some may not have been changed.
+            TableUnavailableError: Some updates were not confirmed.
         """
         updates = list(updates)
         answers = self._table.execute(updates)
@@ -167,7 +167,7 @@ class MessageLedger:
         """Read messages by their ids; unknown and expired ones are left out.
 
         Raises:
-            TableUnavailableError: Some could not be read.
+            TableUnavailableError: Some messages could not be read.
         """
         now = self._now()
         found = self._read(message_ids)
@@ -178,10 +178,10 @@ class MessageLedger:
         }
 
     def due(self, most: int) -> Iterator[Message | UnreadableMessage]:
-        """Read the messages whose check is due, the longest overdue first within a shard.
+        """Yield the messages whose check is due, within a shard the longest overdue first.
 
         Args:
-            most: Most messages of a shard; those that cannot be read come on top.
+            most: The maximum number of messages of a shard, not counting unreadable ones.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -202,11 +202,11 @@ class MessageLedger:
                     # The index may lag behind the table.
                     elif message is not None and message.is_due(now):
                         yield message
-                # However many there are, they must not keep others from being found.
+                # Unreadable messages do not count, so they cannot keep others from being found.
                 left = unreadable
 
     def count_quarantined(self, most: int) -> int:
-        """Count the messages that wait for an operator's decision, up to a number.
+        """Return the number of messages that need an operator's decision, at most *most*.
 
         Raises:
             TableUnavailableError: The index could not be read.
@@ -215,7 +215,7 @@ class MessageLedger:
         return sum(1 for _ in islice(keys, most))
 
     def _find_all(self, message_ids: Iterable[str]) -> dict[str, Message | UnreadableMessage]:
-        """Read messages, expired ones as well; none where the table cannot be read."""
+        """Read messages, including expired ones; return none if the table cannot be read."""
         try:
             return self._read(message_ids)
         except TableUnavailableError:
@@ -227,7 +227,7 @@ class MessageLedger:
 
 
 def _claim_status_after(claim: Claim, lease: Lease, write: Write, answer: Answer) -> ClaimStatus:
-    """Return where a message stands that was changed when it was met, by the answer to that."""
+    """Return the claim status of a message after the answer to its update."""
     if answer.error is None:
         return write.claim_status
     message = Message.from_item(answer.item) if answer.item else None

@@ -1,8 +1,8 @@
-"""Finds messages in the table: one with its history, those to a recipient, those left open.
+"""Finds messages in the table: one with its history, those to a recipient, those still open.
 
-Every answer is a page, which ends at a number of items or of bytes, whichever comes first. Where it
-ends, it names for each partition that was read the place to go on from, which is the last key that
-was taken.
+Every answer is a page, limited by a number of items and of bytes, whichever is reached first. If
+there may be more, it holds for each partition that was read the place to continue from: the last
+key on the page.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
     from infobip_omni.dynamodb import Item, Table
 
-#: Messages that a report, a log row or an operator will still change.
+#: Messages that a report, a log row or an operator has yet to settle.
 UNSETTLED = (*map(str, range(CHECK_SHARDS)), UNRESOLVED_SHARD)
 #: Messages whose outcome the logs no longer hold.
 UNRESOLVED = (UNRESOLVED_SHARD,)
 #: Messages that an operator has to decide about.
 QUARANTINED = (QUARANTINED_SHARD,)
 
-#: How many items are read at a time, so that a page that ends early has not read much more.
-_ITEMS_AT_ONCE = 100
+#: Items per read: a page that ends early has then not read many more.
+_ITEMS_PER_READ = 100
 
-#: Tells how many bytes of an answer an item takes.
+#: Returns the number of bytes that an item adds to the answer.
 BytesOf = Callable[["Item"], int]
 #: A place in a partition: the value of its sort key, and the message id.
 Place = tuple[str, str]
@@ -58,12 +58,12 @@ class Found:
     """A page of items."""
 
     items: list[Item] = field(repr=False)
-    #: Where to go on, by the part of the question that was read; empty at the end.
+    #: Where the next page continues, by the part of the query that was read; empty at the end.
     places: dict[str, Place] = field(default_factory=dict)
 
 
 class _Room:
-    """What is left of a page: one item always fits."""
+    """The bytes left on a page; the first item always fits."""
 
     def __init__(self, most_bytes: int, bytes_of: BytesOf) -> None:
         self._left = most_bytes
@@ -71,7 +71,7 @@ class _Room:
         self._is_empty = True
 
     def takes(self, item: Item) -> bool:
-        """Return whether an item fits, and if so, take it."""
+        """Return whether an item fits; if it does, subtract its bytes."""
         size = self._bytes_of(item)
         if size > self._left and not self._is_empty:
             return False
@@ -81,12 +81,12 @@ class _Room:
 
 
 class MessageSearch:
-    """Reads the messages of one table, and leaves out what has expired.
+    """Reads the messages of one table; expired items are left out.
 
     Args:
         table: The table.
-        most_bytes: Where a page ends, as far as more than one item is on it.
-        now: Returns the time.
+        most_bytes: The size limit of a page with more than one item.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -97,28 +97,28 @@ class MessageSearch:
         self._now = now
 
     def message(self, message_id: str) -> Item | None:
-        """Read the item of a message, if there is one.
+        """Return the item of a message; None if there is none.
 
         Raises:
-            TableUnavailableError: It could not be read.
+            TableUnavailableError: The item could not be read.
         """
         return self._messages([message_id]).get(message_id)
 
     def history(
         self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
     ) -> Found:
-        """Read what was reported of a message, in the order in which it happened.
+        """Return the reports, log rows and unreadable entries of a message.
 
-        Reports, log rows, and entries that could not be read; of several pages, each is in order.
+        Each page is in the order of time; the pages themselves are in the order of the table.
 
         Args:
             message_id: The message.
-            limit: Most entries to read.
-            places: Where to go on.
-            bytes_of: Returns what an entry takes of the page.
+            limit: The maximum number of entries to read.
+            places: Where to continue.
+            bytes_of: Returns the bytes that an entry adds to the answer.
 
         Raises:
-            TableUnavailableError: It could not be read.
+            TableUnavailableError: The entries could not be read.
         """
         part = "history"
         entries = self._query(TABLE_ORDER, message_id, limit, places.get(part))
@@ -141,16 +141,16 @@ class MessageSearch:
     def to_recipient(
         self, address: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
     ) -> Found:
-        """Read the messages to a recipient, the newest first.
+        """Return the messages to a recipient, the newest first.
 
-        A message with several addresses is found by its first one, in the order phone number,
+        A message with several addresses is found only by its first one, in the order phone number,
         e-mail address, push registration, WhatsApp user.
 
         Args:
-            address: The address.
-            limit: Most messages to read.
-            places: Where to go on.
-            bytes_of: Returns what a message takes of the page.
+            address: The address exactly as the message named it, upper and lower case included.
+            limit: The maximum number of messages to read.
+            places: Where to continue.
+            bytes_of: Returns the bytes that a message adds to the answer.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -170,15 +170,15 @@ class MessageSearch:
         places: Mapping[str, Place],
         bytes_of: BytesOf,
     ) -> Found:
-        """Read the messages that are listed to be checked or decided.
+        """Return messages that are listed for a check or a decision.
 
-        A page holds those that have been due for longest, the oldest of them first.
+        A page holds those that have been due for longest, sorted by the time of their claim.
 
         Args:
-            shards: Which lists; they are read as one.
-            limit: Most messages to read.
-            places: Where to go on.
-            bytes_of: Returns what a message takes of the page.
+            shards: The partitions to read, as one list.
+            limit: The maximum number of messages to read.
+            places: Where to continue.
+            bytes_of: Returns the bytes that a message adds to the answer.
 
         Raises:
             TableUnavailableError: The index or the table could not be read.
@@ -205,12 +205,12 @@ class MessageSearch:
         """Read the messages of a page.
 
         Returns:
-            The keys of the page, its items, and whether there are no more keys.
+            The keys of the page, its items, and whether it is the last page.
         """
         room = _Room(self._most_bytes, bytes_of)
         taken: list[Item] = []
         items: list[Item] = []
-        for group in in_batches(islice(keys, limit), _ITEMS_AT_ONCE):
+        for group in in_batches(islice(keys, limit), _ITEMS_PER_READ):
             found = self._messages([key[MESSAGE_ID] for key in group])
             for key in group:
                 item = found.get(key[MESSAGE_ID])
@@ -230,7 +230,7 @@ class MessageSearch:
         *,
         is_descending: bool = False,
     ) -> Iterator[Item]:
-        """Read what one partition of an index holds, from a place on."""
+        """Read one partition of an index, starting after a place."""
         after = None
         if place is not None:
             sort_key, message_id = place
@@ -252,5 +252,5 @@ class MessageSearch:
 
 
 def _place(index: Index, key: Item) -> Place:
-    """Return where a key stands in its partition of an index."""
+    """Return the place of a key in its partition of an index."""
     return key[index.sort_key], key[MESSAGE_ID]

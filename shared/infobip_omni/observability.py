@@ -1,12 +1,12 @@
-"""What every handler has: logs and metrics, without personal data, and the time that is left.
+"""Logs and metrics of every handler, without personal data.
 
-Log lines and metrics carry message ids, states and counts. Phone numbers, texts, credentials and
-bodies never get here: events and answers are not logged, whatever the environment asks for.
+Log lines and metrics hold message ids, states and counts. Phone numbers, texts, credentials and
+bodies are never logged: events and answers are not logged, whatever the environment requests.
 
-What others would write is held down when this module is imported. Lambda sets the root logger to
-the log level of the function, and botocore logs requests and answers at DEBUG: phone numbers, the
-Infobip key, session tokens. Lambda also logs the text of an error that a handler raises, and
-traces it; so an error that is not ours leaves with its type and place alone.
+Importing this module silences the loggers of libraries. Lambda sets the root logger to the log
+level of the function, and botocore logs requests and answers at DEBUG: phone numbers, the Infobip
+key, session tokens. Lambda also logs and traces the text of an error that a handler raises. So an
+error of a library is replaced by one that holds only its type and location.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from infobip_omni import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -29,24 +31,24 @@ if TYPE_CHECKING:
     EventT = TypeVar("EventT")
     AnswerT = TypeVar("AnswerT")
 
-#: No library logs at a level as high as this.
+#: Higher than any level at which a library logs.
 SILENT = logging.CRITICAL + 1
 
-#: One JSON object a line; times are ISO 8601 in UTC.
-logger = Logger(use_rfc3339=True, utc=True)
+#: Writes one JSON object a line, with the deployed version; times are ISO 8601 in UTC.
+logger = Logger(use_rfc3339=True, utc=True, version=__version__)
 metrics = Metrics()
 
 _SHOWN_CHARACTERS = 2
 _SHORTEST_SHOWN = 5
-#: The packages whose errors say nothing personal: this one, and the module of every function.
+#: The packages whose errors hold no personal data: this one, and the module of every function.
 _OUR_PACKAGES = ("infobip_omni", "app", "functions")
 
 
 def silence_libraries() -> None:
-    """Keep every log record and warning of a library from the function's log.
+    """Silence the loggers and warnings of all libraries.
 
-    Only the logger of this module writes. Lambda's runtime has set the level of the root logger,
-    and given it a handler, before it imports a function: see `_setup_logging` in
+    Only the logger of this module writes. Before Lambda's runtime imports a function, it sets the
+    level of the root logger and adds a handler to it: see `_setup_logging` in
     https://github.com/aws/aws-lambda-python-runtime-interface-client.
     """
     root = logging.getLogger()
@@ -55,9 +57,9 @@ def silence_libraries() -> None:
         handler.setLevel(SILENT)  # for loggers that have a level of their own
     own = logging.getLogger(logger.name)
     if own.level == logging.NOTSET:
-        # What Powertools makes of Lambda's level TRACE; it would follow the root logger.
+        # Powertools sets no level for Lambda's level TRACE, and the root logger's would apply.
         own.setLevel(logging.DEBUG)
-    # pydantic's quote the value that they warn about.
+    # The warnings of pydantic quote values.
     warnings.simplefilter("ignore")
 
 
@@ -65,16 +67,19 @@ silence_libraries()
 
 
 class UnexpectedError(Exception):
-    """An error that is not one of ours: its type and where it came from.
+    """Replaces an error of a library: its text holds only the type and location of that error.
 
-    Its text is left out, since it may quote anything: an event, an item, an answer.
+    The original text may quote anything: an event, an item, an answer.
     """
 
 
 def observed(
     handler: Callable[[EventT, LambdaContext], AnswerT],
 ) -> Callable[[EventT, LambdaContext], AnswerT]:
-    """Give a Lambda handler its log context, write its metrics, and keep its errors clean."""
+    """Decorate a Lambda handler: add the log context, write metrics, replace errors of libraries.
+
+    The handler's own errors, and those of this package, are raised unchanged.
+    """
 
     @functools.wraps(handler)
     def measured(event: EventT, context: LambdaContext) -> AnswerT:
@@ -85,7 +90,7 @@ def observed(
                 raise
             raise UnexpectedError(" <- ".join(_causes(error))) from None
         finally:
-            # Powertools warns about an empty set, which is nothing unusual here.
+            # Powertools would warn about an empty set of metrics, which is normal here.
             if metrics.metric_set:
                 metrics.flush_metrics()
 
@@ -93,19 +98,19 @@ def observed(
 
 
 def time_left(context: LambdaContext) -> Callable[[], float]:
-    """Return what tells how many seconds an invocation has until Lambda ends it."""
+    """Return a function that returns how many seconds an invocation has until its timeout."""
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 
 def count(numbers: Mapping[str, int]) -> None:
-    """Write metrics by name; a zero is not written, since CloudWatch bills what is written."""
+    """Add metrics by name; zeros are left out, because CloudWatch charges for every metric."""
     for name, value in numbers.items():
         if value:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
 def _causes(error: BaseException | None) -> Iterator[str]:
-    """Yield type and place of an error, then of what it came from."""
+    """Yield the type and location of an error, then of its causes."""
     while error is not None:
         frames = reversed(traceback.extract_tb(error.__traceback__))
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
@@ -114,10 +119,10 @@ def _causes(error: BaseException | None) -> Iterator[str]:
 
 
 def masked(address: str) -> str:
-    """Hide all but the last two characters of a recipient's address, for people's eyes only.
+    """Mask all but the last two characters of a recipient's address, for answers to people.
 
-    Even what is left is personal data: it does not belong into logs.
+    The remaining characters are still personal data and must not be logged.
     """
     shown = _SHOWN_CHARACTERS if len(address) >= _SHORTEST_SHOWN else 0
-    hidden = len(address) - shown
-    return "*" * hidden + address[hidden:]
+    masked_length = len(address) - shown
+    return "*" * masked_length + address[masked_length:]

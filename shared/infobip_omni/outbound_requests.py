@@ -1,6 +1,7 @@
-"""The requests of one batch: which messages go together, what is asked, and what the answer means.
+"""The requests of one batch: how messages are grouped, the bodies, and the answers per message.
 
-Messages with the same scenario and content go as one request, whatever records they came in.
+Messages with the same scenario and content are sent as one request, even if they are from different
+records.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ if TYPE_CHECKING:
     from infobip_omni.verdicts import SendAnswer
     from infobip_omni.webhook import Webhook
 
-#: Infobip names no limit; this is how many messages share the fate of one request.
+#: Infobip documents no limit; this is the number of messages that one failed request affects.
 DESTINATIONS_PER_REQUEST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """One request: messages of the same scenario and content, of one record or of several."""
+    """One request: messages of the same scenario and content, from one or several records."""
 
     messages: tuple[ClaimedMessage, ...]
 
     def by_record(self) -> list[OutboundRequest]:
-        """Divide the request by record."""
+        """Split the request into one for each record."""
         parts: dict[str, list[ClaimedMessage]] = defaultdict(list)
         for message in self.messages:
             parts[message.pending.record.sqs_id].append(message)
         return [OutboundRequest(tuple(part)) for part in parts.values()]
 
     def body(self, webhook: Webhook | None) -> AdvancedRequest:
-        """Build the body: that of any of the events, but for destinations and ids.
+        """Build the body from one of the events, which differ only in destinations and ids.
 
-        Where the event says nothing of its own about reports, they go to the webhook.
+        Reports go to the webhook unless the event has its own `notifyUrl` or `notify: false`.
 
         Raises:
-            ParameterUnavailableError: The webhook's URL cannot be made.
+            ParameterUnavailableError: The key that signs the webhook's URL cannot be read.
         """
         first = self.messages[0]
         body, scenario = first.pending.event.body, first.pending.scenario
@@ -65,25 +66,25 @@ class OutboundRequest:
         )
 
     def answered(self, response: SendResponse) -> list[AnsweredMessage]:
-        """Return what the answer says of each of its messages."""
+        """Return each message with its part of the answer."""
         ids = [message.claim.message_id for message in self.messages]
         return list(map(AnsweredMessage, self.messages, read_answer(response, ids)))
 
     def all_are(self, answer: SendAnswer) -> list[AnsweredMessage]:
-        """Return the same of each of its messages."""
+        """Return each message with the same answer."""
         return [AnsweredMessage(message, answer) for message in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredMessage:
-    """A claimed message, and what is known of it after its request."""
+    """A claimed message, and its state after its request."""
 
     message: ClaimedMessage
     answer: SendAnswer
 
 
 def requests_of(messages: Iterable[ClaimedMessage]) -> list[OutboundRequest]:
-    """Join messages with the same scenario and content into requests."""
+    """Group messages with the same scenario and content into requests."""
     groups: dict[str, list[ClaimedMessage]] = defaultdict(list)
     for message in messages:
         groups[message.pending.event.content_key].append(message)
@@ -95,10 +96,10 @@ def requests_of(messages: Iterable[ClaimedMessage]) -> list[OutboundRequest]:
 
 
 def requested_waits(answered: Iterable[AnsweredMessage]) -> dict[str, float]:
-    """Return how long Infobip asks each record to wait, in seconds, by its SQS id."""
+    """Return how long each record has to wait by Infobip's Retry-After, in seconds, by SQS id."""
     waits: dict[str, float] = {}
     for each in answered:
         sqs_id = each.message.pending.record.sqs_id
-        asked = each.answer.retry_after_seconds or 0.0
-        waits[sqs_id] = max(waits.get(sqs_id, 0.0), asked)
+        requested = each.answer.retry_after_seconds or 0.0
+        waits[sqs_id] = max(waits.get(sqs_id, 0.0), requested)
     return waits

@@ -1,12 +1,13 @@
-"""Tells upstream apps, on an EventBridge bus, what became of their messages.
+"""Publishes the outcomes of messages on an EventBridge bus.
 
-What is told follows from the changes of the messages table, one by one: an event goes out exactly
-when a message settles, or settles otherwise than before, whoever has written it.
+Events follow from the individual changes of the messages table: an event is published whenever a
+message settles, or changes from one settled state to another, regardless of which function wrote
+it.
 
-A shard of the table's stream waits for each of its changes, so that only a failure that passes by
-itself, or with the deployment put right, may hold it up. A change that can never be told is left
-out and named. That a bus does not exist is no such failure: EventBridge takes events for it, and
-drops them (https://github.com/aws/aws-cli/issues/9186); the template makes sure that it exists.
+A failed change blocks its shard of the table's stream. So only failures that end automatically, or
+when the deployment is fixed, may block it; a change that can never be published is skipped and
+reported. A missing bus causes no failure: EventBridge accepts events for it and drops them
+(https://github.com/aws/aws-cli/issues/9186), so the template ensures that it exists.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 SOURCE = "omni"
 DETAIL_TYPE = "OMNI Message Settled"
 _ENTRIES_PER_CALL = 10
-#: All entries of a call together were limited to 256 KB until 2026-01-29, and are to 1 MB since; an
-#: event may not exceed that either, and is larger than its entry by some hundred bytes.
+#: The entries of a call together were limited to 256 KB until 2026-01-29, and to 1 MB since then.
+#: The limit also applies to an event, which is some hundred bytes larger than its entry.
 LARGEST_CALL_BYTES = 240_000
-#: What EventBridge counts for the time of an entry.
+#: The bytes that EventBridge counts for the time of an entry.
 _TIME_BYTES = 14
-#: What it says of an event that it will never take. Of those that AWS calls not retryable, the
-#: others are about permissions and accounts: they pass once the deployment is put right.
+#: Codes for an event that EventBridge will never accept. The other codes that AWS calls not
+#: retryable are about permissions and accounts: they end when the deployment is fixed.
 #: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
 _OF_THE_EVENT = frozenset(
     {
         "InvalidArgument",
         "InvalidParameterValue",
         "MalformedDetail",
-        "ParamValidationError",  # botocore's, which has not even asked EventBridge
+        "ParamValidationError",  # botocore's, raised before any request
         "RedactionFailure",
         "RequestEntityTooLarge",
         "SerializationException",
@@ -51,27 +52,27 @@ _OF_THE_EVENT = frozenset(
         "ValidationException",
     }
 )
-#: What reading a record or writing an event may raise.
+#: Errors of parsing a record or building an event in an unexpected format.
 _NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a message's item, as the stream of the table tells it."""
+    """A change of a message's item, as the table's stream records it."""
 
     sequence_number: str
     changed_at: datetime
-    #: Empty where there was no item.
+    #: Empty if the item was created.
     old: Item = field(repr=False)
-    #: Empty where the item was deleted.
+    #: Empty if the item was deleted.
     new: Item = field(repr=False)
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
-        """Read a record of a Lambda event.
+        """Parse a record of a Lambda event.
 
         Raises:
-            UnreadableChangeError: It is not what a stream of DynamoDB holds.
+            UnreadableChangeError: The record does not have the format of a DynamoDB stream.
         """
         try:
             change = record["dynamodb"]
@@ -86,48 +87,48 @@ class Change:
             raise UnreadableChangeError(type(error).__name__) from None
 
     def settles(self) -> bool:
-        """Return whether the message has settled, or has settled otherwise than before."""
+        """Return whether the message has settled, or changed to another settled state."""
         state = state_of(self.new)
         return state in SETTLED and state != state_of(self.old)
 
 
 class UnreadableChangeError(ValueError):
-    """A record of the stream is not as expected; says only what kind of trouble it made."""
+    """A record of the stream has an unexpected format; the text is only the type of the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnpublishedChange:
-    """A change whose event did not go out."""
+    """A change whose event was not published."""
 
     change: Change
-    #: EventBridge's code, or the kind of trouble; nothing of the event.
+    #: EventBridge's code, or the type of the error; it never quotes the event.
     reason: str
 
     @property
     def message_id(self) -> str:
-        """The message that the event is about; empty where even that is not known."""
+        """The id of the event's message; empty if it is unknown."""
         return id_of(self.change.new)
 
 
 @dataclass(slots=True)
 class Publication:
-    """What became of the events of a batch of changes."""
+    """The result of publishing the events of a batch of changes."""
 
-    #: How many events EventBridge has taken.
+    #: The number of events that EventBridge has accepted.
     published: int = 0
-    #: Those that it will never take.
+    #: Changes whose events EventBridge will never accept.
     unpublishable: list[UnpublishedChange] = field(default_factory=list)
-    #: The first that it did not take for now, if any. All before it are dealt with; of those after
-    #: it, some may have been taken.
+    #: The first change whose event has to be retried, if any. All changes before it are done; some
+    #: events after it may have been accepted.
     waiting: UnpublishedChange | None = None
 
 
 class OutcomeEvents:
-    """The events of one bus.
+    """Publishes outcome events on one bus.
 
     Args:
-        bus_name: The bus.
-        with_recipients: Whether events name the recipient.
+        bus_name: The name of the bus.
+        with_recipients: Whether events include the recipient's addresses.
         client: EventBridge.
     """
 
@@ -143,10 +144,10 @@ class OutcomeEvents:
         self._client: Any = client or boto3.client("events", config=client_config())
 
     def publish(self, changes: Iterable[Change]) -> Publication:
-        """Publish an event for each change by which a message settles, in their order.
+        """Publish an event for each change that settles a message, in order.
 
-        Ends at the first event that EventBridge does not take for now. One that it will never take
-        costs only itself.
+        It stops at the first event that EventBridge may accept later. Events that EventBridge will
+        never accept are skipped.
         """
         publication = Publication()
         for batch in in_batches(
@@ -161,7 +162,7 @@ class OutcomeEvents:
         return publication
 
     def _events(self, changes: Iterable[Change], publication: Publication) -> Iterator[_Event]:
-        """Write the events of the changes that have one; note those that can never go out."""
+        """Yield the events of the changes; add those that can never be published to the result."""
         for change in changes:
             try:
                 if not change.settles():
@@ -180,7 +181,7 @@ class OutcomeEvents:
             answer = attempt(
                 lambda: self._client.put_events(Entries=[event.entry for event in batch]),
                 AwsError,
-                "EventBridge did not take it",
+                "EventBridge did not accept the events",
             )
         except AwsError as error:
             self._refused(batch, error.code, publication)
@@ -196,13 +197,13 @@ class OutcomeEvents:
                 return
 
     def _refused(self, batch: list[_Event], code: str, publication: Publication) -> None:
-        """Deal with a call of which nothing was taken, or nobody knows what."""
+        """Process a failed call, from which EventBridge may have accepted some events."""
         if code not in _OF_THE_EVENT:
             publication.waiting = UnpublishedChange(batch[0].change, code)
         elif len(batch) == 1:
             publication.unpublishable.append(UnpublishedChange(batch[0].change, code))
         else:
-            # One event's fault must not cost the others.
+            # One invalid event must not block the others.
             for event in batch:
                 self._put([event], publication)
                 if publication.waiting is not None:
@@ -216,7 +217,7 @@ class OutcomeEvents:
             "EventBusName": self._bus_name,
             "Source": SOURCE,
             "DetailType": DETAIL_TYPE,
-            # Of two events about one message, the later one counts.
+            # Consumers need the time: of two events about one message, the later one counts.
             "Time": change.changed_at,
             "Detail": written,
         }
@@ -226,10 +227,10 @@ class OutcomeEvents:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """An event, before it is sent."""
+    """An event to publish."""
 
     change: Change
     entry: dict[str, Any]
-    #: Bytes, as EventBridge counts them.
+    #: Its size in bytes, as EventBridge counts it.
     #: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
     size: int

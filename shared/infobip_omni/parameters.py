@@ -1,7 +1,7 @@
-"""SSM parameters, read once in a while.
+"""Cached SSM parameters.
 
-This is no part of `aws`: importing Powertools' provider takes time at each cold start, also of
-functions that read no parameter.
+They are not part of `aws`, because importing Powertools' provider would slow down the cold starts
+of functions that read no parameter.
 """
 
 from __future__ import annotations
@@ -26,34 +26,37 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT")
 
-#: How long an environment keeps what it has read from an SSM parameter.
+#: How long an execution environment caches the value of a parameter.
 CACHED_SECONDS = 300
-#: Threads that ask for a refresh together need one fresh read between them.
+#: Threads that request a refresh within this time share one read.
 _REFRESH_SHARED_SECONDS = 1.0
-#: What Powertools' provider raises.
+#: The errors of Powertools' provider.
 _ERRORS = (GetParameterError, SetParameterError)
 
 
 class ParameterUnavailableError(AwsError):
-    """An SSM parameter cannot be read or written, or its value breaks a rule; the text names it."""
+    """An SSM parameter cannot be read or written, or its value breaks a rule.
+
+    The text names the parameter, and never quotes its value.
+    """
 
 
 def ssm_client() -> SSMClient:
-    """Return a client of SSM that does not wait for long."""
+    """Return a client of SSM with the timeouts of `client_config`."""
     return boto3.client("ssm", config=client_config())
 
 
 class CachedParameter(Generic[ValueT]):
     """The value of one SSM parameter, read at most once in `CACHED_SECONDS`.
 
-    A value that cannot be parsed is not kept, so one that was put right counts at once. Usable
-    from several threads.
+    A value that cannot be parsed is not cached, so a corrected value takes effect immediately. The
+    class is thread-safe.
 
     Args:
-        name: The parameter.
-        parse: Reads the text of the parameter. It raises a ValueError whose text follows the name
-            of the parameter, like "must hold JSON", and quotes nothing of the value.
-        client: SSM; a client of its own by default.
+        name: The name of the parameter.
+        parse: Parses the text of the parameter. It raises a ValueError with a text that continues
+            the name of the parameter, like "must hold JSON", and never quotes the value.
+        client: SSM; by default, a new client.
     """
 
     def __init__(
@@ -64,26 +67,26 @@ class CachedParameter(Generic[ValueT]):
         self._provider = SSMProvider(boto3_client=client or ssm_client())
         self._lock = threading.Lock()
         self._refreshed_at = float("-inf")
-        #: When the last read failed, the text of its error and the code; by whether it was fresh.
+        #: The time, text and code of the last failed read; by whether it was a refresh.
         self._failures: dict[bool, tuple[float, str, str]] = {}
 
     def __call__(self, *, refresh: bool = False) -> ValueT:
         """Return the value.
 
         Args:
-            refresh: Read it afresh, since the known value was not accepted. A fresh read within
-                the last second serves all who ask.
+            refresh: Whether to bypass the cache, because the cached value was not accepted. A
+                refresh within the last second is shared by all threads.
 
         Raises:
             ParameterUnavailableError: SSM did not answer, or the value breaks a rule.
         """
-        asked_at = time.monotonic()
+        called_at = time.monotonic()
         with self._lock:
-            stale = refresh and asked_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
-            failed_at, failure, code = self._failures.get(stale, (asked_at, "", ""))
-            if asked_at < failed_at:
-                # Another thread's read failed while this one waited. If every thread waited for
-                # SSM in its turn, a run could end before it has written what became of its sends.
+            stale = refresh and called_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
+            failed_at, failure, code = self._failures.get(stale, (called_at, "", ""))
+            if called_at < failed_at:
+                # Another thread's read failed while this one waited. If the threads waited for SSM
+                # one after the other, a run could time out before it has saved its results.
                 raise ParameterUnavailableError(failure, code)
             try:
                 value = self._read(fresh=stale)
@@ -96,15 +99,15 @@ class CachedParameter(Generic[ValueT]):
         return value
 
     def write(self, text: str, *, overwrite: bool) -> None:
-        """Write the parameter, and forget what was read.
+        """Write the parameter, and clear the cache.
 
         Args:
             text: The value.
-            overwrite: Whether to replace a parameter that exists.
+            overwrite: Whether to replace an existing parameter.
 
         Raises:
-            ParameterUnavailableError: SSM did not do it, or did not say so. The code is
-                ``ParameterAlreadyExists`` where it must not be overwritten.
+            ParameterUnavailableError: SSM did not confirm it. The code is
+                ``ParameterAlreadyExists`` if the parameter exists and must not be replaced.
         """
         try:
             attempt(
@@ -117,7 +120,7 @@ class CachedParameter(Generic[ValueT]):
             self.forget()
 
     def forget(self) -> None:
-        """Have the next call read the parameter afresh."""
+        """Clear the cache, so the next call reads the parameter."""
         with self._lock:
             self._provider.store.clear()
 
@@ -134,5 +137,5 @@ class CachedParameter(Generic[ValueT]):
             return self._parse(str(text))
         except ValueError as error:
             self._provider.store.clear()
-            # The cause may hold the value.
+            # The cause may quote the value.
             raise ParameterUnavailableError(f"SSM parameter {self._name} {error}") from None

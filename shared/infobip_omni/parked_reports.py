@@ -1,7 +1,7 @@
-"""The queue for reports that the table did not take, so that an outage of DynamoDB loses none.
+"""The queue for reports that the table did not accept, so that an outage of DynamoDB loses none.
 
-What is parked is a page of reports like the one that it came from, only smaller: SQS takes no
-message as large as a page can be. Whoever reads it records it as any other page.
+A page of reports can be larger than an SQS message, so it is split into smaller pages. Each record
+of the queue holds one, which is recorded like any other page.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.reports import RawEntry
 
-#: What every queue takes, written in base64.
+#: The size that every queue accepts, in base64.
 LARGEST_MESSAGE_BYTES = 256 * 1024
 _LARGEST_PACKED_BYTES = LARGEST_MESSAGE_BYTES // 4 * 3
-#: Fits even if gzip can make nothing of it.
+#: Fits even if gzip cannot compress it.
 _RAW_PART_BYTES = _LARGEST_PACKED_BYTES - 1024
 
 
 class ParkedReports:
-    """The queue, as far as pages are put into it."""
+    """Puts pages into the queue of parked reports."""
 
     def __init__(self, url: str, client: SQSClient | None = None) -> None:
         self._url = url
         self._client = client or sqs_client()
 
     def park(self, body: bytes) -> None:
-        """Put a page into the queue, in as many messages as it takes.
+        """Put a page into the queue, split into as many records as necessary.
 
         Raises:
-            QueueUnavailableError: Not all of the page may be in the queue.
+            QueueUnavailableError: Parts of the page may not be in the queue.
         """
         for part in _parts(body):
             put = partial(self._client.send_message, QueueUrl=self._url, MessageBody=part)
-            attempt(put, QueueUnavailableError, "SQS did not take it")
+            attempt(put, QueueUnavailableError, "SQS did not confirm the parked reports")
 
 
 def unpacked(text: str) -> bytes:
-    """Read the page that a message holds; what `park` has not written stands for itself."""
+    """Return the page that a record's body holds; a body that `park` did not write is a page."""
     try:
         return gzip.decompress(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError, EOFError, OSError, zlib.error):
@@ -64,7 +64,7 @@ def _parts(body: bytes) -> Iterator[str]:
 
 
 def _pages(entries: Sequence[RawEntry[Any]], body: bytes) -> Iterator[str]:
-    """Halve a page until each half fits."""
+    """Split a page in halves until each part fits."""
     packed = gzip.compress(body)
     if len(packed) <= _LARGEST_PACKED_BYTES:
         yield base64.b64encode(packed).decode()
@@ -77,6 +77,6 @@ def _pages(entries: Sequence[RawEntry[Any]], body: bytes) -> Iterator[str]:
 
 
 def _raw_parts(body: bytes) -> Iterator[str]:
-    """Cut what cannot be divided sensibly; each part will be kept raw."""
+    """Cut a body that cannot be split into pages; each part will be stored raw."""
     for start in range(0, len(body), _RAW_PART_BYTES):
         yield base64.b64encode(gzip.compress(body[start : start + _RAW_PART_BYTES])).decode()

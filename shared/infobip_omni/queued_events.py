@@ -1,7 +1,7 @@
-"""The events of one batch: what is decided about each, and the messages that it wants to send.
+"""The events of one batch: the decision about each, and the messages that it wants to send.
 
-Nothing here reads or writes. An event is pending until a rule refuses it, or something that it
-needs is unavailable; what is decided is a new value, and the record stays with it.
+Everything here is pure. An event is pending until it breaks a rule, or something that it needs is
+unavailable; a decision returns a new value, which keeps the record.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from infobip_omni.send_queue import Acknowledge, Record, Retry
 
 
-# --- What is decided about an event ----------------------------------------------------------
+# --- Decisions about an event ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The messages of an event are to be sent, as far as they were not yet."""
+    """An event whose messages have to be sent, unless they were sent before."""
 
     record: Record
     event: SendEvent
-    #: None before it is looked up, and for an event that names none.
+    #: None until it is looked up, and for an event that names none.
     scenario: RegisteredScenario | None = None
 
     def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
@@ -44,7 +44,7 @@ class Pending:
 
         Args:
             bulk_id: The bulk in which they are sent.
-            on_unknown: What becomes of an unknown outcome, where the event does not say.
+            on_unknown: The default for events that do not set `onUnknown`.
         """
         event, body, scenario = self.event, self.event.body, self.scenario
         return [
@@ -67,17 +67,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """Nothing is claimed for an event; it is tried again later."""
+    """An event that is tried again later; nothing is claimed for it now."""
 
     record: Record
     event: SendEvent
-    #: The least that it waits, in seconds.
+    #: The minimum wait before the next attempt.
     backoff_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An event can never be sent."""
+    """An event that can never be sent."""
 
     record: Record
     reason: DeadLetterReason
@@ -86,7 +86,7 @@ class Refused:
 
     @classmethod
     def invalid(cls, record: Record, error: InvalidEventError) -> Self:
-        """Refuse an event that breaks a rule."""
+        """Return the refusal of an event that breaks a rule."""
         return cls(record, DeadLetterReason.INVALID, error.field, error.rule)
 
 
@@ -94,7 +94,7 @@ QueuedEvent = Pending | Postponed | Refused
 
 
 def read_event(record: Record, now: datetime) -> Pending | Refused:
-    """Read the event that a record holds."""
+    """Parse the event that a record holds."""
     try:
         return Pending(record, SendEvent.parse(record.body, record.original_id, now))
     except InvalidEventError as error:
@@ -106,14 +106,14 @@ def read_event(record: Record, now: datetime) -> Pending | Refused:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """A message that this run holds the claim of, and the event that it is sent for."""
+    """A message that this run has claimed, and the event that it belongs to."""
 
     pending: Pending
     claim: Claim
     token: str
 
     def result(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> AttemptResult:
-        """Return what became of it, for the ledger."""
+        """Return the result of the attempt, for the ledger."""
         return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,
@@ -128,26 +128,30 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What the claims of a batch have come to."""
+    """The results of a batch's claims."""
 
     batch: list[QueuedEvent]
-    #: Where each message of the pending events stands, by its id.
+    #: The claim status of each message of the pending events, by message id.
     claim_statuses: dict[str, ClaimStatus]
     messages: list[ClaimedMessage]
-    #: What to write for the messages whose event is refused, so that another event may claim them.
+    #: Results that release the claims of refused events, so that other events can claim them.
     given_back: list[AttemptResult]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a batch wants to claim: each message once, for the first event that holds it."""
+    """The claims that a batch needs: each message once, for the first event that holds it."""
 
     batch: list[QueuedEvent]
     claims: dict[str, Claim]
     owners: dict[str, Pending]
 
     def claimed(self, found: Iterable[ClaimStatus]) -> Claimed:
-        """Take what the ledger says of each claim, and refuse events that conflict with it."""
+        """Return the results of the claims; events that conflict with the ledger are refused.
+
+        Args:
+            found: The claim status of each claim, in the order of `claims`.
+        """
         claim_statuses = dict(zip(self.claims, found, strict=True))
         used = {
             message_id
@@ -175,11 +179,11 @@ class Wanted:
 
 
 def want(batch: Sequence[QueuedEvent], on_unknown: OnUnknown) -> Wanted:
-    """Return what a batch wants to claim, and refuse events that conflict with an earlier one.
+    """Return the claims that a batch needs; events that conflict with an earlier one are refused.
 
     Args:
-        batch: The events; only those that are pending claim anything.
-        on_unknown: What becomes of an unknown outcome, where the event does not say.
+        batch: The events; only pending ones need claims.
+        on_unknown: The default for events that do not set `onUnknown`.
     """
     pending = [queued for queued in batch if isinstance(queued, Pending)]
     bulk_ids = {
@@ -202,13 +206,13 @@ def want(batch: Sequence[QueuedEvent], on_unknown: OnUnknown) -> Wanted:
 
 
 def _differs(claim: Claim, others: Mapping[str, Claim]) -> bool:
-    """Whether another message with the same id is among the others."""
+    """Return whether the others hold a different message with the same id."""
     other = others.get(claim.message_id)
     return other is not None and other.content_hash != claim.content_hash
 
 
 def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
-    """Refuse a pending event of which an id was used for another message."""
+    """Refuse a pending event if one of its ids was used for another message."""
     if not isinstance(queued, Pending):
         return queued
     ids = [message.message_id for message in queued.event.messages]
@@ -217,7 +221,7 @@ def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
         return queued
     alone = queued.event.body.to is not None
     field = "messageId" if alone else f"destinations[{ids.index(clash)}].messageId"
-    rule = "was used before, for other content or another recipient"
+    rule = "was used before, for other content or another recipient: use a new id"
     return Refused(queued.record, DeadLetterReason.CONFLICT, field, rule)
 
 
@@ -230,23 +234,24 @@ def disposition_of(
     retry_after_seconds: Mapping[str, float],
     now: datetime,
 ) -> Acknowledge | DeadLetter | Retry:
-    """Decide what becomes of the record of an event.
+    """Decide whether the record of an event is acknowledged, dead-lettered or retried.
 
     Args:
         queued: The event.
-        claim_statuses: Where the messages of the pending events stand, by their ids.
-        retry_after_seconds: How long Infobip asks a record to wait, in seconds, by its SQS id.
-        now: The time.
+        claim_statuses: The claim status of each message of the pending events, by message id.
+        retry_after_seconds: How long Infobip's Retry-After makes a record wait, by its SQS id.
+        now: The current time.
     """
     record = queued.record
     if isinstance(queued, Refused):
         delay = backoff(record.receive_count, None)
         return DeadLetter(queued.reason, delay, queued.field, queued.rule)
     if isinstance(queued, Postponed):
-        # Nothing was asked about its messages, whatever another record has learnt of the same ids.
-        unasked = [ClaimStatus(None) for _ in queued.event.messages]
+        # Its messages were not claimed. A status that another record has for the same ids may be
+        # about other content.
+        unclaimed = [ClaimStatus(None) for _ in queued.event.messages]
         return disposition(
-            record, unasked, backoff(record.receive_count, queued.backoff_seconds), now
+            record, unclaimed, backoff(record.receive_count, queued.backoff_seconds), now
         )
     own = [claim_statuses[message.message_id] for message in queued.event.messages]
     delay = backoff(record.receive_count, retry_after_seconds.get(record.sqs_id))

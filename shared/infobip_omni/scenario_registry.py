@@ -1,7 +1,7 @@
-"""Which scenario of Infobip's goes by which name: one SSM parameter each.
+"""The registered scenarios of Infobip by their name: one SSM parameter each.
 
-A scenario's parameter is named by the slug of its name, so that two names with one slug cannot
-both be registered.
+The slug of a scenario's name is part of its parameter's name, so two names with the same slug
+cannot both be registered.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 _LONGEST_SLUG = 200
-#: What a parameter of SSM's standard tier holds.
+#: Bytes; the limit of a parameter in SSM's standard tier.
 _LARGEST_ENTRY = 4096
-#: More than the keys that Infobip gives; stands for a key that is not known yet.
+#: Longer than Infobip's keys; a placeholder for a key that is not known yet.
 _ANY_KEY = "0" * 64
 
 
 class UnregistrableScenarioError(Exception):
-    """A scenario breaks a rule of the registry; the text quotes nothing of it."""
+    """A scenario breaks a rule of the registry; the text never quotes the scenario."""
 
     def __init__(self, member: str, rule: str) -> None:
         super().__init__(f"{member}: {rule}")
@@ -34,10 +34,11 @@ class UnregistrableScenarioError(Exception):
 
 
 class SlugTakenError(UnregistrableScenarioError):
-    """Another name with the same slug is registered already."""
+    """Another name with the same slug is already registered."""
 
     def __init__(self, parameter: str) -> None:
-        super().__init__("name", f"SSM parameter {parameter} is that of another scenario")
+        rule = f"SSM parameter {parameter} belongs to another scenario: choose another name"
+        super().__init__("name", rule)
 
 
 class RegisteredScenario(BaseModel):
@@ -48,37 +49,37 @@ class RegisteredScenario(BaseModel):
     key: Annotated[StrictStr, Field(min_length=1)]  #: Infobip's, opaque
     name: Annotated[StrictStr, Field(min_length=1)]
     flow: Annotated[tuple[ScenarioStep, ...], Field(min_length=1)]
-    default: StrictBool  #: whether Infobip uses it for sends that name no scenario
+    default: StrictBool  #: whether Infobip uses it for sends without a scenario
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read the entry as its parameter holds it.
+        """Parse the entry from the text of its parameter.
 
         Raises:
-            ValueError: It is no such entry; the error names the rule, and quotes nothing.
+            ValueError: The text is not an entry; the error never quotes it.
         """
         try:
             return cls.model_validate_json(text)
         except ValidationError:
-            # The cause holds the text.
+            # The cause may quote the text.
             raise ValueError("must hold JSON with key, name, flow and default") from None
 
     def definition(self) -> ScenarioDefinition:
-        """Return what Infobip is to know of the scenario."""
+        """Return the scenario as Infobip's API describes it."""
         return ScenarioDefinition(name=self.name, flow=self.flow, default=self.default)
 
     def to_json(self) -> str:
-        """Write the entry as its parameter holds it."""
+        """Return the text of the entry's parameter."""
         text = self.model_dump_json(by_alias=True, exclude_none=True)
-        # SSM refuses values with double braces; in JSON these can only stand in a string.
+        # SSM refuses values with double braces; here they can only be inside of a JSON string.
         return text.replace("{{", r"{\u007b").replace("}}", r"}\u007d")
 
 
 def slug(name: str) -> str:
-    """Return *name* in lower case, each run of other characters than a-z and 0-9 as one ``-``.
+    """Return *name* in lower case, each run of characters other than a-z and 0-9 as one ``-``.
 
     Raises:
-        UnregistrableScenarioError: Nothing is left of the name, or too much.
+        UnregistrableScenarioError: The slug would be empty or too long.
     """
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not text:
@@ -90,11 +91,11 @@ def slug(name: str) -> str:
 
 
 class ScenarioRegistry:
-    """The scenarios of one stage.
+    """The registered scenarios of one stage. It is thread-safe.
 
     Args:
-        prefix: What the names of their SSM parameters begin with.
-        client: SSM; a client of its own by default.
+        prefix: The prefix of the names of their SSM parameters.
+        client: SSM; by default, a new client.
     """
 
     def __init__(self, prefix: str, client: SSMClient | None = None) -> None:
@@ -103,7 +104,7 @@ class ScenarioRegistry:
         self._entries: dict[str, CachedParameter[RegisteredScenario]] = {}
 
     def parameter(self, name: str) -> str:
-        """Name the SSM parameter of a scenario.
+        """Return the name of a scenario's SSM parameter.
 
         Raises:
             UnregistrableScenarioError: The name has no slug.
@@ -111,10 +112,10 @@ class ScenarioRegistry:
         return self._prefix + slug(name)
 
     def check(self, definition: ScenarioDefinition) -> None:
-        """Make sure that the registry will take a scenario, before Infobip creates it.
+        """Check that the registry can hold a scenario, before Infobip creates it.
 
         Raises:
-            UnregistrableScenarioError: It has no slug, or is too large for a parameter.
+            UnregistrableScenarioError: The name has no slug, or the flow is too long.
         """
         self.parameter(definition.name)
         entry = RegisteredScenario(
@@ -127,10 +128,11 @@ class ScenarioRegistry:
     def find(self, name_or_slug: str) -> RegisteredScenario | None:
         """Return the scenario of that name or slug, as it was at most five minutes ago.
 
-        A name that only shares its slug with a registered one is not found.
+        Returns:
+            None if there is none, or if the name only has the same slug as a registered one.
 
         Raises:
-            ParameterUnavailableError: SSM did not answer, or not with a scenario.
+            ParameterUnavailableError: SSM did not answer, or its parameter is invalid.
         """
         try:
             parameter = self.parameter(name_or_slug)
@@ -141,11 +143,11 @@ class ScenarioRegistry:
         return entry if known else None
 
     def current(self, name: str) -> RegisteredScenario | None:
-        """Return the scenario of exactly that name, as it is now.
+        """Return the scenario of exactly that name, without the cache; None if there is none.
 
         Raises:
-            SlugTakenError: The slug of the name belongs to another name.
-            ParameterUnavailableError: SSM did not answer, or not with a scenario.
+            SlugTakenError: Another name with the same slug is registered.
+            ParameterUnavailableError: SSM did not answer, or its parameter is invalid.
         """
         parameter = self.parameter(name)
         self._entry(parameter).forget()
@@ -155,14 +157,14 @@ class ScenarioRegistry:
         return entry
 
     def register(self, entry: RegisteredScenario) -> RegisteredScenario:
-        """Add a scenario, unless one is registered already.
+        """Add a scenario, unless one is already registered under its slug.
 
         Returns:
-            The scenario that is registered now: the given one, or that of whoever came first.
+            The registered scenario: the given one, or the one that another run has registered.
 
         Raises:
-            SlugTakenError: Whoever came first has another name.
-            ParameterUnavailableError: SSM did not answer; it may have been added.
+            SlugTakenError: Another run has registered another name with the same slug.
+            ParameterUnavailableError: SSM did not confirm it; the scenario may have been added.
         """
         try:
             self._entry(self.parameter(entry.name)).write(entry.to_json(), overwrite=False)
@@ -179,15 +181,15 @@ class ScenarioRegistry:
         return winner
 
     def replace(self, entry: RegisteredScenario) -> None:
-        """Write a scenario over what is registered under its name.
+        """Replace the scenario that is registered under the same slug.
 
         Raises:
-            ParameterUnavailableError: SSM did not answer; it may have been replaced.
+            ParameterUnavailableError: SSM did not confirm it; the scenario may have been replaced.
         """
         self._entry(self.parameter(entry.name)).write(entry.to_json(), overwrite=True)
 
     def _entry(self, parameter: str) -> CachedParameter[RegisteredScenario]:
-        """Return the parameter, the same one to all threads."""
+        """Return a parameter; all threads get the same object."""
         entry = self._entries.get(parameter)
         if entry is None:
             new = CachedParameter(parameter, RegisteredScenario.from_json, self._client)
@@ -200,6 +202,6 @@ class ScenarioRegistry:
         except ParameterUnavailableError as error:
             if error.code != "ParameterNotFound":
                 raise
-            # Senders may name anything; only what there is is worth keeping.
+            # Events can name any scenario, so only existing ones are cached.
             self._entries.pop(parameter, None)
             return None

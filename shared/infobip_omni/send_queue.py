@@ -1,4 +1,4 @@
-"""The send queue: its records, when they come round again, and where those go that never will."""
+"""The send queue: its records, their retries, and the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from infobip_omni.transitions import ClaimStatus
 
-#: The queue keeps records for ten days; a day before, they are saved from it.
+#: The queue deletes records after ten days, so they are dead-lettered a day before.
 OLDEST_RECORD = timedelta(days=9)
 FIRST_DELAY = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(minutes=30)
-#: SQS lets a record be invisible for 12 hours from when it was received.
+#: SQS limits the visibility timeout to 12 hours after the record was received.
 _LONGEST_INVISIBILITY = timedelta(hours=11)
 _ENTRIES_PER_CALL = 10
 
@@ -35,7 +35,7 @@ class Record:
     """A record of the send queue, as it was received."""
 
     sqs_id: str
-    #: The id under which the content was first queued; it outlives dead-letter queue and redrive.
+    #: The SQS id under which the content was first queued; a redriven record keeps it.
     original_id: str
     receipt_handle: str
     body: str = field(repr=False)
@@ -44,8 +44,8 @@ class Record:
 
     @classmethod
     def received(cls, record: SQSRecord) -> Self:
-        """Read a record of a Lambda event."""
-        # By subscript, as `get` leaves out the wrapper; a binary attribute has no text.
+        """Parse a record of a Lambda event."""
+        # By subscript, since `get` does not wrap the attribute; a binary attribute has no text.
         original = record.message_attributes[ORIGINAL_ID]
         written = original and original.get("stringValue")
         return cls(
@@ -58,21 +58,21 @@ class Record:
         )
 
     def is_about_to_be_dropped(self, now: datetime) -> bool:
-        """Return whether the queue will not keep the record for much longer."""
+        """Return whether the queue will soon delete the record."""
         return now - self.sent_at >= OLDEST_RECORD
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Each message of a record has a verdict: the record is done."""
+    """A record is done: each of its messages has a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record goes to the dead-letter queue."""
+    """A record is put into the dead-letter queue."""
 
     reason: DeadLetterReason
-    #: When it is looked at again, if the dead-letter queue does not take it.
+    #: The wait before the next attempt, if the dead-letter queue does not accept the record.
     delay: timedelta
     field: str = ""
     rule: str = ""
@@ -80,7 +80,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A record comes round again."""
+    """A record is redelivered after a delay."""
 
     delay: timedelta
 
@@ -94,34 +94,38 @@ class SendQueue:
         self._client = client or sqs_client()
 
     def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
-        """Hide records that go back to the queue.
+        """Change when records are redelivered.
 
-        A record that this fails for comes back when its visibility timeout ends: later than
-        asked for, which harms nothing.
+        If this fails for a record, it is redelivered when the queue's visibility timeout ends. That
+        is later than requested, and otherwise harmless.
+
+        Args:
+            records: The records, each with its delay.
 
         Returns:
-            For how many records it has failed.
+            The number of records for which it failed.
         """
         return sum(map(self._change_visibility_of, in_batches(records, _ENTRIES_PER_CALL)))
 
     def dead_letter(
         self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
     ) -> None:
-        """Put a record's body into the dead-letter queue, and say why it stands there.
+        """Put a record's body into the dead-letter queue, with the reason as message attributes.
 
         Args:
             record: The record; the caller acknowledges it afterwards.
-            reason: Why.
-            field: The field that breaks a rule, if one does.
-            rule: The rule.
+            reason: The reason.
+            field: The field that breaks a rule, if any.
+            rule: The rule, if any.
 
         Raises:
-            QueueUnavailableError: It may not be there: the record must stay in the send queue.
+            QueueUnavailableError: It may not be in the dead-letter queue, so the record must stay
+                in the send queue.
         """
-        words = {"reason": reason, "field": field, "rule": rule, ORIGINAL_ID: record.original_id}
+        texts = {"reason": reason, "field": field, "rule": rule, ORIGINAL_ID: record.original_id}
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             name: {"DataType": "String", "StringValue": _printable(text)}
-            for name, text in words.items()
+            for name, text in texts.items()
             if text
         }
         attempt(
@@ -131,7 +135,7 @@ class SendQueue:
                 MessageAttributes=attributes,
             ),
             QueueUnavailableError,
-            "SQS did not take it",
+            "SQS did not confirm the dead-lettered record",
         )
 
     def _change_visibility_of(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
@@ -159,13 +163,13 @@ class SendQueue:
 def disposition(
     record: Record, claim_statuses: Sequence[ClaimStatus], default_delay: timedelta, now: datetime
 ) -> Acknowledge | DeadLetter | Retry:
-    """Decide what becomes of a record by where its messages stand.
+    """Decide whether a record is acknowledged, dead-lettered or retried.
 
     Args:
         record: The record.
-        claim_statuses: Where each of its messages stands.
-        default_delay: How long the record waits when nothing says better; see `backoff`.
-        now: The time.
+        claim_statuses: The claim status of each of its messages.
+        default_delay: The delay of a retry, unless a message has a time of its own; see `backoff`.
+        now: The current time.
     """
     unresolved = [
         claim_status for claim_status in claim_statuses if claim_status.state not in RESOLVED
@@ -184,11 +188,15 @@ def disposition(
 
 
 def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
-    """Return how long a record waits before it is tried again.
+    """Return the delay before a record is tried again.
 
-    The delay doubles with every receive, from 5 seconds up to 30 minutes, less up to a quarter
-    of it by chance; where Infobip asks for more, it gets that. So a record that is tried for nine
-    days is received some 500 times, far below the queue's `maxReceiveCount`.
+    The delay doubles with every receive, from 5 seconds up to 30 minutes, minus a random part of up
+    to a quarter; it is at least what Infobip's Retry-After requests. So a record that is retried
+    for nine days is received some 500 times, well below the queue's `maxReceiveCount`.
+
+    Args:
+        receive_count: How often the record was received, 1 or more.
+        retry_after_seconds: The minimum delay, if any.
     """
     exponent = min(max(receive_count - 1, 0), 16)
     delay = min(FIRST_DELAY * float(2**exponent), LONGEST_DELAY)
@@ -197,13 +205,13 @@ def backoff(receive_count: int, retry_after_seconds: float | None) -> timedelta:
 
 
 def _delay(claim_status: ClaimStatus, default_delay: timedelta, now: datetime) -> timedelta:
-    """Return when it is worth looking at a message again."""
+    """Return the delay until the state of a message may have changed."""
     wait = (
         claim_status.until - now
         if claim_status.until and claim_status.until > now
         else default_delay
     )
-    # An unknown outcome is worth a look once the logs were asked; a claim may end earlier.
+    # An UNKNOWN message changes with the next log query; a claim may end before its lease does.
     return wait if claim_status.state is MessageState.UNKNOWN else min(wait, default_delay)
 
 
@@ -213,5 +221,5 @@ def _seconds(delay: timedelta) -> int:
 
 
 def _printable(text: str) -> str:
-    """Leave out what SQS does not take in an attribute."""
+    """Replace characters that SQS does not accept in an attribute."""
     return "".join(character if character.isprintable() else "?" for character in text)

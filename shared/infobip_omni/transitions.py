@@ -1,18 +1,22 @@
-"""How a message changes: one function for each arrow of the diagram.
+"""The transitions of a message: one function for each arrow of the diagram.
 
 ::
 
     (absent) ─claim─▶ CLAIMED ─POST─▶ ACCEPTED ─reports, logs─▶ DELIVERED | UNDELIVERED
         ▲              │ │ │                                    | EXPIRED | REJECTED
-        │              │ │ └ refused at once ─▶ REJECTED
+        │              │ │ └ refused ─────────▶ REJECTED
         │              │ └── not processed ───▶ WAITING ─claim─▶ CLAIMED
         │              └──── outcome unknown ─▶ UNKNOWN ─logs──▶ ACCEPTED … | QUARANTINED
         └─ expired                                               | WAITING (must-arrive)
 
-Each returns what changes and what must still hold for it, and does nothing: the ledger applies it.
-Only an absent or WAITING message can be claimed, and only the holder of a claim sends. A claim
-whose lease has run out is never taken over: nobody can know whether its send went out, so whoever
-meets it writes UNKNOWN and leaves it to the logs.
+    QUARANTINED ─release─▶ WAITING
+    QUARANTINED ─close───▶ QUARANTINED, with closedAt, closedBy and closedWhy
+
+Each function is pure: it returns the change and its conditions, and the ledger applies it.
+
+Only an absent or WAITING message can be claimed, and only the holder of a claim sends. An expired
+lease is never taken over: its request may have been sent. So the next function to read the message
+writes UNKNOWN, and the logs decide.
 """
 
 from __future__ import annotations
@@ -52,10 +56,10 @@ if TYPE_CHECKING:
     from infobip_omni.message import Message
     from infobip_omni.verdicts import Verdict
 
-#: Longer than any record of the send queue lives: a message that waits longer has lost its record.
+#: Longer than the send queue keeps a record: a message that waits longer has lost its record.
 LONGEST_WAIT = timedelta(days=11)
 
-#: What a message has from its outcome, and a fresh claim has not.
+#: The attributes that come from an attempt's outcome; a new claim clears them.
 _WITHOUT_OUTCOME: Changes = {
     "absent_answers": None,
     "channel": None,
@@ -67,7 +71,8 @@ _WITHOUT_OUTCOME: Changes = {
     "status": None,
     "unresolved_at": None,
 }
-#: What a message keeps, whatever becomes of it, and one that reuses an expired id has not.
+#: The attributes that a message keeps through every transition; they are cleared only when an
+#: expired id is reused.
 _WITHOUT_PAST: Changes = {
     "closed_at": None,
     "closed_by": None,
@@ -92,18 +97,18 @@ class Claim:
     steps: tuple[Channel, ...] | None
     bulk_id: str
     send_at: datetime | None
-    #: How long the whole chain of steps may take.
+    #: How long all steps together may take.
     validity: timedelta
     on_unknown: OnUnknown
-    #: What the app upstream wants to have back with the outcome.
+    #: The upstream app's own data, which reports and outcome events return.
     callback_data: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The time for which a claim lets its holder send."""
+    """The period during which the holder of a claim may send."""
 
-    #: By which the holder recognises its own claim.
+    #: Identifies the holder's own claim.
     token: str
     begins: datetime
     ends: datetime
@@ -111,45 +116,45 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """What the times of messages are reckoned by."""
+    """The deployment's periods, from which the times of messages are computed."""
 
     #: How long a message is kept after it can no longer change.
     retention: timedelta
-    #: How old an unsettled message must be before the logs are asked.
+    #: How old an unsettled message must be before the logs are queried.
     check_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
-    """Where a message stands, as far as a sender is concerned."""
+    """The state of a message for the sender, after its claim or its attempt."""
 
-    #: None when the table did not say.
+    #: None when the table did not confirm it.
     state: MessageState | None
-    #: The token of the claim, if it is the caller's own.
+    #: The token of the claim, if the caller holds it.
     token: str | None = None
     #: The same id was used with other content.
     conflict: bool = False
-    #: The item of the message is not as this version writes it, so that nothing is done about it.
+    #: This version cannot read the item of the message, so it is left unchanged.
     unreadable: bool = False
-    #: When it is worth looking again: the end of a foreign lease, or the next log query.
+    #: When the state may change: at the end of another sender's lease, or with the next log query.
     until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What became of a claimed message."""
+    """The result of an attempt to send a claimed message."""
 
     message_id: str
     token: str
     state: MessageState
     evidence: Evidence | None = None
-    #: Infobip's status, or the code and text by which it has refused a request.
+    #: Infobip's status, or the code and text of its refusal of a request.
     status: Status | Mapping[str, object] | None = None
-    #: The event's `sendAt`: before it, the logs know nothing.
+    #: The event's `sendAt`: before it, the logs do not know the message.
     send_at: datetime | None = None
-    #: Set when the record that holds the content goes to the dead-letter queue.
+    #: Set when the record that holds the content is dead-lettered.
     dead_letter_reason: str | None = None
-    #: Infobip refused the account rather than the message; for alarms, and not kept.
+    #: Infobip refused the account rather than the message; for alarms only, not stored.
     account_refused: bool = False
 
 
@@ -157,12 +162,12 @@ class AttemptResult:
 
 
 def claimed(claim: Claim, lease: Lease, periods: Periods) -> Insert:
-    """Claim a message that is not there."""
+    """Claim a message that is absent."""
     return Insert(new_item(claim.message_id, **_claim_attributes(claim, lease, periods)))
 
 
 def taken_over(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Update:
-    """Claim a message that waits, or that has expired, when nothing of it is kept."""
+    """Claim a message that is WAITING, or that has expired; an expired one loses its history."""
     changes = _WITHOUT_OUTCOME | _claim_attributes(claim, lease, periods)
     if found.has_expired(lease.begins):
         changes |= _WITHOUT_PAST
@@ -173,7 +178,7 @@ def taken_over(claim: Claim, lease: Lease, found: Message, periods: Periods) -> 
 
 
 def lease_expired(message: Message, now: datetime, check_after: timedelta) -> Update:
-    """Write UNKNOWN for a claim whose lease has run out."""
+    """Write UNKNOWN for a claim whose lease has expired."""
     return message.changed(
         state=MessageState.UNKNOWN,
         unknown_at=now,
@@ -184,32 +189,39 @@ def lease_expired(message: Message, now: datetime, check_after: timedelta) -> Up
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A message that a claim has met is left as it is."""
+    """A claim that finds an existing message leaves it unchanged."""
 
     claim_status: ClaimStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A message that a claim has met is changed."""
+    """A claim that finds an existing message changes it."""
 
     update: Update
-    #: Where the message stands then.
+    #: The claim status after the update.
     claim_status: ClaimStatus
-    #: Where it stands as far as is known, when the table does not say what became of the update.
+    #: The claim status to assume if the table does not confirm the update.
     fallback: ClaimStatus
 
 
 def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave | Write:
-    """Decide about a message that was there before its claim."""
+    """Decide what a claim does with an existing message.
+
+    Args:
+        claim: The claim.
+        lease: Its lease, which begins now.
+        found: The existing message.
+        periods: The deployment's periods.
+    """
     now = lease.begins
     claim_status = claim_status_of(claim, lease, found)
     if found.claim_token == lease.token:
-        # The answer to the claim was lost.
+        # The message was claimed with this lease, and only the answer was lost.
         return Leave(claim_status)
     own = ClaimStatus(MessageState.CLAIMED, token=lease.token)
     if found.has_expired(now):
-        # What an expired item says is not true of this message.
+        # An expired item belongs to an earlier message with the same id.
         return Write(taken_over(claim, lease, found, periods), own, ClaimStatus(None))
     if found.state is MessageState.WAITING and not claim_status.conflict:
         return Write(taken_over(claim, lease, found, periods), own, claim_status)
@@ -221,7 +233,7 @@ def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave 
 
 
 def claim_status_of(claim: Claim, lease: Lease, found: Message) -> ClaimStatus:
-    """Return where a message stands as it was read."""
+    """Return the claim status of a message as it was read."""
     if found.claim_token == lease.token and found.state is MessageState.CLAIMED:
         return ClaimStatus(found.state, token=lease.token)
     until = found.lease_until if found.state is MessageState.CLAIMED else found.next_check_at
@@ -253,7 +265,7 @@ def _claim_attributes(claim: Claim, lease: Lease, periods: Periods) -> Changes:
         "lease_until": lease.ends,
         "verdict_rank": NO_RANK,
         "expires_at": int(expires.timestamp()),
-        # Also right for the message once it is accepted, which saves two index writes then.
+        # The same time suits the message once it is ACCEPTED, which saves two index writes then.
         "next_check_at": begins + max(periods.check_after, lease.ends - lease.begins),
         "check_shard": _shard(claim.message_id),
     }
@@ -263,7 +275,7 @@ def _claim_attributes(claim: Claim, lease: Lease, periods: Periods) -> Changes:
 
 
 def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -> Update:
-    """Write what became of a claimed message, for as long as the claim holds."""
+    """Write the result of an attempt, if the claim still holds."""
     changes: Changes = {
         "state": result.state,
         "evidence": result.evidence,
@@ -289,7 +301,7 @@ def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -
 
 
 def waiting_stopped(message_id: str, reason: str) -> Update:
-    """Mark a waiting message as dead-lettered; a redrive of its record sends it yet."""
+    """Mark a waiting message as dead-lettered; a redrive of its record still sends it."""
     expected = expect(state=MessageState.WAITING)
     return update(
         message_id, expected, dead_letter_reason=reason, next_check_at=None, check_shard=None
@@ -305,7 +317,7 @@ def record_lost(message: Message) -> Update:
 
 
 def settled(message_id: str, verdict: Verdict) -> Update:
-    """Give a message the state that a report or log row says, unless a higher one stands."""
+    """Settle a message by a verdict, unless it has one of the same or a higher rank."""
     return update(
         message_id,
         expect_rank_below(verdict.rank),
@@ -325,7 +337,7 @@ def settled(message_id: str, verdict: Verdict) -> Update:
 def proven_accepted(
     message: Message, evidence: Evidence, now: datetime, check_after: timedelta
 ) -> Update:
-    """Write that Infobip has a message in an unproven state, whoever holds a claim."""
+    """Write ACCEPTED for a message in an unproven state, even if a sender holds a claim."""
     return message.changed(
         state=MessageState.ACCEPTED,
         evidence=evidence,
@@ -336,7 +348,13 @@ def proven_accepted(
 
 
 def check_postponed(message: Message, until: datetime, *, absent: bool) -> Update:
-    """Set when the logs are asked again; an answered log query without a trace is counted."""
+    """Set the time of the next log query.
+
+    Args:
+        message: The message.
+        until: The time of the next log query.
+        absent: Whether the last one was answered without a row for the message; that is counted.
+    """
     return message.changed(
         absent_answers=message.absent_answers + absent,
         next_check_at=until,
@@ -350,7 +368,7 @@ def left_unresolved(message: Message, now: datetime) -> Update:
 
 
 def rejected_as_duplicate(message: Message, now: datetime) -> Update:
-    """Close a message whose id Infobip knows from somebody else's message."""
+    """Write REJECTED for a message whose id Infobip knows from another system's message."""
     return message.changed(
         state=MessageState.REJECTED,
         evidence=Evidence.DUPLICATE_ID,
@@ -361,7 +379,7 @@ def rejected_as_duplicate(message: Message, now: datetime) -> Update:
 
 
 def sent_again(message: Message, now: datetime) -> Update:
-    """Let the sender send a message that the logs do not know."""
+    """Write WAITING for a message that the logs do not know, so the sender sends it again."""
     return message.changed(
         state=MessageState.WAITING,
         absent_answers=None,
@@ -371,10 +389,10 @@ def sent_again(message: Message, now: datetime) -> Update:
 
 
 def quarantined(message: Message, now: datetime) -> Update:
-    """Give up on learning what became of a message; an operator decides."""
+    """Write QUARANTINED for a message whose outcome cannot be learnt, so an operator decides."""
     return message.changed(
         state=MessageState.QUARANTINED,
-        # Listed since now; no check is due, since none is made of this shard.
+        # The list is sorted by this time; the checks do not read this shard.
         next_check_at=now,
         check_shard=QUARANTINED_SHARD,
     )
@@ -384,13 +402,13 @@ def quarantined(message: Message, now: datetime) -> Update:
 
 
 def released(message: Message, by: str, why: str, now: datetime) -> Update:
-    """Let the sender send a quarantined message, though it may have been sent before.
+    """Write WAITING for a quarantined message, so the sender sends it, perhaps a second time.
 
     Args:
         message: The message.
-        by: Who has decided it.
-        why: For what reason.
-        now: When.
+        by: The name of the operator who decided it.
+        why: The operator's reason.
+        now: The current time.
     """
     return message.changed(
         state=MessageState.WAITING,
@@ -404,16 +422,16 @@ def released(message: Message, by: str, why: str, now: datetime) -> Update:
 
 
 def closed(message: Message, by: str, why: str, now: datetime) -> Update:
-    """Leave a message quarantined for good; it is no longer listed as one to be decided about.
+    """Leave a message QUARANTINED permanently; it is no longer listed for a decision.
 
     Args:
         message: The message.
-        by: Who has decided it.
-        why: For what reason.
-        now: When.
+        by: The name of the operator who decided it.
+        why: The operator's reason.
+        now: The current time.
     """
     return message.changed(
-        # Another one: a release that has read the message before comes too late.
+        # A new token makes the update of a concurrent release fail.
         claim_token=uuid.uuid5(uuid.NAMESPACE_OID, message.claim_token).hex,
         closed_at=now,
         closed_by=by,
@@ -427,10 +445,10 @@ def closed(message: Message, by: str, why: str, now: datetime) -> Update:
 
 
 def first_check(send_at: datetime | None, now: datetime, check_after: timedelta) -> datetime:
-    """Return when the logs are first asked: before `sendAt` they know nothing."""
+    """Return the time of the first log query; before `sendAt` the logs do not know the message."""
     return max(now, send_at or now) + check_after
 
 
 def _shard(message_id: str) -> str:
-    """Choose the part of the index of checks in which a message is found."""
+    """Return the partition of the index of checks that lists a message."""
     return str(zlib.crc32(message_id.encode()) % CHECK_SHARDS)

@@ -1,4 +1,4 @@
-"""Which report, log row or answer decides about a message. Pure: no clock, no network, no table."""
+"""Verdicts about a message from reports, log rows and answers. Everything here is pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from infobip_omni.api.reports import DeliveryReport, Price, Status
     from infobip_omni.api.sends import SendResponse, SendResult
 
-#: Infobip has seen the message id before: says nothing about what became of the message.
+#: Infobip has seen the message id before. This status says nothing about the message's outcome.
 DUPLICATE_MESSAGE_ID = 23
-#: Statuses by which Infobip refuses whatever the account sends, until somebody acts: the sender is
+#: Statuses by which Infobip refuses everything from the account until a person acts: the sender is
 #: blocked or not registered, the credit, the package or the trial is used up. See "Response Status
 #: and Error Codes" in Infobip's documentation.
 _ACCOUNT_REFUSALS = frozenset({11, 12, 13, 17, 75})
@@ -34,7 +34,7 @@ _STATE_OF_GROUP: dict[int, MessageState] = {
     StatusGroup.REJECTED: MessageState.REJECTED,
 }
 LOGS_REACH_BACK = timedelta(hours=48)
-#: An hour is left for schedules and failed log queries.
+#: An hour before the end, to allow for the schedule and failed log queries.
 _LAST_LOG_QUERY = LOGS_REACH_BACK - timedelta(hours=1)
 _LONGEST_GAP = timedelta(hours=6)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,10 +44,10 @@ _HIGHEST_STATUS_ID = 10**6 - 1
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a report or log row that settles a message says about it."""
+    """The outcome of a message, from the report or log row that settles it."""
 
     state: MessageState
-    #: Of two verdicts the one with the greater rank stands, in whatever order they arrive.
+    #: Of two verdicts, the one with the higher rank counts, regardless of their order of arrival.
     rank: str
     evidence: Evidence
     channel: str | None
@@ -59,20 +59,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SendAnswer:
-    """What Infobip's answer to a send, or the lack of one, says of one message."""
+    """The state of one message after Infobip's answer to a send, or without an answer."""
 
     state: MessageState
     evidence: Evidence | None = None
-    #: Infobip's status, or the code and text by which it has refused the request.
+    #: Infobip's status, or the code and text of its refusal of the request.
     status: Status | Mapping[str, object] | None = None
-    #: How long Infobip asks to wait before the message is posted again, if it does.
+    #: The wait that Infobip's Retry-After requests, if any.
     retry_after_seconds: float | None = None
     #: Infobip refused the account rather than the message.
     account_refused: bool = False
 
 
 def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[SendAnswer]:
-    """Read what the answer says of each message of a request; what it does not say is unknown.
+    """Return the state of each message of a request; UNKNOWN for messages that the answer lacks.
 
     Args:
         response: The answer.
@@ -85,14 +85,14 @@ def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[Send
 
 
 def request_rejected(error: RequestRejectedError) -> SendAnswer:
-    """Return what becomes of the messages of a request that can never succeed."""
-    words = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
-    status = {name: value for name, value in words.items() if value is not None}
+    """Return the state of the messages of a request that can never succeed."""
+    members = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
+    status = {name: value for name, value in members.items() if value is not None}
     return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status)
 
 
 def not_processed(error: NotProcessedError) -> SendAnswer:
-    """Return what becomes of the messages of a request that Infobip has not processed."""
+    """Return the state of the messages of a request that Infobip has not processed."""
     return SendAnswer(
         MessageState.WAITING,
         retry_after_seconds=error.retry_after_seconds,
@@ -101,15 +101,15 @@ def not_processed(error: NotProcessedError) -> SendAnswer:
 
 
 def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict | None:
-    """Judge by one report or log row.
+    """Return the verdict of one report or log row.
 
     Args:
         row: The report or row.
         last_step: The channel of the scenario's last step; None when the flow is unknown.
 
     Returns:
-        None when the row settles nothing: the message is still under way, the row is of an
-        earlier step that has failed, or nobody knows which step is the last.
+        None when the row settles nothing: the message is still in progress, the row is about an
+        earlier step that has failed, or the last step is unknown.
     """
     state = _STATE_OF_GROUP.get(row.status.group_id)
     if state is None or row.status.id == DUPLICATE_MESSAGE_ID:
@@ -122,10 +122,13 @@ def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict
 def verdict_of_logs(
     rows: Sequence[LogEntry], last_step: str | None, settled_before: datetime
 ) -> Verdict | None:
-    """Judge by all log rows of one message.
+    """Return the verdict of all log rows of one message.
 
-    Where the flow is unknown, a message has failed when every step that was tried has failed
-    and no other was begun until *settled_before*: by then a next step would show in the logs.
+    Args:
+        rows: The rows.
+        last_step: The channel of the scenario's last step. None when the flow is unknown: the
+            message has then failed if every step in the logs failed before *settled_before*.
+        settled_before: A time so long ago that a later step would now be in the logs.
     """
     verdicts = [verdict for row in rows if (verdict := verdict_of(row, last_step))]
     if not verdicts and rows and last_step is None:
@@ -142,27 +145,27 @@ def verdict_of_logs(
 
 
 def highest(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """Choose the verdict that stands."""
+    """Return the verdict with the highest rank; None if there is none."""
     return max(verdicts, key=lambda verdict: verdict.rank, default=None)
 
 
 def refuses_account(status: Status) -> bool:
-    """Return whether a status refuses the account rather than the message."""
+    """Return whether Infobip refuses the account rather than the message."""
     return status.group_id == StatusGroup.REJECTED and status.id in _ACCOUNT_REFUSALS
 
 
 def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
-    """Return how long to wait before the logs are asked about an accepted message again.
+    """Return the delay before the next log query about an accepted message.
 
-    The gaps double, from *first* up to six hours, and the last log query falls just before the
-    logs forget the message, 48 hours after it was sent.
+    The gaps double, from *first* up to six hours, and the last log query is made just before the
+    logs delete the message, 48 hours after it was sent.
 
     Args:
-        age: Time since the message was sent.
-        first: Age at which the logs are asked for the first time.
+        age: The time since the message was sent.
+        first: The age at the first log query.
 
     Returns:
-        None when the logs cannot be asked again: the message stays unresolved.
+        None when there is no next log query: the message stays unresolved.
     """
     if age >= _LAST_LOG_QUERY:
         return None
@@ -171,7 +174,7 @@ def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
 
 
 def _result(response: SendResponse, message_ids: Sequence[str], position: int) -> SendResult | None:
-    """Find a message's entry in the answer: by its id, and where there is none by its place."""
+    """Return a message's entry in the answer: by its id, or by its position if ids are missing."""
     for result in response.messages:
         if result.message_id == message_ids[position]:
             return result
@@ -186,8 +189,8 @@ def _send_answer(result: SendResult | None) -> SendAnswer:
         return SendAnswer(MessageState.UNKNOWN)
     status = result.status
     if status.group_id == StatusGroup.REJECTED and status.id == DUPLICATE_MESSAGE_ID:
-        # Infobip knows the id: from an earlier attempt, or from somebody else's message. Only the
-        # logs tell which, since they name the recipient.
+        # Infobip knows the id from an earlier attempt, or from another system's message. Only the
+        # logs can show which, because they name the recipient.
         return SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
     if status.group_id == StatusGroup.REJECTED:
         refused = refuses_account(status)
@@ -212,22 +215,22 @@ def _verdict(row: DeliveryReport | LogEntry, state: MessageState) -> Verdict:
 
 
 def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidence) -> str:
-    """Write what decides between verdicts as one sortable text.
+    """Return the rank of a verdict as sortable text.
 
-    The earliest delivery outranks all; then the latest end of the last step counts, then the
-    status id; of equals, a report outranks a log row. What follows only makes the order total.
+    The earliest delivery outranks all; otherwise the latest `doneAt` of the last step counts, then
+    the status id; of equals, a report outranks a log row. The last part only makes the order total.
     """
-    # In whole numbers: as a float, a moment may end up in the millisecond before.
+    # In integers: as a float, a timestamp may be rounded to the millisecond before.
     done = 0 if row.done_at is None else (row.done_at - _EPOCH) // timedelta(milliseconds=1)
     done = min(max(done, 0), _LAST_MILLISECOND)
     if state is MessageState.DELIVERED:
-        # A delivery at an unknown time is taken for the latest.
+        # A delivery at an unknown time counts as the latest.
         order = f"2#{_LAST_MILLISECOND - done if row.done_at else 0:014d}"
     else:
         order = f"1#{done:014d}"
     status_id = min(max(row.status.id, 0), _HIGHEST_STATUS_ID)
     source = 1 if evidence is Evidence.REPORT else 0
-    # With the moment: those that the sortable range does not hold would be equal otherwise.
+    # Includes the timestamp: those outside of the sortable range would otherwise be equal.
     rest = repr((row.channel, row.sent_at, row.done_at, row.price, row.status))
     tie = hashlib.sha256(rest.encode(errors="replace")).hexdigest()[:8]
     return f"{order}#{status_id:06d}#{source}#{tie}"

@@ -1,13 +1,12 @@
-"""The URL that Infobip calls with the reports of a bulk, and how a call to it is recognised.
+"""Signed URLs that Infobip calls with the reports of a bulk, and their verification.
 
-Infobip signs no such call, so that the URL itself is the secret: it ends with a code over the
-bulk id, which nobody can make without the key, and which opens the way to the messages of this
-bulk only.
+Infobip does not sign its calls, so the URL itself is the secret: it ends with an HMAC of the bulk
+id, which requires the key, and which is valid only for the messages of this bulk.
 
-The parameter may hold several keys: the first signs, and all are accepted. So a key is replaced
-without a URL that fails: the new key is added behind the old one; once every environment has read
-both, which takes `parameters.CACHED_SECONDS`, it is put in front; and the old one is removed when
-the messages of its time have settled.
+The SSM parameter may hold several keys: the first one signs, and all are accepted. So a key can be
+replaced while signed URLs stay valid. Add the new key after the old one. When every execution
+environment has read both, after `parameters.CACHED_SECONDS`, put the new key first. Remove the old
+one when the messages sent with it have settled.
 """
 
 from __future__ import annotations
@@ -23,37 +22,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SHORTEST_KEY = 32
-#: One that signs, one that is being replaced, and one to spare: each makes a guess likelier.
+#: One that signs, one that is being replaced, and a spare. Each key makes a correct guess likelier.
 MOST_KEYS = 3
 _PATH = "reports/"
 
 
 def report_path(bulk_id: str, key: bytes) -> str:
-    """Write the path that takes the reports of a bulk, whatever characters its id holds.
+    """Return the URL path for the reports of a bulk, without a leading slash.
 
     Args:
-        bulk_id: The bulk.
+        bulk_id: The id of the bulk, of any characters.
         key: The key to sign with.
     """
-    # A dot is no special character to `quote`, but two of them would mean the parent folder.
+    # `quote` does not escape dots, but two of them would mean the parent folder.
     written = quote(bulk_id, safe="").replace(".", "%2E")
     return f"{_PATH}{written}/{_token(bulk_id, key)}"
 
 
 def bulk_id_of(path: str, keys: Sequence[bytes]) -> str | None:
-    """Return which bulk a path takes reports of.
+    """Return the bulk id of a signed path.
 
     Args:
-        path: The path of a call.
-        keys: The keys, any of which may have signed it.
+        path: The path of a call, with its leading slash.
+        keys: The keys; any of them may have signed the path.
 
     Returns:
-        The bulk id; None unless `report_path` has written the path with one of the keys.
+        The bulk id; None if none of the keys has signed the path.
     """
     if not path.startswith(f"/{_PATH}"):
         return None
     written, _, token = path.removeprefix(f"/{_PATH}").rpartition("/")
-    # A front end may have decoded the path already.
+    # A proxy may already have decoded the path.
     for bulk_id in (unquote(written), written):
         if _is_signed(bulk_id, token, keys):
             return bulk_id
@@ -61,13 +60,13 @@ def bulk_id_of(path: str, keys: Sequence[bytes]) -> str | None:
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
-    """Read one key, or several that white space separates, the one that signs first.
+    """Parse one key, or several separated by white space; the first one signs.
 
-    A text of words that are all too short for a key is one key, white space included, and so is
-    a single word with white space around it.
+    If every word is too short for a key, the whole text is one key, white space included. So is a
+    single word with white space around it.
 
     Raises:
-        ValueError: It breaks a rule, which the error names; it quotes nothing.
+        ValueError: The text breaks a rule; the error names the rule and never quotes the text.
     """
     words = [word.encode() for word in text.split()]
     long_enough = [len(word) >= SHORTEST_KEY for word in words]
@@ -85,7 +84,7 @@ def parse_keys(text: str) -> tuple[bytes, ...]:
 
 def _is_signed(bulk_id: str, token: str, keys: Sequence[bytes]) -> bool:
     given = token.encode(errors="replace")
-    # All are compared, each in constant time: how long it takes does not tell which one fits.
+    # All keys are compared, each in constant time, so the duration does not reveal which one fits.
     return any([hmac.compare_digest(_token(bulk_id, key).encode(), given) for key in keys])  # noqa: C419
 
 
@@ -96,18 +95,18 @@ def _token(bulk_id: str, key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where Infobip may call us.
+    """The webhook that Infobip calls with delivery reports.
 
     Attributes:
         url: The base of all URLs, with a slash at its end.
-        keys: Asked for every URL, and may raise; the first one signs.
+        keys: Returns the keys, the first of which signs; called for every URL, and may raise.
     """
 
     url: str
     keys: Callable[[], Sequence[bytes]]
 
     def url_for(self, bulk_id: str) -> str:
-        """Write the URL for the reports of a bulk.
+        """Return the signed URL for the reports of a bulk.
 
         Raises:
             ParameterUnavailableError: The key cannot be read.

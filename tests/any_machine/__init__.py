@@ -1,1 +1,1 @@
-"""Tests of how the project runs on machines that are not like its developers' own."""
+"""Tests that the project runs on machines unlike its developers' own."""

@@ -1,8 +1,8 @@
-"""What holds on any machine: in any folder, without a home, offline after the first run.
+"""The project runs on any machine: in any folder, without a home, offline after the first run.
 
-This copies the project into a folder with an odd name, sets it up there as a user would, and runs
-it through a proxy that answers nobody and tells who has asked. So it is slow, and has a target of
-its own: `make any-machine`.
+These tests copy the project into a folder with an odd name, set it up there as a user would, and
+run it behind a proxy that refuses and records all requests. They are slow, so they have their own
+target: `make any-machine`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from tests.local_world.aws_emulator import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Has what shells, make, URLs and patterns give a meaning to, and what is not ASCII.
+#: Has characters with a meaning in shells, make, URLs and patterns, and a non-ASCII one.
 ODD_NAME = 'it\'s a "päth" & $HOME (more) #1 [x] {y} %41 ; * ? back\\slash'
-#: What a clone does not hold; `.cache` is shared, so that little is downloaded again.
+#: Paths that a clone does not contain. `.cache` is shared to avoid repeated downloads.
 _NOT_CLONED = (".git", ".venv*", ".aws-sam", ".local", ".cache", ".*_cache", "__pycache__")
-#: What make hands on to those that it starts.
+#: Variables that make passes on to its child processes.
 _OF_OUTER_MAKE = {
     *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON"),
     *("UV_CACHE_DIR", "PIP_CACHE_DIR", "XDG_CACHE_HOME"),
@@ -43,24 +43,23 @@ SUCCESS = "All messages came out as their scenario says."
 
 @dataclass(frozen=True)
 class Clone:
-    """A copy of the project, whose user has no home.
+    """A copy of the project, whose user has no home folder.
 
     Args:
-        folder: Where it is.
-        home: A file, so that not even root can make a folder of it.
+        folder: The path of the copy.
+        home: The value of HOME: a file, so even root cannot create a folder there.
     """
 
     folder: Path
     home: Path
 
     def environment(self, **extra: str) -> dict[str, str]:
-        """Return that of a user who calls make by hand, not of the make that runs this test."""
+        """Return the environment of a user's shell, without variables of the outer make."""
         kept = {name: value for name, value in os.environ.items() if name not in _OF_OUTER_MAKE}
         return kept | {"HOME": str(self.home)} | extra
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run make, and wait for it."""
-        return subprocess.run(  # noqa: S603 (all of the command is ours)
+        return subprocess.run(  # noqa: S603 (no untrusted input)
             [_tool("make"), *arguments],
             cwd=self.folder,
             env=self.environment(),
@@ -71,10 +70,10 @@ class Clone:
         )
 
     def started(self, *arguments: str, proxy: str) -> subprocess.Popen[str]:
-        """Start make in a process group of its own, with a proxy for all that it asks."""
+        """Start make in its own process group, with a proxy for all requests."""
         names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         environment = self.environment(**dict.fromkeys(names, proxy))
-        return subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        return subprocess.Popen(  # noqa: S603 (no untrusted input)
             [_tool("make"), *arguments],
             cwd=self.folder,
             env={k: v for k, v in environment.items() if k.lower() != "no_proxy"},
@@ -87,14 +86,14 @@ class Clone:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of running two demos at once, beside `make local`.
+class Runs:
+    """Two demos that ran concurrently beside `make local`.
 
     Args:
-        demos: The output of each.
-        invoked: The output of a function of `make local`.
-        asked: What the proxy was asked for meanwhile.
-        left: What there was in the folders for what is made, before and after.
+        demos: The output of each demo.
+        invoked: The output of `make invoke`.
+        asked: The requests that the proxy got meanwhile.
+        left: The content of the build folders, before and after.
     """
 
     demos: tuple[str, str]
@@ -105,7 +104,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Clone]:
-    """Copy the project, and set nothing up."""
+    """Copy the project without setting it up."""
     with tempfile.TemporaryDirectory(prefix="any-machine-") as directory:
         home = Path(directory, "home")
         home.write_text("")
@@ -119,17 +118,17 @@ def bare() -> Iterator[Clone]:
 
 @pytest.fixture(scope="module")
 def clone(bare: Clone) -> Clone:
-    """Set the copy up, and build once, so that the network has been asked for all it has."""
+    """Set the copy up, and build once, so all downloads are done."""
     done = bare.make("setup", "build-local", f"PYTHON={_python()}")
     assert done.returncode == 0, done.stdout + done.stderr
     return bare
 
 
 @pytest.fixture(scope="module")
-def outcome(clone: Clone) -> Outcome:
-    """Run two demos at once beside `make local`, and a function of the latter."""
+def runs(clone: Clone) -> Runs:
+    """Run two demos concurrently beside `make local`, and invoke one of its functions."""
     before = _made(clone)
-    with _deaf_proxy() as (proxy, asked), clone.started("local", proxy=proxy) as local:
+    with _refusing_proxy() as (proxy, asked), clone.started("local", proxy=proxy) as local:
         demos = [clone.started("demo", proxy=proxy) for _ in range(2)]
         try:
             assert local.stdout is not None
@@ -142,7 +141,7 @@ def outcome(clone: Clone) -> Outcome:
                 pytest.fail("".join(shown))
             with clone.started("invoke", proxy=proxy) as invoking:
                 invoked, _ = invoking.communicate(timeout=_SECONDS_TO_RUN)
-            told = [demo.communicate(timeout=_SECONDS_TO_RUN)[0] for demo in demos]
+            printed = [demo.communicate(timeout=_SECONDS_TO_RUN)[0] for demo in demos]
         finally:
             for process in (local, *demos):
                 if process.poll() is None:
@@ -150,33 +149,33 @@ def outcome(clone: Clone) -> Outcome:
             local.communicate(timeout=_SECONDS_TO_RUN)
             for demo in demos:
                 demo.communicate(timeout=_SECONDS_TO_RUN)
-    return Outcome((told[0], told[1]), invoked, list(asked), (before, _made(clone)))
+    return Runs((printed[0], printed[1]), invoked, list(asked), (before, _made(clone)))
 
 
-def test_two_demos_at_once_come_out_right(outcome: Outcome) -> None:
-    """In a folder of any name, without a home, two demos at once do not disturb each other."""
-    for told in outcome.demos:
-        assert told.rstrip().endswith(SUCCESS), told
+def test_concurrent_demos_succeed(runs: Runs) -> None:
+    """In a folder of any name, without a home folder, they do not affect each other."""
+    for printed in runs.demos:
+        assert printed.rstrip().endswith(SUCCESS), printed
 
 
-def test_nothing_asks_the_network_after_the_first_run(outcome: Outcome) -> None:
-    """What was downloaded once is not asked for again, and no proxy sees what stays here."""
-    assert outcome.asked == []
+def test_first_run_is_the_only_one_that_uses_the_network(runs: Runs) -> None:
+    """Nothing is downloaded again, and no proxy sees local requests."""
+    assert runs.asked == []
 
 
-def test_local_world_answers_in_a_folder_of_any_name(outcome: Outcome) -> None:
-    """`make invoke` reaches what `make local` keeps running."""
-    assert '"parameter": "/omni/local/scenarios/' in outcome.invoked
+def test_local_world_answers_in_a_folder_of_any_name(runs: Runs) -> None:
+    """`make invoke` reaches the world that `make local` runs."""
+    assert '"parameter": "/omni/local/scenarios/' in runs.invoked
 
 
-def test_runs_leave_nothing_behind(outcome: Outcome) -> None:
-    """A run builds in a folder of its own, which is gone afterwards: none adds to the last."""
-    before, after = outcome.left
+def test_runs_leave_nothing_behind(runs: Runs) -> None:
+    """Each run builds in its own folder and deletes it."""
+    before, after = runs.left
     assert after - before == {Path(".aws-sam/local-layer"), Path(".local/starting.lock")}
 
 
 def test_single_tests_run_in_a_folder_of_any_name(clone: Clone) -> None:
-    """A developer runs one file of tests by the program that was installed there."""
+    """Developers run single test files with the installed pytest."""
     done = subprocess.run(
         [".venv/bin/pytest", "-q", "tests/unit/local_world"],
         cwd=clone.folder,
@@ -190,8 +189,8 @@ def test_single_tests_run_in_a_folder_of_any_name(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("separator", [":", "\n"], ids=["colon", "newline"])
-def test_path_that_cannot_work_is_refused(bare: Clone, separator: str) -> None:
-    """A colon or a line break in the path ends make with one sentence, before anything is made."""
+def test_unsupported_path_is_refused(bare: Clone, separator: str) -> None:
+    """On a colon or a line break in the path, make stops with one sentence and creates nothing."""
     folder = bare.folder.parent / f"a{separator}b"
     folder.mkdir()
     shutil.copy(bare.folder / "Makefile", folder)
@@ -202,31 +201,31 @@ def test_path_that_cannot_work_is_refused(bare: Clone, separator: str) -> None:
 
 
 def test_missing_interpreter_is_named(bare: Clone) -> None:
-    """Who names a Python that is not there is told so, and never to name it again."""
+    """The message names the missing Python, and does not suggest it again."""
     done = bare.make("demo", "PYTHON=python3.99")
     assert done.returncode
     first, second, *_ = done.stderr.splitlines()
-    assert first == "Python 3.11 or later is needed, and python3.99 is not there."
+    assert first == "Python 3.11 or later is needed, and python3.99 was not found."
     assert second.startswith(("There is python3", "Install one"))
     assert "PYTHON=python3.99" not in second
 
 
 def test_tools_are_kept_for_their_interpreter(clone: Clone) -> None:
-    """Neither the same PYTHON nor none makes the tools anew."""
+    """Neither the same PYTHON nor an unset one rebuilds the tools."""
     for arguments in ([], [f"PYTHON={_python()}"]):
         assert "-m venv" not in clone.make("-n", "setup", *arguments).stdout
 
 
-def test_tools_are_made_anew_for_another_interpreter(clone: Clone, tmp_path: Path) -> None:
-    """Another PYTHON gets tools of its own, in place of those that are there."""
+def test_tools_are_rebuilt_for_another_interpreter(clone: Clone, tmp_path: Path) -> None:
+    """The new tools replace the existing ones."""
     other = tmp_path / "python"
     other.write_text(f"#!/bin/sh\necho another; exec '{_python()}' \"$@\"\n")
     other.chmod(0o755)
     assert "-m venv" in clone.make("-n", "setup", f"PYTHON={other}").stdout
 
 
-def test_tools_are_made_anew_where_the_folder_has_moved(clone: Clone) -> None:
-    """Programs name the path that they were installed to, so a move makes them anew."""
+def test_tools_are_rebuilt_after_the_folder_has_moved(clone: Clone) -> None:
+    """Installed programs contain the path at which they were installed."""
     moved = clone.folder.rename(clone.folder.with_name("moved"))
     try:
         assert "-m venv" in Clone(moved, clone.home).make("-n", "setup").stdout
@@ -235,8 +234,8 @@ def test_tools_are_made_anew_where_the_folder_has_moved(clone: Clone) -> None:
 
 
 @contextmanager
-def _deaf_proxy() -> Iterator[tuple[str, list[str]]]:
-    """Serve as a proxy that closes each connection, and return its URL and what it was asked."""
+def _refusing_proxy() -> Iterator[tuple[str, list[str]]]:
+    """Serve a proxy that closes each connection; yield its URL and the requests that it gets."""
     asked: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -250,7 +249,7 @@ def _deaf_proxy() -> Iterator[tuple[str, list[str]]]:
 
 
 def _made(clone: Clone) -> set[Path]:
-    """Return what lies in the folders for what is made, two levels deep."""
+    """Return the content of the build folders, two levels deep."""
     return {
         path.relative_to(clone.folder)
         for folder in (".aws-sam", ".local")
@@ -259,12 +258,11 @@ def _made(clone: Clone) -> set[Path]:
 
 
 def _python() -> str:
-    """Return the interpreter that the tools of these tests were made from."""
+    """Return the path of the interpreter that these tests' tools were installed with."""
     return str(Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"))
 
 
 def _tool(name: str) -> str:
-    """Return the path of a program."""
     found = shutil.which(name)
     assert found is not None
     return found

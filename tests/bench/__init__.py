@@ -1,1 +1,1 @@
-"""Measurements, which are no tests: machines differ, and are shared."""
+"""Benchmarks, not tests: machines differ and are shared."""

@@ -1,4 +1,4 @@
-"""`make bench`: what invocations cost, and how long it takes until an outcome is recorded."""
+"""`make bench`: measure the cost of invocations and the delay until an outcome is recorded."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _OUTCOME = "outcome"
 
 
 def main() -> None:
-    """Measure, and print the figures; nothing judges them."""
+    """Measure and print the figures, without judging them."""
     arguments = _arguments()
     if arguments.row == _OUTCOME:
         outcome_delay.measure()
         return
     rows = [ROWS[arguments.row]] if arguments.row else list(ROWS.values())
-    compared = f", in turn with those of {arguments.base}" if arguments.base else ""
+    compared = f", alternating with those of {arguments.base}" if arguments.base else ""
     _print(
         f"Warm functions of this folder{compared}: {arguments.rounds} rounds of new processes.",
-        "Times are of one invocation: median [quartiles]; CPU is that of the function's process.",
+        "Times are per invocation: median [quartiles]; CPU is that of the function's process.",
         *(
-            ["Ratios are those of samples taken in turn: median [95 % confidence]."]
+            ["Ratios compare samples taken in turn: median [95 % confidence]."]
             if arguments.base
             else []
         ),
     )
-    begun = time.monotonic()
+    started_at = time.monotonic()
     try:
         for row, now, base in measure(rows, arguments.base or None, arguments.rounds):
             _print("", *_described(row, now, base))
     except BenchError as error:
         sys.exit(str(error))
-    _print("", f"That took {time.monotonic() - begun:.0f} s.")
+    _print("", f"The measurement took {time.monotonic() - started_at:.0f} s.")
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,26 +52,26 @@ def _arguments() -> argparse.Namespace:
         "--row",
         choices=["", *ROWS, _OUTCOME],
         default="",
-        help="what is measured; without it, all but the outcome, which takes five minutes",
+        help="what to measure; default: everything except the outcome, which takes five minutes",
     )
     parser.add_argument(
-        "--base", default="", metavar="COMMIT", help="a commit to measure in turn with this folder"
+        "--base", default="", metavar="COMMIT", help="a commit to compare this folder with"
     )
     parser.add_argument(
         "--rounds",
         type=_rounds,
         default=8,
-        help="how often new processes are measured; more make ratios surer",
+        help="how many rounds of new processes to measure; more rounds make ratios more certain",
     )
     arguments = parser.parse_args()
     if arguments.row == _OUTCOME and arguments.base:
-        parser.error("the outcome is not compared with another commit: leave the base out")
+        parser.error("the outcome cannot be compared with another commit: omit --base")
     return arguments
 
 
 def _rounds(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
 
 

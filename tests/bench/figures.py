@@ -1,4 +1,4 @@
-"""What many measurements of the same thing say together."""
+"""Statistics of repeated measurements."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: How often an interval may miss the true median: once in so many times, which is 95 %.
+#: A confidence interval may miss the true median once in this many times: 95 % confidence.
 _ONE_IN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A middle, and how far values lie around it; all in the unit of the values."""
+    """A median and an interval around it, in the unit of the values."""
 
     middle: float
     low: float
@@ -24,7 +24,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Return the median, and the quartiles: half of the values lie between them."""
+        """Return the median and the quartiles: half of the values lie between them."""
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
 
@@ -32,10 +32,10 @@ class Spread:
     def of_ratios(cls, numerators: Sequence[float], denominators: Sequence[float]) -> Self:
         """Compare values that were taken in pairs, each pair at nearly the same time.
 
-        Whatever slows the machine down for a while slows down both of a pair.
+        Other work on the machine slows down both values of a pair.
 
         Returns:
-            The median of the ratios, and what it lies between with a confidence of 95 %.
+            The median of the ratios, and its 95 % confidence interval.
         """
         pairs = zip(numerators, denominators, strict=True)
         ratios = sorted(numerator / denominator for numerator, denominator in pairs)
@@ -44,16 +44,17 @@ class Spread:
 
 
 def values_outside_confidence(count: int) -> int:
-    """Return how many of the lowest values, and of the highest, the median lies beyond.
+    """Return how many values on each side lie outside the confidence interval of the median.
 
     Each value is as likely above the true median as below, whatever the distribution, so the number
     below it follows a binomial distribution (the interval of the sign test).
 
     Args:
-        count: How many values there are. Less than six are too few to leave one out, and even the
-            interval from the lowest to the highest is then not as sure.
+        count: The number of values. With fewer than six, no value lies outside, and even the
+            interval from the lowest to the highest has less confidence.
     """
-    # Of all 2 ** count ways to lie below or above, those with at most so many below.
+    # Of the 2 ** count ways in which values lie below or above the median, `ways` counts those with
+    # at most `left_out` values below.
     left_out, ways = 0, 1
     while True:
         ways += math.comb(count, left_out + 1)

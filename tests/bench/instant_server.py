@@ -1,9 +1,9 @@
-"""Infobip and DynamoDB, as far as a warm function calls them, played without any work.
+"""A server that replaces Infobip and DynamoDB for the calls of warm functions, and does no work.
 
-The emulator and the simulator do what AWS and Infobip do, in Python: a function waits for them most
-of its time, and slower as they fill. This server stands in for both while time is taken. It reads
-from data that they have made, and takes every write without keeping it, so that each invocation
-finds the same data.
+The emulator and the simulator implement AWS and Infobip in Python: a function spends most of its
+time waiting for them, and they get slower as they fill. This server replaces both during a
+measurement. It answers reads from data that they have produced, and discards every write, so each
+invocation finds the same data.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NO_REPORTS = b'{"results":[]}'
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What the server answers from.
+    """The data that the server answers from.
 
     Args:
-        items: The items of the table, as DynamoDB writes them in JSON, by message id and entry.
-        reports: A page of delivery reports, as Infobip answers it.
-        pages: How many calls in a row get that page before one gets an empty one, which ends a
-            function that takes pages until there are no more.
+        items: The items of the table in DynamoDB's JSON, by message id and entry.
+        reports: A page of delivery reports, as Infobip returns it.
+        pages: The number of calls that get this page before one gets an empty page, so a function
+            that pulls until there are no more reports ends.
     """
 
     items: Mapping[tuple[str, str], bytes]
@@ -50,7 +50,7 @@ class Data:
 
 
 class InstantServer:
-    """A running server, in a thread of this process."""
+    """The server, which runs in a thread of this process."""
 
     def __init__(self) -> None:
         self.data = Data({}, _NO_REPORTS)
@@ -75,11 +75,11 @@ class InstantServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start the server."""
         self._thread.start()
         self._ready.wait()
         return self
@@ -90,7 +90,7 @@ class InstantServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop."""
+        """Stop the server."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -108,7 +108,7 @@ class InstantServer:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The end of the server cancels it, which asyncio would print.
+        # When the server stops, it cancels this task; asyncio would print the error.
         with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

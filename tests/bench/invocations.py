@@ -1,9 +1,9 @@
-"""What warm invocations cost in CPU and wall time, also next to those of another commit.
+"""Measure the CPU and wall time of warm invocations, and compare them with another commit's.
 
-CPU is that of the function's process, which is what Lambda bills for beside the waiting. While it
-is taken, `instant_server` plays DynamoDB and Infobip: it takes every write and answers at once, so
-that wall time is the function's own as well. What it answers reads with comes from the emulator and
-the simulator, filled beforehand by the commit's own functions: how they write an item is theirs.
+CPU time is that of the function's process: besides waiting, it is what Lambda bills. During a
+measurement `instant_server` replaces DynamoDB and Infobip. It accepts every write and answers
+immediately, so wall time is the function's own as well. Its data come from the emulator and the
+simulator, which the commit's own functions fill beforehand, so items have that commit's format.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _SCENARIO = {
     "flow": [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
 }
 _SECONDS_UNTIL_REPORTED = 3600
-#: Nothing in these rows goes wrong: a warning says that something else was measured.
-_COMPLAINT = re.compile(r'^.*"level":"(?:WARNING|ERROR|CRITICAL)".*$|^Traceback.*', re.MULTILINE)
+#: Invocations of these rows log no warnings: with one, another case would be measured.
+_PROBLEM = re.compile(r'^.*"level":"(?:WARNING|ERROR|CRITICAL)".*$|^Traceback.*', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,15 @@ class Row:
     """A kind of invocation that is measured.
 
     Args:
-        title: What one invocation does.
-        function: The folder of the function.
-        samples: How many samples each process gives. The shorter a sample is, the more alike is
-            what else the machine does during the two of a pair; the more there are, the surer is
-            the median of their ratios.
-        events: Writes the events of a sample, by a number that it has for itself.
-        warm_ups: How many more samples warm a process, and count for nothing.
-        pages: How many pages of reports an invocation finds.
-        parts: The functions that are timed as parts of an invocation: see `worker.time_parts`.
+        title: A description of one invocation.
+        function: The name of the function's folder.
+        samples: The number of samples of each process. Short samples expose both values of a pair
+            to the same load of the machine; many samples make the median of the ratios more
+            certain.
+        events: Builds the events of a sample from the sample's unique number.
+        warm_ups: The number of samples before these, which only warm the process up.
+        pages: The number of pages of reports that an invocation finds.
+        parts: The functions to time as parts of an invocation: see `worker.time_parts`.
     """
 
     title: str
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What an invocation took, in seconds: the mean of a few in a row."""
+    """The time of one invocation in seconds: the mean of a few consecutive ones."""
 
     cpu: float
     wall: float
@@ -104,7 +104,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Measured:
-    """What was measured of a row with one commit, in the order of time."""
+    """The samples of a row with one commit, in chronological order."""
 
     samples: list[Sample] = field(default_factory=list)
     #: How often an invocation called each operation of the servers.
@@ -112,7 +112,7 @@ class Measured:
 
 
 class BenchError(Exception):
-    """It cannot be measured; the text says why."""
+    """A measurement is not possible; the text says why."""
 
 
 def _batches_of_ten(number: int) -> list[Json]:
@@ -171,18 +171,18 @@ ROWS = {
 def measure(
     rows: Sequence[Row], base: str | None, rounds: int
 ) -> Iterator[tuple[Row, Measured, Measured | None]]:
-    """Measure rows, with the code of this folder and, in turn, with that of a commit.
+    """Measure rows with the code of this folder, alternating with that of a base commit.
 
-    Both run on the packages that are installed here.
+    Both use the packages that are installed here.
 
     Args:
-        rows: The rows.
-        base: The commit, if there is to be one.
-        rounds: How often new processes are started. Where the memory of a process lies makes it
-            slower or faster, for all of its samples.
+        rows: The rows to measure.
+        base: The base commit, if any.
+        rounds: How often new processes are started. The memory layout of a process makes all of
+            its samples faster or slower.
 
     Yields:
-        The row, what was measured here, and what was measured of the commit.
+        The row, the measurement of this folder, and that of the base commit.
 
     Raises:
         BenchError: A function fails, or the repository has no such commit.
@@ -207,7 +207,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """Functions and layer of a commit, and what they find."""
+    """The functions and layer of a commit, with their environment and data."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -218,7 +218,7 @@ class _Code:
 def _measure_round(
     row: Row, round_number: int, codes: list[tuple[_Code, Measured]], server: InstantServer
 ) -> None:
-    """Take samples from new processes, one of each commit, in turn; who begins changes."""
+    """Measure samples with a new process for each commit, in alternating order."""
     with ExitStack() as exits:
         workers = [
             (exits.enter_context(_Worker(code, row.function, row.parts)), code, measured)
@@ -231,7 +231,7 @@ def _measure_round(
             for worker, code, measured in workers if number % 2 else reversed(workers):
                 server.data = replace(code.data, pages=row.pages)
                 server.calls.clear()
-                sample = worker.take(events)
+                sample = worker.measure(events)
                 if number >= first + row.warm_ups:
                     measured.samples.append(sample)
                     measured.calls = {
@@ -248,7 +248,7 @@ class _Worker:
         self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
             [
                 sys.executable,
-                "-P",  # what lies beside the file is not for the function
+                "-P",  # the function must not import modules from this folder
                 str(Path(__file__).with_name("worker.py")),
                 str(code.folder / "functions" / function),
                 str(code.folder / "shared"),
@@ -262,7 +262,7 @@ class _Worker:
         )
 
     def __enter__(self) -> Self:
-        """Return itself: it starts while others do."""
+        """Return the worker without waiting for its start: several start concurrently."""
         return self
 
     def __exit__(
@@ -271,16 +271,16 @@ class _Worker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
         self._output.close()
 
-    def take(self, events: Sequence[object]) -> Sample:
+    def measure(self, events: Sequence[object]) -> Sample:
         """Invoke the function with events, one after the other.
 
         Raises:
-            BenchError: It has failed, or has complained.
+            BenchError: The function logged a problem, or its process ended.
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise BenchError("a worker has no pipes")
@@ -290,12 +290,10 @@ class _Worker:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         self._output.seek(printed_before)
-        complaint = _COMPLAINT.search(self._output.read())
-        if not line or complaint:
-            printed = self._code.output.read_text()[-3000:]
-            raise BenchError(
-                f"a function of {self._code.folder} has complained, or ended:\n{printed}"
-            )
+        problem = _PROBLEM.search(self._output.read())
+        if not line or problem:
+            folder, printed = self._code.folder, self._code.output.read_text()[-3000:]
+            raise BenchError(f"a function of {folder} logged a problem or ended:\n{printed}")
         measured = json.loads(line)
         count = len(events)
         parts = {part: seconds / count for part, seconds in measured["parts"].items()}
@@ -306,14 +304,14 @@ class _Worker:
 
 
 def _copy_of_this_folder(target: Path) -> Path:
-    """Copy the code as it is now, so that nobody who goes on working changes what is measured."""
+    """Copy the current code, so edits during a measurement do not change it."""
     for name in ("functions", "shared"):
         copytree(ROOT / name, target / name, ignore=ignore_patterns("__pycache__"))
     return target
 
 
 def _copy_of_commit(commit: str, target: Path) -> Path:
-    """Copy the code of a commit. A worktree would stay registered if this process was killed."""
+    """Copy the code of a commit; a worktree would stay registered if this process were killed."""
     archive = subprocess.run(  # noqa: S603 (the commit comes after the end of the options)
         ["git", "archive", "--end-of-options", commit, "functions", "shared"],  # noqa: S607
         cwd=ROOT,
@@ -321,16 +319,18 @@ def _copy_of_commit(commit: str, target: Path) -> Path:
         check=False,
     )
     if archive.returncode:
-        raise BenchError(f"there is no code of {commit}: {archive.stderr.decode().strip()}")
+        raise BenchError(
+            f"cannot read the code of commit {commit}: {archive.stderr.decode().strip()}"
+        )
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(target, filter="data")
     return target
 
 
 def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServer) -> _Code:
-    """Let a commit's functions register a scenario and send a thousand messages.
+    """Create a scenario and send a thousand messages with a commit's functions.
 
-    Their items and reports are what invocations will find from then on.
+    The resulting items and reports are the data of all measured invocations.
     """
     clients = _Clients(emulator)
     environment = _environment(name, emulator)
@@ -344,9 +344,9 @@ def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServ
             folder, environment | {"INFOBIP_BASE_URL": simulator_url}, Data({}, b""), output
         )
         with _Worker(code, "create_scenario") as worker:
-            worker.take([_SCENARIO])
+            worker.measure([_SCENARIO])
         with _Worker(code, "send_message") as worker:
-            worker.take([_thousand_messages()])
+            worker.measure([_thousand_messages()])
         SimulatorControl(simulator_url).advance_clock(_SECONDS_UNTIL_REPORTED)
         reports = _take_reports(simulator_url)
     items = clients.items(environment["MESSAGES_TABLE_NAME"])
@@ -355,7 +355,7 @@ def _prepare(name: str, folder: Path, emulator: AwsEmulator, server: InstantServ
 
 
 def _environment(name: str, emulator: AwsEmulator) -> dict[str, str]:
-    """Write the variables that functions have in template.yaml, and nothing of the caller's."""
+    """Return the environment variables of template.yaml, without those of the caller."""
     prefix = f"/omni/{name}/"
     queue = f"{emulator.url}/000000000000/"
     return {
@@ -385,22 +385,21 @@ def _environment(name: str, emulator: AwsEmulator) -> dict[str, str]:
 
 
 class _Clients:
-    """AWS as the emulator plays it."""
+    """Clients of the AWS emulator."""
 
     def __init__(self, emulator: AwsEmulator) -> None:
         self._dynamodb = session().client("dynamodb", **options(emulator.url))
         self._ssm = session().client("ssm", **options(emulator.url))
 
     def create_table(self, name: str) -> None:
-        """Create a table like the template's."""
+        """Create a table as template.yaml defines it."""
         self._dynamodb.create_table(TableName=name, **messages_table())
 
     def put_secret(self, parameter: str, value: str) -> None:
-        """Put a parameter."""
         self._ssm.put_parameter(Name=parameter, Value=value, Type="SecureString")
 
     def items(self, table: str) -> dict[tuple[str, str], bytes]:
-        """Read a table, each item as DynamoDB sends it, by message id and entry."""
+        """Return the items of a table in DynamoDB's JSON, by message id and entry."""
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=table)
         return {
             (item["messageId"]["S"], item["entry"]["S"]): json.dumps(
@@ -428,14 +427,14 @@ def _take_reports(simulator_url: str) -> bytes:
 
 
 def _thousand_messages() -> Json:
-    """Write a batch of ten records, each for a hundred recipients."""
+    """Return an event of ten records with a hundred recipients each."""
     each = _REPORTS_PER_PAGE // _RECORDS_PER_BATCH
     return _batch(
         {
             "destinations": [
                 {
                     "messageId": f"reported-{record}-{index}",
-                    # Not one of the numbers that something goes wrong for.
+                    # The simulator delivers to numbers that end like this.
                     "to": {"phoneNumber": f"38591{record:03d}1{index:03d}"},
                 }
                 for index in range(each)
@@ -448,7 +447,7 @@ def _thousand_messages() -> Json:
 
 
 def _batch(bodies: Iterable[Json]) -> Json:
-    """Write the event by which Lambda hands records of the send queue to a function."""
+    """Return the event with which Lambda delivers records of the send queue."""
     texts = [json.dumps({"scenario": _SCENARIO["name"]} | body) for body in bodies]
     sent_at = str(int(time.time() * 1000))
     return {

@@ -1,7 +1,7 @@
-"""`make bench`: how long it takes until an outcome is recorded.
+"""`make bench`: measure the delay until an outcome is recorded.
 
-Taken from the deployed template on this machine, with the schedules as they are by default: reports
-are pulled once a minute.
+The template is deployed on this machine with its default schedules: reports are pulled once a
+minute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCENARIO = {
 
 
 def _send(world: World, number: int) -> str:
-    """Put a message on the queue; every other push fails and becomes a text message."""
+    """Queue a message; every other push fails over to SMS."""
     ending = "0002" if number % 2 else "0100"
     message_id = f"bench-{number}"
     world.put_message(
@@ -40,7 +40,7 @@ def _send(world: World, number: int) -> str:
 
 
 def _seconds_to_record(world: World, message_id: str) -> float:
-    """Return how long after its end the deciding step was recorded."""
+    """Return the seconds from the end of the deciding step until it was recorded."""
     report = next(
         entry
         for entry in reversed(world.entries(message_id))
@@ -51,14 +51,14 @@ def _seconds_to_record(world: World, message_id: str) -> float:
 
 
 def measure() -> None:
-    """Send for two minutes, wait for the schedules, and print the figures."""
+    """Send messages for two minutes, wait until all are delivered, and print the delays."""
     with World() as world:
         world.invoke("CreateScenarioFunctionName", _SCENARIO)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         ids = []
         for number in range(_MESSAGES):
             ids.append(_send(world, number))
-            time.sleep(max(0.0, begun + (number + 1) * _SECONDS_BETWEEN - time.monotonic()))
+            time.sleep(max(0.0, started_at + (number + 1) * _SECONDS_BETWEEN - time.monotonic()))
         wait_until(
             lambda: all((world.message(each) or {}).get("state") == "DELIVERED" for each in ids),
             _SECONDS_TO_SETTLE,
@@ -66,10 +66,10 @@ def measure() -> None:
             every=1,
         )
         items = [world.message(each) or {} for each in ids]
-        waits = sorted(_seconds_to_record(world, each) for each in ids)
+        delays = sorted(_seconds_to_record(world, each) for each in ids)
     channels = Counter(item["channel"] for item in items)
     sys.stdout.write(
         f"{len(ids)} messages, one a second, reports pulled once a minute: {dict(channels)}\n"
-        "from the end of the deciding step to its record:"
-        f" median {statistics.median(waits):.1f} s, worst {waits[-1]:.1f} s\n"
+        "from the end of the deciding step until it is recorded:"
+        f" median {statistics.median(delays):.1f} s, worst {delays[-1]:.1f} s\n"
     )

@@ -1,15 +1,15 @@
-"""Runs a function of some commit as a process of its own, and tells what its invocations cost.
+"""Run a function of any commit in a separate process, and measure its invocations.
 
-It is started as a file, and knows nothing of this project but the contract: a function is a folder
-with an `app.py` that has a `lambda_handler`, the layer is a folder with packages. So the same file
-runs old commits and new ones.
+This file is run as a script and depends only on the layout of the project: a function is a folder
+with an `app.py` that has a `lambda_handler`, and the layer is a folder with packages. The same file
+therefore runs old and new commits.
 
-Standard input has a JSON list of events on each line, standard output has a line for each such
-list; what the function itself prints goes to standard error. The end of the input is the end of
-the process.
+Each line of standard input is a JSON list of events; for each, one line of JSON with the
+measurement goes to standard output. The output of the function goes to standard error. The process
+exits at the end of the input.
 
-The third argument is a JSON object: names of parts of an invocation, and the functions of the layer
-that are timed as these parts, as "module:name" or "module:Class.method".
+The third argument is a JSON object of the functions to time as parts of an invocation: the name of
+each part, with its function in the layer as "module:name" or "module:Class.method".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """What Lambda tells a function of its invocation."""
+    """The context object that Lambda passes to a handler."""
 
     function_name = "bench"
     memory_limit_in_mb = 512
@@ -36,25 +36,25 @@ class Context:
     aws_request_id = "bench"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the time that is left, which never gets short here."""
+        """Return the remaining time in milliseconds, which is always enough here."""
         return 120_000
 
 
 def time_parts(parts: dict[str, str]) -> dict[str, float]:
     """Return the seconds that each part takes from now on, without those of parts that it calls.
 
-    Only the thread that runs the handler may call parts. One that the commit lacks takes no time.
+    Only the thread that runs the handler may call parts. A part that a commit lacks takes no time.
     """
     seconds: dict[str, float] = defaultdict(float)
 
     def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (those of any function)
-            begun, before = time.perf_counter(), sum(seconds.values())
+            start, before = time.perf_counter(), sum(seconds.values())
             try:
                 return function(*args, **kwargs)
             finally:
                 of_inner_parts = sum(seconds.values()) - before
-                seconds[part] += time.perf_counter() - begun - of_inner_parts
+                seconds[part] += time.perf_counter() - start - of_inner_parts
 
         return call
 
@@ -70,7 +70,7 @@ def time_parts(parts: dict[str, str]) -> dict[str, float]:
 
 
 def main(function_folder: str, layer_folder: str, parts: str) -> None:
-    """Invoke the function with each event, until there are no more."""
+    """Invoke the function with each event until the input ends."""
     measurements = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path[:0] = [function_folder, layer_folder]
@@ -80,10 +80,10 @@ def main(function_folder: str, layer_folder: str, parts: str) -> None:
     for line in sys.stdin:
         events = json.loads(line)
         seconds.clear()
-        gc.collect()  # what earlier invocations have left behind is not these ones' cost
-        wall_begun, cpu_begun = time.perf_counter(), time.process_time()
+        gc.collect()  # garbage of earlier invocations must not count
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
         answers = [handler(event, context) for event in events]
-        cpu, wall = time.process_time() - cpu_begun, time.perf_counter() - wall_begun
+        cpu, wall = time.process_time() - cpu_start, time.perf_counter() - wall_start
         measured = {"cpu": cpu, "wall": wall, "parts": seconds, "answers": answers}
         measurements.write(json.dumps(measured) + "\n")
         measurements.flush()

@@ -1,1 +1,1 @@
-"""Faults by the thousand against the real functions, and the promises that must hold after them."""
+"""Inject thousands of faults into the real functions, then check the promises they must keep."""

@@ -1,4 +1,4 @@
-"""What the functions of a run talk to: the AWS emulator and the Infobip simulator, no Lambda."""
+"""The services that the functions of a run call: the AWS emulator and the Infobip simulator."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SCENARIO = "chaos"
-#: No log line may hold one of them.
+#: No log line may contain one of these.
 API_KEY = "canary-api-key"
-WEBHOOK_KEY = "canary-webhook-key-that-nobody-must-see"
+WEBHOOK_KEY = "canary-webhook-key-that-must-stay-secret"
 _FUNCTION_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME": "omni-chaos",
     "POWERTOOLS_METRICS_NAMESPACE": "InfobipOmni",
     "POWERTOOLS_LOG_LEVEL": "INFO",
     "RETENTION_DAYS": "90",
-    "CLAIM_SECONDS": "120",  # the settings refuse less than 90: a run has its own
+    "CLAIM_SECONDS": "120",  # the settings refuse less than 90; CHAOS_CLAIM_SECONDS overrides it
     "ON_UNKNOWN": "never-duplicate",
 }
 
 
 @contextmanager
 def simulator(emulator: AwsEmulator, *more: str) -> Iterator[SimulatorControl]:
-    """Run a simulator that ends with an emulator at the latest, and return its control.
+    """Run a simulator that ends no later than an emulator, and yield its control.
 
     Args:
-        emulator: A running one.
-        more: Options of its command line.
+        emulator: A running emulator.
+        more: More command-line options of the simulator.
     """
     group = emulator.process_group
     with process.running("--api-key", API_KEY, *more, process_group=group) as url:
@@ -60,10 +60,10 @@ class Cloud:
     """Table, queues and parameters of template.yaml in an emulator, and a simulator of their own.
 
     Args:
-        emulator: A running one, which may be that of other runs as well.
+        emulator: A running emulator; other runs may share it.
         simulator: The control of the run's own simulator.
         deployment: The times of the run.
-        webhook_url: What the URLs begin with that Infobip is to call.
+        webhook_url: The start of the URLs that Infobip calls.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Cloud:
         self._deployment = deployment
         self._webhook_url = webhook_url
         self._emulator = emulator
-        #: Tells the run from the others in the emulator.
+        #: Distinguishes this run from others in the emulator.
         self._name = f"chaos-{uuid.uuid4().hex[:8]}"
         self._prefix = f"/omni/{self._name}/"
         self.simulator = simulator
@@ -95,7 +95,7 @@ class Cloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that the functions find."""
+        """The environment variables of the functions."""
         return _FUNCTION_VARIABLES | {
             "AWS_ENDPOINT_URL": self._emulator.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
@@ -123,11 +123,11 @@ class Cloud:
         ids = {entry["Id"]: entry["MessageId"] for entry in answer["Successful"]}
         return [ids[str(number)] for number in range(len(bodies))]
 
-    def receive(self, url: str, most: int) -> list[Json]:
-        """Receive records, in the form in which Lambda hands them to a function."""
+    def receive(self, url: str, max_records: int) -> list[Json]:
+        """Receive records, in the form of a Lambda event."""
         answer = self.sqs.receive_message(
             QueueUrl=url,
-            MaxNumberOfMessages=most,
+            MaxNumberOfMessages=max_records,
             AttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
@@ -146,7 +146,7 @@ class Cloud:
         ]
 
     def acknowledge(self, url: str, records: Iterable[Json]) -> None:
-        """Delete records; one that was received again since then stays."""
+        """Delete records; a record that has been received again in the meantime stays."""
         entries: Any = [
             {"Id": str(number), "ReceiptHandle": record["receiptHandle"]}
             for number, record in enumerate(records)
@@ -155,7 +155,7 @@ class Cloud:
             self.sqs.delete_message_batch(QueueUrl=url, Entries=entries)
 
     def records_left(self) -> int:
-        """Count the records and the parked pages that are left, visible or not."""
+        """Return how many records and parked pages are left on the queues, visible or not."""
         names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         return sum(
             int(value)
@@ -166,7 +166,7 @@ class Cloud:
         )
 
     def dead_lettered_records(self) -> Iterator[tuple[str, str]]:
-        """Take the dead letters: the id of the record, and the reason."""
+        """Receive the dead-lettered records: yield the record id and the reason."""
         while records := self.sqs.receive_message(
             QueueUrl=self.dead_letter_url,
             MaxNumberOfMessages=10,
@@ -181,7 +181,7 @@ class Cloud:
     # --- The table ---------------------------------------------------------------------------
 
     def unsettled(self) -> list[str]:
-        """List the messages that are still to be checked."""
+        """Return the ids of the messages that the reconciler has yet to check."""
         found: list[str] = []
         for shard in range(CHECK_SHARDS):
             pages = self.dynamodb.get_paginator("query").paginate(
@@ -194,13 +194,13 @@ class Cloud:
         return found
 
     def items(self) -> Iterator[Json]:
-        """Read the whole table."""
+        """Yield all items of the table."""
         for page in self.dynamodb.get_paginator("scan").paginate(TableName=self._name):
             for item in page["Items"]:
                 yield from_wire(item)
 
     def pages_left(self) -> int:
-        """Count the parts of pages that are stored and not recorded."""
+        """Return how many parts of pages are stored but not recorded."""
         return self.dynamodb.query(
             TableName=self._name,
             Select="COUNT",
@@ -210,7 +210,7 @@ class Cloud:
         )["Count"]
 
     def message(self, message_id: str) -> Json:
-        """Read the item that holds a message's state."""
+        """Return the item that holds the state of a message."""
         key: Any = {"messageId": {"S": message_id}, "entry": {"S": "MESSAGE"}}
         answer = self.dynamodb.get_item(TableName=self._name, Key=key, ConsistentRead=True)
         return from_wire(answer["Item"])
@@ -218,15 +218,15 @@ class Cloud:
     # --- The simulator -----------------------------------------------------------------------
 
     def truth(self) -> dict[str, Json]:
-        """Read what truly became of all messages."""
+        """Return what Infobip knows of each message, by message id."""
         return {entry["messageId"]: entry for entry in self.simulator.messages()}
 
     # --- Creation ----------------------------------------------------------------------------
 
     def _create_queue(self, name: str, resource: Json) -> str:
-        kept = ("MessageRetentionPeriod", "MaximumMessageSize")
+        copied = ("MessageRetentionPeriod", "MaximumMessageSize")
         properties = resource["Properties"]
-        attributes: Any = {each: str(properties[each]) for each in kept if each in properties}
+        attributes: Any = {each: str(properties[each]) for each in copied if each in properties}
         attributes["VisibilityTimeout"] = str(int(self._deployment.visibility))
         queue = self.sqs.create_queue(QueueName=f"{self._name}-{name}", Attributes=attributes)
         return str(queue["QueueUrl"])

@@ -1,4 +1,4 @@
-"""Which faults a run injects, and when, decided by its seed."""
+"""The plan of the faults of a run and when they fire, determined by its seed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from .times import Deployment
 
-#: How many messages there are to one kill at each point, and to one fault of each other kind.
+#: For how many messages each function gets one kill at each point and one fault of each other kind.
 _MESSAGES_PER_FAULT = {SEND: 500, PULL: 2500, PARKED: 5000, RECEIVE: 2500, RECONCILE: 2500}
-#: Faults of single calls at the simulator, and how likely: after acceptance, then before it.
+#: Faults of single calls to the simulator and their probabilities: first those that fire after
+#: Infobip has accepted the messages, then those that fire before.
 _SEND_FAULTS = {
     "reset_after": 0.01,
     "error_after": 0.01,
@@ -75,19 +76,19 @@ _LOG_FAULTS = {
     "error_before": 0.03,
     "rate_limit": 0.03,
 }
-#: How long a hang lasts, and a slow answer, in client read timeouts.
+#: How long hanging and slow responses take, in read timeouts of the client.
 _HANG, _SLOW = 2.5, 0.3
-#: Bursts on sends: the kind, and how many calls it lasts.
+#: Bursts of faults on sends: the kind, and the number of calls.
 _BURSTS = (("rate_limit", 40), ("error_before", 25), ("reset_before", 15), ("reset_after", 10))
 _BURSTS_PER_KIND = 2
 _KILLS_PER_RUN = 6
-#: The points that only messages reach that Infobip does not know.
-_OF_ABSENT_MESSAGES = ("absence count", "quarantine", "second chance")
-#: How often a run gets kills at rare points, if any are left.
-_RARE = 0.6
-#: How likely a run gets any fault.
-_LEAST_LIKELY, _LIKELIEST = 0.15, 0.6
-#: The last settings last longest, until all crash points were reached.
+#: Only messages unknown to Infobip reach these crash points.
+_ABSENT_MESSAGE_POINTS = ("absence count", "quarantine", "resend")
+#: The probability that a run gets kills at rare points while any are left.
+_RARE_PROBABILITY = 0.6
+#: The range of the probability that a run gets a fault.
+_MIN_PROBABILITY, _MAX_PROBABILITY = 0.15, 0.6
+#: The last settings stay longest, until all crash points have been reached.
 _LAST_SETTINGS = {
     "duplicateIds": "refuse",
     "logLagSeconds": 0.5,
@@ -95,52 +96,56 @@ _LAST_SETTINGS = {
     "intermediateStepReports": True,
     "pushedReports": "both",
 }
-#: The table is there when a pull looks for old pages, and is not when it has a new one.
+#: The table responds when a pull looks for old pages, but not when the pull has a new one.
 _TABLE_DOWN = (Fault(TABLE_THROTTLES, skip=1, times=100),)
 
 
-#: Faults that one run gets together: the last one counts, the others make the run come to it.
+#: Faults that one run gets together: the last one is the planned one, the others make the run reach
+#: it.
 FaultSet = tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """Infobip behaves otherwise when a share of all messages has been queued."""
+    """A change of the simulator's settings once a share of all messages is queued."""
 
+    #: The share of the messages, from 0 to 1.
     at: float
     settings: dict[str, Any]
-    #: A kind of fault, and how many sends it lasts.
+    #: A kind of fault and the number of sends that it fires on.
     burst: tuple[str, int] | None = None
 
 
 class FaultPlan:
-    """All faults of a run.
+    """The faults of a run.
 
     Args:
-        seed: Decides about all that is random.
-        messages: How many are queued.
+        seed: Determines every random choice.
+        messages: The number of messages that the run queues.
         deployment: The times of the run.
     """
 
     def __init__(self, seed: int, messages: int, deployment: Deployment) -> None:
         self._random = random.Random(f"plan {seed}")
         self._messages = messages
-        #: For each function, the faults that its runs are still to get.
+        #: For each function, the planned faults that no run has got yet.
         self._planned = {function: deque(self._fault_sets(function)) for function in CRASH_POINTS}
         self._rare: dict[str, list[FaultSet]] = {function: [] for function in CRASH_POINTS}
-        #: Those that the very next runs are to get.
-        self._first: dict[str, deque[FaultSet]] = {function: deque() for function in CRASH_POINTS}
-        self._put_first: set[FaultSet] = set()
+        #: The faults for the very next runs.
+        self._prioritized: dict[str, deque[FaultSet]] = {
+            function: deque() for function in CRASH_POINTS
+        }
+        self._ever_prioritized: set[FaultSet] = set()
         self._setting_changes_left = deque(
             sorted(self._setting_changes(deployment), key=lambda change: change.at)
         )
 
     def begin(self, simulator: SimulatorControl, read_seconds: float) -> None:
-        """Let single calls to Infobip fail from now on.
+        """Start to inject faults into single calls to Infobip.
 
         Args:
-            simulator: Fails the calls.
-            read_seconds: How long the client waits for an answer.
+            simulator: The control of the simulator, which injects them.
+            read_seconds: The read timeout of the client, in seconds.
         """
         for operation, faults in (
             ("send_advanced", _SEND_FAULTS),
@@ -158,38 +163,38 @@ class FaultPlan:
                 )
 
     def setting_changes_due(self, queued: int) -> Iterator[SettingChange]:
-        """Take the changes that are due when so many messages have been queued."""
+        """Remove and yield the changes that are due once `queued` messages are queued."""
         changes = self._setting_changes_left
         while changes and changes[0].at * self._messages <= queued:
             yield changes.popleft()
 
     @property
-    def has_first(self) -> bool:
-        """Whether faults that were put first are still to be given to a run."""
-        return any(self._first.values())
+    def has_prioritized(self) -> bool:
+        """Whether a prioritized fault is left that no run has got."""
+        return any(self._prioritized.values())
 
-    def put_first(self, faults: Iterable[tuple[str, Fault]]) -> None:
-        """Give these faults to the very next runs of these functions, each to another run.
+    def prioritize(self, faults: Iterable[tuple[str, Fault]]) -> None:
+        """Plan faults for the very next runs, each for a different run of its function.
 
-        A run that gives a fault no occasion passes it on to the next one.
+        A fault that does not fire in its run is planned for the next one.
         """
         for function, fault in faults:
-            self._first[function].append((fault,))
-            self._put_first.add((fault,))
+            self._prioritized[function].append((fault,))
+            self._ever_prioritized.add((fault,))
 
-    def take_first(self, function: str) -> list[FaultSet]:
-        """Take the next of the faults that were put first for a function, if there is any."""
-        first = self._first[function]
-        return [first.popleft()] if first else []
+    def take_prioritized(self, function: str) -> list[FaultSet]:
+        """Remove and return the next prioritized faults of a function, if there are any."""
+        prioritized = self._prioritized[function]
+        return [prioritized.popleft()] if prioritized else []
 
-    def clear_first(self) -> None:
-        """Give the faults that were put first to no run any more."""
-        for first in self._first.values():
-            first.clear()
-        self._put_first.clear()
+    def clear_prioritized(self) -> None:
+        """Remove the prioritized faults, including those that runs have not fired yet."""
+        for prioritized in self._prioritized.values():
+            prioritized.clear()
+        self._ever_prioritized.clear()
 
     def steer(self, simulator: SimulatorControl, points_left: Collection[str]) -> None:
-        """Put first what brings runs to the crash points that none has reached yet."""
+        """Prefer faults that make runs reach the remaining crash points."""
         pulls = self._planned[PULL]
         if any(PARKED in point for point in points_left) and next(iter(pulls), None) != _TABLE_DOWN:
             pulls.appendleft(_TABLE_DOWN)
@@ -199,53 +204,51 @@ class FaultPlan:
                 if len(due) > 1:
                     planned.appendleft(due)
                 else:
-                    self._give_back(function, due)
-        if any("lost lease" in point for point in points_left):
+                    self._replan(function, due)
+        if any("expired lease" in point for point in points_left):
             self._planned[SEND].append((Fault(KILL, "after claim"),))
         if any("proof" in point for point in points_left):
             simulator.add_fault("send_advanced", "reset_after", times=3)
-        if any(point.endswith(_OF_ABSENT_MESSAGES) for point in points_left):
+        if any(point.endswith(_ABSENT_MESSAGE_POINTS) for point in points_left):
             simulator.add_fault("send_advanced", "reset_before", times=3)
 
     def choose(self, function: str, queued: int) -> list[FaultSet]:
-        """Choose the faults of a run, so that all have fired by the time all messages are queued.
+        """Choose the faults of a run so that all have fired by the time all messages are queued.
 
         Args:
             function: The function that runs.
-            queued: How many messages have been queued so far.
+            queued: The number of messages queued so far.
         """
-        if first := self.take_first(function):
-            return first
-        likely = _LIKELIEST
+        if prioritized := self.take_prioritized(function):
+            return prioritized
+        probability = _MAX_PROBABILITY
         if function == SEND:
             batches_left = max(1.0, (self._messages - queued) / 4)
             left = len(self._planned[function]) + len(self._rare[function])
-            likely = min(_LIKELIEST, max(_LEAST_LIKELY, 1.5 * left / batches_left))
-        return self._take(function) if self._random.random() <= likely else []
+            probability = min(_MAX_PROBABILITY, max(_MIN_PROBABILITY, 1.5 * left / batches_left))
+        return self._take(function) if self._random.random() <= probability else []
 
-    def give_back_unfired(
-        self, function: str, chosen: Iterable[FaultSet], fired: set[Fault]
-    ) -> None:
-        """Plan again the faults that a run has given no occasion for."""
+    def replan_unfired(self, function: str, chosen: Iterable[FaultSet], fired: set[Fault]) -> None:
+        """Plan again the faults of a run that have not fired."""
         for faults in chosen:
             if not fired.issuperset(faults):
-                self._give_back(function, faults)
+                self._replan(function, faults)
 
     def _take(self, function: str) -> list[FaultSet]:
-        """Take the next faults for a run, or several kills at rare points.
+        """Remove and return the next faults for a run, or several kills at rare points.
 
-        Of those, the first that the run comes to is carried out.
+        Of several kills, the one fires whose point the run reaches first.
         """
         rare, planned = self._rare[function], self._planned[function]
-        if rare and self._random.random() < _RARE:
+        if rare and self._random.random() < _RARE_PROBABILITY:
             taken, self._rare[function] = rare[:_KILLS_PER_RUN], rare[_KILLS_PER_RUN:]
             return taken
         return [planned.popleft()] if planned else []
 
-    def _give_back(self, function: str, faults: FaultSet) -> None:
+    def _replan(self, function: str, faults: FaultSet) -> None:
         *causes, last = faults
-        if faults in self._put_first:
-            self._first[function].append(faults)
+        if faults in self._ever_prioritized:
+            self._prioritized[function].append(faults)
         elif causes or last.kind != KILL:
             self._planned[function].append(faults)
         else:
@@ -255,7 +258,7 @@ class FaultPlan:
         copies = max(1, self._messages // _MESSAGES_PER_FAULT[function])
         single = [Fault(KILL, point) for point in CRASH_POINTS[function]]
         for kind in TABLE_KINDS:
-            # A few failures are repeated away; many outlast all repeats.
+            # Retries recover from a few failures; many outlast all retries.
             failures = (12,) if function == PARKED else (1, 3, 12)
             single += [Fault(kind, times=times) for times in failures]
         if function in CALLERS:
@@ -288,9 +291,9 @@ class FaultPlan:
     def _settings(self, deployment: Deployment) -> dict[str, Any]:
         choose = self._random.choice
         return {
-            # A row shows up well before the logs are asked for the third time.
+            # A row is in the logs well before the third log query.
             "logLagSeconds": choose((0.0, 0.5, 1.5 * deployment.reconcile_after)),
-            # Late reports do not save a message whose sender was killed.
+            # Late reports do not resolve a message whose sender was killed.
             "reportDelaySeconds": choose((0.2, 1.0, 1.5 * deployment.claim)),
             "intermediateStepReports": self._random.random() < 0.8,
             "pushedReports": choose(("both", "push-only")),
@@ -300,5 +303,5 @@ class FaultPlan:
 
 
 def _with_cause(fault: Fault) -> FaultSet:
-    """Add what makes a run come to the point: only a page without a table is parked."""
+    """Add the faults that make a run reach the point: only a failing table has pages parked."""
     return (*_TABLE_DOWN, fault) if fault.point.endswith(PARKING) else (fault,)

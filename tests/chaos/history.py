@@ -1,6 +1,6 @@
-"""What happened in a run: what went in, what came out, and what Infobip truly did.
+"""The history of a run: the events queued, their results, and what Infobip knows of them.
 
-A history is a snapshot: facts, and look-ups in them. `checks` judges it, `report` counts in it.
+A history is a snapshot of facts, with look-ups. `checks` judges it, `report` counts in it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ ReportKey = tuple[str, str, str, str]
 
 
 class PageEnd(StrEnum):
-    """What has become of a page that a run has received."""
+    """What happened to a page that a run received."""
 
     SAFE = "safe"
-    RUN_DIED = "the run was killed before it was safe"
-    NOWHERE = "neither table nor queue took it, and that was counted"
-    UNNOTICED = "the run let it go without a word"
+    RUN_KILLED = "the run was killed before the page was stored"
+    NOT_STORED = "neither table nor queue accepted the page, and the loss was counted"
+    DROPPED = "the run dropped the page silently"
 
 
 class MessageEnd(StrEnum):
-    """Where a message has ended up."""
+    """The state in which a message has ended."""
 
     SETTLED = "settled"
     QUARANTINED = "quarantined"
@@ -53,14 +53,14 @@ class MessageEnd(StrEnum):
 
 @dataclass(slots=True)
 class TakenPage:
-    """A page of reports that a run has received."""
+    """A page of reports that a run received."""
 
     reports: frozenset[ReportKey]
-    end: PageEnd = PageEnd.UNNOTICED
+    end: PageEnd = PageEnd.DROPPED
 
 
 def reports_on(body: bytes) -> frozenset[ReportKey]:
-    """List the reports on a page that can be read; where nothing can be, there are none."""
+    """Return the readable reports on a page; none if the page itself is unreadable."""
     try:
         entries = json.loads(body)["results"]
     except ValueError:
@@ -77,45 +77,45 @@ def _key_of(entry: Json) -> ReportKey | None:
 
 @dataclass(frozen=True)
 class History:
-    """All that is known at one moment of a run.
+    """Everything known at one moment of a run.
 
-    The facts about Infobip and the queues are older than the items: whatever they show as done,
-    the table may be expected to show.
+    The facts about Infobip and the queues are older than the items, so the table must already show
+    every step that they show.
     """
 
     events: tuple[Event, ...]
-    #: The ids that another account has used.
+    #: The message ids that another account has used.
     foreign_ids: frozenset[str]
     #: What the simulator knows of each message id.
     truth: Mapping[str, Json]
-    #: The id of the record, and the reason.
+    #: Pairs of record id and reason.
     dead_lettered: tuple[tuple[str, str], ...]
-    #: The records that were deleted from the send queue as dealt with.
+    #: The ids of the records that were deleted from the send queue after a run succeeded.
     acknowledged: frozenset[str]
     #: Every item of the table.
     items: tuple[Json, ...]
-    #: What the pullers have received.
+    #: The pages that the pullers have received.
     pages: tuple[TakenPage, ...]
-    #: How many pulls ended without an answer that they could use: killed, or given up.
-    pulls_cut: int
+    #: How many pulls were killed, or ended without a usable response.
+    interrupted_pulls: int
     #: The last lines of the tracebacks of functions that raised.
     raised: tuple[str, ...]
-    #: What the functions have printed, by the name of the file.
+    #: The output of the functions, by file name.
     outputs: Mapping[str, str]
     records_left: int
-    #: Whether nothing was left to be done, so that nothing could still change.
+    #: Whether no work was left, so the state could no longer change.
     is_drained: bool
 
     # --- Messages ----------------------------------------------------------------------------
 
     @cached_property
     def messages(self) -> dict[str, Json]:
-        """The items that hold a message's state, by message id."""
+        """The items that hold the state of a message, by message id."""
         return {item["messageId"]: item for item in self.items if item["entry"] == MESSAGE_ENTRY}
 
     @cached_property
     def reasons(self) -> dict[str, set[str]]:
-        """Why records were dead-lettered, by record id."""
+        """The reasons why records were dead-lettered, by record id."""
         reasons: dict[str, set[str]] = {}
         for record_id, reason in self.dead_lettered:
             reasons.setdefault(record_id, set()).add(reason)
@@ -123,7 +123,7 @@ class History:
 
     @cached_property
     def records_of(self) -> dict[str, list[str]]:
-        """The records that hold each message."""
+        """The ids of the records that hold a message, by message id."""
         records: dict[str, list[str]] = {}
         for event in self.events:
             for message_id in event.message_ids:
@@ -132,35 +132,35 @@ class History:
 
     @cached_property
     def must_arrive(self) -> frozenset[str]:
-        """The messages whose events would rather have them sent twice than not at all."""
+        """The ids of the messages whose events prefer a duplicate to no message."""
         return frozenset(
             str(each) for event in self.events if event.must_arrive for each in event.message_ids
         )
 
     @cached_property
     def sent_twice(self) -> list[str]:
-        """The messages that Infobip has accepted from us more than once."""
+        """The ids of the messages that Infobip has accepted from this system more than once."""
         return [each for each in self.records_of if self.acceptances(each) > 1]
 
     def state(self, message_id: str) -> str | None:
-        """Return the state of a message; None when the table does not know it."""
+        """Return the state of a message; None if the table does not have it."""
         message = self.messages.get(message_id)
         return message["state"] if message else None
 
     def acceptances(self, message_id: str) -> int:
-        """Return how often Infobip has accepted a message from us."""
+        """Return how often Infobip has accepted a message from this system."""
         entry = self.truth.get(message_id)
         foreign = message_id in self.foreign_ids
         return entry["acceptances"] - foreign if entry else 0
 
     def counts_as_accepted(self, message_id: str) -> bool:
-        """Whether the table says that Infobip has accepted a message, and not refused it."""
+        """Whether the table has a message as accepted by Infobip, and not as refused."""
         message = self.messages[message_id]
         refused = message["state"] == MessageState.REJECTED and not message.get("verdictRank")
         return message["state"] in ACCEPTED_OR_FINAL and not refused
 
     def end_of(self, message_id: str) -> MessageEnd:
-        """Return where a message has ended up."""
+        """Return the state in which a message has ended."""
         state = self.state(message_id)
         if state in ACCEPTED_OR_FINAL:
             return MessageEnd.SETTLED
@@ -170,7 +170,7 @@ class History:
         return MessageEnd.DEAD_LETTERED if dead_lettered else MessageEnd.LOST
 
     def true_state(self, message_id: str) -> str | None:
-        """Return the final state that a message truly has; None when it has none."""
+        """Return the final state of a message at Infobip; None if it has none."""
         entry = self.truth[message_id]
         if message_id not in self.foreign_ids:
             final = entry["finalStatus"]
@@ -182,7 +182,7 @@ class History:
 
     @cached_property
     def reports_made(self) -> dict[ReportKey, Json]:
-        """The reports that Infobip has made."""
+        """The reports that Infobip has made, by key."""
         return {
             (message_id, report["channel"], report["status"], report["doneAt"]): report
             for message_id, entry in self.truth.items()
@@ -191,7 +191,7 @@ class History:
 
     @cached_property
     def reports_recorded(self) -> frozenset[ReportKey]:
-        """The reports in the table, those of a call about another bulk's message included."""
+        """The reports in the table, including those of webhook calls about other bulks."""
         raw = (
             item["raw"] if item["messageId"] == FOREIGN_ID else item["report"]
             for item in self.items
@@ -201,7 +201,7 @@ class History:
 
     @cached_property
     def page_ends(self) -> Mapping[ReportKey, list[PageEnd]]:
-        """What has become of the pages that a report was on, the last one last."""
+        """What happened to the pages that a report was on, in the order of the pages."""
         ends: dict[ReportKey, list[PageEnd]] = defaultdict(list)
         for page in self.pages:
             for key in page.reports:

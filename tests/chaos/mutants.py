@@ -1,6 +1,6 @@
-"""Systems that must fail the checks: each lacks one guard, to show that the guard matters.
+"""Mutants: systems that each lack one guard and must fail the checks, so the guard is needed.
 
-A mutation is applied inside the worker pool, before it makes the functions' dependencies.
+A mutation is applied in the worker pool, before it builds the functions' dependencies.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
     from infobip_omni.verdicts import Verdict
 
 
-def consume_naively() -> None:
-    """Keep no ledger: post, acknowledge when that worked, else let the record come again."""
+def consume_without_ledger() -> None:
+    """Use no ledger: post, acknowledge if that worked, and otherwise fail the record."""
 
     def post(record: dict[str, Any]) -> None:
-        use = send_app.dependencies()
+        deps = send_app.dependencies()
         event = SendEvent.parse(record["body"], record["messageId"], utc_now())
-        scenario = event.body.scenario and use.scenarios.find(event.body.scenario)
+        scenario = event.body.scenario and deps.scenarios.find(event.body.scenario)
         destinations = tuple(
             Destination(message_id=message.message_id, to=message.recipient)
             for message in event.messages
         )
-        use.client.send_advanced(
+        deps.client.send_advanced(
             AdvancedRequest.of(
                 event.body,
                 scenario_key=scenario.key if scenario else event.body.scenario_key,
@@ -78,7 +78,7 @@ def consume_naively() -> None:
 
 
 def claim_unconditionally() -> None:
-    """Write every claim over whatever is there."""
+    """Overwrite any item with the claim."""
 
     def overwrite(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Write:
         update = transitions.taken_over(claim, lease, found, periods)
@@ -89,7 +89,7 @@ def claim_unconditionally() -> None:
 
 
 def claim_after_lease() -> None:
-    """Take a claim whose lease has run out for one whose holder has not posted."""
+    """Treat a message whose lease has expired as not sent."""
 
     def waiting(message: Message, now: datetime, _: timedelta) -> Update:
         return transitions.sent_again(message, now)
@@ -98,111 +98,118 @@ def claim_after_lease() -> None:
 
 
 def resend_blindly() -> None:
-    """Take a missing answer for a request that was not processed."""
+    """Treat a request without a response as not processed."""
     save = MessageLedger.save
 
-    def hopeful(ledger: MessageLedger, outcomes: Sequence[AttemptResult]) -> list[ClaimStatus]:
+    def save_as_waiting(
+        ledger: MessageLedger, results: Sequence[AttemptResult]
+    ) -> list[ClaimStatus]:
         unknown = MessageState.UNKNOWN
         return save(
             ledger,
             [
                 replace(each, state=MessageState.WAITING) if each.state is unknown else each
-                for each in outcomes
+                for each in results
             ],
         )
 
-    _replace(MessageLedger, "save", hopeful)
+    _replace(MessageLedger, "save", save_as_waiting)
 
 
-def send_again_without_asking() -> None:
-    """Hold a message for unknown to Infobip without a look at the logs."""
+def resend_without_log_query() -> None:
+    """Treat a message as absent at Infobip without a log query."""
 
-    def answer(messages: Sequence[Message], *_: object) -> Iterator[tuple[list[Message], LogPage]]:
+    def find_no_rows(
+        messages: Sequence[Message], *_: object
+    ) -> Iterator[tuple[list[Message], LogPage]]:
         yield [one for one in messages if one.state is MessageState.UNKNOWN], LogPage([])
 
-    _replace(reconcile_app, "ask", answer)
+    _replace(reconcile_app, "query_logs", find_no_rows)
 
 
 def acknowledge_always() -> None:
-    """Let no record come round again."""
+    """Acknowledge every record, including failed ones."""
     _answer_always(send_app, {"batchItemFailures": []})
 
 
 def log_events() -> None:
-    """Write the records into the log."""
+    """Log the records."""
     handler = send_app.lambda_handler
 
-    def talkative(event: dict[str, Any], context: Any) -> object:  # noqa: ANN401
+    def log_and_handle(event: dict[str, Any], context: Any) -> object:  # noqa: ANN401
         logger.info("records received", extra={"records": json.dumps(event)})
         return handler(event, context)
 
-    _replace(send_app, "lambda_handler", talkative)
+    _replace(send_app, "lambda_handler", log_and_handle)
 
 
-def keep_no_raw_page() -> None:
-    """Record reports from memory: what has come is nowhere until then."""
+def store_no_raw_page() -> None:
+    """Record reports from memory only, without storing the page before."""
 
-    def store(_: object, body: bytes) -> Page:
+    def skip(_: object, body: bytes) -> Page:
         return Page(body, ())
 
-    _replace(DeliveryReports, "store_page", store)
+    _replace(DeliveryReports, "store_page", skip)
 
 
-def believe_no_logs() -> None:
-    """Learn no verdict from the logs: a message whose report got lost stays accepted."""
+def ignore_verdicts_of_logs() -> None:
+    """Ignore the verdicts of the logs: a message whose report was lost stays accepted."""
     decide = reconcile_app.decide
 
-    def incredulous(*arguments: Any) -> Any:  # noqa: ANN401 (passed through)
+    def decide_without_verdicts(*arguments: Any) -> Any:  # noqa: ANN401 (passed through)
         decisions = decide(*arguments)
         by_id = {message.id: message for message in arguments[0]}
-        told = [by_id[message_id] for message_id in decisions.verdicts]
+        with_verdict = [by_id[message_id] for message_id in decisions.verdicts]
         undecided = [message for message, _ in decisions.undecided]
-        known = [one for one in (*told, *undecided) if one.state is not MessageState.UNKNOWN]
+        found = (*with_verdict, *undecided)
+        known = [one for one in found if one.state is not MessageState.UNKNOWN]
         return replace(
             decisions,
             verdicts={},
             rows=[],
-            accepted=[*decisions.accepted, *(one for one in told if one not in known)],
+            accepted=[*decisions.accepted, *(one for one in with_verdict if one not in known)],
             unresolved=[*decisions.unresolved, *known],
             undecided=[each for each in decisions.undecided if each[0] not in known],
         )
 
-    _replace(reconcile_app, "decide", incredulous)
+    _replace(reconcile_app, "decide", decide_without_verdicts)
 
 
-def let_the_last_report_win() -> None:
-    """Take the report that comes last for the verdict, whatever step it is of."""
+def prefer_last_report() -> None:
+    """Use the last report received as the verdict, regardless of its step."""
 
-    def last(report: DeliveryReport, last_step: str | None) -> Verdict | None:
+    def verdict_of_last(report: DeliveryReport, last_step: str | None) -> Verdict | None:
         verdict = verdict_of(report, last_step=report.channel or last_step)
         return verdict and replace(verdict, rank=f"{time.time_ns():020d}")
 
-    _replace(delivery_reports, "verdict_of", last)
+    _replace(delivery_reports, "verdict_of", verdict_of_last)
 
 
-def answer_every_call() -> None:
-    """Tell Infobip that all is well before the table says so."""
+def confirm_every_call() -> None:
+    """Answer every webhook call with 200, even if the report was not recorded."""
     _answer_always(receive_app, {"statusCode": 200})
 
 
 def _answer_always(app: ModuleType, answer: dict[str, Any]) -> None:
     handler = app.lambda_handler
 
-    def careless(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
+    def handle_and_answer(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
         handler(event, context)
         return answer
 
-    _replace(app, "lambda_handler", careless)
+    _replace(app, "lambda_handler", handle_and_answer)
 
 
 def _replace(owner: object, name: str, value: object) -> None:
+    if not hasattr(owner, name):  # a new attribute would leave the guard in place
+        raise AttributeError(f"{owner!r} has no {name!r} to replace")
     setattr(owner, name, value)
 
 
-#: What keeps Infobip from saving a system: repeated ids are taken, and reports come late.
+#: Infobip does not make up for a missing guard: it accepts repeated ids, and reports come late.
 _NO_RESCUE = {"duplicateIds": "send-twice", "reportDelaySeconds": 30.0}
-#: Reports come while there are faults, those of all steps of a message together; the logs know a
-#: step soon, also one that no report tells of.
+#: Reports come while faults are injected, those of all steps of a message together. The logs soon
+#: have each step, even if its report is lost.
 _PROMPT = {
     "reportDelaySeconds": 0.2,
     "stepSeconds": 0.05,
@@ -210,32 +217,33 @@ _PROMPT = {
     "defaultValiditySeconds": 1.0,
     "logLagSeconds": 0.0,
 }
-#: How often each fault that a mutant is found out by is placed in a round.
+#: How often a round injects each fault that needs the missing guard.
 _TIMES = 3
-#: The messages of a killed run are at Infobip, and the table does not say so.
+#: Infobip has the messages of a run killed here, but the table does not show it.
 _KILLS_AFTER_POST = ((SEND, Fault(KILL, "after post")),) * _TIMES
-#: A quarter of the messages must arrive: so many requests hold some.
+#: A quarter of the events has the policy must-arrive, so this many requests include some.
 _REQUESTS_WITH_MUST_ARRIVE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A system that lacks a guard, and the promise that it breaks."""
+    """A system that lacks a guard."""
 
-    #: Takes the guard out of the code of this process.
+    #: Removes the guard from the code of this process.
     mutate: Callable[[], None]
+    #: The promise that the system breaks without the guard.
     promise: str
-    #: How Infobip behaves all the time.
+    #: The simulator settings that apply throughout the run.
     settings: dict[str, Any] = field(default_factory=dict)
-    #: The faults that runs of which functions get first in each round, so that the guard is needed.
+    #: Faults that need the guard, with their functions; the first runs of each round get them.
     faults: tuple[tuple[str, Fault], ...] = ()
-    #: Faults of Infobip in each round: the operation, the kind, and of how many calls; 0 is all.
+    #: Faults of Infobip in each round: operation, kind, and the number of calls; 0 means all calls.
     infobip_faults: tuple[tuple[str, str, int], ...] = ()
 
 
-SOUND = Mutant(mutate=lambda: None, promise="")
+ORIGINAL = Mutant(mutate=lambda: None, promise="")
 MUTANTS = {
-    "naive-consumer": Mutant(consume_naively, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
+    "naive-consumer": Mutant(consume_without_ledger, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
     "unconditional-claim": Mutant(claim_unconditionally, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
     "claim-after-lease": Mutant(claim_after_lease, "P1", _NO_RESCUE, _KILLS_AFTER_POST),
     "blind-resend": Mutant(
@@ -244,8 +252,8 @@ MUTANTS = {
         _NO_RESCUE,
         infobip_faults=(("send_advanced", "reset_after", _TIMES),),
     ),
-    "no-question": Mutant(
-        send_again_without_asking,
+    "no-log-query": Mutant(
+        resend_without_log_query,
         "P1",
         _NO_RESCUE,
         infobip_faults=(("send_advanced", "reset_after", _REQUESTS_WITH_MUST_ARRIVE),),
@@ -257,22 +265,22 @@ MUTANTS = {
         ((SEND, Fault(TABLE_THROTTLES, times=100)),) * _TIMES,
     ),
     "no-raw-page": Mutant(
-        keep_no_raw_page,
+        store_no_raw_page,
         "P3",
         _PROMPT,
         ((PULL, Fault(KILL, "after page store")),) * _TIMES,
     ),
     "no-logs": Mutant(
-        believe_no_logs, "P3", _PROMPT, ((PULL, Fault(KILL, "after page")),) * _TIMES
+        ignore_verdicts_of_logs, "P3", _PROMPT, ((PULL, Fault(KILL, "after page")),) * _TIMES
     ),
     "last-report-wins": Mutant(
-        let_the_last_report_win,
+        prefer_last_report,
         "P3",
         _PROMPT,
         infobip_faults=(("take_reports", "shuffle_reports", 0),),
     ),
     "hasty-webhook": Mutant(
-        answer_every_call,
+        confirm_every_call,
         "P3",
         _PROMPT | {"pushedReports": "push-only"},
         ((RECEIVE, Fault(TABLE_THROTTLES, times=100)),) * _TIMES,

@@ -1,7 +1,7 @@
 """The phases of a run: load, outage, the search for rare crash points, drain.
 
-The run of a mutant repeats load and drain until its promise is broken: first with the faults alone
-that need the guard which it lacks, then with all faults.
+The run of a mutant repeats load and drain until its promise is broken. In the first round, only the
+faults fire that need the missing guard; then all faults do.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
     from .system import System
 
-#: How much of the messages is queued when the outage begins.
+#: The share of the messages that is queued when the outage begins.
 _OUTAGE_AT = 0.4
-#: Seconds between two looks at whether a phase has reached its goal.
-_LOOK_SECONDS = 0.5
+#: Seconds between two checks of whether a phase has reached its goal.
+_GOAL_CHECK_SECONDS = 0.5
 #: Seconds between two attempts to reach rare crash points.
 _STEER_SECONDS = 1.5
 _PROGRESS_SECONDS = 10.0
 DRAIN = "drain"
-#: How often a mutant is given new messages and faults at most.
+#: The maximum number of rounds of a mutant's run.
 _ROUNDS = 8
-#: Seconds that the two phases of a round last at most.
+#: The time limits of the two phases of a round, in seconds.
 _ROUND_LOAD_SECONDS, _ROUND_DRAIN_SECONDS = 30.0, 45.0
 
 
 def _nothing() -> None:
-    """Do nothing."""
+    pass
 
 
 def _never() -> bool:
@@ -46,22 +46,22 @@ class Phase:
     """A part of a run."""
 
     name: str
-    #: Whether it has done what it is for; looked at now and then.
+    #: Whether the phase has reached its goal; checked from time to time.
     goal: Callable[[], bool] = _never
-    #: Whether the whole run need not go on; looked at as often.
+    #: Whether the whole run may end; checked as often.
     ends_run: Callable[[], bool] = _never
-    #: Seconds after which it ends anyway.
-    bound: float = math.inf
+    #: Seconds after which the phase ends even if it has not reached its goal.
+    time_limit: float = math.inf
     on_start: Callable[[], None] = _nothing
     on_step: Callable[[], None] = _nothing
     on_end: Callable[[], None] = _nothing
 
 
 class Timer:
-    """Tells when an interval has passed; the first time, it has.
+    """A repeating interval, which is due immediately at first.
 
     Args:
-        seconds: The interval.
+        seconds: The length of the interval.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -76,52 +76,50 @@ class Timer:
         return True
 
     def restart(self) -> None:
-        """Let the interval begin now."""
+        """Begin the interval now."""
         self._next = time.monotonic() + self._seconds
 
 
-def go_through(
-    phases: Sequence[Phase], system: System, say: Callable[[str], None]
+def run_phases(
+    phases: Sequence[Phase], system: System, log: Callable[[str], None]
 ) -> dict[str, float]:
-    """Let a system run through phases, and report on its progress.
+    """Run a system through phases.
 
     Args:
-        phases: What the run consists of.
-        system: What runs.
-        say: Takes a line now and then.
+        phases: The phases of the run, in order.
+        system: The running system.
+        log: Is called with a line of progress from time to time.
 
     Returns:
-        How long each phase has lasted, in seconds, by its name.
+        The duration of each phase in seconds, by its name.
     """
-    lasted: dict[str, float] = {}
+    durations: dict[str, float] = {}
     progress = Timer(_PROGRESS_SECONDS)
     for phase in phases:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         phase.on_start()
-        run_goes_on = _go_through_one(phase, system, progress, say)
+        continues = _run_phase(phase, system, progress, log)
         phase.on_end()
-        lasted[phase.name] = time.monotonic() - begun
-        if not run_goes_on:
+        durations[phase.name] = time.monotonic() - started_at
+        if not continues:
             break
-    return lasted
+    return durations
 
 
-def _go_through_one(
-    phase: Phase, system: System, progress: Timer, say: Callable[[str], None]
-) -> bool:
-    """Return whether the run is to go on with the next phase."""
-    ends_at = time.monotonic() + phase.bound
-    look = Timer(_LOOK_SECONDS)
+def _run_phase(phase: Phase, system: System, progress: Timer, log: Callable[[str], None]) -> bool:
+    """Return whether the run continues with the next phase."""
+    ends_at = time.monotonic() + phase.time_limit
+    check = Timer(_GOAL_CHECK_SECONDS)
     while time.monotonic() < ends_at:
-        if look.is_due():
+        if check.is_due():
             is_over = phase.goal()
             if phase.ends_run():
                 return False
             if is_over:
                 break
-            look.restart()
+            check.restart()
         if progress.is_due():
-            say(f"{phase.name}: {_progress(system)}")
+            log(f"{phase.name}: {_progress(system)}")
         phase.on_step()
         system.step()
     return True
@@ -130,27 +128,27 @@ def _go_through_one(
 def _progress(system: System) -> str:
     return (
         f"{system.upstream.queued} messages queued, {system.cloud.records_left()} records left,"
-        f" {len(system.points_left())} crash points to come"
+        f" {len(system.points_left())} crash points to reach"
     )
 
 
 def phases_of(system: System) -> list[Phase]:
-    """List the phases of the run that a system's options ask for."""
-    return mutant_phases(system) if system.options.mutant else sound_phases(system)
+    """Return the phases of a run, by the options of the system."""
+    return mutant_phases(system) if system.options.mutant else original_phases(system)
 
 
-# --- The sound system ------------------------------------------------------------------------
+# --- The original system ---------------------------------------------------------------------
 
 
-def sound_phases(system: System) -> list[Phase]:
-    """List the phases that the sound system must stand."""
+def original_phases(system: System) -> list[Phase]:
+    """Return the phases that the original system must pass."""
     messages = system.options.messages
     return [
         _load(system, "load", math.ceil(_OUTAGE_AT * messages), on_start=system.begin_faults),
         *(_outage(system) if system.options.outage else ()),
         _load(system, "load after the outage", messages),
         _cover_rare_points(system),
-        _drain(system, bound=90.0 + messages / 50),
+        _drain(system, time_limit=90.0 + messages / 50),
     ]
 
 
@@ -160,7 +158,7 @@ def _load(
     messages: int,
     on_start: Callable[[], None] = _nothing,
 ) -> Phase:
-    """Queue messages until there are so many, as fast as the senders take them."""
+    """Queue messages until `messages` are queued, as fast as the senders receive them."""
     return Phase(
         name,
         goal=lambda: system.upstream.queued >= messages,
@@ -171,7 +169,7 @@ def _load(
 
 
 def _feed_until(system: System, messages: int) -> None:
-    """Queue events when the senders have nothing to do, until there are so many messages."""
+    """Queue events whenever the send queue is empty, until `messages` messages are queued."""
     _change_settings(system)
     if system.platform.queue_was_empty and system.upstream.queued < messages:
         system.platform.queue_was_empty = False
@@ -179,7 +177,7 @@ def _feed_until(system: System, messages: int) -> None:
 
 
 def _change_settings(system: System) -> None:
-    """Let Infobip behave otherwise when it is time to."""
+    """Apply the setting changes that are due."""
     for change in system.plan.setting_changes_due(system.upstream.queued):
         if change.settings:
             system.simulator.change_settings(**change.settings | system.mutant.settings)
@@ -189,7 +187,7 @@ def _change_settings(system: System) -> None:
 
 
 def _outage(system: System) -> Iterator[Phase]:
-    """Let Infobip fail for a while, then fail worse; senders are loaded all the same."""
+    """Infobip fails in part, then as a whole, while messages are still queued."""
     options = system.options
     faults: list[str] = []
 
@@ -202,19 +200,19 @@ def _outage(system: System) -> Iterator[Phase]:
     def recover() -> None:
         for fault in faults:
             system.simulator.end_fault(fault)
-        system.functions.seen.fired[f"Infobip: outage of {options.outage / 60:g} minutes"] += 1
+        system.functions.observed.fired[f"Infobip: outage of {options.outage / 60:g} minutes"] += 1
 
     half = options.outage / options.divisor / 2
     load = partial(_feed_until, system, options.messages)
     yield Phase(
         "outage of reports and logs",
-        bound=half,
+        time_limit=half,
         on_start=lambda: fail("take_reports", "search_logs"),
         on_step=load,
     )
     yield Phase(
         "outage of everything",
-        bound=half,
+        time_limit=half,
         on_start=lambda: fail("send_advanced"),
         on_step=load,
         on_end=recover,
@@ -222,7 +220,7 @@ def _outage(system: System) -> Iterator[Phase]:
 
 
 def _cover_rare_points(system: System) -> Phase:
-    """Go on until runs were killed at all crash points, also at those that few runs come to."""
+    """Continue until runs were killed at all crash points, including those that few runs reach."""
     steering, feeding = Timer(_STEER_SECONDS), Timer(_STEER_SECONDS)
 
     def step() -> None:
@@ -236,20 +234,24 @@ def _cover_rare_points(system: System) -> Phase:
     return Phase(
         "cover rare points",
         goal=lambda: not system.points_left(),
-        bound=system.options.patience,
+        time_limit=system.options.coverage_seconds,
         on_step=step,
     )
 
 
 def _drain(
     system: System,
-    bound: float,
+    time_limit: float,
     name: str = DRAIN,
     ends_run: Callable[[], bool] = _never,
 ) -> Phase:
-    """Wait until nothing is left to be done, and nothing fails any more."""
+    """Wait without faults until no work is left."""
     return Phase(
-        name, goal=system.is_drained, bound=bound, on_start=system.end_faults, ends_run=ends_run
+        name,
+        goal=system.is_drained,
+        ends_run=ends_run,
+        time_limit=time_limit,
+        on_start=system.end_faults,
     )
 
 
@@ -257,17 +259,17 @@ def _drain(
 
 
 def mutant_phases(system: System) -> list[Phase]:
-    """List the phases in which a mutant is to be found out; the run ends as soon as it is."""
+    """Return the phases in which a mutant must be detected; the run ends as soon as it is."""
     return [phase for number in range(1, _ROUNDS + 1) for phase in _round(system, number)]
 
 
 def _round(system: System, number: int) -> tuple[Phase, Phase]:
-    """Load a mutant with as many messages once more, under further faults, and drain.
+    """Queue as many messages as in the round before, under new faults, and drain.
 
-    In the first round only its own faults fire, so that little is left to be mended.
+    In the first round, only the faults fire that need the missing guard, so little has to recover.
     """
 
-    def is_found_out() -> bool:
+    def is_detected() -> bool:
         broken = {violation.promise for violation in final_violations(system.history())}
         return system.mutant.promise in broken
 
@@ -275,9 +277,9 @@ def _round(system: System, number: int) -> tuple[Phase, Phase]:
     begin = system.begin_own_faults if number == 1 else system.begin_faults
     load = replace(
         _load(system, f"load {number}", messages, on_start=begin),
-        goal=lambda: system.upstream.queued >= messages and not system.plan.has_first,
-        bound=_ROUND_LOAD_SECONDS,
-        ends_run=is_found_out,
+        goal=lambda: system.upstream.queued >= messages and not system.plan.has_prioritized,
+        time_limit=_ROUND_LOAD_SECONDS,
+        ends_run=is_detected,
     )
-    drain = _drain(system, _ROUND_DRAIN_SECONDS, f"{DRAIN} {number}", is_found_out)
+    drain = _drain(system, _ROUND_DRAIN_SECONDS, f"{DRAIN} {number}", is_detected)
     return load, drain

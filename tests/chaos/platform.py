@@ -1,8 +1,8 @@
-"""Stands for SQS's poller, for Lambda, for the schedules, and for the function URL.
+"""Emulates SQS polling, Lambda, the schedules and the function URL.
 
-It hands records, schedules and calls to worker processes that run the functions, deletes the
-records that were dealt with and leaves the others invisible, ends runs that time out, and replaces
-workers that died.
+The platform delivers records, scheduled events and webhook calls to worker processes that run the
+functions. It deletes the records that were processed, leaves failed ones invisible, kills runs that
+time out, and replaces dead workers.
 """
 
 from __future__ import annotations
@@ -36,35 +36,36 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _WORKERS = {SEND: 4, PULL: 2, PARKED: 1, RECEIVE: 2, RECONCILE: 2}
-#: Of the senders, how many ask for reports to be pushed, as while the webhook is rolled out.
+#: How many senders ask Infobip to push reports: the webhook is half rolled out.
 _SENDERS_WITH_WEBHOOK = 1
 #: Seconds between two runs of the scheduled functions.
 _SCHEDULES = {PULL: 0.5, PARKED: 0.5, RECONCILE: 0.7}
-#: How likely a second run of a scheduled function starts beside the first.
+#: How likely two runs of a scheduled function start concurrently.
 _OVERLAPS = 0.25
-#: Of the batches, how many go to two senders at once, and how many are old ones once more.
-_TWINS, _REDELIVERIES = 0.04, 0.04
+#: The share of batches that go to two senders concurrently, and of those that SQS redelivers after
+#: they were deleted.
+_DUPLICATE_DELIVERIES, _REDELIVERIES = 0.04, 0.04
 _REMEMBERED_RECORDS = 200
 _BATCH_SIZES = (1, 3, 10, 10)
 #: Seconds until an empty queue is polled again.
 _POLL_SECONDS = 0.05
-#: Lambda ends a run a little later than it says.
+#: Lambda kills a run slightly after its deadline.
 _GRACE_SECONDS = 0.1
-#: How long a step waits for workers that report, in seconds.
+#: How long a step waits for messages of the workers, in seconds.
 _LISTEN_SECONDS = 0.01
-#: A stalled worker stands still for so much longer than a lease, in seconds.
+#: How much longer than a lease a stalled worker is stopped, in seconds.
 _BEYOND_LEASE_SECONDS = 0.5
 
 
 class WorkerState(Enum):
-    """What a worker process is doing."""
+    """The state of a worker process."""
 
     STARTING = auto()
     IDLE = auto()
     RUNNING = auto()
-    #: A fault has stopped it; it goes on after its wake-up time.
+    #: A fault has stopped it; it is resumed at its deadline.
     STALLED = auto()
-    #: It has overrun the timeout, and was killed.
+    #: It has exceeded the timeout and was killed.
     TIMED_OUT = auto()
 
 
@@ -73,9 +74,9 @@ class Invocation:
     """One run of a function."""
 
     event: Json
-    #: The records in the event that are deleted from their queue when the run has succeeded.
+    #: The records of the event that are deleted from their queue if the run succeeds.
     records: list[Json] = field(default_factory=list)
-    #: The call to the webhook that waits for the answer, if there is one.
+    #: The webhook call that waits for the answer, if there is one.
     call: Call | None = None
     faults: list[FaultSet] = field(default_factory=list)
     fired: set[Fault] = field(default_factory=set)
@@ -88,15 +89,15 @@ class Worker:
     """A process that runs a function, one invocation at a time."""
 
     function: str
-    #: Among those of its function.
+    #: Its number among the workers of its function.
     number: int
     connection: Connection
     process_id: int = 0
     state: WorkerState = WorkerState.STARTING
-    #: The present run, or the last one.
+    #: The current run, or the last one.
     invocation: Invocation = field(default_factory=lambda: Invocation({}))
-    #: When a running worker has timed out, and when a stalled one goes on, in monotonic seconds.
-    wakes_at: float = 0.0
+    #: When a running worker times out or a stalled one is resumed, in monotonic seconds.
+    deadline: float = 0.0
 
     @property
     def is_busy(self) -> bool:
@@ -104,36 +105,36 @@ class Worker:
         return self.state not in (WorkerState.STARTING, WorkerState.IDLE)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it has not died."""
+        """Send a signal to the process if it still exists."""
         with suppress(ProcessLookupError):
             os.kill(self.process_id, number)
 
 
 @dataclass(slots=True)
 class Observations:
-    """What the platform has seen so far."""
+    """The platform's observations so far."""
 
     #: How often each fault has fired.
     fired: Counter[str] = field(default_factory=Counter)
     #: The last lines of the tracebacks of functions that raised.
     raised: list[str] = field(default_factory=list)
-    #: The ids of the records of the send queue that were dealt with.
+    #: The ids of the records that were deleted from the send queue.
     acknowledged: set[str] = field(default_factory=set)
-    #: What the pullers have received.
+    #: The pages that the pullers have received.
     pages: list[TakenPage] = field(default_factory=list)
-    #: The id of the record, and the reason.
+    #: Pairs of record id and reason.
     dead_lettered: list[tuple[str, str]] = field(default_factory=list)
-    #: How many pulls ended without an answer that they could use.
-    pulls_cut: int = 0
+    #: How many pulls were killed, or ended without a usable response.
+    interrupted_pulls: int = 0
 
 
 class Lambda:
     """Runs functions in worker processes.
 
     Args:
-        pool: Where the processes come from.
-        directory: Where they print to.
-        timeouts: Of the functions, in seconds.
+        pool: Starts the processes.
+        directory: The folder of the files that they print to.
+        timeouts: The timeout of each function, in seconds.
         lease: How long a claim lasts, in seconds.
     """
 
@@ -148,8 +149,8 @@ class Lambda:
         self._directory = directory
         self._timeouts = timeouts
         self._lease = lease
-        #: What the processes have reported, and what has become of what they did.
-        self.seen = Observations()
+        #: The observations of these processes, completed by the platform.
+        self.observed = Observations()
         self._workers = [
             self._start(function, number)
             for function, count in _WORKERS.items()
@@ -162,7 +163,7 @@ class Lambda:
         return any(worker.is_busy for worker in self._workers)
 
     def idle(self, function: str) -> list[Worker]:
-        """Return the workers of a function that have nothing to do."""
+        """Return the idle workers of a function."""
         return [
             worker
             for worker in self._workers
@@ -173,28 +174,29 @@ class Lambda:
         """Start a run on an idle worker."""
         worker.invocation = invocation
         worker.state = WorkerState.RUNNING
-        worker.wakes_at = time.monotonic() + self._timeouts[worker.function] + _GRACE_SECONDS
-        with suppress(BrokenPipeError):  # it has died meanwhile, and will be found dead
+        worker.deadline = time.monotonic() + self._timeouts[worker.function] + _GRACE_SECONDS
+        with suppress(BrokenPipeError):  # it is dead, and `listen` will replace it
             faults = tuple(fault for chosen in invocation.faults for fault in chosen)
             worker.connection.send((invocation.event, faults))
 
     def listen(self, seconds: float) -> Iterator[tuple[Worker, Json]]:
-        """Wait for what the workers report, and replace those that have died.
+        """Wait for messages of the workers, handle them, and replace dead workers.
 
         Yields:
-            Each worker whose run has ended, and the function's answer: an empty one if it died.
+            Each worker whose run has ended, and the answer of the function: empty if the run was
+            killed or raised.
         """
         by_connection = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(by_connection), seconds):
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 while worker.connection.poll():
-                    word, content = worker.connection.recv()
-                    if word == "done":
+                    kind, content = worker.connection.recv()
+                    if kind == "done":
                         worker.state = WorkerState.IDLE
                         yield worker, content
                     else:
-                        self._note(worker, word, content)
+                        self._handle_message(worker, kind, content)
             except (EOFError, ConnectionResetError):
                 worker.connection.close()
                 if worker.is_busy:
@@ -202,22 +204,22 @@ class Lambda:
                 self._replace_dead_worker(worker)
 
     def enforce_deadlines(self) -> None:
-        """Kill the workers that overrun their timeouts; let those go on that have stood still."""
+        """Kill the workers that exceed their timeouts, and resume stalled ones."""
         now = time.monotonic()
         for worker in self._workers:
-            if now < worker.wakes_at:
+            if now < worker.deadline:
                 continue
             if worker.state is WorkerState.STALLED:
                 worker.state = WorkerState.RUNNING
-                worker.wakes_at = now + self._timeouts[worker.function]
+                worker.deadline = now + self._timeouts[worker.function]
                 worker.signal(signal.SIGCONT)
             elif worker.state is WorkerState.RUNNING:
-                self.seen.fired[f"{worker.function}: timeout of the function"] += 1
+                self.observed.fired[f"{worker.function}: timeout of the function"] += 1
                 worker.state = WorkerState.TIMED_OUT
                 worker.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """End all workers, also those that stand still."""
+        """End all workers, including stalled ones."""
         for worker in self._workers:
             worker.connection.close()
             if worker.process_id:
@@ -235,29 +237,34 @@ class Lambda:
     def _replace_dead_worker(self, worker: Worker) -> None:
         self._workers[self._workers.index(worker)] = self._start(worker.function, worker.number)
 
-    def _note(self, worker: Worker, word: str, content: Any) -> None:  # noqa: ANN401 (by the word)
+    def _handle_message(
+        self,
+        worker: Worker,
+        kind: str,
+        content: Any,  # noqa: ANN401 (depends on the kind)
+    ) -> None:
         run = worker.invocation
-        if word == "ready":
+        if kind == "ready":
             worker.process_id, worker.state = content, WorkerState.IDLE
-        elif word == "raised":
-            self.seen.raised.append(content.splitlines()[-1])
-        elif word == "page":
+        elif kind == "raised":
+            self.observed.raised.append(content.splitlines()[-1])
+        elif kind == "page":
             run.pages.append(TakenPage(content))
-            self.seen.pages.append(run.pages[-1])
-        elif word == "safe":
-            # What an earlier run has left behind is recorded before a page is taken.
+            self.observed.pages.append(run.pages[-1])
+        elif kind == "safe":
+            # Pages that an earlier run left behind are recorded before this run takes a page.
             for page in run.pages[-1:]:
                 page.end = PageEnd.SAFE
-        elif word == "fired":
-            self._note_fault(worker, content)
+        elif kind == "fired":
+            self._handle_fired_fault(worker, content)
 
-    def _note_fault(self, worker: Worker, fault: Fault) -> None:
+    def _handle_fired_fault(self, worker: Worker, fault: Fault) -> None:
         if fault not in worker.invocation.fired:
-            self.seen.fired[f"{worker.function}: {fault.name}"] += 1
+            self.observed.fired[f"{worker.function}: {fault.name}"] += 1
         worker.invocation.fired.add(fault)
         if fault.kind == STALL:
             worker.state = WorkerState.STALLED
-            worker.wakes_at = time.monotonic() + self._lease + _BEYOND_LEASE_SECONDS
+            worker.deadline = time.monotonic() + self._lease + _BEYOND_LEASE_SECONDS
 
 
 class Platform:
@@ -265,10 +272,10 @@ class Platform:
 
     Args:
         cloud: The queues.
-        webhook: Receives the calls of Infobip's.
+        webhook: Receives the calls of Infobip.
         functions: Runs the functions.
         plan: Chooses the faults of each run.
-        seed: Decides about all that is random here.
+        seed: Determines the random choices of the platform.
     """
 
     def __init__(
@@ -284,18 +291,18 @@ class Platform:
         self._functions = functions
         self._plan = plan
         self._random = random.Random(f"platform {seed}")
-        self._seen = functions.seen
-        #: Whether runs get faults by chance, or only those that the plan has put first.
+        self._observed = functions.observed
+        #: Whether runs get all planned faults, or only the prioritized ones.
         self.injects_faults = False
         self._acknowledged: deque[Json] = deque(maxlen=_REMEMBERED_RECORDS)
-        #: Whether the send queue had nothing to hand out when it was polled last.
+        #: Whether the last poll of the send queue returned no records.
         self.queue_was_empty = True
         self._queued = 0
         self._next_poll = 0.0
         self._next_runs = dict.fromkeys(_SCHEDULES, 0.0)
 
     def step(self, queued: int) -> None:
-        """Do once all that is to be done.
+        """Start the runs that are due, and handle those that have ended.
 
         Args:
             queued: How many messages have been queued so far.
@@ -303,11 +310,11 @@ class Platform:
         self._queued = queued
         self._deliver_records()
         self._run_schedules()
-        self._pass_calls_on()
+        self._deliver_calls()
         self._end_runs()
 
     def finish_runs(self, seconds: float) -> bool:
-        """Start no runs, and wait for those that go on; return whether all have ended in time."""
+        """Wait for the runs in progress without starting new ones; return whether all ended."""
         ends_at = time.monotonic() + seconds
         while self._functions.is_busy and time.monotonic() < ends_at:
             self._end_runs()
@@ -316,7 +323,7 @@ class Platform:
     # --- Starting runs -----------------------------------------------------------------------
 
     def _deliver_records(self) -> None:
-        """Hand records to senders that have nothing to do."""
+        """Deliver records to idle senders."""
         idle = self._functions.idle(SEND)
         self._random.shuffle(idle)
         while idle:
@@ -326,22 +333,22 @@ class Platform:
                 continue
             if time.monotonic() < self._next_poll:
                 return
-            most = self._random.choice(_BATCH_SIZES)
-            records = self._cloud.receive(self._cloud.queue_url, most)
+            max_records = self._random.choice(_BATCH_SIZES)
+            records = self._cloud.receive(self._cloud.queue_url, max_records)
             if not records:
                 self.queue_was_empty = True
                 self._next_poll = time.monotonic() + _POLL_SECONDS
                 return
             self._invoke(worker, Invocation({"Records": records}, records))
-            if self.injects_faults and idle and self._happens(_TWINS):
-                self._seen.fired["two senders with the same records"] += 1
+            if self.injects_faults and idle and self._happens(_DUPLICATE_DELIVERIES):
+                self._observed.fired["same records delivered to two senders"] += 1
                 self._invoke(idle.pop(), Invocation({"Records": records}, records))
 
     def _redeliver(self, worker: Worker) -> None:
-        """Hand out records once more that were dealt with, as SQS may."""
+        """Deliver deleted records again, as SQS may."""
         size = min(len(self._acknowledged), self._random.randint(1, 10))
         records = self._random.sample(list(self._acknowledged), size)
-        self._seen.fired["redelivery of records that were dealt with"] += 1
+        self._observed.fired["deleted records redelivered"] += 1
         self._invoke(worker, Invocation({"Records": records}))
 
     def _run_schedules(self) -> None:
@@ -356,8 +363,8 @@ class Platform:
                 elif records := self._cloud.receive(self._cloud.parking_url, 10):
                     self._invoke(worker, Invocation({"Records": records}, records))
 
-    def _pass_calls_on(self) -> None:
-        """Hand calls to the webhook to workers that have nothing to do."""
+    def _deliver_calls(self) -> None:
+        """Deliver webhook calls to idle workers."""
         for worker in self._functions.idle(RECEIVE):
             try:
                 call = self._webhook.calls.get_nowait()
@@ -370,11 +377,11 @@ class Platform:
         if self.injects_faults:
             invocation.faults = self._plan.choose(function, self._queued)
         else:
-            invocation.faults = self._plan.take_first(function)
+            invocation.faults = self._plan.take_prioritized(function)
         self._functions.invoke(worker, invocation)
 
-    def _happens(self, likely: float) -> bool:
-        return self._random.random() < likely
+    def _happens(self, probability: float) -> bool:
+        return self._random.random() < probability
 
     # --- Ending runs -------------------------------------------------------------------------
 
@@ -384,9 +391,9 @@ class Platform:
         self._functions.enforce_deadlines()
 
     def _end(self, worker: Worker, answer: Json) -> None:
-        """Do what Lambda does by the answer of a function; a run that died has an empty one."""
+        """Handle the answer of a function as Lambda does; that of a killed run is empty."""
         run = worker.invocation
-        self._plan.give_back_unfired(worker.function, run.faults, run.fired)
+        self._plan.replan_unfired(worker.function, run.faults, run.fired)
         if run.call is not None:
             run.call.answer(answer.get("statusCode", HTTPStatus.BAD_GATEWAY))
         if worker.function == PULL:
@@ -398,20 +405,19 @@ class Platform:
             )
 
     def _end_pull(self, run: Invocation, answer: Json) -> None:
-        self._seen.pulls_cut += not answer or answer["stoppedBy"] == "OutcomeUnknown"
+        self._observed.interrupted_pulls += not answer or answer["stoppedBy"] == "OutcomeUnknown"
         for page in run.pages[-1:]:
             if page.end is PageEnd.SAFE:
                 continue
             if not answer:
-                page.end = PageEnd.RUN_DIED
+                page.end = PageEnd.RUN_KILLED
             elif answer["lost"]:
-                page.end = PageEnd.NOWHERE
+                page.end = PageEnd.NOT_STORED
 
     def _acknowledge(self, function: str, records: list[Json]) -> None:
-        """Delete records that were dealt with."""
         if function == PARKED:
             self._cloud.acknowledge(self._cloud.parking_url, records)
             return
         self._cloud.acknowledge(self._cloud.queue_url, records)
         self._acknowledged.extend(records)
-        self._seen.acknowledged.update(record["messageId"] for record in records)
+        self._observed.acknowledged.update(record["messageId"] for record in records)

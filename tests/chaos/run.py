@@ -1,8 +1,8 @@
-"""`make chaos`: thousands of messages through the real functions while faults are injected.
+"""`make chaos`: send thousands of messages through the real functions while faults are injected.
 
-At the end the faults stop, what is left drains, and checks hold the history of the run against
-what the simulator knows. Exits with 1 on any violation, or when there is a crash point that no run
-came to.
+At the end the faults stop, the remaining work drains, and checks compare the history of the run
+with what the simulator knows. The exit code is 1 if there is a violation, or if no run reached one
+of the crash points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.local_world.world import forget_aws_account
 from . import report, system, times
 from .checks import final_violations, violations
 from .mutants import MUTANTS
-from .phases import DRAIN, go_through, phases_of
+from .phases import DRAIN, phases_of, run_phases
 from .report import Result
 from .system import Options
 from .times import Deployment
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 
 
 def run(
-    options: Options, emulator: AwsEmulator, say: Callable[[str], None] = lambda _: None
+    options: Options, emulator: AwsEmulator, log: Callable[[str], None] = lambda _: None
 ) -> Result:
-    """Make one run.
+    """Run one system through its phases and check its history.
 
     Args:
-        options: What is asked of it.
-        emulator: A running one, which may be that of other runs as well.
-        say: Takes a line now and then about how it goes.
+        options: The options of the run.
+        emulator: A running emulator; other runs may share it.
+        log: Is called with a line of progress from time to time.
     """
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as directory,
         system.running(options, emulator, Path(directory)) as running,
     ):
-        lasted = go_through(phases_of(running), running, say)
+        durations = run_phases(phases_of(running), running, log)
         history = running.history()
-        # The run of a mutant ends as soon as the mutant is found out, and might mend the rest yet.
+        # The run of a mutant ends as soon as the mutant is detected: the rest might still recover.
         found = final_violations(history) if options.mutant else violations(history)
         return Result(
             seed=options.seed,
-            seconds=sum(lasted.values()),
-            drain_seconds=sum(each for name, each in lasted.items() if name.startswith(DRAIN)),
+            seconds=sum(durations.values()),
+            drain_seconds=sum(each for name, each in durations.items() if name.startswith(DRAIN)),
             fired=running.fired(),
             points_left=running.points_left(),
             history=history,
@@ -61,31 +61,34 @@ def run(
 
 
 def main() -> None:
-    """Make a run and print what it has shown."""
+    """Run a system and print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--divisor", type=float, default=times.DIVISOR, help="of all times")
+    parser.add_argument("--divisor", type=float, default=times.DIVISOR, help="divides all times")
     parser.add_argument(
-        "--outage", type=float, default=times.OUTAGE, help="of Infobip, in seconds of production"
+        "--outage",
+        type=float,
+        default=times.OUTAGE,
+        help="how long Infobip is down, in seconds of production",
     )
     parser.add_argument(
-        "--mutant", choices=MUTANTS, default="", help="a system without a guard, which must fail"
+        "--mutant", choices=MUTANTS, default="", help="a system without one guard, which must fail"
     )
     options = Options(**vars(parser.parse_args()))
-    _say(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
+    _print(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
     for name, production, here in times.table(Deployment.of(read_template()), options.divisor):
-        _say(f"  {name:32} {production:11g} {here:8.3g}")
-    _say("The simulator's throttle on the logs is off: a run asks far more often.\n")
+        _print(f"  {name:32} {production:11g} {here:8.3g}")
+    _print("The simulator does not throttle log queries, which a run sends more often.\n")
     forget_aws_account()
     reach_this_machine_directly(os.environ)
     with AwsEmulator() as emulator:
-        result = run(options, emulator, _say)
-        _say("\n" + report.text(result))
+        result = run(options, emulator, _print)
+        _print("\n" + report.text(result))
     sys.exit(bool(result.violations or (result.points_left and not options.mutant)))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The system under test with all that surrounds it, started for one run."""
+"""The system under test and its surroundings, started for one run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cloud import Cloud, simulator
 from .fault_plan import FaultPlan
 from .faults import CRASH_POINTS, KILL, PARKED, PULL, RECEIVE, RECONCILE, SEND, Fault
 from .history import History
-from .mutants import MUTANTS, SOUND, Mutant
+from .mutants import MUTANTS, ORIGINAL, Mutant
 from .platform import Lambda, Platform
 from .times import DIVISOR, OUTAGE, Deployment, push_minute
 from .traffic import Traffic, Upstream, foreign_ids, foreign_requests
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 
 _SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
 _SILENT_STEP_SECONDS = 5.0
-#: No timeout is longer in a run.
+#: Longer than every function timeout of a run.
 _LONGEST_RUN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked of a run."""
+    """The options of a run."""
 
-    #: How many messages are queued at least: by a mutant's run, in each of its rounds.
+    #: The least number of messages to queue; for a mutant, in each round.
     messages: int
-    #: Decides about all that is random.
+    #: Determines every random choice.
     seed: int
-    #: By how much times are divided.
+    #: Divides the times of production.
     divisor: float = DIVISOR
-    #: The name of a mutant, which must not pass; that of the sound system is empty.
+    #: The name of a mutant, which must fail; empty for the original system.
     mutant: str = ""
-    #: For how many seconds of production Infobip hands out neither reports nor logs; for the second
-    #: half of them it takes no messages either.
+    #: For how many seconds of production Infobip returns neither reports nor logs. In the second
+    #: half it accepts no messages either.
     outage: float = OUTAGE
-    #: For how many seconds the faults go on for the sake of rare crash points.
-    patience: float = 120.0
+    #: For how many more seconds faults are injected to reach rare crash points.
+    coverage_seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running system, and all that surrounds it."""
+    """A running system and its surroundings."""
 
     options: Options
     mutant: Mutant
@@ -67,56 +67,56 @@ class System:
     plan: FaultPlan
     upstream: Upstream
     foreign_ids: frozenset[str]
-    #: Where the functions print to.
+    #: The folder of the files that the functions print to.
     directory: Path
 
     @property
     def simulator(self) -> SimulatorControl:
-        """The control of Infobip's simulator."""
         return self.cloud.simulator
 
     def step(self) -> None:
-        """Let the platform do once all that is to be done."""
+        """Start the runs that are due, and handle those that have ended."""
         self.platform.step(self.upstream.queued)
 
     def begin_faults(self) -> None:
-        """Let runs and calls to Infobip fail from now on."""
+        """Start to inject faults into runs and into calls to Infobip."""
         self.plan.begin(self.simulator, READ_SECONDS / self.options.divisor)
         self.platform.injects_faults = True
         self.begin_own_faults()
 
     def begin_own_faults(self) -> None:
-        """Let those fail that the mutant is found out by."""
-        self.plan.put_first(self.mutant.faults)
+        """Start to inject the faults that need the guard which the mutant lacks."""
+        self.plan.prioritize(self.mutant.faults)
         for operation, kind, times in self.mutant.infobip_faults:
             self.simulator.add_fault(operation, kind, times=times)
 
     def end_faults(self) -> None:
-        """Let nothing fail any more."""
+        """Stop injecting faults."""
         self.platform.injects_faults = False
-        self.plan.clear_first()
+        self.plan.clear_prioritized()
         self.simulator.clear_faults()
 
     def fired(self) -> Counter[str]:
-        """Count how often each fault has fired, here and at Infobip."""
+        """Return how often each fault has fired, in the functions and at Infobip."""
         at_infobip = self.simulator.faults_fired()
-        return self.functions.seen.fired + Counter(
+        return self.functions.observed.fired + Counter(
             {f"Infobip: {each}": n for each, n in at_infobip.items()}
         )
 
     def points_left(self) -> list[str]:
-        """Name the crash points at which no run has been killed yet."""
+        """Return the names of the crash points at which no run has been killed yet."""
         kills = {
             f"{function}: {Fault(KILL, point).name}"
             for function, points in CRASH_POINTS.items()
             for point in points
         }
-        return sorted(kills - self.functions.seen.fired.keys())
+        return sorted(kills - self.functions.observed.fired.keys())
 
     def is_drained(self) -> bool:
-        """Whether nothing is left to be done, so that nothing can still change.
+        """Whether no work is left, so the state can no longer change.
 
-        If it seems so, this waits for the runs that go on: they start so often that some always do.
+        If no work seems to be left, wait for the runs in progress to end and look again: runs start
+        so often that some are always in progress.
         """
         return (
             self._has_nothing_left()
@@ -131,27 +131,27 @@ class System:
         if self.simulator.totals()["reportsPending"] or cloud.pages_left():
             return False
         waiting = MessageState.WAITING
-        # A message may wait forever when another one of its record was a conflict.
+        # A message waits forever if another message of its record was a conflict.
         return all(
             cloud.message(message_id)["state"] == waiting for message_id in cloud.unsettled()
         )
 
     def history(self) -> History:
-        """Write down all that is known now; the table last, since it must show all the rest."""
+        """Return what is known now. The table is read last, since it must reflect the rest."""
         is_drained = self.is_drained()
-        self.functions.seen.dead_lettered += self.cloud.dead_lettered_records()
+        self.functions.observed.dead_lettered += self.cloud.dead_lettered_records()
         return History(
             is_drained=is_drained,
             records_left=self.cloud.records_left(),
-            dead_lettered=tuple(self.functions.seen.dead_lettered),
+            dead_lettered=tuple(self.functions.observed.dead_lettered),
             truth=self.cloud.truth(),
             items=tuple(self.cloud.items()),
             events=tuple(self.upstream.events),
             foreign_ids=self.foreign_ids,
-            acknowledged=frozenset(self.functions.seen.acknowledged),
-            pages=tuple(map(replace, self.functions.seen.pages)),
-            pulls_cut=self.functions.seen.pulls_cut,
-            raised=tuple(self.functions.seen.raised),
+            acknowledged=frozenset(self.functions.observed.acknowledged),
+            pages=tuple(map(replace, self.functions.observed.pages)),
+            interrupted_pulls=self.functions.observed.interrupted_pulls,
+            raised=tuple(self.functions.observed.raised),
             outputs={
                 path.name: path.read_text(errors="replace")
                 for path in sorted(self.directory.iterdir())
@@ -162,15 +162,15 @@ class System:
 
 @contextmanager
 def running(options: Options, emulator: AwsEmulator, directory: Path) -> Iterator[System]:
-    """Run a system.
+    """Run a system; it stops when the context ends.
 
     Args:
-        options: What is asked of it.
-        emulator: A running one, which may be that of other runs as well.
-        directory: Where the functions print to.
+        options: The options of the run.
+        emulator: A running emulator; other runs may share it.
+        directory: The folder of the files that the functions print to.
     """
     deployment = Deployment.of(read_template()).divided(options.divisor)
-    mutant = SOUND
+    mutant = ORIGINAL
     if options.mutant:
         mutant = MUTANTS[options.mutant]
         deployment = deployment.with_early_redelivery()
@@ -212,7 +212,7 @@ def _timeouts(deployment: Deployment) -> dict[str, float]:
 
 
 def _prepare_infobip(options: Options, cloud: Cloud, foreign: list[str]) -> None:
-    # The run asks far more often than production does.
+    # A run queries the logs far more often than production does.
     cloud.simulator.change_settings(
         throttles={"search_logs": 0},
         defaultValiditySeconds=_SILENT_STEP_SECONDS,

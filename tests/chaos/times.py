@@ -1,8 +1,9 @@
-"""The times of a run: those of production divided, so that a run takes minutes and not hours.
+"""The times of a run: those of production, divided so that a run takes minutes instead of hours.
 
-Whatever keeps a promise keeps its ratio: a lease outlives the longest call and a whole run of the
-sender, a record stays invisible for longer than both. Only the pure waits are cut shorter, above
-all the time between two questions to the logs; the log lag of a run stays below three of those.
+Times on which a promise depends keep their ratios: a lease lasts longer than the longest call and a
+whole run of the sender, and a record stays invisible for longer than both. Pure waits are divided
+further, above all the interval between log queries; the log lag of a run stays below three such
+intervals.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from infobip_omni.api import client
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: Many machines are busy with other things as well: a run on an idle one would bear twice as much.
+#: Allows for a machine that is busy with other work; an idle machine could run twice as fast.
 DIVISOR = 30.0
-#: How long Infobip is out in the middle of a run, in seconds of production.
+#: How long Infobip is down in the middle of a run, in seconds of production.
 OUTAGE = 3600.0
-#: The waits that hold no promise are cut shorter by these.
-_DELAYS, _ABANDONED, _QUESTIONS, _PUSHES = 15.0, 3.0, 10.0, 4.0
+#: Extra divisors of waits on which no promise depends.
+_DELAYS, _ABANDONED, _LOG_QUERIES, _PUSHES = 15.0, 3.0, 10.0, 4.0
 _MINUTE = 60.0
 #: Seconds from the end of a lease to an early redelivery.
 _AFTER_LEASE = 2
@@ -34,33 +35,34 @@ _AFTER_LEASE = 2
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A duration in the code, and by how much more than the others it is divided."""
+    """A duration that is set in the code."""
 
     name: str
     module: ModuleType
     attribute: str
-    more: float = 1.0
+    #: Divides the duration in addition to the divisor of the run.
+    extra_divisor: float = 1.0
 
     @property
     def production(self) -> Any:  # noqa: ANN401 (seconds, or a timedelta)
-        """The duration as it stands in the code."""
+        """The duration that the code sets."""
         return _PRODUCTION[self]
 
 
-#: What is set in the code.
+#: The durations that are set in the code.
 CODE_TIMES = (
     Time("client: to connect", client, "CONNECT_SECONDS"),
     Time("client: to read", client, "READ_SECONDS"),
     Time("client: longest idle connection", client, "LONGEST_IDLE_SECONDS"),
     Time("sender: longest call", send, "LONGEST_CALL_SECONDS"),
     Time("sender: margin of the lease", send, "_LEASE_MARGIN_SECONDS"),
-    Time("sender: left when it posts", send, "_SECONDS_TO_FINISH"),
+    Time("sender: reserve to post and save", send, "_SECONDS_TO_FINISH"),
     Time("puller: longest call", pull, "LONGEST_CALL_SECONDS"),
     Time("puller: expected recording", pull, "_EXPECTED_RECORDING_SECONDS"),
-    Time("reconciler: per question", reconcile, "_SECONDS_PER_LOG_QUERY"),
-    Time("breaker: first pause", circuit_breaker, "_FIRST_BACKOFF_SECONDS"),
-    Time("breaker: longest pause", circuit_breaker, "_LONGEST_BACKOFF_SECONDS"),
-    Time("table: first pause", dynamodb, "_FIRST_BACKOFF_SECONDS"),
+    Time("reconciler: per log query", reconcile, "_SECONDS_PER_LOG_QUERY"),
+    Time("breaker: first backoff", circuit_breaker, "_FIRST_BACKOFF_SECONDS"),
+    Time("breaker: longest backoff", circuit_breaker, "_LONGEST_BACKOFF_SECONDS"),
+    Time("table: first backoff", dynamodb, "_FIRST_BACKOFF_SECONDS"),
     Time("record: first delay", send_queue, "FIRST_DELAY"),
     Time("record: longest delay", send_queue, "LONGEST_DELAY", _DELAYS),
     Time("page: abandoned after", delivery_reports, "_ABANDONED_AFTER", _ABANDONED),
@@ -97,7 +99,7 @@ class Deployment:
         )
 
     def divided(self, divisor: float) -> Deployment:
-        """Divide; the queue and the questions to the logs count in whole seconds."""
+        """Return the times divided; the queue and the log queries count in whole seconds."""
         return Deployment(
             sender_timeout=self.sender_timeout / divisor,
             puller_timeout=self.puller_timeout / divisor,
@@ -106,41 +108,41 @@ class Deployment:
             reconciler_timeout=self.reconciler_timeout / divisor,
             visibility=round(self.visibility / divisor),
             claim=self.claim / divisor,
-            reconcile_after=max(1, round(self.reconcile_after / divisor / _QUESTIONS)),
+            reconcile_after=max(1, round(self.reconcile_after / divisor / _LOG_QUERIES)),
         )
 
     def with_early_redelivery(self) -> Deployment:
-        """Let the records of killed runs come again soon after the leases of their claims."""
+        """Return times that redeliver the records of killed runs soon after the leases expire."""
         return replace(self, visibility=math.ceil(self.claim) + _AFTER_LEASE)
 
 
 def shorten(divisor: float) -> None:
     """Divide the times of the code, in this process."""
     for time in CODE_TIMES:
-        setattr(time.module, time.attribute, time.production / (divisor * time.more))
+        setattr(time.module, time.attribute, time.production / (divisor * time.extra_divisor))
 
 
 def push_minute(divisor: float) -> float:
-    """Return how many seconds a minute lasts when Infobip waits before it calls a webhook again."""
+    """Return how many seconds a minute lasts between two pushes of the same report."""
     return _MINUTE / (divisor * _PUSHES)
 
 
 def table(deployment: Deployment, divisor: float) -> list[tuple[str, float, float]]:
-    """List all times, in seconds: what, in production, here."""
+    """Return all times as rows: name, seconds in production, seconds in a run."""
     here = deployment.divided(divisor)
     rows = [
         ("sender: timeout", deployment.sender_timeout, here.sender_timeout),
         ("sender: lease of a claim", deployment.claim, here.claim),
-        ("record: invisible", deployment.visibility, here.visibility),
+        ("record: visibility timeout", deployment.visibility, here.visibility),
         ("puller: timeout", deployment.puller_timeout, here.puller_timeout),
-        ("recorder of parked: timeout", deployment.recorder_timeout, here.recorder_timeout),
+        ("parked reports: timeout", deployment.recorder_timeout, here.recorder_timeout),
         ("webhook: timeout", deployment.receiver_timeout, here.receiver_timeout),
         ("reconciler: timeout", deployment.reconciler_timeout, here.reconciler_timeout),
-        ("logs: asked after", deployment.reconcile_after, here.reconcile_after),
-        ("Infobip: a minute between pushes", _MINUTE, push_minute(divisor)),
+        ("logs: queried after", deployment.reconcile_after, here.reconcile_after),
+        ("Infobip: minute between pushes", _MINUTE, push_minute(divisor)),
     ]
     for time in CODE_TIMES:
         seconds = time.production
         seconds = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
-        rows.append((time.name, seconds, seconds / (divisor * time.more)))
+        rows.append((time.name, seconds, seconds / (divisor * time.extra_divisor)))
     return rows

@@ -1,4 +1,4 @@
-"""Stands for the function URL: turns a call to the webhook into an event, and waits for a run."""
+"""Emulates the function URL: turns calls to the webhook into events and waits for their runs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 Json = dict[str, Any]
 
-#: How long a call waits for a run that deals with it, in seconds.
+#: How long a call waits for its status, in seconds.
 _LONGEST_WAIT_SECONDS = 8.0
 
 
 @dataclass(slots=True)
 class Call:
-    """A call that waits for its answer."""
+    """A call to the webhook that waits for its status."""
 
-    #: As a function URL hands it over.
+    #: In the form in which a function URL invokes a function.
     event: Json
     _statuses: SimpleQueue[int] = field(default_factory=SimpleQueue)
 
     def answer(self, status: int) -> None:
-        """Let it go with a status."""
+        """Set the status that the call returns."""
         self._statuses.put(status)
 
     def wait(self) -> int:
-        """Wait for the status."""
+        """Return the status, or 504 if it is not set in time."""
         try:
             return self._statuses.get(timeout=_LONGEST_WAIT_SECONDS)
         except Empty:
@@ -37,7 +37,7 @@ class Call:
 
 
 class Webhook:
-    """Listens on this machine, and queues the calls."""
+    """Listens on this machine and queues the calls."""
 
     def __init__(self) -> None:
         self.calls: SimpleQueue[Call] = SimpleQueue()
@@ -60,7 +60,7 @@ class Webhook:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Keep quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -69,7 +69,7 @@ class Webhook:
 
     @property
     def url(self) -> str:
-        """What every URL of it begins with."""
+        """The start of every URL of the webhook."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     def close(self) -> None:

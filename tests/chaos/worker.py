@@ -1,8 +1,8 @@
-"""Worker processes that run the functions as Lambda would, over and over, with faults injected.
+"""Worker processes that run the functions as Lambda does, again and again, with faults injected.
 
-Everything is real but what `faults` wraps: the handlers, their dependencies, boto3 against the
-emulator, HTTP to the simulator. `WorkerPool` starts one process that makes all of it, and that one
-forks a process for each worker that the platform asks for, so a killed one is replaced in no time.
+Everything is real except the wrappers of `faults`: the handlers, their dependencies, boto3 against
+the emulator, HTTP to the simulator. `WorkerPool` starts one process that builds all of this and
+forks a process for each worker that the platform requests, so a killed worker is replaced fast.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from tests.local_world.aws_emulator import ROOT
 
 from . import times
 from .faults import (
+    HANDLER_RETURNED,
     PARKED,
     PARKING,
     PULL,
     RECEIVE,
     RECONCILE,
     REFUSED,
-    RUN_OVER,
     SEND,
     FaultInjector,
-    fail_queue,
-    fail_table,
-    watch,
-    watch_changes,
-    watch_wire,
+    inject_queue_faults,
+    inject_table_faults,
+    wrap_methods,
+    wrap_requests,
+    wrap_updates,
 )
 from .history import reports_on
 from .mutants import MUTANTS
@@ -57,13 +57,13 @@ if TYPE_CHECKING:
     from infobip_omni.dynamodb import Table
     from infobip_omni.message_ledger import MessageLedger
 
-    #: The handler, and the client of Infobip's that it uses, if it does.
+    #: The handler, and the Infobip client that it uses, if any.
     Prepared = tuple[Callable[..., Any], OmniClient | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What Lambda tells a run."""
+    """The context object that Lambda passes to a handler."""
 
     deadline: float
     function_name: str
@@ -72,7 +72,7 @@ class Context:
     aws_request_id: str = "chaos"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how much time is left."""
+        """Return the time until the deadline, in milliseconds."""
         return int(1000 * (self.deadline - time.monotonic()))
 
 
@@ -80,11 +80,11 @@ class WorkerPool:
     """Starts worker processes.
 
     Args:
-        directory: Where they print to, in which no personal data may be found.
-        process_group: The process group that they end with.
-        environment: The variables that the functions find.
-        divisor: By how much times are divided.
-        mutant: The name of a mutant; that of the sound system is empty.
+        directory: The folder of the files that they print to, which must hold no personal data.
+        process_group: The process group that they join, so they end with it.
+        environment: The environment variables of the functions.
+        divisor: Divides the times of production.
+        mutant: The name of a mutant; empty for the original system.
     """
 
     def __init__(
@@ -115,9 +115,10 @@ class WorkerPool:
     def spawn(
         self, function: str, timeout: float, output: Path, *, has_webhook: bool
     ) -> Connection:
-        """Start a worker for a function.
+        """Start a worker for a function, and return the connection to it.
 
-        It says its process id first; then an event and faults go in, and an answer comes out.
+        The worker first sends its process id. Then it receives events with their faults, and sends
+        the answers of the function.
         """
         connection = Client(self._address, "AF_UNIX")
         connection.send((function, timeout, str(output), has_webhook))
@@ -130,7 +131,7 @@ class WorkerPool:
 
 
 def main() -> None:
-    """Prepare everything, then fork for every connection."""
+    """Build the functions' dependencies, then fork a worker for every connection."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("divisor", type=float)
@@ -141,28 +142,30 @@ def main() -> None:
         MUTANTS[arguments.mutant].mutate()
     injector = FaultInjector()
     prepared = {function: prepare(injector) for function, prepare in _PREPARE.items()}
-    watch_wire(injector)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    wrap_requests(injector)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the workers
     with Listener(arguments.address, "AF_UNIX", backlog=16) as listener:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while True:
             connection = listener.accept()
             if os.fork() == 0:
-                os._exit(_work(connection, injector, prepared))
+                os._exit(_run_worker(connection, injector, prepared))
             connection.close()
 
 
-def _work(connection: Connection, injector: FaultInjector, prepared: Mapping[str, Prepared]) -> int:
-    """Run the function until the platform hangs up."""
+def _run_worker(
+    connection: Connection, injector: FaultInjector, prepared: Mapping[str, Prepared]
+) -> int:
+    """Run the function for each event until the platform closes the connection."""
     function, timeout, output, has_webhook = connection.recv()
     _redirect_output(output)
     random.seed()
     if function == SEND and not has_webhook:
-        _use_in_sender(replace(send_app.dependencies(), webhook=None))
+        _set_sender_dependencies(replace(send_app.dependencies(), webhook=None))
     injector.report_to(connection)
     handler, client = prepared[function]
-    url = client._base_url if client else ""  # noqa: SLF001 (only here is it ever changed)
+    url = client._base_url if client else ""  # noqa: SLF001 (changed only here)
     connection.send(("ready", os.getpid()))
     while True:
         try:
@@ -171,102 +174,108 @@ def _work(connection: Connection, injector: FaultInjector, prepared: Mapping[str
             return 0
         injector.begin(faults)
         if client is not None:
-            client._base_url = _closed_port() if injector.fires_all_along(REFUSED) else url  # noqa: SLF001
+            is_refused = injector.fires_for_whole_run(REFUSED)
+            client._base_url = _closed_port() if is_refused else url  # noqa: SLF001
         try:
             answer = handler(event, Context(time.monotonic() + timeout, function))
-        except Exception:  # noqa: BLE001 (what a function raises is for the checks to judge)
+        except Exception:  # noqa: BLE001 (the checks judge what a function raises)
             connection.send(("raised", traceback.format_exc()))
             return 1
-        injector.reach(RUN_OVER)
+        injector.reach(HANDLER_RETURNED)
         connection.send(("done", answer))
 
 
 def _prepare_sender(injector: FaultInjector) -> Prepared:
-    made = send_app.dependencies()
+    default = send_app.dependencies()
     claim_seconds = float(os.environ["CHAOS_CLAIM_SECONDS"])
-    use = replace(made, policy=replace(made.policy, lease=timedelta(seconds=claim_seconds)))
-    _use_in_sender(use)
-    watch(injector, use.client, {"send_advanced": "post"})
-    watch(injector, use.ledger, {"claim": "claim", "save": "record"})
-    watch(injector, use.queue, {"dead_letter": "dead letter", "change_visibility": "return"})
-    fail_table(injector, _table(use.ledger)._client)  # noqa: SLF001 (below it is the network)
-    fail_queue(injector, use.queue._client)  # noqa: SLF001
-    return send_app.lambda_handler, use.client
+    policy = replace(default.policy, lease=timedelta(seconds=claim_seconds))
+    deps = replace(default, policy=policy)
+    _set_sender_dependencies(deps)
+    wrap_methods(injector, deps.client, {"send_advanced": "post"})
+    wrap_methods(injector, deps.ledger, {"claim": "claim", "save": "save"})
+    wrap_methods(
+        injector,
+        deps.queue,
+        {"dead_letter": "dead-lettering", "change_visibility": "visibility change"},
+    )
+    inject_table_faults(injector, _table(deps.ledger)._client)  # noqa: SLF001 (the boto3 client)
+    inject_queue_faults(injector, deps.queue._client)  # noqa: SLF001
+    return send_app.lambda_handler, deps.client
 
 
-def _use_in_sender(use: send_app.Dependencies) -> None:
-    send_app.dependencies = lambda: use  # type: ignore[assignment]
+def _set_sender_dependencies(deps: send_app.Dependencies) -> None:
+    send_app.dependencies = lambda: deps  # type: ignore[assignment]
 
 
 def _prepare_puller(injector: FaultInjector) -> Prepared:
-    use = pull_app.dependencies()
-    _tell_of_pages(injector, use)
-    watch(injector, use.client, {"take_reports": "page"})
-    watch(injector, use.reports, {"store_page": "page store"})
-    watch(injector, use.reports._table, {"delete": "page deletion"})  # noqa: SLF001
-    watch(injector, use.parked, {"park": PARKING})
-    fail_queue(injector, use.parked._client)  # noqa: SLF001
-    _inject_into_recording(injector, use.reports)
-    return pull_app.lambda_handler, use.client
+    deps = pull_app.dependencies()
+    _report_pages(injector, deps)
+    wrap_methods(injector, deps.client, {"take_reports": "page"})
+    wrap_methods(injector, deps.reports, {"store_page": "page store"})
+    wrap_methods(injector, deps.reports._table, {"delete": "page deletion"})  # noqa: SLF001
+    wrap_methods(injector, deps.parked, {"park": PARKING})
+    inject_queue_faults(injector, deps.parked._client)  # noqa: SLF001
+    _wrap_recording(injector, deps.reports)
+    return pull_app.lambda_handler, deps.client
 
 
-def _tell_of_pages(injector: FaultInjector, use: pull_app.Dependencies) -> None:
-    """Report what a run has received, and when the run holds it for safe."""
+def _report_pages(injector: FaultInjector, deps: pull_app.Dependencies) -> None:
+    """Report the pages that a run receives to the platform, and when it considers them safe."""
 
-    def tell_of(owner: object, method: str, word: str, read: Callable[[Any], object]) -> None:
+    def report_calls(owner: object, method: str, kind: str, read: Callable[[Any], object]) -> None:
         call = getattr(owner, method)
 
-        def telling(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
+        def reported(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 (passed through)
             result = call(*arguments, **named)
-            injector.tell(word, read(result))
+            injector.send(kind, read(result))
             return result
 
-        setattr(owner, method, telling)
+        setattr(owner, method, reported)
 
-    tell_of(use.client, "take_reports", "page", reports_on)
-    tell_of(use.reports, "store_page", "safe", lambda _: None)
-    tell_of(use.reports, "record_body", "safe", lambda _: None)
-    tell_of(use.parked, "park", "safe", lambda _: None)
+    report_calls(deps.client, "take_reports", "page", reports_on)
+    report_calls(deps.reports, "store_page", "safe", lambda _: None)
+    report_calls(deps.reports, "record_body", "safe", lambda _: None)
+    report_calls(deps.parked, "park", "safe", lambda _: None)
 
 
-def _inject_into_recording(injector: FaultInjector, reports: DeliveryReports) -> None:
+def _wrap_recording(injector: FaultInjector, reports: DeliveryReports) -> None:
     ledger, table = reports._ledger, reports._table  # noqa: SLF001
-    watch(injector, reports, {"record_body": "record"})
-    watch_changes(injector, ledger, {"settled": "verdict", "proven_accepted": "proof"})
-    # A page as it came is put there by the same method, before anything is recorded.
-    watch(injector, table, {"put_all": "report write"})
-    fail_table(injector, table._client)  # noqa: SLF001
+    wrap_methods(injector, reports, {"record_body": "recording"})
+    wrap_updates(injector, ledger, {"settled": "verdict", "proven_accepted": "proof"})
+    # The same method stores a raw page, before its reports are recorded.
+    wrap_methods(injector, table, {"put_all": "report write"})
+    inject_table_faults(injector, table._client)  # noqa: SLF001
 
 
 def _prepare_recorder(injector: FaultInjector) -> Prepared:
-    _inject_into_recording(injector, parked_app.dependencies().reports)
+    _wrap_recording(injector, parked_app.dependencies().reports)
     return parked_app.lambda_handler, None
 
 
 def _prepare_receiver(injector: FaultInjector) -> Prepared:
-    _inject_into_recording(injector, receive_app.dependencies().reports)
+    _wrap_recording(injector, receive_app.dependencies().reports)
     return receive_app.lambda_handler, None
 
 
 def _prepare_reconciler(injector: FaultInjector) -> Prepared:
-    use = reconcile_app.dependencies()
-    watch(injector, use.client, {"search_logs": "question"})
-    watch(injector, use.reports, {"record_logs": "log row write"})
-    watch_changes(
+    deps = reconcile_app.dependencies()
+    wrap_methods(injector, deps.client, {"search_logs": "log query"})
+    wrap_methods(injector, deps.reports, {"record_logs": "log row write"})
+    wrap_updates(
         injector,
-        use.ledger,
+        deps.ledger,
         {
-            "lease_expired": "lost lease",
+            "lease_expired": "expired lease",
             "proven_accepted": "proof",
             "settled": "verdict",
             "check_postponed": "absence count",
             "quarantined": "quarantine",
-            "sent_again": "second chance",
+            "sent_again": "resend",
             "rejected_as_duplicate": "duplicate id",
         },
     )
-    fail_table(injector, _table(use.ledger)._client)  # noqa: SLF001
-    return reconcile_app.lambda_handler, use.client
+    inject_table_faults(injector, _table(deps.ledger)._client)  # noqa: SLF001
+    return reconcile_app.lambda_handler, deps.client
 
 
 def _table(ledger: MessageLedger) -> Table:

@@ -1,1 +1,1 @@
-"""Both sides of each boundary, held to the same description."""
+"""Contract tests: both sides of each boundary must agree with the same description."""

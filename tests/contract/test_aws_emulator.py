@@ -1,4 +1,4 @@
-"""The emulator lets functions do what AWS would, and nothing more; and it leaves nothing behind."""
+"""The emulator allows functions exactly what AWS would, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ NUMBERS = count()
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[AwsEmulator]:
-    """Run the emulator, with a table and a queue in it."""
     with AwsEmulator() as running:
         client(running, "dynamodb").create_table(
             TableName=TABLE,
@@ -54,7 +53,7 @@ def emulator() -> Iterator[AwsEmulator]:
 
 @pytest.fixture
 def allowed(emulator: AwsEmulator) -> Callable[..., Any]:
-    """Make clients of a role that may do just what is named."""
+    """Return a factory of clients whose role allows only the given actions on one resource."""
 
     def make(service: str, resource: str, *actions: str) -> Any:  # noqa: ANN401 (any client)
         iam = client(emulator, "iam")
@@ -81,12 +80,11 @@ def client(
     service: Any,  # noqa: ANN401 (the stubs list every service)
     keys: tuple[str, ...] = (),
 ) -> Any:  # noqa: ANN401 (any client)
-    """Make a client of the emulator, by default as the root user of its account."""
+    """Create a client of the emulator, by default as the root user of its account."""
     return session(*keys).client(service, **options(emulator.url))
 
 
 def document(*statements: object) -> str:
-    """Write a policy document."""
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
@@ -109,20 +107,19 @@ def execute(dynamodb: Any, *statements: str) -> Any:  # noqa: ANN401 (any client
 def test_statement_is_authorized_by_its_verb_and_table(
     statement: str, action: str, resource: str
 ) -> None:
-    """Each verb of PartiQL has its own action, and the table or index is its resource."""
+    """Each verb of PartiQL has its own action; its resource is the table or index."""
     assert statement_check(statement, REGION, "1") == (
         f"dynamodb:{action}",
         f"arn:aws:dynamodb:{REGION}:1:{resource}",
     )
 
 
-def test_statement_that_cannot_be_read_is_authorized_by_no_policy() -> None:
-    """What is not understood is refused."""
+def test_unparseable_statement_is_authorized_by_no_policy() -> None:
     assert statement_check("DROP TABLE t", REGION, "1") == ("dynamodb:PartiQL", "*")
 
 
-def test_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[..., Any]) -> None:
-    """No permission beside the one that AWS asks for is needed."""
+def test_partiql_action_suffices_for_a_batch(allowed: Callable[..., Any]) -> None:
+    """AWS requires no other permission."""
     dynamodb = allowed("dynamodb", TABLE_ARN, "dynamodb:PartiQLInsert")
 
     assert "Error" not in execute(dynamodb, INSERT)["Responses"][0]
@@ -139,35 +136,33 @@ def test_role_with_the_partiql_action_may_execute_a_batch(allowed: Callable[...,
 def test_role_without_the_partiql_action_is_refused(
     allowed: Callable[..., Any], actions: tuple[str, ...]
 ) -> None:
-    """Neither another verb, nor the action for single items, nor the name of the call will do."""
+    """Another verb, an action on single items, or the name of the API call does not suffice."""
     dynamodb = allowed("dynamodb", TABLE_ARN, *actions)
 
     with pytest.raises(ClientError, match=r"AccessDenied.*PartiQLInsert"):
         execute(dynamodb, INSERT)
 
 
-def test_one_statement_without_permission_has_the_batch_refused(
+def test_batch_with_one_unauthorized_statement_is_refused(
     allowed: Callable[..., Any],
 ) -> None:
-    """Every statement of a batch is looked at."""
     dynamodb = allowed("dynamodb", TABLE_ARN, "dynamodb:PartiQLInsert")
 
     with pytest.raises(ClientError, match=r"AccessDenied.*PartiQLUpdate"):
         execute(dynamodb, INSERT, UPDATE)
 
 
-def test_permission_on_another_table_does_not_count(allowed: Callable[..., Any]) -> None:
-    """The table of the statement is what the permission has to name."""
+def test_permission_on_another_table_does_not_suffice(allowed: Callable[..., Any]) -> None:
     dynamodb = allowed("dynamodb", f"{TABLE_ARN}-other", "dynamodb:PartiQLInsert")
 
     with pytest.raises(ClientError, match="AccessDenied"):
         execute(dynamodb, INSERT)
 
 
-def test_batch_of_messages_is_authorized_as_its_messages_are(
+def test_message_batch_is_authorized_like_single_messages(
     emulator: AwsEmulator, allowed: Callable[..., Any]
 ) -> None:
-    """AWS knows no action of its own for batches."""
+    """SQS has no separate action for batches."""
     sender = allowed("sqs", QUEUE_ARN, "sqs:SendMessage")
     reader = allowed("sqs", QUEUE_ARN, "sqs:ReceiveMessage")
     url = client(emulator, "sqs").get_queue_url(QueueName="queue")["QueueUrl"]
@@ -178,9 +173,9 @@ def test_batch_of_messages_is_authorized_as_its_messages_are(
         reader.send_message_batch(**batch)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="others have one loopback address")
-def test_it_also_listens_on_the_address_that_it_is_given_and_on_no_other() -> None:
-    """All of 127.0.0.0/8 is this machine, so a socket that listens anywhere would answer there."""
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_emulator_listens_on_the_given_address_and_no_other() -> None:
+    """All of 127.0.0.0/8 is loopback, so a wildcard socket would also answer on 127.0.0.3."""
     with AwsEmulator(also_on=IPv4Interface("127.0.0.2/32")) as emulator:
         here = {f"127.0.0.{n}": is_open(f"127.0.0.{n}", emulator.port) for n in (1, 2, 3)}
 
@@ -191,8 +186,8 @@ def test_it_also_listens_on_the_address_that_it_is_given_and_on_no_other() -> No
     ("caller", "status"),
     [("127.0.0.1", 200), ("172.17.0.2", 200), ("192.0.2.7", 403), ("172.18.0.2", 403)],
 )
-def test_on_a_bridge_it_answers_containers_alone(caller: str, status: int) -> None:
-    """Another machine with a route to this one could reach the bridge's address, too."""
+def test_emulator_on_a_bridge_refuses_other_networks(caller: str, status: int) -> None:
+    """Another machine with a route to this one could also reach the bridge's address."""
     statuses: list[int] = []
 
     async def application(_scope: object, _receive: object, send: Callable[..., Any]) -> None:
@@ -209,8 +204,8 @@ def test_on_a_bridge_it_answers_containers_alone(caller: str, status: int) -> No
     assert statuses == [status]
 
 
-def test_on_a_bridge_no_other_caller_opens_a_web_socket() -> None:
-    """The connection is refused before anything is read from it."""
+def test_emulator_on_a_bridge_refuses_web_sockets_from_other_networks() -> None:
+    """The connection is closed before anything is read from it."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -223,7 +218,6 @@ def test_on_a_bridge_no_other_caller_opens_a_web_socket() -> None:
 
 
 def test_stopping_leaves_no_process_and_no_file() -> None:
-    """After a run the machine is as it was."""
     with AwsEmulator() as emulator:
         group, directory = emulator.process_group, emulator.directory
         assert directory.is_dir()
@@ -233,15 +227,15 @@ def test_stopping_leaves_no_process_and_no_file() -> None:
         os.killpg(group, 0)
 
 
-def test_parent_that_is_killed_takes_the_emulator_with_it() -> None:
-    """Not even a parent without a chance to tidy up leaves anything behind."""
+def test_emulator_exits_when_its_parent_is_killed() -> None:
+    """A killed parent cannot clean up, yet no process and no file remains."""
     script = (
         "from tests.local_world.aws_emulator import AwsEmulator\n"
         "with AwsEmulator() as e:\n"
         "    print(e.process_group, e.directory, flush=True)\n"
         "    input()\n"
     )
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    with subprocess.Popen(  # noqa: S603 (no untrusted input)
         [sys.executable, "-c", script],
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -252,12 +246,11 @@ def test_parent_that_is_killed_takes_the_emulator_with_it() -> None:
         group, directory = parent.stdout.readline().split()
         parent.send_signal(signal.SIGKILL)
 
-    wait_until(lambda: _is_gone(int(group)), 10, "the emulator ends")
+    wait_until(lambda: _is_gone(int(group)), 10, "the emulator exits")
     wait_until(lambda: not Path(directory).exists(), 10, "its files are removed")
 
 
 def is_open(address: str, port: int) -> bool:
-    """Whether something listens there."""
     with socket.socket() as asked:
         return asked.connect_ex((address, port)) == 0
 

@@ -1,4 +1,4 @@
-"""Every way to invoke a function is measured, and so is what it writes and what queues hold."""
+"""Metrics cover every way to invoke a function, the metrics it logs, and the content of queues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ import json
 
 def handler(event, context):
     if event.get("fail"):
-        raise RuntimeError("as asked for")
+        raise RuntimeError("on request")
     metrics = [{"Name": "Handled"}]
     about = [{"Namespace": "Own", "Dimensions": [["service"]], "Metrics": metrics}]
     line = {"_aws": {"Timestamp": 1000, "CloudWatchMetrics": about}, "service": "s", "Handled": 1}
@@ -38,7 +38,7 @@ HANDLED = Metric("Own", "Handled", (("service", "s"),))
 
 
 class Aws:
-    """The emulator, with a function in it that can be invoked in every way."""
+    """The emulator with one function, which can be invoked in every way."""
 
     def __init__(self, emulator: AwsEmulator) -> None:
         self.emulator = emulator
@@ -62,12 +62,11 @@ class Aws:
         self.functions.create_alias(FunctionName="function", Name="live", FunctionVersion="1")
 
     def client(self, service: Any) -> Any:  # noqa: ANN401 (any client)
-        """Make a client of the root user."""
         once = {"total_max_attempts": 1}
         return session().client(service, **options(self.emulator.url, retries=once))
 
     def measured(self) -> Series:
-        """Return what was measured so far."""
+        """Return all metrics measured so far."""
         logs = self.client("logs")
         groups = logs.describe_log_groups()["logGroups"]
         lines = [
@@ -78,44 +77,38 @@ class Aws:
         return collected(self.emulator.directory, "\n".join(lines))
 
     def total(self, name: str) -> float:
-        """Add up a metric of the function."""
+        """Return the sum of a metric of the function."""
         metric = Metric("AWS/Lambda", name, (("FunctionName", "function"),))
         return sum(value for _, value in self.measured().get(metric, []))
 
     def samples(self, name: str | None) -> int:
-        """Count the values of a metric."""
+        """Return the number of values of all metrics with that name."""
         return sum(len(values) for metric, values in self.measured().items() if metric.name == name)
 
     def values(self, queue: str, name: str) -> list[float]:
-        """Return the values of a queue's metric."""
         metric = Metric("AWS/SQS", name, (("QueueName", queue),))
         return [value for _, value in self.measured().get(metric, [])]
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
-    """Run the emulator."""
     with AwsEmulator() as emulator:
         yield Aws(emulator)
 
 
 def directly(aws: Aws) -> None:
-    """Wait for the answer."""
     aws.functions.invoke(FunctionName="function", Payload=b"{}")
 
 
 def asynchronously(aws: Aws) -> None:
-    """Wait for no answer."""
     aws.functions.invoke(FunctionName="function", InvocationType="Event", Payload=b"{}")
 
 
 def through_the_alias(aws: Aws) -> None:
-    """Name a version."""
     aws.functions.invoke(FunctionName="function:live", Payload=b"{}")
 
 
 def by_a_queue(aws: Aws) -> None:
-    """Put a message on a queue that a mapping reads."""
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="read")["QueueUrl"]
     arn = f"arn:aws:sqs:{REGION}:000000000000:read"
@@ -124,7 +117,6 @@ def by_a_queue(aws: Aws) -> None:
 
 
 def by_a_stream(aws: Aws) -> None:
-    """Put an item into a table whose stream a mapping reads."""
     dynamodb = aws.client("dynamodb")
     table = dynamodb.create_table(
         TableName="table",
@@ -142,11 +134,10 @@ def by_a_stream(aws: Aws) -> None:
 
 
 def by_its_url(aws: Aws) -> None:
-    """Call the function's URL."""
     url = aws.functions.create_function_url_config(FunctionName="function", AuthType="NONE")
     aws.functions.add_permission(
         FunctionName="function",
-        StatementId="anybody",
+        StatementId="public",
         Action="lambda:InvokeFunctionUrl",
         Principal="*",
         FunctionUrlAuthType="NONE",
@@ -171,7 +162,7 @@ def by_its_url(aws: Aws) -> None:
 def test_every_way_to_invoke_a_function_counts_once(
     aws: Aws, way: Callable[[Aws], None], also: str | None
 ) -> None:
-    """One invocation, no error, and a metric that the function has written."""
+    """Each way counts one invocation, no error, and one value of the metric that is logged."""
     names = ("Errors", "Throttles")
     before = {name: aws.total(name) for name in names}
     invocations, lines = aws.total("Invocations"), len(aws.measured().get(HANDLED, []))
@@ -186,8 +177,7 @@ def test_every_way_to_invoke_a_function_counts_once(
     assert len(aws.measured()[HANDLED]) == lines + 1
 
 
-def test_function_that_raises_counts_as_an_error(aws: Aws) -> None:
-    """It counts as an invocation too."""
+def test_exception_counts_as_invocation_and_error(aws: Aws) -> None:
     invocations, errors = aws.total("Invocations"), aws.total("Errors")
 
     aws.functions.invoke(FunctionName="function", Payload=json.dumps({"fail": True}))
@@ -195,19 +185,22 @@ def test_function_that_raises_counts_as_an_error(aws: Aws) -> None:
     assert (aws.total("Invocations"), aws.total("Errors")) == (invocations + 1, errors + 1)
 
 
-def test_what_a_queue_holds_is_measured(aws: Aws) -> None:
-    """A message waits, and once it was received three times it has no age any more."""
+def test_queue_metrics_follow_its_messages(aws: Aws) -> None:
+    """After three receives, a message no longer counts for the age of the oldest one."""
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="queue")["QueueUrl"]
-    visible, hidden = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"
+    visible, in_flight = (
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesNotVisible",
+    )
 
     sqs.send_message(QueueUrl=url, MessageBody="a message")
-    wait_until(lambda: aws.values("queue", visible)[-1:] == [1], 10, "the message is seen")
+    wait_until(lambda: aws.values("queue", visible)[-1:] == [1], 10, "the message is visible")
     for _ in range(3):
         assert sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]
     ages = len(aws.values("queue", "ApproximateAgeOfOldestMessage"))
     sqs.receive_message(QueueUrl=url, VisibilityTimeout=60)
-    wait_until(lambda: aws.values("queue", hidden)[-1:] == [1], 10, "the message is hidden")
+    wait_until(lambda: aws.values("queue", in_flight)[-1:] == [1], 10, "the message is in flight")
 
     assert ages >= 1
     assert len(aws.values("queue", "ApproximateAgeOfOldestMessage")) <= ages + 1

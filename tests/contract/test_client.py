@@ -1,7 +1,7 @@
-"""The client against real sockets: the simulator, and servers that break off on purpose.
+"""The client against real sockets: the simulator, and servers that drop connections on purpose.
 
-What matters is on which side of the line a failure falls: before the connection stands nothing
-was sent, afterwards nobody knows.
+Before the connection is established, a failure means that nothing was sent. Afterwards the outcome
+is unknown.
 """
 
 from __future__ import annotations
@@ -52,18 +52,17 @@ DEFINITION = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW, "de
 PHONE = "385915551234"
 EMPTY_PAGE = b'{"results":[]}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + EMPTY_PAGE
-#: Closing a socket with this resets the connection.
+#: With this value of SO_LINGER, closing a socket resets the connection.
 RESET = struct.pack("ii", 1, 0)
 
 
 def key(*, refresh: bool = False) -> Credentials:
-    """Always return the same API key."""
     del refresh
     return ApiKeyCredentials(api_key="key-1")
 
 
 def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest:
-    """Return a send to the same phone under each of the ids."""
+    """Return a send to the same phone under each message id."""
     return AdvancedRequest.model_validate(
         {
             "destinations": [
@@ -81,14 +80,12 @@ def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest
 
 @pytest.fixture(scope="module")
 def simulator_url() -> Iterator[str]:
-    """Start one simulator for this module; it is ready when it says so."""
     with process.running("--api-key", "key-1") as url:
         yield url
 
 
 @pytest.fixture
 def infobip(simulator_url: str) -> SimulatorControl:
-    """Return an account without scenarios."""
     infobip = SimulatorControl(simulator_url)
     infobip.reset()
     return infobip
@@ -96,14 +93,12 @@ def infobip(simulator_url: str) -> SimulatorControl:
 
 @pytest.fixture
 def omni(infobip: SimulatorControl) -> OmniClient:
-    """Return a client of the account."""
     return OmniClient(infobip.url, key)
 
 
 def test_scenario_is_created_listed_read_and_replaced(
     omni: OmniClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The four operations on scenarios agree with each other."""
     monkeypatch.setattr(client_module, "SCENARIOS_PER_PAGE", 2)
     created = omni.create_scenario(DEFINITION)
     assert created.key is not None
@@ -125,7 +120,6 @@ def test_scenario_is_created_listed_read_and_replaced(
 def test_message_is_sent_reported_and_found_in_the_logs(
     omni: OmniClient, infobip: SimulatorControl
 ) -> None:
-    """A send, its report and its log rows tell of the same message."""
     omni.create_scenario(DEFINITION)
 
     response = omni.send_advanced(send_request("m1", "m2"))
@@ -175,7 +169,7 @@ def test_faulty_send_is_never_repeated(  # noqa: PLR0913
     error: type[OmniError],
     acceptances: int,
 ) -> None:
-    """Whatever goes wrong, Infobip has accepted the message at most once, and the error fits."""
+    """Infobip accepts the message at most once, and the error matches the fault."""
     monkeypatch.setattr(client_module, "READ_SECONDS", 0.3)
     omni.create_scenario(DEFINITION)
     infobip.add_fault("send_advanced", kind, **members)
@@ -189,10 +183,10 @@ def test_faulty_send_is_never_repeated(  # noqa: PLR0913
         assert caught.value.retry_after_seconds == 7
 
 
-def test_incomplete_answer_is_read_as_far_as_it_goes(
+def test_incomplete_answer_is_read_as_far_as_possible(
     omni: OmniClient, infobip: SimulatorControl
 ) -> None:
-    """An entry that lacks its id stays, one whose status makes no sense goes."""
+    """An entry without an id is kept, one with an unreadable status is dropped."""
     omni.create_scenario(DEFINITION)
     infobip.add_fault("send_advanced", "incomplete_answer")
     infobip.add_fault("send_advanced", "malformed_entry", afterCalls=1)
@@ -204,14 +198,14 @@ def test_incomplete_answer_is_read_as_far_as_it_goes(
     assert [result.message_id for result in malformed.messages] == ["m4"]
 
 
-# --- Servers that break off ----------------------------------------------------------------
+# --- Servers that drop connections ---------------------------------------------------------
 
 
 class RawServer:
-    """Lets a function deal with each connection, in a thread of its own."""
+    """Passes each connection to a handler, in a thread per connection."""
 
-    def __init__(self, deal: Callable[[socket.socket], None]) -> None:
-        self._deal = deal
+    def __init__(self, handle: Callable[[socket.socket], None]) -> None:
+        self._handle = handle
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.connections = 0  #: how many were accepted
@@ -220,12 +214,10 @@ class RawServer:
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        """Start accepting."""
         self._acceptor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
         self._listener.close()
@@ -235,7 +227,7 @@ class RawServer:
         self.wait_until_closed()
 
     def wait_until_closed(self) -> None:
-        """Wait until this side of every connection is closed."""
+        """Wait until the server's side of every connection is closed."""
         for thread in self._threads:
             thread.join()
 
@@ -251,7 +243,7 @@ class RawServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            self._deal(connection)
+            self._handle(connection)
 
 
 def read_request(connection: socket.socket) -> bool:
@@ -271,39 +263,37 @@ def read_request(connection: socket.socket) -> bool:
 
 
 def answering(*answers: bytes) -> Callable[[socket.socket], None]:
-    """Return what answers the requests of a connection, and closes it after the last answer."""
+    """Return a handler that sends the answers to a connection's requests, then closes it."""
 
-    def deal(connection: socket.socket) -> None:
+    def handle(connection: socket.socket) -> None:
         for answer in answers:
             if not read_request(connection):
                 return
             connection.sendall(answer)
 
-    return deal
+    return handle
 
 
 def reset(connection: socket.socket) -> None:
-    """Let closing the connection reset it."""
+    """Have the socket send a reset when it is closed."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def reset_on_arrival(connection: socket.socket) -> None:
-    """Reset the connection when its first byte arrives: sooner, it might not yet stand."""
+    """Reset the connection at its first byte; earlier, it might not be established yet."""
     connection.recv(1)
     reset(connection)
 
 
 def reset_on_request(connection: socket.socket) -> None:
-    """Reset the connection when the request has arrived."""
     read_request(connection)
     reset(connection)
 
 
 def reset_in_the_body(connection: socket.socket) -> None:
-    """Reset the connection in the middle of the answer."""
     read_request(connection)
     connection.sendall(ANSWER[:-5])
-    # The client has the first part when it waits for more: give it a moment to get there.
+    # Give the client time to read the first part and wait for more.
     connection.settimeout(0.2)
     with suppress(TimeoutError):
         connection.recv(1)
@@ -311,13 +301,13 @@ def reset_in_the_body(connection: socket.socket) -> None:
 
 
 def say_nothing(connection: socket.socket) -> None:
-    """Wait for the client to go away."""
+    """Wait until the client closes the connection."""
     while connection.recv(65536):
         pass
 
 
 def trickle(connection: socket.socket) -> None:
-    """Send a body byte by byte, faster than the longest silence."""
+    """Send a body byte by byte, with shorter gaps than the read timeout."""
     read_request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     while True:
@@ -326,7 +316,7 @@ def trickle(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    "deal",
+    "handle",
     [
         answering(b""),
         answering(b"\r\n"),
@@ -368,12 +358,12 @@ def trickle(connection: socket.socket) -> None:
         "trickle",
     ],
 )
-def test_trouble_after_the_connection_stands_leaves_the_outcome_unknown(
-    deal: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+def test_failure_after_connecting_leaves_the_outcome_unknown(
+    handle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However a connection ends, the send may have been processed; it is not sent again."""
+    """The send may have been processed, so it is not sent again."""
     monkeypatch.setattr(client_module, "READ_SECONDS", 0.5)
-    with RawServer(deal) as server:
+    with RawServer(handle) as server:
         begin = time.monotonic()
 
         with pytest.raises(OutcomeUnknownError):
@@ -383,13 +373,13 @@ def test_trouble_after_the_connection_stands_leaves_the_outcome_unknown(
     assert time.monotonic() - begin < 3
 
 
-@pytest.mark.parametrize("deal", [reset_on_arrival, say_nothing])
-def test_trouble_while_sending_leaves_the_outcome_unknown(
-    deal: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("handle", [reset_on_arrival, say_nothing])
+def test_failure_while_sending_leaves_the_outcome_unknown(
+    handle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body that could not be sent to its end may have been enough."""
+    """Infobip may have processed a body that was not sent completely."""
     monkeypatch.setattr(client_module, "READ_SECONDS", 0.5)
-    with RawServer(deal) as server, pytest.raises(OutcomeUnknownError):
+    with RawServer(handle) as server, pytest.raises(OutcomeUnknownError):
         OmniClient(f"http://127.0.0.1:{server.port}", key).send_advanced(
             send_request("m1", text="x" * 20_000_000)
         )
@@ -399,8 +389,7 @@ def test_trouble_while_sending_leaves_the_outcome_unknown(
     ("status", "error"),
     [(429, RateLimitedError), (403, AuthenticationError), (400, RequestRejectedError)],
 )
-def test_status_of_an_error_is_enough(status: int, error: type[OmniError]) -> None:
-    """An error whose body is cut off is still that error."""
+def test_error_status_suffices_without_its_body(status: int, error: type[OmniError]) -> None:
     answer = f"HTTP/1.1 {status} No\r\nContent-Length: 100\r\nRetry-After: 7\r\n\r\n{{".encode()
     with RawServer(answering(answer)) as server, pytest.raises(error) as caught:
         OmniClient(f"http://127.0.0.1:{server.port}", key).send_advanced(send_request("m1"))
@@ -409,7 +398,6 @@ def test_status_of_an_error_is_enough(status: int, error: type[OmniError]) -> No
 
 
 def test_refused_connection_is_not_processed() -> None:
-    """Where nobody listens, nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -418,25 +406,22 @@ def test_refused_connection_is_not_processed() -> None:
 
 
 def test_unknown_host_is_not_processed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that cannot be resolved has sent nothing."""
-
     def unresolvable(*_: object) -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", unresolvable)
 
     with pytest.raises(NotProcessedError, match=r"not reached.*gaierror"):
-        OmniClient("http://nobody.invalid", key).send_advanced(send_request("m1"))
+        OmniClient("http://unresolvable.invalid", key).send_advanced(send_request("m1"))
 
 
-def test_connection_that_does_not_come_about_is_not_processed(
+def test_connection_timeout_is_not_processed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A host that does not answer the connection attempt has got nothing."""
     monkeypatch.setattr(client_module, "CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
-        # One connection fills the queue that nobody empties; further attempts get no answer.
+        # One connection fills the backlog, which is never accepted; further attempts time out.
         with socket.create_connection(address), pytest.raises(NotProcessedError) as caught:
             OmniClient(f"http://127.0.0.1:{address[1]}", key).send_advanced(send_request("m1"))
 
@@ -447,21 +432,21 @@ def test_connection_that_does_not_come_about_is_not_processed(
 
 
 @contextmanager
-def tls_server(certificate: Path, deal: Callable[[socket.socket], None]) -> Iterator[RawServer]:
-    """Serve TLS with a certificate whose file holds its key as well."""
+def tls_server(certificate: Path, handle: Callable[[socket.socket], None]) -> Iterator[RawServer]:
+    """Serve TLS with a certificate file that also holds the private key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
-    def deal_in_secret(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as secret:
-            deal(secret)
+    def handle_tls(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            handle(encrypted)
 
-    with RawServer(deal_in_secret) as server:
+    with RawServer(handle_tls) as server:
         yield server
 
 
 def write_certificate(path: Path, name: x509.GeneralName) -> Path:
-    """Write a certificate that vouches for itself, with its key."""
+    """Write a self-signed certificate and its private key to one file."""
     private_key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -491,12 +476,11 @@ def write_certificate(path: Path, name: x509.GeneralName) -> Path:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Return the certificate of a server on this machine."""
     return write_certificate(tmp_path / "server.pem", x509.IPAddress(ip_address("127.0.0.1")))
 
 
-def test_certificate_nobody_vouches_for_is_not_processed(certificate: Path) -> None:
-    """A server that cannot prove who it is gets no request."""
+def test_untrusted_certificate_is_not_processed(certificate: Path) -> None:
+    """A server with an untrusted certificate gets no request."""
     requests_read = []
     with (
         tls_server(
@@ -512,7 +496,7 @@ def test_certificate_nobody_vouches_for_is_not_processed(certificate: Path) -> N
 def test_certificate_of_another_host_is_not_processed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A valid certificate for another name proves nothing either."""
+    """A trusted certificate must also name the host."""
     certificate = write_certificate(tmp_path / "other.pem", x509.DNSName("example.com"))
     monkeypatch.setattr(client_module, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
     with (
@@ -523,7 +507,7 @@ def test_certificate_of_another_host_is_not_processed(
 
 
 @pytest.mark.parametrize(
-    "deal",
+    "handle",
     [
         reset_on_arrival,
         lambda connection: connection.recv(65536),
@@ -533,18 +517,18 @@ def test_certificate_of_another_host_is_not_processed(
     ids=["reset", "hang-up", "other protocol", "silence"],
 )
 def test_failed_handshake_is_not_processed(
-    deal: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+    handle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as TLS is not agreed on, no request has left."""
+    """Before TLS is established, no request is sent."""
     monkeypatch.setattr(client_module, "CONNECT_SECONDS", 0.3)
-    with RawServer(deal) as server, pytest.raises(NotProcessedError, match="not reached"):
+    with RawServer(handle) as server, pytest.raises(NotProcessedError, match="not reached"):
         OmniClient(f"https://127.0.0.1:{server.port}", key).send_advanced(send_request("m1"))
 
 
-def test_trouble_after_the_handshake_leaves_the_outcome_unknown(
+def test_failure_after_the_handshake_leaves_the_outcome_unknown(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once TLS is agreed on, a connection that ends may have carried the request."""
+    """The connection may have carried the request before it ended."""
     monkeypatch.setattr(client_module, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
     with (
         tls_server(certificate, answering(b"")) as server,
@@ -556,7 +540,7 @@ def test_trouble_after_the_handshake_leaves_the_outcome_unknown(
 def test_certificate_authorities_are_loaded_once(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each new connection is verified with what the client loaded when it was made."""
+    """New connections are verified with the authorities that the client loaded at its creation."""
     monkeypatch.setattr(client_module, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
     with tls_server(certificate, answering(ANSWER)) as server:
         omni = OmniClient(f"https://127.0.0.1:{server.port}", key)
@@ -575,40 +559,38 @@ def test_certificate_authorities_are_loaded_once(
 
 
 class Clocks:
-    """Both clocks of the client's module, moved by hand."""
+    """Both clocks of the client's module, set by the test."""
 
     def __init__(self) -> None:
         self.now = {"monotonic": 1000.0, "time": 2000.0}
 
     def monotonic(self) -> float:
-        """Return the time since some start."""
         return self.now["monotonic"]
 
     def time(self) -> float:
-        """Return the time of day."""
         return self.now["time"]
 
 
 @pytest.mark.parametrize("clock", ["monotonic", "time"])
-def test_connection_is_kept_alive_but_not_reused_after_a_pause(
+def test_connection_is_reused_for_five_idle_seconds(
     monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
-    """Calls in a row share a connection; after more than five idle seconds a new one is made."""
+    """Consecutive calls share a connection; after more idle time the client opens a new one."""
     clocks = Clocks()
     monkeypatch.setattr(client_module, "time", clocks)
     seen = []
     with RawServer(answering(*[ANSWER] * 10)) as server:
         omni = OmniClient(f"http://127.0.0.1:{server.port}", key)
-        for pause in (0, 0, 5, 5.1, 0, 3600, 4):
-            clocks.now[clock] += pause
+        for idle in (0, 0, 5, 5.1, 0, 3600, 4):
+            clocks.now[clock] += idle
             assert omni.take_reports() == EMPTY_PAGE
             seen.append(server.connections)
 
     assert seen == [1, 1, 1, 2, 2, 3, 3]
 
 
-def test_connection_that_the_server_has_closed_is_not_reused() -> None:
-    """A hang-up that has arrived in time costs nothing."""
+def test_connection_closed_by_the_server_is_not_reused() -> None:
+    """The client notices the close before it sends, so the call succeeds."""
     with RawServer(answering(ANSWER)) as server:
         omni = OmniClient(f"http://127.0.0.1:{server.port}", key)
 
@@ -620,7 +602,7 @@ def test_connection_that_the_server_has_closed_is_not_reused() -> None:
 
 
 def test_threads_share_the_client(omni: OmniClient, infobip: SimulatorControl) -> None:
-    """Many threads send at once, and each gets the answer to its own request."""
+    """Many threads send concurrently, and each gets the answer to its own request."""
     omni.create_scenario(DEFINITION)
     ids = [f"m{number}" for number in range(64)]
 
@@ -632,7 +614,7 @@ def test_threads_share_the_client(omni: OmniClient, infobip: SimulatorControl) -
 
 
 def test_redirect_is_not_followed() -> None:
-    """No request, and no credentials, go to a host that a reply names."""
+    """Neither requests nor credentials go to a host that an answer names."""
     with RawServer(answering(ANSWER)) as elsewhere:
         place = f"Location: http://127.0.0.1:{elsewhere.port}/omni/1/reports"
         answer = f"HTTP/1.1 307 Go\r\n{place}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -642,19 +624,18 @@ def test_redirect_is_not_followed() -> None:
     assert elsewhere.connections == 0
 
 
-def test_environment_does_not_lead_the_client_astray(
+def test_proxies_and_netrc_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Proxies and passwords that the environment names are not used."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login eve password eve\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     requests_read = []
 
-    def deal(connection: socket.socket) -> None:
+    def handle(connection: socket.socket) -> None:
         requests_read.append(connection.recv(65536))
         connection.sendall(ANSWER)
 
-    with RawServer(answering(ANSWER)) as proxy, RawServer(deal) as server:
+    with RawServer(answering(ANSWER)) as proxy, RawServer(handle) as server:
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name)
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -665,8 +646,8 @@ def test_environment_does_not_lead_the_client_astray(
     assert b"\r\nAuthorization: App key-1\r\n" in requests_read[0]
 
 
-def test_compressed_answer_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page in gzip arrives as its JSON, and its size is measured unpacked."""
+def test_compressed_answer_is_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size limit applies to the decompressed page."""
     packed = gzip.compress(b'{"results":[' + b" " * 1_000_000 + b"]}")
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     with RawServer(answering(head.encode() + packed, head.encode() + packed)) as server:

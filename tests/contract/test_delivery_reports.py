@@ -1,4 +1,4 @@
-"""Reports are recorded whole, once, and whatever their neighbours look like."""
+"""Reports are stored complete, once, and independently of their neighbours."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class UnreliableTable(Table):
-    """A table that refuses what it is told to."""
+    """A table that refuses calls on demand."""
 
     #: The methods that fail.
     refused: frozenset[str] = frozenset()
@@ -55,17 +55,14 @@ class UnreliableTable(Table):
     deletes = 10**6
 
     def execute(self, writes: Sequence[Insert | Update]) -> list[Answer]:
-        """Execute, or refuse."""
         self._refuse("execute")
         return super().execute(writes)
 
     def put_all(self, items: Any) -> None:  # noqa: ANN401 (passed through)
-        """Write, or refuse."""
         self._refuse("put_all")
         super().put_all(items)
 
     def delete(self, message_id: str, entry: str) -> None:
-        """Delete, or refuse."""
         if not self.deletes:
             raise TableUnavailableError("refused")
         self.deletes -= 1
@@ -78,25 +75,21 @@ class UnreliableTable(Table):
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return the clock of everything."""
     return Clock()
 
 
 @pytest.fixture
 def table(table_name: str, dynamodb: Any) -> UnreliableTable:  # noqa: ANN401
-    """Return an empty table that can be told to fail."""
     return UnreliableTable(table_name, dynamodb)
 
 
 @pytest.fixture
 def ledger(table: Table, clock: Clock) -> OpenLedger:
-    """Return an empty ledger."""
     return OpenLedger(table, clock, RETENTION, CHECK_AFTER)
 
 
 @pytest.fixture
 def reports(table: Table, ledger: OpenLedger, clock: Clock) -> DeliveryReports:
-    """Return what is under test."""
     return DeliveryReports(table, ledger, clock)
 
 
@@ -106,7 +99,7 @@ def accept(
     state: MessageState = MessageState.ACCEPTED,
     **changes: Any,  # noqa: ANN401 (members of a claim)
 ) -> None:
-    """Claim messages and record an outcome."""
+    """Claim messages and save the result of an attempt."""
     claims = [replace(CLAIM, message_id=message_id, **changes) for message_id in message_ids]
     claim_statuses = ledger.claim(claims, timedelta(minutes=2))
     if state is not MessageState.CLAIMED:
@@ -125,7 +118,6 @@ def report(
     status_id: int = 5,
     **members: object,
 ) -> dict[str, Any]:
-    """Write a report as Infobip does."""
     return {
         "messageId": message_id,
         "channel": channel,
@@ -138,12 +130,11 @@ def report(
 
 
 def page(*entries: object) -> bytes:
-    """Write the body of an answer."""
+    """Return the body of a page of reports."""
     return json.dumps({"results": entries}).encode()
 
 
 def log_row(written: dict[str, Any]) -> RawEntry[LogEntry]:
-    """Read a row of the logs as it comes."""
     (entry,) = parse_page(page(written))
     row = entry.read(LogEntry)
     assert row is not None
@@ -151,28 +142,26 @@ def log_row(written: dict[str, Any]) -> RawEntry[LogEntry]:
 
 
 def entries(table: Table, message_id: str, prefix: str = "") -> list[Item]:
-    """Read the entries of a message that begin so."""
+    """Return the entries of a message whose keys start with the prefix."""
     found = table.query(Query(message_id))
     return [item for item in found if item["entry"].startswith(prefix)]
 
 
 def names(table: Table, message_id: str) -> list[str]:
-    """Name all entries of a message."""
     return [each["entry"] for each in entries(table, message_id)]
 
 
 def state_of(ledger: OpenLedger, message_id: str = "m-1") -> str:
-    """Read the state of a message."""
     return str(ledger.item(message_id)["state"])
 
 
 # --- Single reports --------------------------------------------------------------------------
 
 
-def test_report_is_kept_whole_and_settles_its_message(
+def test_report_is_stored_complete_and_settles_its_message(
     reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
-    """Members that nobody here knows are kept as well."""
+    """Members unknown to this code are stored as well."""
     accept(ledger, "m-1")
     written = report(callbackData="order", brandNew={"a": [1, None, "ü", 0.1]})
 
@@ -187,7 +176,9 @@ def test_report_is_kept_whole_and_settles_its_message(
     assert (message["state"], message["channel"]) == ("DELIVERED", "SMS")
 
 
-def test_repeats_change_nothing(reports: DeliveryReports, ledger: OpenLedger, table: Table) -> None:
+def test_repeated_report_changes_nothing(
+    reports: DeliveryReports, ledger: OpenLedger, table: Table
+) -> None:
     """The webhook retries, and a page may be recorded twice."""
     accept(ledger, "m-1")
     body = page(report(), report())
@@ -203,7 +194,7 @@ def test_repeats_change_nothing(reports: DeliveryReports, ledger: OpenLedger, ta
 def test_reports_of_all_steps_are_kept_and_the_last_step_decides(
     reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
-    """A push that failed says only that Infobip has the message."""
+    """A failed push only proves that Infobip has the message."""
     accept(ledger, "m-1", state=MessageState.UNKNOWN)
     push = report(channel="PUSH", group=StatusGroup.UNDELIVERABLE, status_id=66)
 
@@ -228,7 +219,7 @@ def test_reports_of_all_steps_are_kept_and_the_last_step_decides(
 def test_any_report_proves_that_infobip_has_the_message(
     reports: DeliveryReports, ledger: OpenLedger, state: MessageState, group: int
 ) -> None:
-    """Also where it settles nothing: it is never sent again, and no operator is asked."""
+    """Even if it settles nothing, the message is not sent again and needs no operator."""
     unknown = MessageState.UNKNOWN
     accept(ledger, "m-1", state=unknown if state is MessageState.QUARANTINED else state)
     if state is MessageState.QUARANTINED:
@@ -240,7 +231,7 @@ def test_any_report_proves_that_infobip_has_the_message(
 
 
 def test_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: OpenLedger) -> None:
-    """It may be about somebody else's message of that id."""
+    """It may concern another sender's message with that id."""
     accept(ledger, "m-1", state=MessageState.UNKNOWN)
 
     reports.record_body(page(report(group=StatusGroup.REJECTED, status_id=23)))
@@ -248,10 +239,10 @@ def test_refused_duplicate_proves_nothing(reports: DeliveryReports, ledger: Open
     assert state_of(ledger) == "UNKNOWN"
 
 
-def test_proof_is_written_over_a_state_that_changes_at_the_same_time(
+def test_proof_overrides_a_concurrent_change(
     reports: DeliveryReports, ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sender writes WAITING between our reading and our writing."""
+    """A sender writes WAITING between the read and the write of the proof."""
     accept(ledger, "m-1", state=MessageState.CLAIMED)
     token = ledger.item("m-1")["claimToken"]
     apply = ledger.apply
@@ -267,10 +258,10 @@ def test_proof_is_written_over_a_state_that_changes_at_the_same_time(
     assert state_of(ledger) == "ACCEPTED"
 
 
-def test_failure_settles_nothing_where_the_flow_is_unknown(
+def test_failure_settles_nothing_if_the_flow_is_unknown(
     reports: DeliveryReports, ledger: OpenLedger
 ) -> None:
-    """A delivery does."""
+    """A delivery does, because no step follows it."""
     accept(ledger, "m-1", steps=None)
     assert ledger.message("m-1").last_step is None
 
@@ -280,21 +271,21 @@ def test_failure_settles_nothing_where_the_flow_is_unknown(
     assert state_of(ledger) == "DELIVERED"
 
 
-def test_report_on_an_unknown_message_makes_only_its_own_entry(
+def test_report_on_an_unknown_message_only_stores_its_entry(
     reports: DeliveryReports, table: Table, clock: Clock
 ) -> None:
-    """Other systems may send on the same account."""
-    assert reports.record_body(page(report("stranger"))) == Recorded(reports=1, unmatched=1)
+    """Other systems may send from the same account."""
+    assert reports.record_body(page(report("unmatched"))) == Recorded(reports=1, unmatched=1)
 
-    (kept,) = entries(table, "stranger")
+    (kept,) = entries(table, "unmatched")
     assert kept["entry"].startswith("REPORT#")
     assert kept["expiresAt"] == int((clock.now + RETENTION).timestamp())
 
 
-def test_expired_message_is_unknown(
+def test_report_on_an_expired_message_is_unmatched(
     reports: DeliveryReports, ledger: OpenLedger, clock: Clock
 ) -> None:
-    """Its id may be in use again tomorrow."""
+    """Its id may be reused at any time."""
     accept(ledger, "m-1")
     clock.pass_by(days=91)
 
@@ -302,10 +293,10 @@ def test_expired_message_is_unknown(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_no_order_and_no_cut_of_pages_changes_the_end(
+def test_outcome_is_independent_of_order_and_page_breaks(
     reports: DeliveryReports, ledger: OpenLedger, table: Table, seed: int
 ) -> None:
-    """Infobip promises no order."""
+    """Infobip guarantees no order."""
     every = [
         report(channel="PUSH", group=StatusGroup.UNDELIVERABLE, doneAt="2026-01-31T12:00:01Z"),
         report(channel="PUSH", group=StatusGroup.PENDING, status_id=7, doneAt=None),
@@ -327,7 +318,7 @@ def test_no_order_and_no_cut_of_pages_changes_the_end(
     assert len(entries(table, "m-1", "REPORT#")) == len(every)
 
 
-# --- What cannot be read ---------------------------------------------------------------------
+# --- Unreadable reports and pages ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -350,14 +341,14 @@ def test_no_order_and_no_cut_of_pages_changes_the_end(
         ("text", UNREADABLE_ID),
     ],
 )
-def test_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
+def test_malformed_report_is_stored_raw_and_affects_no_neighbour(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: Table,
     malformed: object,
     kept_under: str,
 ) -> None:
-    """It stands with its message if it says which one that is."""
+    """It is stored with its message if it names one."""
     accept(ledger, "m-1", "m-2")
 
     recorded = reports.record_body(page(report("m-2"), malformed, report("m-3")))
@@ -390,10 +381,10 @@ def test_malformed_report_is_kept_raw_and_costs_its_neighbours_nothing(
         ("status", {"groupId": 3, "id": 2**62, "name": 7, "description": None, "action": "x"}),
     ],
 )
-def test_odd_member_costs_at_most_itself(
+def test_invalid_optional_member_is_ignored(
     reports: DeliveryReports, ledger: OpenLedger, member: str, value: object
 ) -> None:
-    """What settles a message is all that a report must have."""
+    """Only the members that settle a message are required."""
     accept(ledger, "m-1")
 
     assert reports.record_body(page(report(**{member: value}))).settled == 1  # type: ignore[arg-type]
@@ -413,10 +404,8 @@ def test_odd_member_costs_at_most_itself(
         b"[" * 100_000,
     ],
 )
-def test_page_that_cannot_be_read_is_kept_raw(
-    reports: DeliveryReports, table: Table, body: bytes
-) -> None:
-    """Somebody may make sense of it later."""
+def test_unreadable_page_is_stored_raw(reports: DeliveryReports, table: Table, body: bytes) -> None:
+    """An operator can analyse it later."""
     assert reports.record_body(body) == Recorded(unreadable=1)
     reports.record_body(body)
 
@@ -424,18 +413,18 @@ def test_page_that_cannot_be_read_is_kept_raw(
     assert kept["raw"] == body.decode(errors="backslashreplace")
 
 
-def test_bytes_that_are_not_utf_8_spoil_only_the_text_they_stand_in(
+def test_invalid_utf_8_affects_only_its_own_text(
     reports: DeliveryReports, ledger: OpenLedger
 ) -> None:
-    """Nor does a byte order mark spoil a page."""
+    """A byte order mark does not make a page unreadable either."""
     accept(ledger, "m-1", "m-2")
     body = page(report(callbackData="x"), report("m-2")).replace(b'"x"', b'"\xff"')
 
     assert reports.record_body(b"\xef\xbb\xbf" + body).settled == 2
 
 
-def test_empty_page_is_nothing(reports: DeliveryReports) -> None:
-    """The end of every pull."""
+def test_empty_page_records_nothing(reports: DeliveryReports) -> None:
+    """Every pull ends with an empty page."""
     assert reports.record_body(page()) == Recorded()
     assert Recorded().entries == 0
 
@@ -447,10 +436,10 @@ def test_empty_page_is_nothing(reports: DeliveryReports) -> None:
     ("to", "state"),
     [("+385 99 555 0123", "DELIVERED"), ("a-device", "DELIVERED"), ("385998888888", "ACCEPTED")],
 )
-def test_report_on_somebody_elses_number_settles_nothing(
+def test_report_on_another_number_settles_nothing(
     reports: DeliveryReports, ledger: OpenLedger, to: str, state: str
 ) -> None:
-    """The id is also theirs then; an address that does not compare is no reason to doubt."""
+    """Another sender may use the same id. An address that cannot be compared is ignored."""
     accept(ledger, "m-1")
 
     reports.record_body(page(report(to=to)))
@@ -458,10 +447,10 @@ def test_report_on_somebody_elses_number_settles_nothing(
     assert ledger.item("m-1")["state"] == state
 
 
-def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
+def test_report_on_a_message_of_another_bulk_changes_nothing(
     reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
-    """It is kept apart; the bulk's own messages are settled."""
+    """It is stored separately; the bulk's own messages are settled."""
     accept(ledger, "own")
     accept(ledger, "other", bulk_id="another bulk")
 
@@ -479,7 +468,7 @@ def test_what_comes_to_the_webhook_of_another_bulk_changes_nothing(
 def test_stored_page_is_deleted_once_it_is_recorded(
     reports: DeliveryReports, ledger: OpenLedger, table: Table
 ) -> None:
-    """It is safe before anything reads it, and gone when nothing needs it."""
+    """It is stored before anything parses it, and deleted when it is no longer needed."""
     accept(ledger, "m-1")
     stored = reports.store_page(page(report()))
     (chunk,) = entries(table, PAGES_ID)
@@ -495,7 +484,7 @@ def test_stored_page_is_deleted_once_it_is_recorded(
 def test_page_of_a_killed_run_is_recorded_by_a_later_one(
     reports: DeliveryReports, ledger: OpenLedger, table: Table, clock: Clock
 ) -> None:
-    """But not before its own run must be over, and only once."""
+    """It is recorded once, and not before the killed run would have ended."""
     accept(ledger, "m-1")
     reports.store_page(page(report()))
     clock.pass_by(minutes=15)
@@ -510,14 +499,14 @@ def test_page_of_a_killed_run_is_recorded_by_a_later_one(
 
 
 @pytest.mark.parametrize("refused", ["execute", "put_all"])
-def test_page_that_is_recorded_in_part_stays_and_is_recorded_again(
+def test_partly_recorded_page_stays_and_is_recorded_again(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     refused: str,
 ) -> None:
-    """The table failed between the entries and the states, or before."""
+    """The table fails between the entries and the states, or earlier."""
     accept(ledger, "m-1", "m-2")
     stored = reports.store_page(page(report(), report("m-2")))
     table.refused = frozenset({refused})
@@ -531,18 +520,18 @@ def test_page_that_is_recorded_in_part_stays_and_is_recorded_again(
     assert entries(table, PAGES_ID) == []
 
 
-def test_large_page_is_cut_into_chunks_and_put_together_again(
+def test_large_page_is_split_into_chunks_and_reassembled(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Several pages of several chunks stand side by side; none exceeds what an item may hold."""
+    """Several pages of several chunks are stored side by side; each chunk fits into an item."""
     accept(ledger, "m-1", "m-2")
     chance = random.Random(1)
     noise = [f"{chance.getrandbits(400_000):x}" for _ in range(20)]
-    whole = page(report(), *(report("stranger", callbackData=each) for each in noise))
+    whole = page(report(), *(report("unmatched", callbackData=each) for each in noise))
     with monkeypatch.context() as patch:
         patch.setattr(delivery_reports, "_CHUNK_BYTES", 100_000)
         first = reports.store_page(whole)
@@ -558,18 +547,18 @@ def test_large_page_is_cut_into_chunks_and_put_together_again(
     assert entries(table, PAGES_ID) == []
 
 
-def test_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
+def test_incomplete_page_does_not_affect_other_pages(
     reports: DeliveryReports,
     ledger: OpenLedger,
     table: UnreliableTable,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first cannot be read, and the second was recorded already; others are recorded."""
+    """One page is stored in part, one is recorded but deleted in part, and one is complete."""
     accept(ledger, "m-1", "m-2")
     with monkeypatch.context() as patch:
         patch.setattr(delivery_reports, "_CHUNK_BYTES", 100)
-        cut = reports.store_page(page(report("stranger", callbackData="cut")))
+        cut = reports.store_page(page(report("unmatched", callbackData="cut")))
         recorded = reports.store_page(page(report(callbackData="recorded")))
         reports.store_page(page(report("m-2")))
     table.delete(PAGES_ID, cut.entries[1])
@@ -585,8 +574,8 @@ def test_page_that_was_cut_while_it_was_stored_or_deleted_harms_nobody(
     assert left == {name.rpartition("#")[0] for name in cut.entries + recorded.entries}
 
 
-def test_unreadable_page_does_not_come_back(reports: DeliveryReports, table: Table) -> None:
-    """It is kept under another name, and no longer among the pages to be recorded."""
+def test_unreadable_page_is_not_recorded_again(reports: DeliveryReports, table: Table) -> None:
+    """It is stored under another id, no longer among the pages to record."""
     reports.record_page(reports.store_page(b"<html>"))
 
     assert entries(table, PAGES_ID) == []
@@ -596,7 +585,7 @@ def test_unreadable_page_does_not_come_back(reports: DeliveryReports, table: Tab
 def test_page_that_is_not_stored_is_an_error(
     reports: DeliveryReports, table: UnreliableTable
 ) -> None:
-    """The caller still has it."""
+    """The caller still has the page."""
     table.refused = frozenset({"put_all"})
 
     with pytest.raises(TableUnavailableError):
@@ -604,7 +593,7 @@ def test_page_that_is_not_stored_is_an_error(
 
 
 def test_stored_pages_expire(reports: DeliveryReports, table: Table, clock: Clock) -> None:
-    """What can never be put together does not stay for good."""
+    """A page that can never be reassembled is not stored forever."""
     reports.store_page(page())
 
     (chunk,) = entries(table, PAGES_ID)
@@ -612,7 +601,7 @@ def test_stored_pages_expire(reports: DeliveryReports, table: Table, clock: Cloc
 
 
 def test_full_page_is_recorded(reports: DeliveryReports, ledger: OpenLedger, table: Table) -> None:
-    """A thousand reports, on more messages than any call takes at once."""
+    """Its messages exceed the limit of every single DynamoDB call."""
     ids = [f"m-{number}" for number in range(260)]
     accept(ledger, *ids)
     steps = [
@@ -633,8 +622,8 @@ def test_full_page_is_recorded(reports: DeliveryReports, ledger: OpenLedger, tab
 # --- Logs ------------------------------------------------------------------------------------
 
 
-def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table: Table) -> None:
-    """Beside the reports, since they lack some of what those hold."""
+def test_log_rows_are_stored(reports: DeliveryReports, table: Table) -> None:
+    """They are stored beside the reports, some of whose members they lack."""
     row = log_row(report(text="Hello", **{"from": "Acme"}))  # type: ignore[arg-type]
     reports.record_logs([row, row])
     reports.record_logs([row])
@@ -644,8 +633,8 @@ def test_rows_of_the_logs_that_decided_are_kept(reports: DeliveryReports, table:
     assert json.loads(kept["row"])["from"] == "Acme"
 
 
-def test_reports_and_rows_are_kept_to_the_letter(reports: DeliveryReports, table: Table) -> None:
-    """Digits, members that nobody knows, and half of a character that the sender has cut."""
+def test_reports_and_log_rows_are_stored_verbatim(reports: DeliveryReports, table: Table) -> None:
+    """Digits, unknown members and truncated characters stay as they were sent."""
     written = """{"messageId":"m-1", "status":{"groupId": 3,"id":5}, "price": 0.10,
         "new": [1e999, null, "\u00fc\\u00fc"]}"""
     cut = written.replace("null", r'"\ud83d"')
@@ -660,10 +649,8 @@ def test_reports_and_rows_are_kept_to_the_letter(reports: DeliveryReports, table
     assert [each["row"] for each in entries(table, "m-1", "LOG#")] == [cut]
 
 
-def test_row_of_the_logs_that_no_item_can_hold_is_kept_cut(
-    reports: DeliveryReports, table: Table
-) -> None:
-    """So that its neighbours, and the verdicts that follow, are written all the same."""
+def test_log_row_too_large_for_an_item_is_truncated(reports: DeliveryReports, table: Table) -> None:
+    """Its neighbours, and the verdicts that follow, are still written."""
     long, short = (
         log_row(report(message_id, text=text))
         for message_id, text in (("m-1", "\u0161" * 200_000), ("m-2", "Hello"))
@@ -676,7 +663,6 @@ def test_row_of_the_logs_that_no_item_can_hold_is_kept_cut(
 
 
 def test_counts_add_up() -> None:
-    """Of several pages the sum is told."""
     one = Recorded(1, 2, 3, 4, 5, 6, 7)
 
     assert one + Recorded() == one

@@ -562,7 +562,7 @@ def test_one_way_to_tell_of_alarms_is_enough() -> None:
     assert refusals(AlarmEmail="", AlarmTopicArn=topic) == []
     assert refusals(AlarmEmail="", AlarmTopicArn="") == []
     assert refusals(AlarmEmail="ops@example.com", AlarmTopicArn=topic) == [
-        "AlarmEmail and AlarmTopicArn exclude each other."
+        "AlarmEmail and AlarmTopicArn exclude each other; leave one of them empty."
     ]
 
 

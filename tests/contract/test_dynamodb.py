@@ -1,4 +1,4 @@
-"""The table does what it says on DynamoDB, as far as the emulator plays it, and when it fails."""
+"""The table works on the emulated DynamoDB, and handles its failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class Tampered:
-    """A client that changes what comes back from one method, or goes in."""
+    """A client that alters the calls or the answers of one method."""
 
     def __init__(
         self, client: DynamoDBClient, method: str, tamper: Callable[[Callable[..., Any], Any], Any]
@@ -64,41 +64,37 @@ def tampered(
     method: str,
     tamper: Callable[[Callable[..., Any], Any], Any],
 ) -> tuple[Table, list[Any]]:
-    """Return a table that is spoken to by a tampered client, and its calls."""
+    """Return a table whose client alters one method, and the calls of that method."""
     tampering: Any = Tampered(client, method, tamper)
     return Table(table.name, tampering), tampering.calls
 
 
 def insert(message_id: str, **members: object) -> Insert:
-    """Make an insert of an item."""
     return Insert({"messageId": message_id, "entry": "MESSAGE"} | members)
 
 
 def update(message_id: str, state: str, before: str) -> Update:
-    """Make an update of an item that is in a certain state."""
     return Update(message_id, "MESSAGE", {"state": state}, (Expectation("state", before),))
 
 
 def item(number: int, **members: object) -> dict[str, Any]:
-    """Make an item."""
     return {"messageId": f"m-{number:03d}", "entry": "MESSAGE"} | members
 
 
 def keys(*numbers: int) -> list[tuple[str, str]]:
-    """Make the keys of such items."""
     return [(f"m-{number:03d}", "MESSAGE") for number in numbers]
 
 
 def refusal(code: str) -> ClientError:
-    """Make an error of DynamoDB; its text quotes what it should not."""
+    """Return an error of DynamoDB whose text contains a personal value."""
     return ClientError({"Error": {"Code": code, "Message": CANARY}}, "Operation")
 
 
 # --- Statements ------------------------------------------------------------------------------
 
 
-def test_each_statement_is_answered_by_itself_and_in_order(table: Table) -> None:
-    """One that fails costs the others nothing, and more than 25 go in several calls."""
+def test_statements_are_answered_individually_and_in_order(table: Table) -> None:
+    """A failed statement does not affect the others; more than 25 are sent in several calls."""
     table.put_all([item(number, state="A") for number in range(30, 60)])
     statements = [insert(f"m-{number:03d}", state="B") for number in range(60)]
 
@@ -109,8 +105,8 @@ def test_each_statement_is_answered_by_itself_and_in_order(table: Table) -> None
     assert [found[key]["state"] for key in keys(*range(60))] == 30 * ["B"] + 30 * ["A"]
 
 
-def test_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
-    """The caller learns who was faster without reading again."""
+def test_failed_condition_returns_the_current_item(table: Table) -> None:
+    """The caller needs no further read to learn the current state."""
     table.put_all([item(1, state="A", tries=3)])
 
     answers = table.execute([update("m-001", "C", "B"), update("m-002", "C", "B"), insert("m-003")])
@@ -121,18 +117,15 @@ def test_failed_condition_shows_the_item_as_it_is(table: Table) -> None:
     assert not any(answer.transient for answer in answers)
 
 
-def test_no_statements_call_nobody(table: Table, dynamodb: DynamoDBClient) -> None:
-    """The common case costs nothing."""
+def test_no_statements_make_no_call(table: Table, dynamodb: DynamoDBClient) -> None:
     without_calls, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: None)
 
     assert without_calls.execute([]) == []
     assert not calls
 
 
-def test_only_statements_throttled_inside_an_answer_are_repeated(
-    table: Table, dynamodb: DynamoDBClient
-) -> None:
-    """DynamoDB answers 200 and throttles one by one; botocore does not see that."""
+def test_only_throttled_statements_are_retried(table: Table, dynamodb: DynamoDBClient) -> None:
+    """DynamoDB answers 200 and throttles individual statements, which botocore does not notice."""
     throttled: Counter[str] = Counter({"m-001": 1, "m-003": 3})
 
     def throttle(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
@@ -165,8 +158,8 @@ def test_only_statements_throttled_inside_an_answer_are_repeated(
         "TransactionConflict",
     ],
 )
-def test_repeats_come_to_an_end(table: Table, dynamodb: DynamoDBClient, code: str) -> None:
-    """The caller is told that the statement may or may not have happened."""
+def test_retries_are_limited(table: Table, dynamodb: DynamoDBClient, code: str) -> None:
+    """The answer says that the statement may or may not have been executed."""
     answer = {"Responses": [{"Error": {"Code": code}}]}
     slow, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
 
@@ -175,10 +168,7 @@ def test_repeats_come_to_an_end(table: Table, dynamodb: DynamoDBClient, code: st
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ValidationError", "ResourceNotFound"])
-def test_what_cannot_get_better_is_not_repeated(
-    table: Table, dynamodb: DynamoDBClient, code: str
-) -> None:
-    """It is answered as it is."""
+def test_permanent_error_is_not_retried(table: Table, dynamodb: DynamoDBClient, code: str) -> None:
     answer = {"Responses": [{"Error": {"Code": code}}]}
     refusing, calls = tampered(table, dynamodb, "batch_execute_statement", lambda *_: answer)
 
@@ -186,10 +176,10 @@ def test_what_cannot_get_better_is_not_repeated(
     assert len(calls) == 1
 
 
-def test_call_that_fails_costs_only_its_own_statements(
+def test_failed_call_affects_only_its_own_statements(
     table: Table, dynamodb: DynamoDBClient
 ) -> None:
-    """Calls are concurrent, and each has an end of its own."""
+    """Calls run concurrently and fail independently."""
 
     def fail(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
         if any(each["Parameters"][0]["S"] == "m-030" for each in arguments["Statements"]):
@@ -207,7 +197,7 @@ def test_call_that_fails_costs_only_its_own_statements(
 
 
 def test_any_number_of_items_is_written_and_read(table: Table) -> None:
-    """DynamoDB takes 25 at once and gives 100."""
+    """DynamoDB takes at most 25 items per write and 100 per read."""
     items = [item(number, value=number, gone=None) for number in range(230)]
 
     table.put_all(items)
@@ -217,24 +207,24 @@ def test_any_number_of_items_is_written_and_read(table: Table) -> None:
     assert found["m-229", "MESSAGE"] == item(229, value=229)
 
 
-def test_of_items_with_the_same_key_the_last_counts(table: Table) -> None:
+def test_last_item_with_the_same_key_wins(table: Table) -> None:
     """DynamoDB would refuse the whole call."""
     table.put_all([item(1, state="A"), item(2), item(1, state="B")])
 
     assert table.get_all(keys(1, 1)) == {("m-001", "MESSAGE"): item(1, state="B")}
 
 
-def test_nothing_is_written_or_read_without_a_call(table: Table) -> None:
-    """Empty batches are refused by DynamoDB."""
+def test_empty_batches_make_no_call(table: Table) -> None:
+    """DynamoDB refuses empty batches."""
     table.put_all([])
 
     assert table.get_all([]) == {}
 
 
-def test_what_dynamodb_leaves_over_is_written_in_the_next_round(
+def test_unprocessed_items_are_written_by_the_next_call(
     table: Table, dynamodb: DynamoDBClient
 ) -> None:
-    """It takes as many as it can, and says so."""
+    """DynamoDB writes as many items as it can, and returns the rest."""
 
     def take_ten(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
         requests = arguments["RequestItems"][table.name]
@@ -248,10 +238,8 @@ def test_what_dynamodb_leaves_over_is_written_in_the_next_round(
     assert len(table.get_all(keys(*range(40)))) == 40
 
 
-def test_what_dynamodb_leaves_over_is_read_in_the_next_round(
-    table: Table, dynamodb: DynamoDBClient
-) -> None:
-    """Large items exceed what one answer holds."""
+def test_unprocessed_keys_are_read_by_the_next_call(table: Table, dynamodb: DynamoDBClient) -> None:
+    """Large items exceed the size of one answer."""
     table.put_all(item(number) for number in range(40))
 
     def give_fifteen(method: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
@@ -267,10 +255,8 @@ def test_what_dynamodb_leaves_over_is_read_in_the_next_round(
     assert all(call["RequestItems"][table.name]["ConsistentRead"] for call in calls)
 
 
-def test_what_is_left_over_after_all_rounds_is_an_error(
-    table: Table, dynamodb: DynamoDBClient
-) -> None:
-    """Nobody may take it for done."""
+def test_items_left_unprocessed_are_an_error(table: Table, dynamodb: DynamoDBClient) -> None:
+    """The caller must not assume that they were written or read."""
 
     def take_none(_: Callable[..., Any], arguments: Any) -> Any:  # noqa: ANN401
         return {"UnprocessedItems": arguments["RequestItems"]}
@@ -289,8 +275,8 @@ def test_what_is_left_over_after_all_rounds_is_an_error(
 # --- Queries and deletes ---------------------------------------------------------------------
 
 
-def test_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
-    """DynamoDB ends a page at a megabyte, or at a limit."""
+def test_query_reads_all_pages_in_key_order(table: Table) -> None:
+    """DynamoDB ends a page after one megabyte, or at a limit."""
     entries = [f"REPORT#{number}" for number in range(5)]
     table.put_all({"messageId": "m", "entry": entry} for entry in reversed(entries))
     table.put_all([{"messageId": "m", "entry": "MESSAGE"}, {"messageId": "n", "entry": entries[0]}])
@@ -300,7 +286,7 @@ def test_query_reads_all_pages_in_the_order_of_the_key(table: Table) -> None:
     assert [each["entry"] for each in found] == entries
 
 
-def test_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> None:
+def test_delete_is_idempotent(table: Table) -> None:
     """Two runs may delete the same page."""
     table.put_all([item(1), item(2)])
 
@@ -326,14 +312,14 @@ def test_item_is_deleted_and_deleting_it_again_is_no_error(table: Table) -> None
     ],
     ids=["write", "read", "query", "delete"],
 )
-def test_unavailable_table_is_one_error_that_quotes_nothing(
+def test_unavailable_table_is_one_error_without_personal_values(
     table: Table,
     dynamodb: DynamoDBClient,
     method: str,
     use: Callable[[Table], object],
     error: Exception,
 ) -> None:
-    """DynamoDB's own texts may hold keys, and so a caller's ids."""
+    """DynamoDB's own texts may contain keys, and so a caller's ids."""
 
     def fail(*_: object) -> None:
         raise error
@@ -347,11 +333,11 @@ def test_unavailable_table_is_one_error_that_quotes_nothing(
     assert type(error).__name__ in str(caught.value) or "ThrottlingException" in str(caught.value)
 
 
-# --- All of it -------------------------------------------------------------------------------
+# --- Threads, values and time limits ---------------------------------------------------------
 
 
 def test_one_table_serves_several_threads(table: Table) -> None:
-    """The posts of a batch end at the same time."""
+    """The requests of a batch end at the same time."""
 
     def work(number: int) -> int:
         table.put_all(item(1000 * number + index) for index in range(30))
@@ -362,8 +348,8 @@ def test_one_table_serves_several_threads(table: Table) -> None:
         assert list(pool.map(work, range(6))) == 6 * [30]
 
 
-def test_values_come_back_as_they_went_in() -> None:
-    """But for numbers, which are Decimal, and members without a value, which are gone."""
+def test_values_survive_a_round_trip() -> None:
+    """Only numbers become Decimal, and members without a value are dropped."""
     written = {
         "messageId": "m",
         "number": 5,
@@ -385,7 +371,7 @@ def test_values_come_back_as_they_went_in() -> None:
     }
 
 
-def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_retries_take_at_most_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run must not be spent waiting for the table."""
     monkeypatch.undo()
     backoffs: list[float] = []
@@ -402,8 +388,8 @@ def test_all_repeats_together_take_a_few_seconds_at_most(monkeypatch: pytest.Mon
     assert 1 < sum(backoffs) < 2
 
 
-def test_its_own_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two attempts at most, of a few seconds each."""
+def test_default_client_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes at most two attempts of a few seconds each."""
     made: list[Any] = []
     monkeypatch.setattr(boto3, "client", lambda _, config: made.append(config))
     Table("messages")

@@ -1,4 +1,4 @@
-"""Every file in events/ is what its function takes, so that `make invoke` shows something."""
+"""Each file in `events/` is a valid event of its function, so `make invoke` works with it."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ EVENTS = ROOT / "events"
 
 
 def send_events(event: dict[str, Any]) -> list[SendEvent]:
-    """Read the records of an SQS event as send_message does."""
+    """Parse the records of an SQS event as send_message does."""
     records = [Record.received(record) for record in SQSEvent(event).records]
     return [SendEvent.parse(record.body, record.original_id, utc_now()) for record in records]
 
 
 def queued_event(event: dict[str, Any]) -> SendEvent:
-    """Read the body of a record, as `make send` puts it on the queue."""
+    """Parse the body of a record as `make send` queues it."""
     return SendEvent.parse(json.dumps(event), "a-record", utc_now())
 
 
 def schedule(event: dict[str, Any]) -> str:
-    """Look at what EventBridge Scheduler says; the functions that it invokes do not."""
+    """Check an event of EventBridge Scheduler; the scheduled functions do not read it."""
     assert event["source"] == "aws.scheduler"
     return str(event["resources"][0])
 
 
 def webhook_reports(event: dict[str, Any]) -> list[DeliveryReport]:
-    """Read the body of a call to the function URL."""
+    """Parse the body of a call to the function URL."""
     call = LambdaFunctionUrlEvent(event)
     assert (call.http_method, call.is_base64_encoded) == ("POST", False)
     entries = parse_page((call.body or "").encode())
@@ -51,7 +51,7 @@ def webhook_reports(event: dict[str, Any]) -> list[DeliveryReport]:
 
 
 def parked_reports(event: dict[str, Any]) -> list[DeliveryReport]:
-    """Read the pages of an SQS event as record_parked_reports does."""
+    """Parse the pages of an SQS event as record_parked_reports does."""
     pages = [unpacked(record.body) for record in SQSEvent(event).records]
     return [
         DeliveryReport.model_validate(entry.parsed) for page in pages for entry in parse_page(page)
@@ -59,7 +59,7 @@ def parked_reports(event: dict[str, Any]) -> list[DeliveryReport]:
 
 
 def settled_messages(event: dict[str, Any]) -> list[Change]:
-    """Read the records of the table's stream as publish_outcomes does."""
+    """Parse the records of the table's stream as publish_outcomes does."""
     return [Change.read(record) for record in event["Records"]]
 
 
@@ -77,24 +77,23 @@ PARSERS: dict[str, Callable[[Any], object]] = {
 
 
 def read(name: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Read the file of an event."""
     return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def test_every_event_has_a_parser_and_every_parser_an_event() -> None:
-    """A new file does not go untested."""
+    """A new file cannot go untested."""
     assert {path.stem for path in EVENTS.iterdir()} == set(PARSERS)
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_event_is_what_its_function_takes(name: str) -> None:
-    """The very parser of the function reads it, and it says something."""
+def test_event_is_valid_for_its_function(name: str) -> None:
+    """The function's own parser reads it, and returns something."""
     assert PARSERS[name](read(name))
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_people_in_events_are_invented(name: str) -> None:
-    """Numbers with 555 belong to nobody, and addresses at example to nobody either."""
+def test_contact_details_in_events_are_fictitious(name: str) -> None:
+    """Numbers with 555 and example domains are reserved, so they belong to no person."""
     text = json.dumps(read(name))
 
     assert not re.search(r"@(?!acme\.example|example\.(com|org))", text)
@@ -102,12 +101,12 @@ def test_people_in_events_are_invented(name: str) -> None:
 
 
 def phone_numbers(text: str) -> list[str]:
-    """Find the phone numbers of recipients, also in JSON inside of JSON."""
+    """Return the phone numbers of recipients, including those in nested JSON strings."""
     return re.findall(r'\\*"(?:phoneNumber|to)\\*": ?\\*"(\d+)', text)
 
 
-def test_records_of_the_send_event_show_what_an_event_can_be() -> None:
-    """Infobip's own body, our conveniences, and a record that was redriven."""
+def test_send_event_shows_each_kind_of_record() -> None:
+    """It has Infobip's own body, this project's short form, and a redriven record."""
     documented, convenient, redriven = send_events(read("send_message_sqs"))
 
     assert documented.body.push is not None
@@ -122,8 +121,8 @@ def test_records_of_the_send_event_show_what_an_event_can_be() -> None:
     assert redriven.messages[0].message_id.removesuffix("-0") not in record_ids
 
 
-def test_send_event_names_the_scenario_that_the_other_event_makes() -> None:
-    """Whoever invokes one after the other sees a message go out."""
+def test_send_event_uses_the_scenario_of_the_create_event() -> None:
+    """Invoking both functions in this order sends a message."""
     scenario = create_scenario.parse(read("create_scenario"))
     _, convenient, _ = send_events(read("send_message_sqs"))
 
@@ -131,8 +130,8 @@ def test_send_event_names_the_scenario_that_the_other_event_makes() -> None:
     convenient.check_flow(step.channel for step in scenario.flow)
 
 
-def test_message_to_send_by_hand_names_that_scenario_too() -> None:
-    """And it has an id of its own, so that both examples can be sent."""
+def test_event_of_make_send_uses_the_same_scenario() -> None:
+    """Its message id differs, so both examples can be sent."""
     scenario = create_scenario.parse(read("create_scenario"))
     event = queued_event(read("send_message"))
     others = [

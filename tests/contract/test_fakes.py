@@ -1,7 +1,7 @@
-"""The fake ledger keeps the promises of the real one: both are put through the same.
+"""The fake ledger behaves like the real one: both pass the same tests.
 
-The real ones write to DynamoDB as the emulator plays it. Their own tests say what is right; here
-it counts that a fake does the same.
+The real ledger writes to the emulated DynamoDB. Its own tests define what is right; these tests
+compare the fake with it.
 """
 
 from __future__ import annotations
@@ -41,43 +41,38 @@ RECORDED = (
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return the clock of the ledger."""
     return Clock()
 
 
 @pytest.fixture
 def real(table: Table, clock: Clock) -> OpenLedger:
-    """Return the ledger on a new table."""
     return OpenLedger(table, clock)
 
 
 @pytest.fixture(params=["real", "fake"])
 def ledger(request: pytest.FixtureRequest, clock: Clock) -> OpenLedger:
-    """Return an empty ledger, the real one and then its fake."""
+    """Return an empty ledger: the real one, then its fake."""
     if request.param == "fake":
         return FakeLedger(clock)
     ledger: OpenLedger = request.getfixturevalue("real")
     return ledger
 
 
-def take(ledger: OpenLedger, message_id: str = "m-1") -> ClaimStatus:
-    """Claim a message."""
+def claim_one(ledger: OpenLedger, message_id: str = "m-1") -> ClaimStatus:
     return ledger.claim([make_claim(message_id)], LEASE)[0]
 
 
-def end(ledger: OpenLedger, claim_status: ClaimStatus, state: MessageState) -> ClaimStatus:
-    """Write the outcome of a claimed message."""
+def save_state(ledger: OpenLedger, claim_status: ClaimStatus, state: MessageState) -> ClaimStatus:
     return ledger.save([AttemptResult("m-1", claim_status.token or "", state)])[0]
 
 
 def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
-    """Read the item of a message."""
     assert message_id in ledger.find([message_id])
     return ledger.item(message_id)
 
 
 def row(message_id: str = "m-1", group_id: int = 3, **changes: object) -> LogEntry:
-    """Make a log row, of a delivery by default."""
+    """Return a log row, of a delivery by default."""
     members = {
         "messageId": message_id,
         "status": {"groupId": group_id, "id": 5},
@@ -92,9 +87,9 @@ def row(message_id: str = "m-1", group_id: int = 3, **changes: object) -> LogEnt
 
 
 def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
-    """Who comes second learns until when the message is taken, and of other content."""
-    first = take(ledger)
-    second = take(ledger)
+    """A second claim learns when the lease ends, and whether its content conflicts."""
+    first = claim_one(ledger)
+    second = claim_one(ledger)
     other = ledger.claim([make_claim(content_hash="other")], LEASE)[0]
 
     assert (first.state, first.token is not None) == (MessageState.CLAIMED, True)
@@ -103,29 +98,29 @@ def test_first_claim_wins(ledger: OpenLedger, clock: Clock) -> None:
 
 
 def test_waiting_message_is_claimed_again(ledger: OpenLedger) -> None:
-    """It was certainly not sent; attempts are counted."""
-    end(ledger, take(ledger), MessageState.WAITING)
+    """It was certainly not sent; its attempts are counted."""
+    save_state(ledger, claim_one(ledger), MessageState.WAITING)
 
-    assert take(ledger).token is not None
+    assert claim_one(ledger).token is not None
     assert item(ledger)["attempts"] == 2
 
 
-def test_claim_that_ran_out_is_not_taken_over(ledger: OpenLedger, clock: Clock) -> None:
-    """Whoever meets it writes that nobody knows, and its late holder changes nothing."""
-    first = take(ledger)
+def test_expired_lease_is_not_taken_over(ledger: OpenLedger, clock: Clock) -> None:
+    """The next claim changes it to UNKNOWN, and its late holder changes nothing."""
+    first = claim_one(ledger)
     clock.pass_by(minutes=3)
 
-    met = take(ledger)
+    met = claim_one(ledger)
 
     assert met.state is MessageState.UNKNOWN
     assert met.token is None
     assert met.until == clock.now + ledger.check_after
-    assert end(ledger, first, MessageState.ACCEPTED) == ClaimStatus(MessageState.UNKNOWN)
+    assert save_state(ledger, first, MessageState.ACCEPTED) == ClaimStatus(MessageState.UNKNOWN)
 
 
 def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> None:
-    """Its id may be used anew, also for other content."""
-    end(ledger, take(ledger), MessageState.ACCEPTED)
+    """Its id may be reused, even for other content."""
+    save_state(ledger, claim_one(ledger), MessageState.ACCEPTED)
     clock.pass_by(days=91)
 
     assert ledger.find(["m-1"]) == {}
@@ -133,8 +128,8 @@ def test_expired_message_counts_as_absent(ledger: OpenLedger, clock: Clock) -> N
 
 
 def test_change_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Clock) -> None:
-    """Of two who read the same, one changes it."""
-    end(ledger, take(ledger), MessageState.UNKNOWN)
+    """Of two runs that read the same item, one changes it."""
+    save_state(ledger, claim_one(ledger), MessageState.UNKNOWN)
     read = item(ledger)
     clock.pass_by(minutes=10)
 
@@ -154,9 +149,9 @@ def test_change_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Cloc
     assert item(ledger)["absentAnswers"] == 1
 
 
-def test_higher_verdict_stands(ledger: OpenLedger) -> None:
-    """A delivery outranks a failure, in whatever order they come."""
-    take(ledger)
+def test_higher_verdict_wins(ledger: OpenLedger) -> None:
+    """A delivery outranks a failure in any order of arrival."""
+    claim_one(ledger)
     verdicts = [verdict_of(row(group_id=group), "SMS") for group in (2, 3, 2)]
 
     changed = [ledger.settle({"m-1": verdict}) for verdict in verdicts if verdict]
@@ -166,9 +161,9 @@ def test_higher_verdict_stands(ledger: OpenLedger) -> None:
 
 
 def test_due_messages_are_found(ledger: OpenLedger, clock: Clock) -> None:
-    """A message is due when its time has come, and not after it was put off."""
+    """Messages with a postponed check and unresolved ones are not due."""
     for message_id in ("m-1", "m-2", "m-3"):
-        take(ledger, message_id)
+        claim_one(ledger, message_id)
     assert list(ledger.due(10)) == []
     clock.pass_by(minutes=10)
 
@@ -181,11 +176,11 @@ def test_due_messages_are_found(ledger: OpenLedger, clock: Clock) -> None:
     assert [each.id for each in ledger.due(10)] == ["m-3"]
 
 
-def test_page_is_there_until_it_is_recorded(ledger: OpenLedger, clock: Clock) -> None:
-    """A page that was left behind is found later, whole, and is gone when it is recorded."""
+def test_page_is_stored_until_it_is_recorded(ledger: OpenLedger, clock: Clock) -> None:
+    """An abandoned page is found later, complete, and deleted once it is recorded."""
     table = ledger.table
     reports = DeliveryReports(table, ledger, clock)
-    take(ledger)
+    claim_one(ledger)
     left = {"results": [json.loads(row().model_dump_json(by_alias=True)), "broken"]}
     page = reports.store_page(json.dumps(left).encode())
     keys = [(PAGES_ID, entry) for entry in page.entries]
@@ -200,25 +195,24 @@ def test_page_is_there_until_it_is_recorded(ledger: OpenLedger, clock: Clock) ->
     assert item(ledger)["state"] == MessageState.DELIVERED
 
 
-# --- The same history ----------------------------------------------------------------------
+# --- Random histories ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_both_tell_the_same_of_any_history(real: OpenLedger, clock: Clock, seed: int) -> None:
-    """Whatever happens to three messages, all answers and all items are equal."""
+def test_both_ledgers_agree_on_any_history(real: OpenLedger, clock: Clock, seed: int) -> None:
     began = clock.now
-    told = live(real, clock, seed)
+    observed = run_history(real, clock, seed)
     clock.now = began
 
-    assert live(FakeLedger(clock), clock, seed) == told
+    assert run_history(FakeLedger(clock), clock, seed) == observed
 
 
-def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
-    """Let chance decide what happens to a few messages, and write down what is seen."""
+def run_history(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
+    """Apply random operations to a few messages, and return all answers and items."""
     chance = random.Random(seed)
-    tokens: list[tuple[str, str]] = [("m-1", "nobody's")]
+    tokens: list[tuple[str, str]] = [("m-1", "unknown-token")]
     read: list[Message] = []
-    told: list[object] = []
+    observed: list[object] = []
 
     def claims() -> object:
         chosen = chance.sample(["m-1", "m-2", "m-3"], chance.randint(1, 3))
@@ -281,10 +275,12 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
     ids = ["m-1", "m-2", "m-3"]
     for _ in range(80):
         clock.pass_by(minutes=chance.choice([0, 0, 1, 10, 60, 60 * 24 * 30]))
-        told.append(chance.choice([claims, claims, outcome, reads, settles, changes, changes])())
+        observed.append(
+            chance.choice([claims, claims, outcome, reads, settles, changes, changes])()
+        )
         found = ledger.find(ids)
-        told.append([asdict(found[each]) for each in ids if each in found])
-        told.append([sorted(ledger.item(each).items()) for each in ids if each in found])
+        observed.append([asdict(found[each]) for each in ids if each in found])
+        observed.append([sorted(ledger.item(each).items()) for each in ids if each in found])
     # Tokens are random; in both histories the first becomes 0, the next 1, and so on.
     numbers: dict[str, int] = {}
     return [
@@ -292,5 +288,5 @@ def live(ledger: OpenLedger, clock: Clock, seed: int) -> list[str]:
             lambda token: str(numbers.setdefault(token[0], len(numbers))),
             json.dumps(each, default=str),
         )
-        for each in told
+        for each in observed
     ]

@@ -1,4 +1,4 @@
-"""Functions of the local world find what Lambda gives them, and fail as they do there."""
+"""Functions in the local world get Lambda's environment, and fail as they do on Lambda."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def paths(context):
     import runtime_client
     return {"sys": sys.path, "cwd": os.getcwd(), "client": runtime_client.__file__}
 
-def told(context):
+def context_values(context):
     return {
         "request": context.aws_request_id,
         "arn": context.invoked_function_arn,
@@ -82,7 +82,7 @@ def exiting(context, code):
     os._exit(code)
 
 def sized(context, size):
-    return "x" * (size - 2)  # and two quotes
+    return "x" * (size - 2)  # plus two quotes
 
 def length(context, text):
     return len(text)
@@ -104,19 +104,18 @@ def place(context, module):
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[AwsEmulator]:
-    """Run the emulator."""
     with AwsEmulator() as running:
         yield running
 
 
 def client(emulator: AwsEmulator, service: Any) -> Any:  # noqa: ANN401 (any service, any client)
-    """Make a client of the emulator, which repeats nothing."""
+    """Create a client of the emulator that does not retry."""
     once = {"total_max_attempts": 1}
     return session().client(service, **options(emulator.url, retries=once))
 
 
 class Functions:
-    """Creates functions from their source, and invokes them."""
+    """Creates functions from source code, and invokes them."""
 
     def __init__(self, client_of: Callable[[Any], Any]) -> None:
         self.client = client_of("lambda")
@@ -129,7 +128,7 @@ class Functions:
     def create(
         self, source: str = SOURCE, variables: dict[str, str] | None = None, **members: object
     ) -> str:
-        """Create a function and return its name."""
+        """Create a function, and return its name."""
         name = f"function-{next(NUMBERS)}"
         self.client.create_function(
             **{
@@ -146,35 +145,33 @@ class Functions:
         return name
 
     def invoke(self, name: str, event: object, **members: object) -> Any:  # noqa: ANN401 (JSON)
-        """Invoke a function; return what it answered, or the error of it."""
+        """Invoke a function, and return its answer or its error."""
         answer = self.client.invoke(FunctionName=name, Payload=json.dumps(event), **members)
         return json.loads(answer["Payload"].read())
 
     def call(self, name: str, do: str, **event: object) -> Any:  # noqa: ANN401 (JSON)
-        """Have a function of `SOURCE` do something."""
+        """Invoke one of the operations of a function made from `SOURCE`."""
         return self.invoke(name, {"do": do} | event)
 
     def lines(self, name: str) -> list[str]:
-        """Return what a function has logged."""
+        """Return the log lines of a function."""
         found = self.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
         return [event["message"] for event in found]
 
 
 @pytest.fixture(scope="module")
 def functions(emulator: AwsEmulator) -> Functions:
-    """Return a maker of functions."""
     return Functions(partial(client, emulator))
 
 
 @pytest.fixture(scope="module")
 def plain(functions: Functions) -> str:
-    """Create a function with nothing but its code."""
     return functions.create()
 
 
 @pytest.fixture(scope="module", params=["compiled", "portable"])
 def function(functions: Functions, request: pytest.FixtureRequest) -> str:
-    """Create a function that runs under the compiled client, and one under ours."""
+    """Create a function that runs under the compiled client, then one under the portable client."""
     return functions.create(
         variables={} if request.param == "compiled" else {"PYTHONPATH": PORTABLE},
         TracingConfig={"Mode": "Active"},
@@ -182,7 +179,7 @@ def function(functions: Functions, request: pytest.FixtureRequest) -> str:
 
 
 def zipped(files: dict[str, str]) -> bytes:
-    """Zip files, given by their paths."""
+    """Return a zip archive of files, given by path."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for path, text in files.items():
@@ -190,22 +187,22 @@ def zipped(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
-def test_function_runs_under_the_client_that_lambda_runs(functions: Functions, plain: str) -> None:
-    """AWS's compiled client is what functions get, wherever it can be imported."""
+def test_compiled_runtime_client_is_the_default(functions: Functions, plain: str) -> None:
+    """AWS's compiled client is used wherever it can be imported."""
     assert functions.call(plain, "paths")["client"].endswith(".so")
 
 
-def test_our_client_stands_in_where_it_is_found_first(functions: Functions) -> None:
-    """That is how the other tests of this file come to run under both."""
+def test_portable_client_is_used_if_it_is_found_first(functions: Functions) -> None:
+    """Other tests in this file rely on it to run under both clients."""
     name = functions.create(variables={"PYTHONPATH": PORTABLE})
 
     assert functions.call(name, "paths")["client"] == f"{PORTABLE}/runtime_client.py"
 
 
-def test_our_client_will_do_where_the_compiled_one_cannot_be_imported(tmp_path: Path) -> None:
-    """That is so on macOS: what `make setup` installs there is compiled for something else."""
+def test_portable_client_replaces_one_that_cannot_be_imported(tmp_path: Path) -> None:
+    """On macOS, `make setup` installs a client that is compiled for another system."""
     other_version = "3.12" if sys.version_info[:2] == (3, 13) else "3.13"
-    subprocess.run(  # noqa: S603 (all of the command is ours)
+    subprocess.run(  # noqa: S603 (no untrusted input)
         [
             *("make", "-C", str(ROOT), "runtime-elsewhere", f"FUNCTIONS_VENV={tmp_path}/venv"),
             f"ELSEWHERE=--python-version {other_version} --python-platform x86_64-manylinux_2_28",
@@ -223,14 +220,13 @@ def test_our_client_will_do_where_the_compiled_one_cannot_be_imported(tmp_path: 
     assert error["errorType"] == "LookupError"
 
 
-def test_our_client_is_the_last_one_found(functions: Functions, plain: str) -> None:
-    """It stands at the end of the path, so it never hides the compiled one."""
+def test_portable_client_is_last_on_the_path(functions: Functions, plain: str) -> None:
+    """It never shadows the compiled client."""
     assert functions.call(plain, "paths")["sys"][-1] == PORTABLE
 
 
-def test_invocation_is_told_of_as_on_lambda(functions: Functions, function: str) -> None:
-    """The context names the request, the function, its version, its memory and its logs."""
-    first, second = (functions.call(function, "told") for _ in range(2))
+def test_context_describes_the_invocation_as_on_lambda(functions: Functions, function: str) -> None:
+    first, second = (functions.call(function, "context_values") for _ in range(2))
 
     assert first["request"] != second["request"]
     assert first["arn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
@@ -240,28 +236,26 @@ def test_invocation_is_told_of_as_on_lambda(functions: Functions, function: str)
     assert first["stream"] == second["stream"]
 
 
-def test_each_invocation_has_its_time(functions: Functions, function: str) -> None:
-    """The time that is left is what the timeout says, from the start of each invocation."""
+def test_remaining_time_restarts_with_each_invocation(functions: Functions, function: str) -> None:
     functions.call(function, "sleeping", seconds=0.5)
 
-    assert 4500 < functions.call(function, "told")["milliseconds"] <= 5000
+    assert 4500 < functions.call(function, "context_values")["milliseconds"] <= 5000
 
 
-def test_each_invocation_has_its_trace(functions: Functions, function: str) -> None:
-    """The trace id changes from one invocation to the next."""
-    first, second = (functions.call(function, "told")["trace"] for _ in range(2))
+def test_trace_id_changes_with_each_invocation(functions: Functions, function: str) -> None:
+    first, second = (functions.call(function, "context_values")["trace"] for _ in range(2))
 
     assert first != second
     assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=1", first)
 
 
-def test_arn_is_the_one_that_was_invoked(functions: Functions, function: str) -> None:
-    """With a qualifier, the ARN has it, and the version is the one behind it."""
+def test_arn_has_the_qualifier_that_was_invoked(functions: Functions, function: str) -> None:
+    """The version in the context is the one that the qualifier points to."""
     version = functions.client.publish_version(FunctionName=function)["Version"]
     functions.client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
 
     by_version, by_alias = (
-        functions.invoke(function, {"do": "told"}, Qualifier=qualifier)
+        functions.invoke(function, {"do": "context_values"}, Qualifier=qualifier)
         for qualifier in (version, "live")
     )
 
@@ -270,15 +264,14 @@ def test_arn_is_the_one_that_was_invoked(functions: Functions, function: str) ->
     assert by_version["version"] == by_alias["version"] == version
 
 
-def test_environment_is_used_again(functions: Functions, function: str) -> None:
-    """What a module holds is there at the next invocation, in the same process."""
+def test_environment_is_reused(functions: Functions, function: str) -> None:
+    """Module state survives until the next invocation, in the same process."""
     (first, process), (second, same) = (functions.call(function, "counted") for _ in range(2))
 
     assert (second, same) == (first + 1, process)
 
 
-def test_error_is_told_with_its_type_and_trace(functions: Functions, function: str) -> None:
-    """The caller gets the type's name, the text, the request, and where it was raised."""
+def test_error_has_type_message_and_stack_trace(functions: Functions, function: str) -> None:
     error = functions.call(function, "failing")
 
     assert (error["errorType"], error["errorMessage"]) == ("LookupError", "nowhere: čaršija")
@@ -286,16 +279,16 @@ def test_error_is_told_with_its_type_and_trace(functions: Functions, function: s
     assert 'app.py", line' in error["stackTrace"][-1]
 
 
-def test_environment_outlives_an_error(functions: Functions, function: str) -> None:
-    """The next invocation finds the process that has raised."""
+def test_environment_survives_an_error(functions: Functions, function: str) -> None:
+    """The next invocation runs in the process that raised."""
     process = functions.call(function, "counted")[1]
     functions.call(function, "failing")
 
     assert functions.call(function, "counted")[1] == process
 
 
-def test_function_that_exits_fails_and_starts_again(functions: Functions, function: str) -> None:
-    """The caller gets the status; the next invocation finds a new process."""
+def test_function_that_exits_fails_and_is_restarted(functions: Functions, function: str) -> None:
+    """The caller gets the exit status; the next invocation runs in a new process."""
     process = functions.call(function, "counted")[1]
     error = functions.call(function, "exiting", code=7)
 
@@ -305,7 +298,7 @@ def test_function_that_exits_fails_and_starts_again(functions: Functions, functi
 
 
 def test_module_that_cannot_be_imported_fails_each_invocation(functions: Functions) -> None:
-    """The caller gets the runtime's own words, and no stack of the runtime."""
+    """The caller gets the runtime's own error."""
     name = functions.create("import not_there")
 
     errors = [functions.invoke(name, {}) for _ in range(2)]
@@ -315,15 +308,15 @@ def test_module_that_cannot_be_imported_fails_each_invocation(functions: Functio
 
 
 def test_module_that_exits_fails_the_invocation(functions: Functions) -> None:
-    """A process that ends before it has asked for an event is told by its status."""
+    """The error has the exit status of a process that ends before it asks for an event."""
     error = functions.invoke(functions.create("import os; os._exit(3)"), {})
 
     assert error["errorType"] == "Runtime.ExitError"
     assert "exit status 3" in error["errorMessage"]
 
 
-def test_function_that_takes_too_long_is_ended(functions: Functions) -> None:
-    """The caller gets the timeout; the next invocation finds a new process."""
+def test_function_that_times_out_is_restarted(functions: Functions) -> None:
+    """The caller gets the timeout; the next invocation runs in a new process."""
     name = functions.create(Timeout=1)
     process = functions.call(name, "counted")[1]
 
@@ -334,13 +327,13 @@ def test_function_that_takes_too_long_is_ended(functions: Functions) -> None:
     assert functions.call(name, "counted")[1] != process
 
 
-def test_environment_is_lambdas_and_nothing_else(functions: Functions) -> None:
-    """No variable is there but Lambda's, the declared ones, the emulator's URL, and TMPDIR."""
+def test_environment_has_no_unexpected_variables(functions: Functions) -> None:
+    """Only Lambda's variables, the declared ones, the emulator's URL and TMPDIR are set."""
     name = functions.create(variables={"DECLARED": "value"}, MemorySize=256)
 
     found = functions.call(name, "environment")
 
-    # Python sets LC_CTYPE by itself, on machines without the locale of LANG.
+    # Python itself sets LC_CTYPE on machines without the locale of LANG.
     assert found.keys() - {"LC_CTYPE"} == {
         "AWS_ACCESS_KEY_ID",
         "AWS_DEFAULT_REGION",
@@ -384,16 +377,18 @@ def test_environment_is_lambdas_and_nothing_else(functions: Functions) -> None:
     }.items() <= found.items()
 
 
-def test_credentials_are_a_session_of_the_role(functions: Functions, plain: str) -> None:
-    """Temporary keys come with a token."""
+def test_credentials_are_temporary(functions: Functions, plain: str) -> None:
+    """Temporary keys come with a session token."""
     found = functions.call(plain, "environment")
 
     assert found["AWS_ACCESS_KEY_ID"].startswith("ASIA")
     assert found["AWS_SESSION_TOKEN"]
 
 
-def test_emulator_is_the_only_aws_there_is(functions: Functions, emulator: AwsEmulator) -> None:
-    """A function cannot declare another endpoint, nor another name for itself."""
+def test_reserved_variables_cannot_be_overridden(
+    functions: Functions, emulator: AwsEmulator
+) -> None:
+    """A function can declare neither another endpoint nor another name for itself."""
     name = functions.create(
         variables={"AWS_ENDPOINT_URL": "https://aws.test", "AWS_LAMBDA_FUNCTION_NAME": "other"}
     )
@@ -422,7 +417,7 @@ def test_emulator_is_the_only_aws_there_is(functions: Functions, emulator: AwsEm
 def test_logging_configuration_reaches_the_runtime(
     functions: Functions, logging: Json, variables: dict[str, str]
 ) -> None:
-    """A format is always there, a level only where logs are JSON: INFO by default."""
+    """The format is always set, the level only for JSON, where INFO is the default."""
     name = functions.create(LoggingConfig=logging)
 
     found = functions.call(name, "environment")
@@ -431,8 +426,8 @@ def test_logging_configuration_reaches_the_runtime(
     assert {key: found[key] for key in names if key in found} == variables
 
 
-def test_level_of_the_platform_is_that_of_the_root_logger(functions: Functions) -> None:
-    """With DEBUG, lines of every library are logged, as JSON: what Lambda's runtime does."""
+def test_platform_log_level_applies_to_the_root_logger(functions: Functions) -> None:
+    """With DEBUG, lines of every library are logged as JSON, as by Lambda's runtime."""
     logging = {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"}
     name = functions.create(LoggingConfig=logging)
 
@@ -443,8 +438,8 @@ def test_level_of_the_platform_is_that_of_the_root_logger(functions: Functions) 
     assert "printed" in functions.lines(name)
 
 
-def test_without_a_level_of_the_platform_warnings_are_logged(functions: Functions) -> None:
-    """Text has no level, so Python's own is left as it is."""
+def test_text_logs_keep_pythons_default_level(functions: Functions) -> None:
+    """The text format has no level, so the root logger logs warnings and errors."""
     name = functions.create()
 
     functions.call(name, "logging_")
@@ -454,9 +449,7 @@ def test_without_a_level_of_the_platform_warnings_are_logged(functions: Function
     assert "an info line" not in text
 
 
-def test_what_an_invocation_has_logged_is_there_with_its_answer(
-    functions: Functions, function: str
-) -> None:
+def test_log_is_complete_when_the_invocation_returns(functions: Functions, function: str) -> None:
     """No line is left for the next invocation, however many there are."""
     functions.call(function, "talkative", lines=3000)
     first = functions.lines(function)
@@ -466,8 +459,8 @@ def test_what_an_invocation_has_logged_is_there_with_its_answer(
     assert functions.lines(function).count("printed") == 3000
 
 
-def test_what_was_printed_is_taken_at_once() -> None:
-    """Whoever takes it does not depend on whether another thread has read it yet."""
+def test_printed_output_can_be_taken_immediately() -> None:
+    """This does not depend on whether the reading thread has already read it."""
     reading, writing = os.pipe()
     ended = threading.Event()
     taken = []
@@ -483,8 +476,8 @@ def test_what_was_printed_is_taken_at_once() -> None:
     assert taken == ["printed\n"] * 500
 
 
-def test_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions) -> None:
-    """The path is that of Lambda: the code, the layer's two folders, what the runtime brings."""
+def test_code_precedes_the_layer_and_the_layer_the_runtime(functions: Functions) -> None:
+    """The import path is Lambda's: the code, the layer's two folders, the runtime's packages."""
     python = functions.call(functions.create(), "environment")["LAMBDA_RUNTIME_DIR"].split("/")[-2]
     library = f"python/lib/{python}/site-packages"
     layer = functions.client.publish_layer_version(
@@ -520,14 +513,13 @@ def test_code_hides_the_layer_and_the_layer_the_runtime(functions: Functions) ->
 
 
 def test_request_may_be_just_below_six_megabytes(functions: Functions, plain: str) -> None:
-    """All of it reaches the handler."""
     event = json.dumps({"do": "length", "text": ""})
     text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event) - 1)
 
     assert functions.call(plain, "length", text=text) == len(text)
 
 
-def test_larger_request_is_refused(functions: Functions, plain: str) -> None:
+def test_request_of_six_megabytes_is_refused(functions: Functions, plain: str) -> None:
     """Lambda's API answers 413."""
     event = json.dumps({"do": "length", "text": ""})
     text = "x" * (TOO_LARGE_REQUEST_BYTES - len(event))
@@ -563,14 +555,13 @@ def test_asynchronous_request_may_be_one_megabyte(
 
 
 def test_answer_may_be_six_megabytes(functions: Functions, function: str) -> None:
-    """All of it reaches the caller."""
     answer = functions.call(function, "sized", size=LARGEST_RESPONSE_BYTES)
 
     assert len(answer) == LARGEST_RESPONSE_BYTES - 2
 
 
 def test_larger_answer_is_an_error(functions: Functions, function: str) -> None:
-    """The caller gets the error; the next invocation is handled."""
+    """The caller gets the error, and the next invocation succeeds."""
     error = functions.call(function, "sized", size=LARGEST_RESPONSE_BYTES + 1)
 
     assert error == {
@@ -581,7 +572,7 @@ def test_larger_answer_is_an_error(functions: Functions, function: str) -> None:
     assert functions.call(function, "counted")
 
 
-def test_two_invocations_at_once_have_two_environments(functions: Functions) -> None:
+def test_concurrent_invocations_have_separate_environments(functions: Functions) -> None:
     """One environment handles one invocation at a time."""
     name = functions.create()
     first = functions.call(name, "counted")[1]

@@ -300,7 +300,7 @@ def test_without_uv_it_is_said_how_to_get_it(tmp_path: Path) -> None:
 
     assert done.returncode != 0
     [sentence, _] = done.stderr.splitlines()  # make adds that it has failed
-    assert sentence.startswith("uv, which collects the packages of the layer, is not on the path:")
+    assert sentence.startswith("uv, which installs the packages of the layer, is not on the path:")
     assert "'pip install uv'" in sentence
     assert not (tmp_path / "layer").exists()
 

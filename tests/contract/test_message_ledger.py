@@ -1,4 +1,4 @@
-"""The ledger on DynamoDB: one claim at a time, and no state that a later one must not replace."""
+"""The ledger on DynamoDB grants one claim at a time, and overwrites only states that may change."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ pytestmark = pytest.mark.usefixtures("_without_backoff")
 
 
 class Unreliable:
-    """A client whose calls can be told to fail, before or after they have done their work."""
+    """A client whose calls fail as scripted, before or after they execute."""
 
     def __init__(self, client: DynamoDBClient) -> None:
-        #: For the coming calls of each method: whether it is executed before it fails; None is
-        #: a call that does not fail.
+        #: For the next calls of each method: whether the call executes before it fails. None is
+        #: a call that succeeds.
         self.script: dict[str, Any] = {}
         self._client = client
 
@@ -78,49 +78,44 @@ class Unreliable:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return the clock of the ledger."""
     return Clock()
 
 
 @pytest.fixture
 def client(dynamodb: DynamoDBClient) -> Unreliable:
-    """Return a client that can be told to fail."""
     return Unreliable(dynamodb)
 
 
 @pytest.fixture
 def ledger(table_name: str, client: Any, clock: Clock) -> OpenLedger:  # noqa: ANN401
-    """Return an empty ledger."""
     return OpenLedger(Table(table_name, client), clock, RETENTION, CHECK_AFTER)
 
 
 def claimed(ledger: OpenLedger, claim: Claim = CLAIM) -> str:
-    """Claim a message, and return the token."""
+    """Claim a message, and return its claim token."""
     (claim_status,) = ledger.claim([claim], LEASE)
     assert claim_status.state is MessageState.CLAIMED
     assert claim_status.token is not None
     return claim_status.token
 
 
-def recorded(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> ClaimStatus:  # noqa: ANN401
-    """Record an outcome."""
+def saved(ledger: OpenLedger, token: str, state: MessageState, **members: Any) -> ClaimStatus:  # noqa: ANN401
     (claim_status,) = ledger.save([AttemptResult("m-1", token, state, **members)])
     return claim_status
 
 
 def item(ledger: OpenLedger, message_id: str = "m-1") -> Item:
-    """Read the item of a message."""
     assert message_id in ledger.find([message_id])
     return ledger.item(message_id)
 
 
 def brought_to(ledger: OpenLedger, state: MessageState) -> Item:
-    """Bring a message to a state by the way that leads there, and return it."""
+    """Bring a message to a state through the transitions that lead there, and return its item."""
     token = claimed(ledger)
     if state is MessageState.CLAIMED:
         return item(ledger)
     if state is MessageState.QUARANTINED:
-        recorded(ledger, token, MessageState.UNKNOWN)
+        saved(ledger, token, MessageState.UNKNOWN)
         assert ledger.change(transitions.quarantined, item(ledger), ledger.clock()) == 1
     elif state in (MessageState.DELIVERED, MessageState.UNDELIVERED, MessageState.EXPIRED):
         groups = {
@@ -130,7 +125,7 @@ def brought_to(ledger: OpenLedger, state: MessageState) -> Item:
         }
         assert ledger.settle({"m-1": verdict(group=groups[state])}) == 1
     else:
-        recorded(ledger, token, state)
+        saved(ledger, token, state)
     found = item(ledger)
     assert found["state"] == state
     return found
@@ -142,7 +137,6 @@ def row(
     group: int = StatusGroup.DELIVERED,
     minute: int = 0,
 ) -> DeliveryReport | LogEntry:
-    """Make a report or a row of the logs."""
     return kind.model_validate(
         {
             "messageId": "m-1",
@@ -156,7 +150,6 @@ def row(
 
 
 def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
-    """Make a verdict."""
     made = verdict_of(row(**members), "SMS")
     assert made is not None
     return made
@@ -166,7 +159,7 @@ def verdict(**members: Any) -> Verdict:  # noqa: ANN401 (as of `row`)
 
 
 def test_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
-    """Its item says all that is known of it; what is not known has no attribute."""
+    """Its item has all that is known; unknown values have no attribute."""
     (claim_status,) = ledger.claim([CLAIM], LEASE)
 
     assert claim_status == ClaimStatus(MessageState.CLAIMED, token=claim_status.token)
@@ -185,7 +178,7 @@ def test_absent_message_is_claimed(ledger: OpenLedger, clock: Clock) -> None:
 
 
 def test_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, clock: Clock) -> None:
-    """The second consumer of the same record does not send."""
+    """A second consumer of the same record does not send."""
     claimed(ledger)
     clock.pass_by(seconds=119)
 
@@ -195,10 +188,10 @@ def test_claimed_message_is_busy_until_its_lease_ends(ledger: OpenLedger, clock:
     assert claim_status.token is None
 
 
-def test_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
+def test_expired_lease_becomes_unknown_and_is_never_taken_over(
     ledger: OpenLedger, clock: Clock
 ) -> None:
-    """Its holder may have sent, or may still be about to."""
+    """Its holder may have sent the message, or may still be about to."""
     token = claimed(ledger)
     clock.pass_by(seconds=120)
 
@@ -217,7 +210,7 @@ def test_claim_whose_lease_ran_out_becomes_unknown_and_is_never_taken_over(
 def test_message_that_is_neither_absent_nor_waiting_is_not_claimed(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
-    """Whatever the queue delivers again, and however late."""
+    """A record may be redelivered in every state, and at any time."""
     before = brought_to(ledger, state)
     clock.pass_by(days=89)
 
@@ -229,8 +222,8 @@ def test_message_that_is_neither_absent_nor_waiting_is_not_claimed(
 
 
 def test_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> None:
-    """It counts its attempts, and keeps nothing of the one before."""
-    recorded(
+    """Its attempts are counted, and nothing of the previous attempt is kept."""
+    saved(
         ledger,
         claimed(ledger),
         MessageState.WAITING,
@@ -253,7 +246,7 @@ def test_waiting_message_is_claimed_again(ledger: OpenLedger, clock: Clock) -> N
 def test_same_id_with_other_content_is_a_conflict(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
-    """Whatever became of the first, and nothing of it changes."""
+    """This holds in every state, and nothing of the first message changes."""
     before = brought_to(ledger, state)
 
     (claim_status,) = ledger.claim([replace(CLAIM, content_hash="other")], LEASE)
@@ -268,7 +261,7 @@ def test_same_id_with_other_content_is_a_conflict(
 def test_expired_message_counts_as_absent(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
-    """DynamoDB deletes it when it likes; until then it is as if it had."""
+    """DynamoDB deletes expired items later; until then the ledger ignores them."""
     brought_to(ledger, state)
     clock.pass_by(days=90, hours=1)
     assert ledger.find(["m-1"]) == {}
@@ -286,10 +279,10 @@ def test_expired_message_counts_as_absent(
     assert differing <= fresh | {"messageId", "checkShard"}
 
 
-def test_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed(
+def test_failed_claim_of_an_expired_message_returns_no_state(
     ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
-    """The record would be acknowledged, and its new message never sent."""
+    """With its old state, the record would be acknowledged and the new message never sent."""
     brought_to(ledger, MessageState.DELIVERED)
     clock.pass_by(days=90, hours=1)
     client.script["batch_execute_statement"] = [None, *10 * [False]]
@@ -297,8 +290,8 @@ def test_expired_message_is_not_mistaken_for_a_verdict_when_it_cannot_be_claimed
     assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
-def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clock: Clock) -> None:
-    """More than a call of DynamoDB takes, in every state at once, and answered in order."""
+def test_messages_of_one_call_are_claimed_individually(ledger: OpenLedger, clock: Clock) -> None:
+    """There are more messages than one DynamoDB call takes; answers keep their order."""
     claims = [replace(CLAIM, message_id=f"m-{number}") for number in range(60)]
     tokens = [claim_status.token or "" for claim_status in ledger.claim(claims[:30], LEASE)]
     ledger.save(
@@ -326,8 +319,7 @@ def test_messages_of_one_call_are_claimed_each_by_itself(ledger: OpenLedger, clo
     assert len({claim_status.token for claim_status in claim_statuses if claim_status.token}) == 40
 
 
-def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
-    """One event, two messages."""
+def test_two_destinations_have_separate_claims(ledger: OpenLedger) -> None:
     first, second = ledger.claim([CLAIM, replace(CLAIM, message_id="m-2")], LEASE)
 
     assert first.token
@@ -335,7 +327,7 @@ def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
     assert first.token != second.token
 
 
-# --- Answers that are lost -------------------------------------------------------------------
+# --- Lost answers ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reclaimed", [False, True])
@@ -343,16 +335,16 @@ def test_two_destinations_have_claims_of_their_own(ledger: OpenLedger) -> None:
 def test_own_claim_is_recognised_after_a_lost_answer(
     ledger: OpenLedger, client: Unreliable, lost: int, *, reclaimed: bool
 ) -> None:
-    """The write was done, and then seemed to fail, once or to the end."""
+    """The write succeeded, but the call seemed to fail, once or with every retry."""
     if reclaimed:
-        recorded(ledger, claimed(ledger), MessageState.WAITING)
+        saved(ledger, claimed(ledger), MessageState.WAITING)
     before = [None] if reclaimed else []
     client.script["batch_execute_statement"] = [*before, *lost * [True]]
 
     (claim_status,) = ledger.claim([CLAIM], LEASE)
 
     if reclaimed and lost == 6:
-        # Its answer never came: the claim is not used, and ends as a lease that ran out.
+        # No answer arrived, so the claim is never used, and its lease expires.
         assert claim_status.token is None
         assert claim_status.state not in ACCEPTED_OR_FINAL
     else:
@@ -361,17 +353,17 @@ def test_own_claim_is_recognised_after_a_lost_answer(
 
 
 def test_table_that_does_not_answer_claims_nothing(ledger: OpenLedger, client: Unreliable) -> None:
-    """The sender does not send."""
+    """The sender then does not send."""
     client.script["batch_execute_statement"] = 20 * [False]
     client.script["batch_get_item"] = 20 * [False]
 
     assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
 
 
-def test_absent_message_whose_claim_failed_is_not_claimed(
+def test_failed_claim_of_an_absent_message_returns_no_state(
     ledger: OpenLedger, client: Unreliable
 ) -> None:
-    """Reading shows that there is no claim."""
+    """A read shows that there is no claim."""
     client.script["batch_execute_statement"] = 6 * [False]
 
     assert ledger.claim([CLAIM], LEASE) == [ClaimStatus(None)]
@@ -386,37 +378,37 @@ def test_absent_message_whose_claim_failed_is_not_claimed(
         MessageState.UNKNOWN,
     ],
 )
-def test_outcome_whose_answer_was_lost_is_recorded_once(
+def test_outcome_is_saved_once_despite_a_lost_answer(
     ledger: OpenLedger, client: Unreliable, state: MessageState
 ) -> None:
-    """The repeat finds the state that the first has written."""
+    """The retry finds the state that the first call wrote."""
     token = claimed(ledger)
     client.script["batch_execute_statement"] = [True]
 
-    assert recorded(ledger, token, state).state is state
+    assert saved(ledger, token, state).state is state
     assert item(ledger)["state"] == state
 
 
-def test_outcome_that_the_table_does_not_take_is_no_state(
+def test_outcome_that_was_not_saved_returns_no_state(
     ledger: OpenLedger, client: Unreliable
 ) -> None:
-    """The sender must keep the record then."""
+    """The sender must then report the record as failed."""
     token = claimed(ledger)
     client.script["batch_execute_statement"] = 20 * [False]
 
-    assert recorded(ledger, token, MessageState.ACCEPTED) == ClaimStatus(None)
+    assert saved(ledger, token, MessageState.ACCEPTED) == ClaimStatus(None)
 
 
 # --- Outcomes --------------------------------------------------------------------------------
 
 
 def test_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clock) -> None:
-    """The check that its claim has set is right for it as well."""
+    """The time of the next check, set by the claim, stays valid."""
     token = claimed(ledger)
     before = item(ledger)
     clock.pass_by(seconds=1)
 
-    claim_status = recorded(ledger, token, MessageState.ACCEPTED, evidence=Evidence.RESPONSE)
+    claim_status = saved(ledger, token, MessageState.ACCEPTED, evidence=Evidence.RESPONSE)
 
     assert claim_status == ClaimStatus(MessageState.ACCEPTED)
     assert item(ledger) == before | {
@@ -426,12 +418,10 @@ def test_accepted_message_costs_no_index_write(ledger: OpenLedger, clock: Clock)
     }
 
 
-def test_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
-    """It says why, and nothing more is asked about it."""
+def test_rejected_message_is_final(ledger: OpenLedger, clock: Clock) -> None:
+    """Its status is stored, and it is not checked again."""
     status = {"groupId": 5, "id": 51, "name": "MISSING_TO"}
-    recorded(
-        ledger, claimed(ledger), MessageState.REJECTED, evidence=Evidence.RESPONSE, status=status
-    )
+    saved(ledger, claimed(ledger), MessageState.REJECTED, evidence=Evidence.RESPONSE, status=status)
 
     found = item(ledger)
     assert (found["status"], found["doneAt"]) == (status, format_utc(clock.now))
@@ -439,21 +429,21 @@ def test_refused_message_is_closed(ledger: OpenLedger, clock: Clock) -> None:
 
 
 def test_message_of_unknown_outcome_is_checked_later(ledger: OpenLedger, clock: Clock) -> None:
-    """Its sender is told when that is."""
+    """The sender gets the time of the check."""
     clock.pass_by(seconds=20)
-    claim_status = recorded(ledger, claimed(ledger), MessageState.UNKNOWN)
+    claim_status = saved(ledger, claimed(ledger), MessageState.UNKNOWN)
 
     assert claim_status == ClaimStatus(MessageState.UNKNOWN, until=clock.now + CHECK_AFTER)
     assert item(ledger)["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
 
 
-def test_nothing_is_asked_before_a_message_was_due(ledger: OpenLedger, clock: Clock) -> None:
-    """Until `sendAt` the logs cannot know it."""
+def test_scheduled_message_is_not_checked_before_send_at(ledger: OpenLedger, clock: Clock) -> None:
+    """The logs cannot list it earlier."""
     send_at = clock.now + timedelta(days=2)
     token = claimed(ledger, replace(CLAIM, send_at=send_at))
     assert item(ledger)["nextCheckAt"] == format_utc(send_at + CHECK_AFTER)
 
-    claim_status = recorded(ledger, token, MessageState.UNKNOWN, send_at=send_at)
+    claim_status = saved(ledger, token, MessageState.UNKNOWN, send_at=send_at)
 
     assert claim_status.until == send_at + CHECK_AFTER
     assert ledger.message().age(clock.now) == timedelta(days=-2)
@@ -462,12 +452,12 @@ def test_nothing_is_asked_before_a_message_was_due(ledger: OpenLedger, clock: Cl
 
 
 @pytest.mark.parametrize("state", [MessageState.ACCEPTED, MessageState.WAITING])
-def test_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState) -> None:
-    """A claim that was given to another is not the former holder's to decide about."""
+def test_outcome_needs_the_current_token(ledger: OpenLedger, state: MessageState) -> None:
+    """The former holder of a claim cannot decide about a later one."""
     claimed(ledger)
     before = item(ledger)
 
-    assert recorded(ledger, "stranger", state) == ClaimStatus(MessageState.CLAIMED)
+    assert saved(ledger, "another-token", state) == ClaimStatus(MessageState.CLAIMED)
     assert item(ledger) == before
 
 
@@ -475,21 +465,21 @@ def test_outcome_needs_ones_own_token(ledger: OpenLedger, state: MessageState) -
     "outcome", [MessageState.ACCEPTED, MessageState.REJECTED, MessageState.WAITING]
 )
 @pytest.mark.parametrize("state", sorted(set(MessageState) - {MessageState.CLAIMED}))
-def test_who_has_lost_a_claim_learns_what_became_of_the_message(
+def test_former_holder_gets_the_current_state(
     ledger: OpenLedger, state: MessageState, outcome: MessageState
 ) -> None:
-    """A slow sender, or a report that was faster: what stands is not changed."""
+    """A slow sender, or one overtaken by a report, changes nothing."""
     before = brought_to(ledger, state)
 
-    claim_status = recorded(ledger, before["claimToken"], outcome)
+    claim_status = saved(ledger, before["claimToken"], outcome)
 
     assert claim_status.state is state
     assert item(ledger) == before
 
 
-def test_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -> None:
-    """An update makes no half of an item."""
-    assert recorded(ledger, "token", MessageState.ACCEPTED) == ClaimStatus(None)
+def test_outcome_of_an_absent_message_creates_no_item(ledger: OpenLedger) -> None:
+    """An update must not create an incomplete item."""
+    assert saved(ledger, "token", MessageState.ACCEPTED) == ClaimStatus(None)
     assert ledger.find(["m-1"]) == {}
 
 
@@ -497,10 +487,10 @@ def test_outcome_of_a_message_that_is_not_there_is_nothing(ledger: OpenLedger) -
 
 
 @pytest.mark.parametrize("send_in_days", [None, -5, 0, 100])
-def test_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retention(
+def test_retention_starts_when_a_message_can_no_longer_change(
     ledger: OpenLedger, clock: Clock, send_in_days: int | None
 ) -> None:
-    """A planned message lives from when it is sent, not from when it was queued."""
+    """A scheduled message counts from `sendAt`, not from when it was queued."""
     send_at = None if send_in_days is None else clock.now + timedelta(days=send_in_days)
     claimed(ledger, replace(CLAIM, send_at=send_at))
 
@@ -512,8 +502,8 @@ def test_message_is_kept_until_it_can_no_longer_change_and_then_for_the_retentio
     assert ledger.find(["m-1"]) == {}
 
 
-def test_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
-    """Infobip takes a `sendAt` in the past for now; years before 1000 must not trip anything."""
+def test_send_at_in_the_distant_past_is_accepted(ledger: OpenLedger, clock: Clock) -> None:
+    """Infobip treats a past `sendAt` as now; even years before 1000 must not cause an error."""
     send_at = clock.now.replace(year=1)
     claimed(ledger, replace(CLAIM, send_at=send_at))
     clock.pass_by(minutes=10)
@@ -530,7 +520,7 @@ def test_moment_long_ago_is_a_moment(ledger: OpenLedger, clock: Clock) -> None:
 def test_verdict_overrides_every_state(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
-    """Whatever we thought of the message, Infobip had it."""
+    """Whatever the ledger assumed, Infobip had the message."""
     brought_to(ledger, state)
     clock.pass_by(minutes=30)
 
@@ -548,10 +538,10 @@ def test_verdict_overrides_every_state(
 
 
 @pytest.mark.parametrize("state", sorted(UNPROVEN))
-def test_proof_of_acceptance_overrides_what_was_not_known(
+def test_proof_of_acceptance_overrides_unproven_states(
     ledger: OpenLedger, clock: Clock, state: MessageState
 ) -> None:
-    """A report on an earlier step, or a row of the logs, whoever holds the claim."""
+    """The proof is a report on an earlier step or a log row; the claim's holder does not matter."""
     before = brought_to(ledger, state)
     clock.pass_by(minutes=30)
 
@@ -566,15 +556,15 @@ def test_proof_of_acceptance_overrides_what_was_not_known(
     assert (found["state"], found["evidence"]) == ("ACCEPTED", "report")
     assert found["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
     assert found["checkShard"] in {str(shard) for shard in range(CHECK_SHARDS)}
-    # What the sender or the reconciler still believes comes too late.
-    assert recorded(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
+    # Later writes by the sender or the reconciler change nothing.
+    assert saved(ledger, before["claimToken"], MessageState.WAITING).state == "ACCEPTED"
     assert ledger.change(transitions.quarantined, before, ledger.clock()) == 0
     assert ledger.change(transitions.sent_again, before, ledger.clock()) == 0
     assert ledger.claim([CLAIM], LEASE)[0].token is None
 
 
-def test_proof_does_not_undo_what_happened_meanwhile(ledger: OpenLedger) -> None:
-    """A verdict that came between is more than the proof."""
+def test_proof_does_not_undo_a_verdict(ledger: OpenLedger) -> None:
+    """The verdict was written between the read and the proof."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     ledger.settle({"m-1": verdict()})
 
@@ -600,8 +590,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_no_order_of_arrival_changes_the_end(ledger: OpenLedger, seed: int) -> None:
-    """Each verdict is written as it comes; the table alone decides which one stays."""
+def test_final_state_is_independent_of_the_order_of_verdicts(ledger: OpenLedger, seed: int) -> None:
+    """Each verdict is written as it arrives; the table alone decides which one stays."""
     chance = random.Random(seed)
     rows = chance.sample(ROWS, chance.randint(1, len(ROWS)))
     verdicts = [each for one in rows if (each := verdict_of(one, "SMS"))]
@@ -627,7 +617,7 @@ def test_messages_are_found_when_their_check_is_due(
     dynamodb: DynamoDBClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Over all shards, the longest overdue first within each, and settled ones not at all."""
+    """Each shard lists the longest overdue first; settled messages are not found."""
 
     def out_of_order(**arguments: Any) -> Any:  # noqa: ANN401 (DynamoDB promises no order)
         answer = dynamodb.batch_get_item(**arguments)
@@ -654,8 +644,8 @@ def test_messages_are_found_when_their_check_is_due(
     assert all(numbers == sorted(numbers) for numbers in by_shard.values())
 
 
-def test_no_more_messages_are_read_than_asked_for(ledger: OpenLedger, clock: Clock) -> None:
-    """A run has only so much time; the rest is there for the next."""
+def test_no_more_messages_are_read_than_requested(ledger: OpenLedger, clock: Clock) -> None:
+    """The time of a run is limited; the next run reads the rest."""
     ledger.claim([replace(CLAIM, message_id=f"m-{number}") for number in range(100)], LEASE)
     clock.pass_by(hours=1)
 
@@ -664,15 +654,14 @@ def test_no_more_messages_are_read_than_asked_for(ledger: OpenLedger, clock: Clo
 
 
 def test_expired_messages_are_not_checked(ledger: OpenLedger, clock: Clock) -> None:
-    """They are as good as deleted."""
     claimed(ledger)
     clock.pass_by(days=91)
 
     assert list(ledger.due(100)) == []
 
 
-def test_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
-    """And no longer, if its holder has recorded an outcome meanwhile."""
+def test_expired_lease_becomes_unknown_once(ledger: OpenLedger, clock: Clock) -> None:
+    """A second run, and the late holder of the lease, change nothing."""
     token = claimed(ledger)
     before = item(ledger)
     clock.pass_by(minutes=10)
@@ -683,11 +672,11 @@ def test_lost_lease_is_unknown(ledger: OpenLedger, clock: Clock) -> None:
     found = item(ledger)
     assert (found["state"], found["unknownAt"]) == ("UNKNOWN", format_utc(clock.now))
     assert found["nextCheckAt"] == format_utc(clock.now + CHECK_AFTER)
-    assert recorded(ledger, token, MessageState.ACCEPTED).state is MessageState.UNKNOWN
+    assert saved(ledger, token, MessageState.ACCEPTED).state is MessageState.UNKNOWN
 
 
-def test_of_two_runs_one_counts_an_absence(ledger: OpenLedger, clock: Clock) -> None:
-    """Overlapping runs must not make three answers of two."""
+def test_overlapping_runs_count_an_absence_once(ledger: OpenLedger, clock: Clock) -> None:
+    """Otherwise two absences could count as three."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     until = clock.now + CHECK_AFTER + CHECK_AFTER
 
@@ -700,8 +689,8 @@ def test_of_two_runs_one_counts_an_absence(ledger: OpenLedger, clock: Clock) -> 
     assert item(ledger)["absentAnswers"] == 1
 
 
-def test_only_what_is_still_unknown_is_given_up(ledger: OpenLedger, clock: Clock) -> None:
-    """Each decision is made once, and on what was read."""
+def test_quarantine_needs_the_message_as_it_was_read(ledger: OpenLedger, clock: Clock) -> None:
+    """Each decision is made once, and only on the item that was read."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     clock.pass_by(minutes=10)
     ledger.change(transitions.check_postponed, before, clock.now + CHECK_AFTER, absent=True)
@@ -717,8 +706,8 @@ def test_only_what_is_still_unknown_is_given_up(ledger: OpenLedger, clock: Clock
     assert list(ledger.due(100)) == []
 
 
-def test_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
-    """Its absences are forgotten, since what follows is another attempt."""
+def test_message_to_be_sent_again_waits_for_its_sender(ledger: OpenLedger, clock: Clock) -> None:
+    """Its absences are reset, because another attempt follows."""
     brought_to(ledger, MessageState.UNKNOWN)
     ledger.change(transitions.check_postponed, item(ledger), clock.now + CHECK_AFTER, absent=True)
 
@@ -731,8 +720,8 @@ def test_message_that_must_arrive_waits_for_its_sender(ledger: OpenLedger, clock
     assert item(ledger)["attempts"] == 2
 
 
-def test_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock) -> None:
-    """Nothing was sent under it."""
+def test_message_with_a_duplicate_id_is_rejected(ledger: OpenLedger, clock: Clock) -> None:
+    """Infobip sent nothing under this id."""
     brought_to(ledger, MessageState.UNKNOWN)
 
     assert ledger.change(transitions.rejected_as_duplicate, item(ledger), ledger.clock()) == 1
@@ -743,10 +732,8 @@ def test_id_that_another_message_has_is_refused(ledger: OpenLedger, clock: Clock
     assert list(ledger.due(100)) == []
 
 
-def test_message_without_a_report_is_listed_and_may_still_be_settled(
-    ledger: OpenLedger, clock: Clock
-) -> None:
-    """It stays accepted; no question is asked about it any more."""
+def test_unresolved_message_may_still_be_settled(ledger: OpenLedger, clock: Clock) -> None:
+    """It stays accepted, and the logs are no longer queried for it."""
     brought_to(ledger, MessageState.ACCEPTED)
     clock.pass_by(hours=47)
     (due,) = readable(ledger.due(100))
@@ -760,10 +747,8 @@ def test_message_without_a_report_is_listed_and_may_still_be_settled(
     assert ledger.settle({"m-1": verdict()}) == 1
 
 
-def test_message_that_waits_longer_than_any_record_lives_is_found(
-    ledger: OpenLedger, clock: Clock
-) -> None:
-    """Somebody has purged the queue: the message must not wait for good and in silence."""
+def test_message_that_outlives_its_record_is_found(ledger: OpenLedger, clock: Clock) -> None:
+    """After a purge of the queue, it must not wait forever without an alarm."""
     brought_to(ledger, MessageState.WAITING)
     clock.now += LONGEST_WAIT - timedelta(seconds=1)
     assert list(ledger.due(100)) == []
@@ -794,7 +779,7 @@ def test_message_that_waits_longer_than_any_record_lives_is_found(
             transitions.lease_expired, found, ledger.clock(), ledger.check_after
         ),
     ],
-    ids=["settle", "prove", "quarantine", "send again", "lose lease"],
+    ids=["settle", "prove", "quarantine", "send again", "expire lease"],
 )
 @pytest.mark.parametrize("code", ["ThrottlingError", "AccessDenied", "ResourceNotFound"])
 def test_change_that_was_not_made_is_an_error(
@@ -804,7 +789,7 @@ def test_change_that_was_not_made_is_an_error(
     code: str,
     change: Callable[[OpenLedger, Item], int],
 ) -> None:
-    """A page must not be deleted, and no proof forgotten, because the table refused a write."""
+    """No page may be deleted, and no proof lost, because the table refused a write."""
     found = brought_to(ledger, MessageState.UNKNOWN)
 
     def refuse(**arguments: Any) -> Any:  # noqa: ANN401
@@ -816,10 +801,10 @@ def test_change_that_was_not_made_is_an_error(
         change(ledger, found)
 
 
-def test_change_whose_answer_was_lost_is_made_once(
+def test_change_is_made_once_despite_a_lost_answer(
     ledger: OpenLedger, client: Unreliable, clock: Clock
 ) -> None:
-    """The repeat finds it made, and does not count it again."""
+    """The retry finds the change, and does not count it again."""
     before = brought_to(ledger, MessageState.UNKNOWN)
     client.script["batch_execute_statement"] = [True]
 
@@ -830,10 +815,8 @@ def test_change_whose_answer_was_lost_is_made_once(
     assert item(ledger)["absentAnswers"] == 1
 
 
-def test_reading_that_fails_is_an_error(
-    ledger: OpenLedger, client: Unreliable, clock: Clock
-) -> None:
-    """Nobody may take an unread message for an unknown one."""
+def test_failed_read_is_an_error(ledger: OpenLedger, client: Unreliable, clock: Clock) -> None:
+    """An unread message must not count as unknown."""
     brought_to(ledger, MessageState.UNKNOWN)
     clock.pass_by(hours=1)
     client.script["batch_get_item"] = [False]
@@ -844,8 +827,8 @@ def test_reading_that_fails_is_an_error(
         list(ledger.due(10))
 
 
-def test_entries_of_reports_are_no_messages(ledger: OpenLedger, table: Table) -> None:
-    """They share the partition, and have keys of their own."""
+def test_report_entries_are_not_messages(ledger: OpenLedger, table: Table) -> None:
+    """They share the message's partition under other keys."""
     table.put_all([{"messageId": "m-1", "entry": "REPORT#SMS#5#-", "expiresAt": 2**40}])
 
     assert ledger.find(["m-1"]) == {}

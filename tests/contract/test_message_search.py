@@ -1,4 +1,4 @@
-"""Messages are found by id, by recipient, and by what is open about them, page by page."""
+"""Messages are found by id, by recipient, and by open state, page by page."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ PHONE_NUMBER = "385991234567"
 
 
 class Clock:
-    """A clock that stands still until it is moved; each reading makes a second pass."""
+    """A clock that each reading advances by a second, and tests by more."""
 
     def __init__(self) -> None:
         self.time = utc_now().replace(microsecond=0)
 
     def __call__(self) -> datetime:
-        """Return the time."""
         self.time += timedelta(seconds=1)
         return self.time
 
 
-class Shelf:
-    """A table, with what writes to it and what searches it."""
+class Store:
+    """A table with the ledger and the reports that write to it, and the search that reads it."""
 
     def __init__(self, table: Table) -> None:
         self.clock = Clock()
@@ -64,7 +63,7 @@ class Shelf:
         callback_data: str = "order 7",
         **address: str,
     ) -> None:
-        """Claim a message, and let it come to a state by the way that leads there."""
+        """Claim a message, and bring it to a state through the transitions that lead there."""
         recipient = Recipient.model_validate(address or {"phoneNumber": PHONE_NUMBER})
         claim = make_claim(message_id, recipient=recipient, steps=None, callback_data=callback_data)
         [claim_status] = self.ledger.claim([claim], LEASE)
@@ -76,28 +75,23 @@ class Shelf:
             self.ledger.change(transitions.quarantined, self.item(message_id), self.ledger.clock())
 
     def item(self, message_id: str) -> dict[str, Any]:
-        """Read a message."""
         item = self.search.message(message_id)
         assert item is not None
         return item
 
-    def record(self, entries: list[dict[str, Any]]) -> None:
-        """Record reports."""
+    def save_reports(self, entries: list[dict[str, Any]]) -> None:
         self.reports.record_body(json.dumps({"results": entries}).encode())
 
     def settle(self, message_id: str) -> None:
-        """Let a report deliver a message."""
-        self.record([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
+        self.save_reports([report(message_id, "SMS", 3, 5, "2026-01-31T12:00:00.000+0000")])
 
 
 @pytest.fixture
-def shelf(table: Table) -> Shelf:
-    """Return an empty shelf."""
-    return Shelf(table)
+def store(table: Table) -> Store:
+    return Store(table)
 
 
 def report(message_id: str, channel: str, group: int, status: int, done_at: str | None) -> Any:  # noqa: ANN401
-    """Write a delivery report."""
     return {
         "messageId": message_id,
         "channel": channel,
@@ -107,30 +101,29 @@ def report(message_id: str, channel: str, group: int, status: int, done_at: str 
     }
 
 
-def nothing(_: object) -> int:
-    """Let an item take nothing of a page, where only their number counts."""
+def no_bytes(_: object) -> int:
+    """Return a size of 0 for any item, for tests in which only the number of items counts."""
     return 0
 
 
-def answers(shelf: Shelf, question: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ask a question until the answer is at its end, as whoever invokes the function would."""
+def answers(store: Store, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Invoke find_messages until its answer has no next token, and return all answers."""
     found: list[dict[str, Any]] = []
     token: dict[str, str] = {}
     while len(found) < 100:
-        found.append(find_messages(parse(question | token), Dependencies(shelf.search)))
+        found.append(find_messages(parse(query | token), Dependencies(store.search)))
         if "nextToken" not in found[-1]:
             return found
         token = {"nextToken": found[-1]["nextToken"]}
-    raise AssertionError("the answers have no end")
+    raise AssertionError("find_messages returned a next token 100 times")
 
 
 def ids(found: Found) -> list[str]:
-    """Name the messages of a page."""
     return [item["messageId"] for item in found.items]
 
 
 def all_pages(ask: Callable[[dict[str, Place]], Found]) -> list[str]:
-    """Go through all pages; none may be larger than the first, and each but the last must go on."""
+    """Return the ids on all pages, in order."""
     places: dict[str, Place] = {}
     found: list[str] = []
     for _ in range(100):
@@ -139,22 +132,21 @@ def all_pages(ask: Callable[[dict[str, Place]], Found]) -> list[str]:
         places = page.places
         if not places:
             return found
-    raise AssertionError("the pages have no end")
+    raise AssertionError("the search returned a further page 100 times")
 
 
 # --- One message ---------------------------------------------------------------------------
 
 
-def test_unknown_message_is_not_found(shelf: Shelf) -> None:
-    """Nothing is known of an id that was never used."""
-    assert shelf.search.message("m-1") is None
-    assert shelf.search.history("m-1", 100, {}, nothing).items == []
+def test_unknown_message_is_not_found(store: Store) -> None:
+    assert store.search.message("m-1") is None
+    assert store.search.history("m-1", 100, {}, no_bytes).items == []
 
 
-def test_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
-    """However late and in whatever order it was learnt."""
-    shelf.put("m-1")
-    shelf.record(
+def test_history_is_in_order_of_occurrence(store: Store) -> None:
+    """Entries are ordered by when they happened, not by when they were stored."""
+    store.put("m-1")
+    store.save_reports(
         [
             report("m-1", "SMS", 3, 5, "2026-01-31T12:00:09.000+0000"),
             report("m-1", "PUSH", 2, 66, "2026-01-31T12:00:03.000+0000"),
@@ -162,26 +154,27 @@ def test_history_is_in_the_order_in_which_things_happened(shelf: Shelf) -> None:
         ]
     )
     row = report("m-1", "SMS", 3, 5, "2026-01-31T12:00:06.000+0000")
-    shelf.reports.record_logs([RawEntry(json.dumps(row), LogEntry.model_validate(row))])
+    store.reports.record_logs([RawEntry(json.dumps(row), LogEntry.model_validate(row))])
 
     kinds = [
-        item["entry"].split("#")[:2] for item in shelf.search.history("m-1", 100, {}, nothing).items
+        item["entry"].split("#")[:2]
+        for item in store.search.history("m-1", 100, {}, no_bytes).items
     ]
 
     assert kinds[:3] == [["REPORT", "PUSH"], ["LOG", "SMS"], ["REPORT", "SMS"]]
     assert [kind[0] for kind in kinds[3:]] == ["UNREADABLE"]
 
 
-def test_long_history_is_read_page_by_page(shelf: Shelf) -> None:
-    """Each entry comes once, however small the pages are."""
-    shelf.put("m-1")
-    moments = [f"2026-01-31T12:00:0{second}.000+0000" for second in range(7)]
-    shelf.record([report("m-1", "SMS", 1, 7, moment) for moment in moments])
+def test_long_history_is_read_page_by_page(store: Store) -> None:
+    """Each entry is returned once, however small the pages are."""
+    store.put("m-1")
+    timestamps = [f"2026-01-31T12:00:0{second}.000+0000" for second in range(7)]
+    store.save_reports([report("m-1", "SMS", 1, 7, timestamp) for timestamp in timestamps])
 
     entries: list[str] = []
     places: dict[str, Place] = {}
     while len(entries) < 100:
-        page = shelf.search.history("m-1", 2, places, nothing)
+        page = store.search.history("m-1", 2, places, no_bytes)
         entries += [item["entry"] for item in page.items]
         places = page.places
         if not places:
@@ -194,197 +187,193 @@ def test_long_history_is_read_page_by_page(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
-def test_messages_to_a_recipient_come_newest_first(shelf: Shelf, limit: int) -> None:
-    """Each once, over all pages, whatever became of it; and nobody else's."""
+def test_messages_to_a_recipient_come_newest_first(store: Store, limit: int) -> None:
+    """Each is returned once over all pages, in any state, and no other recipient's message is."""
     for number in range(5):
-        shelf.put(f"m-{number}")
-        shelf.put(f"other-{number}", phoneNumber="385990000000")
-    shelf.settle("m-3")
+        store.put(f"m-{number}")
+        store.put(f"other-{number}", phoneNumber="385990000000")
+    store.settle("m-3")
 
     found = all_pages(
-        lambda places: shelf.search.to_recipient(PHONE_NUMBER, limit, places, nothing)
+        lambda places: store.search.to_recipient(PHONE_NUMBER, limit, places, no_bytes)
     )
 
     assert found == ["m-4", "m-3", "m-2", "m-1", "m-0"]
 
 
-def test_message_with_several_addresses_is_found_by_the_first(shelf: Shelf) -> None:
+def test_message_with_several_addresses_is_found_by_the_first(store: Store) -> None:
     """The phone number comes before the e-mail address."""
-    shelf.put("m-1", phoneNumber=PHONE_NUMBER, emailAddress="ana@example.com")
-    shelf.put("m-2", emailAddress="ana@example.com")
+    store.put("m-1", phoneNumber=PHONE_NUMBER, emailAddress="ana@example.com")
+    store.put("m-2", emailAddress="ana@example.com")
 
-    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {}, nothing)) == ["m-1"]
-    assert ids(shelf.search.to_recipient("ana@example.com", 100, {}, nothing)) == ["m-2"]
+    assert ids(store.search.to_recipient(PHONE_NUMBER, 100, {}, no_bytes)) == ["m-1"]
+    assert ids(store.search.to_recipient("ana@example.com", 100, {}, no_bytes)) == ["m-2"]
 
 
-# --- What is open --------------------------------------------------------------------------
+# --- Open messages -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_unsettled_messages_come_oldest_first(shelf: Shelf, limit: int) -> None:
-    """Over all parts of the index, each once; a message that has settled is not among them."""
+def test_unsettled_messages_come_oldest_first(store: Store, limit: int) -> None:
+    """Each is returned once over all shards of the index; settled messages are not."""
     for number in range(12):
-        shelf.put(f"m-{number}")
-    shelf.put("claimed", "CLAIMED")
-    shelf.put("unknown", "UNKNOWN")
-    shelf.put("waiting", "WAITING")
-    shelf.put("rejected", "REJECTED")
-    shelf.put("quarantined", "QUARANTINED")
-    shelf.settle("m-5")
+        store.put(f"m-{number}")
+    store.put("claimed", "CLAIMED")
+    store.put("unknown", "UNKNOWN")
+    store.put("waiting", "WAITING")
+    store.put("rejected", "REJECTED")
+    store.put("quarantined", "QUARANTINED")
+    store.settle("m-5")
 
-    found = all_pages(lambda places: shelf.search.listed(UNSETTLED, limit, places, nothing))
+    found = all_pages(lambda places: store.search.listed(UNSETTLED, limit, places, no_bytes))
 
     accepted = [f"m-{number}" for number in range(12) if number != 5]
     assert found == [*accepted, "claimed", "unknown", "waiting"]
 
 
-def test_unresolved_message_is_unsettled_and_has_a_list_of_its_own(shelf: Shelf) -> None:
-    """An alarm sends an operator to look for just these."""
-    shelf.put("m-1")
-    shelf.put("m-2")
-    shelf.ledger.change(transitions.left_unresolved, shelf.item("m-1"), shelf.ledger.clock())
+def test_unresolved_message_is_also_listed_as_unsettled(store: Store) -> None:
+    """An alarm tells an operator to look for the unresolved ones."""
+    store.put("m-1")
+    store.put("m-2")
+    store.ledger.change(transitions.left_unresolved, store.item("m-1"), store.ledger.clock())
 
-    assert ids(shelf.search.listed(UNRESOLVED, 100, {}, nothing)) == ["m-1"]
-    assert sorted(ids(shelf.search.listed(UNSETTLED, 100, {}, nothing))) == ["m-1", "m-2"]
+    assert ids(store.search.listed(UNRESOLVED, 100, {}, no_bytes)) == ["m-1"]
+    assert sorted(ids(store.search.listed(UNSETTLED, 100, {}, no_bytes))) == ["m-1", "m-2"]
 
 
-def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(shelf: Shelf) -> None:
+def test_quarantined_messages_come_oldest_first_and_are_not_checked_again(store: Store) -> None:
     """They wait for an operator, however much time passes."""
     for message_id in ("m-1", "m-2"):
-        shelf.put(message_id, "QUARANTINED")
-    shelf.clock.time += timedelta(days=3)
+        store.put(message_id, "QUARANTINED")
+    store.clock.time += timedelta(days=3)
 
-    assert ids(shelf.search.listed(QUARANTINED, 100, {}, nothing)) == ["m-1", "m-2"]
-    assert list(shelf.ledger.due(100)) == []
+    assert ids(store.search.listed(QUARANTINED, 100, {}, no_bytes)) == ["m-1", "m-2"]
+    assert list(store.ledger.due(100)) == []
 
 
 @pytest.mark.parametrize("way", ["settled", "accepted", "released"])
-def test_message_that_leaves_quarantine_leaves_the_list(shelf: Shelf, way: str) -> None:
-    """It is settled, or is checked again like any other."""
-    shelf.put("m-1", "QUARANTINED")
-    item = shelf.item("m-1")
+def test_message_that_leaves_quarantine_leaves_the_list(store: Store, way: str) -> None:
+    """It is settled, or is checked again like any other message."""
+    store.put("m-1", "QUARANTINED")
+    item = store.item("m-1")
 
     if way == "settled":
         row = DeliveryReport.model_validate(report("m-1", "SMS", 3, 5, None))
         verdict = verdict_of(row, None)
         assert verdict is not None
-        assert shelf.ledger.settle({"m-1": verdict}) == 1
+        assert store.ledger.settle({"m-1": verdict}) == 1
     elif way == "accepted":
         assert (
-            shelf.ledger.change(
+            store.ledger.change(
                 transitions.proven_accepted,
                 item,
                 Evidence.LOGS,
-                shelf.ledger.clock(),
-                shelf.ledger.check_after,
+                store.ledger.clock(),
+                store.ledger.check_after,
             )
             == 1
         )
     else:
         assert (
-            shelf.ledger.change(
-                transitions.released, item, "ana", "the recipient asks for it", shelf.ledger.clock()
+            store.ledger.change(
+                transitions.released, item, "ana", "the recipient asks for it", store.ledger.clock()
             )
             == 1
         )
 
-    assert ids(shelf.search.listed(QUARANTINED, 100, {}, nothing)) == []
-    assert ids(shelf.search.listed(UNSETTLED, 100, {}, nothing)) == (
+    assert ids(store.search.listed(QUARANTINED, 100, {}, no_bytes)) == []
+    assert ids(store.search.listed(UNSETTLED, 100, {}, no_bytes)) == (
         [] if way == "settled" else ["m-1"]
     )
 
 
-def test_message_that_the_index_lists_wrongly_is_left_out(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An index may lag behind its table; what the table says counts."""
-    shelf.put("m-1")
-    item = shelf.item("m-1")
-    shelf.settle("m-1")
-    monkeypatch.setattr(shelf.table, "query", lambda *_, **__: iter([item]))
+def test_stale_index_entry_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index may lag behind the table; the table decides."""
+    store.put("m-1")
+    item = store.item("m-1")
+    store.settle("m-1")
+    monkeypatch.setattr(store.table, "query", lambda *_, **__: iter([item]))
 
-    assert ids(shelf.search.listed(UNSETTLED, 1, {}, nothing)) == []
+    assert ids(store.search.listed(UNSETTLED, 1, {}, no_bytes)) == []
 
 
-# --- What has expired ----------------------------------------------------------------------
+# --- Expired messages ----------------------------------------------------------------------
 
 
-def test_expired_messages_are_not_found(shelf: Shelf) -> None:
-    """DynamoDB deletes what has expired only some days later; nobody notices."""
-    shelf.put("m-1")
-    shelf.put("m-2", "QUARANTINED")
-    shelf.record([report("m-1", "SMS", 1, 7, None)])
-    shelf.clock.time += RETENTION + timedelta(hours=2)
+def test_expired_messages_are_not_found(store: Store) -> None:
+    """DynamoDB deletes expired items only some days later."""
+    store.put("m-1")
+    store.put("m-2", "QUARANTINED")
+    store.save_reports([report("m-1", "SMS", 1, 7, None)])
+    store.clock.time += RETENTION + timedelta(hours=2)
 
-    assert shelf.search.message("m-1") is None
-    assert shelf.search.history("m-1", 100, {}, nothing).items == []
-    assert ids(shelf.search.to_recipient(PHONE_NUMBER, 100, {}, nothing)) == []
-    assert ids(shelf.search.listed((*UNSETTLED, *QUARANTINED), 100, {}, nothing)) == []
-
-
-def test_callback_data_is_kept_with_the_message(shelf: Shelf) -> None:
-    """Whatever becomes of it, the app upstream can get it back."""
-    shelf.put("m-1", "REJECTED")
-
-    assert shelf.item("m-1")["callbackData"] == "order 7"
+    assert store.search.message("m-1") is None
+    assert store.search.history("m-1", 100, {}, no_bytes).items == []
+    assert ids(store.search.to_recipient(PHONE_NUMBER, 100, {}, no_bytes)) == []
+    assert ids(store.search.listed((*UNSETTLED, *QUARANTINED), 100, {}, no_bytes)) == []
 
 
-# --- Answers of Lambda -----------------------------------------------------------------------
+def test_callback_data_is_kept_with_the_message(store: Store) -> None:
+    """Upstream apps can read it back, whatever the outcome."""
+    store.put("m-1", "REJECTED")
 
-#: Where Lambda drops an answer.
+    assert store.item("m-1")["callbackData"] == "order 7"
+
+
+# --- Lambda's limit on answers -------------------------------------------------------------
+
+#: Lambda drops larger answers.
 MOST_ANSWER_BYTES = 6 * 1024 * 1024
 
 
 def largest(found: list[dict[str, Any]]) -> int:
-    """Count the bytes of the largest answer, in the encoding that takes most of them."""
+    """Return the size of the largest answer in bytes, in the encoding that takes most of them."""
     return max(len(json.dumps(answer)) for answer in found)
 
 
 @pytest.mark.parametrize("show_recipients", [True, False])
-def test_history_of_the_largest_reports_comes_in_answers_that_lambda_takes(
-    shelf: Shelf,
+def test_history_of_large_reports_fits_lambdas_limit(
+    store: Store,
     show_recipients: bool,  # noqa: FBT001
 ) -> None:
-    """Each of them once, though all together are twice what an answer may hold."""
-    shelf.put("m-1")
-    moments = [f"2026-01-31T12:00:{second:02d}.000+0000" for second in range(36)]
-    for moment in moments:
-        written = report("m-1", "SMS", 1, 7, moment) | {"callbackData": "x" * 349_000}
-        shelf.record([written])
+    """Each entry is returned once, though the history is twice as large as one answer may be."""
+    store.put("m-1")
+    timestamps = [f"2026-01-31T12:00:{second:02d}.000+0000" for second in range(36)]
+    for timestamp in timestamps:
+        written = report("m-1", "SMS", 1, 7, timestamp) | {"callbackData": "x" * 349_000}
+        store.save_reports([written])
 
-    found = answers(shelf, {"messageId": "m-1", "showRecipients": show_recipients})
+    found = answers(store, {"messageId": "m-1", "showRecipients": show_recipients})
 
     assert largest(found) < MOST_ANSWER_BYTES
     entries = [entry for answer in found for entry in answer["history"]]
-    assert [entry["report"]["doneAt"] for entry in entries] == moments
-    # What is not shown takes no room.
+    assert [entry["report"]["doneAt"] for entry in entries] == timestamps
+    # Omitted members take no room.
     assert len(found) == (5 if show_recipients else 1)
 
 
-def test_what_takes_most_room_by_itself_is_still_answered(shelf: Shelf) -> None:
-    """A body that nobody could read, and of which JSON makes six times as much."""
-    shelf.put("m-1")
+def test_largest_single_entry_is_still_answered(store: Store) -> None:
+    """It is an unreadable body, which JSON escapes to six times its size."""
+    store.put("m-1")
     for number in range(3):
-        shelf.reports.record_body(f"{number}".encode() + b"\x01" * 400_000)
+        store.reports.record_body(f"{number}".encode() + b"\x01" * 400_000)
 
-    found = answers(shelf, {"messageId": "#unreadable", "showRecipients": True})
+    found = answers(store, {"messageId": "#unreadable", "showRecipients": True})
 
     assert [len(answer["history"]) for answer in found] == [1, 1, 1]
     assert 2_000_000 < largest(found) < MOST_ANSWER_BYTES
 
 
-@pytest.mark.parametrize("question", [{"recipient": PHONE_NUMBER}, {"unsettled": True}])
-def test_many_large_messages_come_in_answers_that_lambda_takes(
-    shelf: Shelf, question: dict[str, Any]
-) -> None:
-    """Each of them once, in the order in which they were asked for."""
+@pytest.mark.parametrize("query", [{"recipient": PHONE_NUMBER}, {"unsettled": True}])
+def test_many_large_messages_fit_lambdas_limit(store: Store, query: dict[str, Any]) -> None:
+    """Each message is returned once, in the order of the list."""
     for number in range(130):
-        shelf.put(f"m-{number:03d}", callback_data="\u0161" * 12_000)
+        store.put(f"m-{number:03d}", callback_data="\u0161" * 12_000)
 
-    found = answers(shelf, question | {"limit": 1000, "showRecipients": True})
+    found = answers(store, query | {"limit": 1000, "showRecipients": True})
 
     assert len(found) == 4
     assert largest(found) < MOST_ANSWER_BYTES
     shown = [message["messageId"] for answer in found for message in answer["messages"]]
     oldest_first = [f"m-{number:03d}" for number in range(130)]
-    assert shown == (oldest_first if "unsettled" in question else oldest_first[::-1])
+    assert shown == (oldest_first if "unsettled" in query else oldest_first[::-1])

@@ -1,4 +1,4 @@
-"""The types of what the template makes exist in every region that cfn-lint knows."""
+"""Every region that cfn-lint knows has the resource types that the template creates."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ PARAMETERS = {
 
 @cache
 def needed(webhook: str) -> set[str]:
-    """Return the types of resources that a deployment needs."""
+    """Return the resource types that a deployment needs."""
     parameters = {**PARAMETERS, "DeliveryReportWebhook": webhook}
     resources = resolved(transformed(parameters), parameters)["Resources"]
     return {resource["Type"] for resource in resources.values()}
 
 
 def missing(region: str, webhook: str) -> set[str]:
-    """Return the types of resources that a deployment needs and a region does not have."""
+    """Return the resource types that a deployment needs and a region lacks."""
     return needed(webhook) - set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region))
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_every_region_has_all_but_the_webhook(region: str) -> None:
-    """Without the webhook, no resource is of a type that a region lacks."""
+def test_every_region_has_all_types_without_the_webhook(region: str) -> None:
     assert missing(region, "disabled") == set()
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_webhook_needs_nothing_but_function_urls(region: str) -> None:
-    """Some regions have no function URLs, GovCloud among them, and so no webhook."""
+def test_webhook_needs_only_function_urls_in_addition(region: str) -> None:
+    """Some regions, such as GovCloud, have no function URLs, so they cannot have the webhook."""
     assert missing(region, "enabled") <= {"AWS::Lambda::Url"}

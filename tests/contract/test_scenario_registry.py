@@ -1,6 +1,6 @@
-"""The registry on SSM and its fake keep the same promises.
+"""The registry on SSM and its fake pass the same tests.
 
-moto stands in for SSM; what only SSM can do wrong is tested on the real registry alone.
+moto emulates SSM. Failures that only SSM has are tested on the real registry only.
 """
 
 from __future__ import annotations
@@ -39,26 +39,23 @@ PARAMETER = PREFIX + "order-updates"
 
 
 def entry(name: str = "Order updates", key: str = "key-1") -> RegisteredScenario:
-    """Make an entry."""
     return RegisteredScenario(key=key, name=name, flow=FLOW, default=False)
 
 
 @pytest.fixture
 def ssm() -> Iterator[SSMClient]:
-    """Return an empty SSM."""
     with mock_aws():
         yield session().client("ssm")
 
 
 @pytest.fixture
 def real(ssm: SSMClient) -> ScenarioRegistry:
-    """Return the registry on SSM."""
     return ScenarioRegistry(PREFIX, ssm)
 
 
 @pytest.fixture(params=["real", "fake"])
 def registry(request: pytest.FixtureRequest) -> ScenarioRegistry:
-    """Return an empty registry, the real one and then its fake."""
+    """Return an empty registry: the real one, then its fake."""
     if request.param == "fake":
         return FakeScenarioRegistry()
     registry: ScenarioRegistry = request.getfixturevalue("real")
@@ -79,14 +76,14 @@ def test_registered_scenario_is_found_by_name_and_slug(registry: ScenarioRegistr
 
 @pytest.mark.parametrize("name", ["otp", "ORDER UPDATES", "Order updates!", "order updates", "Ω"])
 def test_unknown_name_is_not_found(registry: ScenarioRegistry, name: str) -> None:
-    """A name that only shares the slug is somebody else's."""
+    """A name that only shares the slug belongs to another scenario."""
     registry.register(entry())
 
     assert registry.find(name) is None
 
 
-def test_unregistered_scenario_is_absent(registry: ScenarioRegistry) -> None:
-    """An empty registry knows nothing, and what comes later is found at once."""
+def test_absence_is_not_cached(registry: ScenarioRegistry) -> None:
+    """A scenario that is registered later is found immediately."""
     assert registry.find("Order updates") is None
     assert registry.current("Order updates") is None
 
@@ -103,15 +100,15 @@ def test_loser_of_a_race_gets_the_winners_entry(registry: ScenarioRegistry) -> N
     assert registry.find("order-updates") == entry()
 
 
-def test_registering_the_same_again_is_harmless(registry: ScenarioRegistry) -> None:
-    """A repeated call, whose first answer was lost, meets its own entry."""
+def test_registration_is_idempotent(registry: ScenarioRegistry) -> None:
+    """A caller that lost the first answer retries, and gets its own entry."""
     registry.register(entry())
 
     assert registry.register(entry()) == entry()
 
 
-def test_replaced_entry_is_found(registry: ScenarioRegistry) -> None:
-    """An update counts at once where it was made."""
+def test_replaced_entry_is_found_immediately(registry: ScenarioRegistry) -> None:
+    """The registry that made the update does not serve its cached entry."""
     registry.register(entry())
     registry.find("order-updates")
     changed = entry().model_copy(update={"flow": FLOW[1:], "default": True})
@@ -123,7 +120,7 @@ def test_replaced_entry_is_found(registry: ScenarioRegistry) -> None:
 
 
 def test_two_names_with_one_slug_are_an_error(registry: ScenarioRegistry) -> None:
-    """Nothing is overwritten, and the error says where to look whose the slug is."""
+    """Nothing is overwritten, and the error names the parameter that has the slug."""
     registry.register(entry())
 
     for attempt in (registry.current, lambda name: registry.register(entry(name))):
@@ -133,7 +130,6 @@ def test_two_names_with_one_slug_are_an_error(registry: ScenarioRegistry) -> Non
 
 
 def test_name_without_a_slug_is_an_error(registry: ScenarioRegistry) -> None:
-    """It cannot be registered, so it is refused wherever it would be."""
     with pytest.raises(UnregistrableScenarioError, match=r"^name: "):
         registry.current("Ω")
 
@@ -141,7 +137,7 @@ def test_name_without_a_slug_is_an_error(registry: ScenarioRegistry) -> None:
 # --- Only on SSM ---------------------------------------------------------------------------
 
 
-def test_entry_is_a_plain_string_of_json(real: ScenarioRegistry, ssm: SSMClient) -> None:
+def test_entry_is_json_in_a_plain_string(real: ScenarioRegistry, ssm: SSMClient) -> None:
     """People and other deployments read it under the documented name."""
     real.register(entry())
 
@@ -155,8 +151,8 @@ def test_entry_is_a_plain_string_of_json(real: ScenarioRegistry, ssm: SSMClient)
     }
 
 
-def test_senders_read_once_in_five_minutes(real: ScenarioRegistry, ssm: SSMClient) -> None:
-    """A change made elsewhere is seen by those who ask for the current entry, by others later."""
+def test_find_is_cached_and_current_is_not(real: ScenarioRegistry, ssm: SSMClient) -> None:
+    """`current` sees another deployment's change immediately, `find` within five minutes."""
     real.register(entry())
     real.find("order-updates")
     changed = entry(key="key-2")
@@ -181,7 +177,7 @@ def test_senders_read_once_in_five_minutes(real: ScenarioRegistry, ssm: SSMClien
 def test_unreadable_entry_is_named_and_not_cached(
     real: ScenarioRegistry, ssm: SSMClient, value: str
 ) -> None:
-    """Whoever has spoilt it learns which parameter it is, and mends it with immediate effect."""
+    """The error names the parameter, and a corrected value takes effect immediately."""
     ssm.put_parameter(Name=PARAMETER, Value=value, Type="String")
 
     for look in (real.find, real.current):
@@ -194,8 +190,8 @@ def test_unreadable_entry_is_named_and_not_cached(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_failing_ssm_means_try_again(real: ScenarioRegistry, ssm: SSMClient, code: str) -> None:
-    """Neither reading nor writing takes a failure for an absent or a present entry."""
+def test_failure_of_ssm_is_retryable(real: ScenarioRegistry, ssm: SSMClient, code: str) -> None:
+    """Neither reads nor writes mistake a failure for an absent or existing entry."""
 
     def fail(model: OperationModel, **_: object) -> None:
         raise ClientError({"Error": {"Code": code, "Message": "no"}}, model.name)
@@ -212,10 +208,10 @@ def test_failing_ssm_means_try_again(real: ScenarioRegistry, ssm: SSMClient, cod
         real.replace(entry())
 
 
-def test_entry_that_exists_and_cannot_be_read_yet_means_try_again(
+def test_entry_that_exists_but_cannot_be_read_yet_is_retryable(
     real: ScenarioRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SSM's reads may lag behind its writes; that must not pass for having registered."""
+    """Reads of SSM may lag behind writes; an unread entry must not count as registered."""
     real.register(entry())
     monkeypatch.setattr(real, "current", lambda _: None)
 
@@ -224,7 +220,7 @@ def test_entry_that_exists_and_cannot_be_read_yet_means_try_again(
 
 
 def test_threads_share_one_read(real: ScenarioRegistry, ssm: SSMClient) -> None:
-    """Records of one batch that name the same scenario cost one call of SSM."""
+    """Records of one batch that name the same scenario cost one SSM call."""
     real.register(entry())
     calls: list[str] = []
 

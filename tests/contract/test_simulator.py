@@ -1,7 +1,7 @@
-"""The Infobip simulator behaves as Infobip's documents say, and fails only on purpose.
+"""The Infobip simulator behaves as Infobip documents, and fails only on request.
 
-The expected bodies are written by hand after Infobip's OpenAPI document 3.210.0; the client of
-this project takes no part, so that the two cannot agree on the same mistake.
+The expected bodies are written by hand from Infobip's OpenAPI document 3.210.0. The tests do not
+use this project's client, so the two cannot share a mistake.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ A_WHILE = 10
 
 
 class Infobip:
-    """The running simulator, as a caller with the right API key sees it."""
+    """The running simulator as seen by a caller with the right API key."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -59,14 +59,14 @@ class Infobip:
         self._session = requests.Session()
 
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:  # noqa: ANN401
-        """Call an operation of OMNI."""
+        """Call an OMNI operation."""
         headers = {"Authorization": "App key-1"} | arguments.pop("headers", {})
         return self._session.request(
             method, f"{self.url}/omni/1/{path}", headers=headers, timeout=10, **arguments
         )
 
     def control(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Use the control interface."""
+        """Call the control interface."""
         url = f"{self.url}/_control/{path}"
         response = self._session.request(method, url, json=body, timeout=10)
         response.raise_for_status()
@@ -79,51 +79,45 @@ class Infobip:
         return str(self.call("POST", "scenarios", json=body).json()["key"])
 
     def send(self, message_id: str, phone: str = PHONE, **members: object) -> Json:
-        """Send to one destination and return its entry of the answer."""
+        """Send to one destination, and return its entry in the answer."""
         destination = {"messageId": message_id, "to": {"phoneNumber": phone}}
         body = {"destinations": [destination]} | CONTENT | members
         entry: Json = self.call("POST", "advanced", json=body).json()["messages"][0]
         return entry
 
     def reports(self, **query: object) -> list[Json]:
-        """Take reports."""
         results: list[Json] = self.call("GET", "reports", params=query).json()["results"]
         return results
 
     def logs(self, **query: object) -> list[Json]:
-        """Search the logs."""
         results: list[Json] = self.call("GET", "logs", params=query).json()["results"]
         return results
 
     def pass_time(self, seconds: float = A_WHILE) -> None:
-        """Advance the virtual clock."""
         self.control("POST", "clock", {"advanceSeconds": seconds})
 
     def change(self, **settings: object) -> None:
-        """Change settings."""
         self.control("PUT", "settings", settings)
 
     def fault(self, operation: str, kind: str, **members: object) -> None:
-        """Order a fault."""
         self.control("POST", "faults", {"operation": operation, "kind": kind} | members)
 
     def truth(self, message_id: str) -> Json:
-        """Return what truly became of a message."""
+        """Return what the simulator itself knows about a message."""
         entry: Json = self.control("GET", f"messages?messageId={message_id}")["messages"][0]
         return entry
 
     def acceptances(self) -> int:
-        """Count the accepted destinations."""
         return int(self.control("GET", "totals")["acceptances"])
 
 
 class Listener:
-    """What a notifyUrl leads to: keeps the calls, and answers with the statuses that it is told."""
+    """The server behind a notifyUrl, which stores the calls and answers with the given statuses."""
 
     def __init__(self) -> None:
         self.calls: SimpleQueue[Json] = SimpleQueue()
         self.statuses: list[int] = []
-        #: Calls are answered when so many of them have come together.
+        #: If set, calls are answered when this many of them are waiting.
         self.meeting: threading.Barrier | None = None
 
         here = self
@@ -154,11 +148,10 @@ class Listener:
         threading.Thread(target=serve, daemon=True).start()
 
     def next_call(self, within_seconds: float = 5) -> Json:
-        """Wait for the next call."""
         return self.calls.get(timeout=within_seconds)
 
     def has_no_call(self) -> bool:
-        """Return whether nothing more has arrived, nor does in a moment."""
+        """Whether no further call arrives within 0.1 seconds."""
         try:
             self.calls.get(timeout=0.1)
         except Empty:
@@ -168,7 +161,6 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """Listen on a free port."""
     listener = Listener()
     yield listener
     listener.server.shutdown()
@@ -177,7 +169,6 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture(scope="module")
 def process_url() -> Iterator[str]:
-    """Start one simulator for this module; it is ready when it says so."""
     with process.running("--api-key", "key-1") as url:
         assert url.startswith("http://127.0.0.1:")
         yield url
@@ -224,7 +215,7 @@ def test_scenario_is_created_with_a_key(empty: Infobip) -> None:
 
 
 def test_scenario_is_read_and_replaced_by_its_key(infobip: Infobip) -> None:
-    """PUT replaces the whole scenario, so that a missing name is gone."""
+    """PUT replaces the whole scenario, so it removes a name that is not sent."""
     key = infobip.create_scenario()
 
     replaced = infobip.call("PUT", f"scenarios/{key}", json={"flow": FLOW[1:]})
@@ -236,7 +227,7 @@ def test_scenario_is_read_and_replaced_by_its_key(infobip: Infobip) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_unknown_scenario_key_is_not_found(empty: Infobip, method: str) -> None:
-    """A key that names no scenario answers 404 in the OMNI envelope."""
+    """The error is in the OMNI envelope."""
     response = empty.call(method, "scenarios/0F0F", json={"flow": FLOW})
 
     assert response.status_code == 404
@@ -244,7 +235,7 @@ def test_unknown_scenario_key_is_not_found(empty: Infobip, method: str) -> None:
 
 
 def test_scenarios_are_listed_in_pages_from_zero(empty: Infobip) -> None:
-    """The last page is the first that is short; there is no total."""
+    """The first short page is the last; there is no total."""
     for number in range(5):
         empty.create_scenario(name=f"scenario {number}")
 
@@ -257,7 +248,7 @@ def test_scenarios_are_listed_in_pages_from_zero(empty: Infobip) -> None:
     assert names == [["0", "1"], ["2", "3"], ["4"], []]
 
 
-def test_new_default_takes_the_place_of_the_old_one(empty: Infobip) -> None:
+def test_new_default_replaces_the_old_one(empty: Infobip) -> None:
     """At most one scenario is listed with isDefault."""
     first, second = empty.create_scenario(), empty.create_scenario()
 
@@ -270,8 +261,8 @@ def test_new_default_takes_the_place_of_the_old_one(empty: Infobip) -> None:
     assert [scenario["key"] for scenario in listed["false"]] == [first]
 
 
-def test_repeated_create_makes_a_second_scenario(empty: Infobip) -> None:
-    """Nothing makes creating idempotent: the same body gives another key."""
+def test_repeated_create_adds_a_second_scenario(empty: Infobip) -> None:
+    """Creating is not idempotent: the same body gets another key."""
     assert empty.create_scenario() != empty.create_scenario()
 
 
@@ -288,8 +279,8 @@ def test_repeated_create_makes_a_second_scenario(empty: Infobip) -> None:
         ([], "body"),
     ],
 )
-def test_wrong_scenario_is_refused(empty: Infobip, body: object, member: str) -> None:
-    """A wrong body answers 400 and names the member that is wrong."""
+def test_invalid_scenario_is_refused(empty: Infobip, body: object, member: str) -> None:
+    """The answer is 400 and names the invalid member."""
     response = empty.call("POST", "scenarios", json=body)
 
     assert response.status_code == 400
@@ -303,7 +294,7 @@ def test_wrong_scenario_is_refused(empty: Infobip, body: object, member: str) ->
 
 @pytest.mark.parametrize("authorization", ["", "App key-2", "Basic bm9ib2R5OnB3", "Bearer key-1"])
 def test_unknown_caller_is_refused(infobip: Infobip, authorization: str) -> None:
-    """No or wrong credentials answer 401 in the OMNI envelope, whatever the body holds."""
+    """Missing or wrong credentials get 401 in the OMNI envelope, whatever the body is."""
     response = infobip.call(
         "POST", "advanced", headers={"Authorization": authorization}, data="not JSON"
     )
@@ -315,7 +306,7 @@ def test_unknown_caller_is_refused(infobip: Infobip, authorization: str) -> None
 
 
 def test_basic_credentials_are_accepted(infobip: Infobip) -> None:
-    """A user name with its password works like a key; credentials can change while running."""
+    """A user name and password work like a key, and credentials can change at run time."""
     infobip.control("PUT", "credentials", {"apiKey": "", "username": "ada", "password": "pw"})
 
     by_key = infobip.call("GET", "scenarios")
@@ -324,15 +315,15 @@ def test_basic_credentials_are_accepted(infobip: Infobip) -> None:
     assert (by_key.status_code, by_name.status_code) == (401, 200)
 
 
-def test_password_may_be_any_text_of_json(infobip: Infobip) -> None:
-    """One that no caller could send lets nobody in, and harms nobody."""
+def test_password_may_be_any_json_string(infobip: Infobip) -> None:
+    """A password that no caller can send grants no access, and breaks nothing."""
     infobip.control("PUT", "credentials", {"username": "ada", "password": "\ud800"})
 
     assert infobip.call("GET", "scenarios").status_code == 200
 
 
 def test_key_without_the_scope_is_forbidden(infobip: Infobip) -> None:
-    """A key that may only read logs gets 403 elsewhere."""
+    """A key whose only scope is the logs gets 403 elsewhere."""
     infobip.control("PUT", "credentials", {"scopes": ["omni-failover:logs:read"]})
 
     assert infobip.call("GET", "logs").status_code == 200
@@ -372,8 +363,8 @@ def test_send_answers_for_each_destination(infobip: Infobip) -> None:
     assert unnamed["messageId"]
 
 
-def test_bulk_id_is_answered_for_several_destinations_only(infobip: Infobip) -> None:
-    """One destination gets no bulk id in the answer, though its report names one."""
+def test_bulk_id_is_returned_for_several_destinations_only(infobip: Infobip) -> None:
+    """For one destination only the report has a bulk id."""
     body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
 
     answer = infobip.call("POST", "advanced", json=body).json()
@@ -393,7 +384,7 @@ def test_accepted_status_can_be_the_older_one(infobip: Infobip) -> None:
 
 
 def test_unknown_and_null_members_are_ignored(infobip: Infobip) -> None:
-    """The documents name no refusal for members that they do not know."""
+    """The documents mention no error for unknown members."""
     assert infobip.send("m-1", surprise=1, whatsApp=None)["status"]["groupId"] == 1
 
 
@@ -425,8 +416,8 @@ def test_unknown_and_null_members_are_ignored(infobip: Infobip) -> None:
         ({"scenarioKey": "0F0F"}, "scenarioKey"),
     ],
 )
-def test_wrong_send_is_refused(infobip: Infobip, change: Json, member: str) -> None:
-    """A wrong request answers 400, names the member, and sends nothing."""
+def test_invalid_send_is_refused(infobip: Infobip, change: Json, member: str) -> None:
+    """The answer is 400 and names the invalid member, and nothing is sent."""
     body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT | change
 
     response = infobip.call("POST", "advanced", json=body)
@@ -441,12 +432,11 @@ def test_wrong_send_is_refused(infobip: Infobip, change: Json, member: str) -> N
 
 
 def test_send_that_is_not_json_is_refused(infobip: Infobip) -> None:
-    """A body that cannot be read answers 400."""
     assert infobip.call("POST", "advanced", data='{"destinations":').status_code == 400
 
 
 def test_send_needs_a_scenario(empty: Infobip) -> None:
-    """Without a key the default scenario is used; without that the send is refused."""
+    """Without a key the default scenario is used; without a default the send is refused."""
     body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
     key = empty.create_scenario(default=False)
 
@@ -457,7 +447,7 @@ def test_send_needs_a_scenario(empty: Infobip) -> None:
 
 
 def test_refused_destination_leaves_no_trace(infobip: Infobip) -> None:
-    """A destination can be refused at once although HTTP says 200."""
+    """A destination can be refused immediately although the HTTP status is 200."""
     status = infobip.send("m-1", phone="385910000004")["status"]
     infobip.pass_time()
 
@@ -469,8 +459,8 @@ def test_refused_destination_leaves_no_trace(infobip: Infobip) -> None:
 # --- Reports -------------------------------------------------------------------------------
 
 
-def test_report_tells_the_outcome_once(infobip: Infobip) -> None:
-    """A report that was returned is not returned again (GET /omni/1/reports)."""
+def test_report_is_returned_once(infobip: Infobip) -> None:
+    """This holds for GET /omni/1/reports."""
     infobip.send("m-1", bulkId="bulk-1", callbackData="order 7")
     infobip.pass_time()
 
@@ -507,7 +497,7 @@ def test_report_tells_the_outcome_once(infobip: Infobip) -> None:
 
 
 def test_reports_come_in_pages(infobip: Infobip) -> None:
-    """Without a limit 50 reports come, and the rest with the next calls."""
+    """Without a limit a page has 50 reports, and the next calls return the rest."""
     for number in range(60):
         infobip.send(f"m-{number}")
     infobip.pass_time()
@@ -521,7 +511,7 @@ def test_reports_come_in_pages(infobip: Infobip) -> None:
 @pytest.mark.parametrize("path", ["reports", "logs"])
 @pytest.mark.parametrize("limit", ["0", "1001", "many"])
 def test_limit_out_of_range_is_refused(infobip: Infobip, path: str, limit: str) -> None:
-    """At most 1000 entries can be asked for."""
+    """At most 1000 entries can be requested."""
     response = infobip.call("GET", path, params={"limit": limit})
 
     assert response.status_code == 400
@@ -541,7 +531,7 @@ def test_limit_out_of_range_is_refused(infobip: Infobip, path: str, limit: str) 
     ],
 )
 def test_reports_are_taken_by_query(infobip: Infobip, query: Json, taken: list[str]) -> None:
-    """A query takes only what matches, and leaves the rest."""
+    """A query takes only matching reports, and leaves the rest."""
     for number in ("1", "2"):
         infobip.send(f"m-{number}", phone="385910000002", bulkId=f"b-{number}")
     infobip.pass_time()
@@ -553,7 +543,7 @@ def test_reports_are_taken_by_query(infobip: Infobip, query: Json, taken: list[s
 
 
 def test_message_without_notify_gets_no_report(infobip: Infobip) -> None:
-    """With notify false only the logs know the outcome."""
+    """With notify false, only the logs have the outcome."""
     infobip.send("m-1", notify=False)
     infobip.pass_time()
 
@@ -562,7 +552,6 @@ def test_message_without_notify_gets_no_report(infobip: Infobip) -> None:
 
 
 def test_report_comes_after_its_delay(infobip: Infobip) -> None:
-    """A report is ready only some time after the step has ended."""
     infobip.change(reportDelaySeconds=60)
     infobip.send("m-1")
 
@@ -575,7 +564,7 @@ def test_report_comes_after_its_delay(infobip: Infobip) -> None:
 
 
 def test_failed_step_can_go_without_a_report(infobip: Infobip) -> None:
-    """Whether Infobip reports failed steps before the last is unclear, so both ways exist."""
+    """Whether Infobip reports failed steps before the last is undocumented: a setting decides."""
     infobip.change(intermediateStepReports=False)
     infobip.send("m-1", phone="385910000002")
     infobip.pass_time()
@@ -584,7 +573,7 @@ def test_failed_step_can_go_without_a_report(infobip: Infobip) -> None:
 
 
 def test_long_sms_counts_its_parts(infobip: Infobip) -> None:
-    """A text of 161 characters takes two parts, as does one of 71 beyond ASCII."""
+    """A text of 161 characters has two parts, and so has one of 71 that are not all ASCII."""
     key = infobip.create_scenario(flow=FLOW[1:])
     infobip.send("m-1", sms={"text": "x" * 161}, scenarioKey=key)
     infobip.send("m-2", sms={"text": "ž" * 71}, scenarioKey=key)
@@ -597,7 +586,7 @@ def test_long_sms_counts_its_parts(infobip: Infobip) -> None:
 
 
 def test_report_is_pushed_to_the_notify_url(infobip: Infobip, listener: Listener) -> None:
-    """The body is that of pulled reports, of which this one is no more, and it comes once."""
+    """The body is that of a pulled report. A pushed report comes once, and cannot be pulled."""
     infobip.send("m-1", notifyUrl=listener.url, bulkId="bulk-1", callbackData="order 7")
     infobip.pass_time()
 
@@ -614,7 +603,7 @@ def test_report_is_pushed_to_the_notify_url(infobip: Infobip, listener: Listener
 
 
 def test_each_step_is_pushed(infobip: Infobip, listener: Listener) -> None:
-    """A failed push and the text message after it are two reports."""
+    """A failed push and the SMS that follows are two reports."""
     infobip.send("m-1", phone="385910000002", notifyUrl=listener.url)
     infobip.pass_time()
 
@@ -623,8 +612,8 @@ def test_each_step_is_pushed(infobip: Infobip, listener: Listener) -> None:
     assert channels == {"PUSH", "SMS"}  # in any order
 
 
-def test_pushed_report_can_be_taken_as_well(infobip: Infobip, listener: Listener) -> None:
-    """Whether one excludes the other is undocumented, so that a setting tells."""
+def test_pushed_report_can_also_be_pulled(infobip: Infobip, listener: Listener) -> None:
+    """Whether pushed reports can also be pulled is undocumented: a setting decides."""
     infobip.change(pushedReports="both")
     infobip.send("m-1", notifyUrl=listener.url)
     infobip.pass_time()
@@ -632,10 +621,8 @@ def test_pushed_report_can_be_taken_as_well(infobip: Infobip, listener: Listener
     assert listener.next_call()["body"]["results"] == infobip.reports()
 
 
-def test_push_that_fails_is_repeated_after_longer_and_longer_waits(
-    infobip: Infobip, listener: Listener
-) -> None:
-    """Before retry n pass one minute and n * n minutes (documented), in virtual time."""
+def test_failed_push_is_retried_with_growing_backoff(infobip: Infobip, listener: Listener) -> None:
+    """Retry n, counted from 0, waits 1 + n * n minutes of virtual time, as documented."""
     listener.statuses = [503, 500, 404]
     infobip.send("m-1", notifyUrl=listener.url)
     infobip.pass_time()
@@ -656,8 +643,8 @@ def test_push_that_fails_is_repeated_after_longer_and_longer_waits(
     assert infobip.truth("m-1")["reportsHandedOut"] == 1
 
 
-def test_push_is_given_up_in_the_end(infobip: Infobip, listener: Listener) -> None:
-    """How often is undocumented; what nobody has taken is never handed out."""
+def test_failed_push_is_given_up_eventually(infobip: Infobip, listener: Listener) -> None:
+    """The number of retries is undocumented. The report cannot be pulled afterwards either."""
     infobip.change(pushRetries=1)
     listener.statuses = [500, 500]
     infobip.send("m-1", notifyUrl=listener.url)
@@ -679,7 +666,7 @@ def test_push_is_given_up_in_the_end(infobip: Infobip, listener: Listener) -> No
 def test_nothing_is_pushed_without_notify_or_as_xml(
     infobip: Infobip, listener: Listener, members: Json, reports: int
 ) -> None:
-    """Without notify there is no report at all; XML is not spoken, so that JSON can be taken."""
+    """Without notify there is no report. A report wanted as XML can only be pulled as JSON."""
     infobip.send("m-1", notifyUrl=listener.url, **members)
     infobip.pass_time()
 
@@ -689,7 +676,7 @@ def test_nothing_is_pushed_without_notify_or_as_xml(
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1/", "http://192.0.2.1/", "https://a.example/"])
 def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
-    """A notifyUrl that leads off this machine does not answer."""
+    """A push to another machine gets no answer, and so no status."""
     infobip.send("m-1", notifyUrl=url)
     infobip.pass_time()
 
@@ -700,11 +687,11 @@ def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["hook.example", ".example"])
-def test_host_can_be_found_on_this_machine(listener: Listener, rule: str) -> None:
-    """A host that has no address here, or no TLS, is called where the command line says."""
+def test_host_can_be_resolved_to_this_machine(listener: Listener, rule: str) -> None:
+    """An option maps a host without an address or TLS here to a local port."""
     place = f"{rule}=127.0.0.1:{listener.port}"
     command = [*COMMAND, "--port", "0", "--api-key", "key-1", "--resolve", place]
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    with subprocess.Popen(  # noqa: S603 (no untrusted input)
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -719,7 +706,7 @@ def test_host_can_be_found_on_this_machine(listener: Listener, rule: str) -> Non
 
 
 def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None:
-    """It tells when a message was seen, and of its sending under another name than a report."""
+    """It has the time at which a message was seen, and its time of sending is named `sendAt`."""
     infobip.send("m-1", notifyUrl=listener.url)
     infobip.pass_time()
     listener.next_call()
@@ -733,7 +720,7 @@ def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None
 
 
 def test_only_a_message_with_a_notify_url_can_be_reported_as_seen(infobip: Infobip) -> None:
-    """There is nowhere else to report it to."""
+    """Reports about seen messages are only pushed."""
     infobip.send("m-1")
 
     with pytest.raises(requests.HTTPError, match="400"):
@@ -762,7 +749,7 @@ DELIVERED_BY_SMS = "SMS DELIVERED_TO_HANDSET"
     ],
 )
 def test_magic_recipient_decides_each_step(infobip: Infobip, digits: str, steps: list[str]) -> None:
-    """The last digits of the number decide how each step ends, and each tried step is reported."""
+    """The last digits of the number decide how each step ends; each tried step is reported."""
     infobip.send("m-1", phone=f"38591555{digits}")
     infobip.pass_time(3600)
 
@@ -772,7 +759,7 @@ def test_magic_recipient_decides_each_step(infobip: Infobip, digits: str, steps:
 
 
 def test_error_explains_a_failed_step(infobip: Infobip) -> None:
-    """The report of a failed PUSH names the missing registration, as a permanent error."""
+    """The report of a failed PUSH has the missing registration as a permanent error."""
     infobip.send("m-1", phone="385910000002")
     infobip.pass_time()
 
@@ -785,8 +772,8 @@ def test_error_explains_a_failed_step(infobip: Infobip) -> None:
     )
 
 
-def test_magic_digits_count_in_every_address(infobip: Infobip) -> None:
-    """An e-mail address is magic by the digits before its @."""
+def test_magic_digits_work_in_every_address(infobip: Infobip) -> None:
+    """In an e-mail address, the digits before the @ are magic."""
     infobip.create_scenario(flow=[{"from": "a@example.com", "channel": "EMAIL"}])
     to = {"emailAddress": "ada0003@example.com"}
     body = {"destinations": [{"messageId": "m-1", "to": to}], "email": {"text": "x"}}
@@ -799,8 +786,8 @@ def test_magic_digits_count_in_every_address(infobip: Infobip) -> None:
     assert report["status"]["name"] == "UNDELIVERABLE_NOT_DELIVERED"
 
 
-def test_rule_of_the_recipient_outranks_that_of_the_channel(infobip: Infobip) -> None:
-    """A channel fails for everybody but the recipients with a rule of their own."""
+def test_recipient_rule_overrides_channel_rule(infobip: Infobip) -> None:
+    """A channel fails for all recipients without a rule of their own."""
     infobip.control("PUT", "channels/PUSH", {"outcome": "UNDELIVERABLE_NOT_DELIVERED"})
     infobip.control("PUT", "recipients/385915550042", {"PUSH": "DELIVERED_TO_OPERATOR"})
     infobip.control("PUT", "recipients/385915550043", {"refuse": "REJECTED_DND"})
@@ -817,15 +804,15 @@ def test_rule_of_the_recipient_outranks_that_of_the_channel(infobip: Infobip) ->
     assert refused["status"]["name"] == "REJECTED_DND"
 
 
-def test_magic_can_be_turned_off(infobip: Infobip) -> None:
-    """A run with random numbers does not want some of them to be magic."""
+def test_magic_recipients_can_be_disabled(infobip: Infobip) -> None:
+    """Runs with random numbers must not hit magic ones."""
     infobip.change(magicRecipients=False)
 
     assert infobip.send("m-1", phone="385910000004")["status"]["groupId"] == 1
 
 
-def test_rule_of_a_recipient_can_be_taken_back(infobip: Infobip) -> None:
-    """The address in the path may be encoded, and "*" stands for every channel."""
+def test_recipient_rule_can_be_deleted(infobip: Infobip) -> None:
+    """The address in the path may be encoded, and "*" means every channel."""
     infobip.control("PUT", "recipients/%2B385915551234", {"*": "silent"})
     infobip.control("DELETE", "recipients/%2B385915551234")
     infobip.send("m-1", phone="+385915551234")
@@ -849,8 +836,7 @@ def test_silent_step_expires_with_its_validity(infobip: Infobip) -> None:
     assert infobip.truth("m-1")["finalStatus"] == final
 
 
-def test_validity_is_cut_to_two_days(infobip: Infobip) -> None:
-    """A validity above 48 hours counts as 48 hours."""
+def test_validity_is_limited_to_two_days(infobip: Infobip) -> None:
     push = {"text": "x", "validityPeriod": 30, "validityPeriodTimeUnit": "DAYS"}
     infobip.send("m-1", phone="385910000005", push=push)
 
@@ -860,7 +846,7 @@ def test_validity_is_cut_to_two_days(infobip: Infobip) -> None:
 
 
 def test_send_at_delays_the_first_step(infobip: Infobip) -> None:
-    """Nothing is tried, and no log row appears, before the time that was asked for."""
+    """Before `sendAt` nothing is tried, and no log row appears."""
     send_at = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
     infobip.send("m-1", sendAt=send_at)
 
@@ -872,8 +858,8 @@ def test_send_at_delays_the_first_step(infobip: Infobip) -> None:
     assert infobip.reports()[0]["sentAt"] == send_at
 
 
-def test_step_without_content_or_address_fails_at_once(infobip: Infobip) -> None:
-    """The documents do not say what happens: here the next step is tried."""
+def test_step_without_content_or_address_fails_immediately(infobip: Infobip) -> None:
+    """The behaviour is undocumented; the simulator tries the next step."""
     infobip.send("m-1", push=None)
     to = {"emailAddress": "ada@example.com"}
     body = {"destinations": [{"messageId": "m-2", "to": to}]} | CONTENT
@@ -894,7 +880,7 @@ def test_step_without_content_or_address_fails_at_once(infobip: Infobip) -> None
 # --- Logs ----------------------------------------------------------------------------------
 
 
-def test_log_row_shows_sender_and_text_again_and_again(infobip: Infobip) -> None:
+def test_log_row_shows_sender_and_text_repeatedly(infobip: Infobip) -> None:
     """A log row lacks error and callbackData, and can be read twice (GET /omni/1/logs)."""
     infobip.send("m-1", bulkId="bulk-1", callbackData="order 7")
     infobip.pass_time()
@@ -918,8 +904,8 @@ def test_log_row_shows_sender_and_text_again_and_again(infobip: Infobip) -> None
     }
 
 
-def test_log_shows_each_tried_channel_and_what_is_under_way(infobip: Infobip) -> None:
-    """A step without an outcome yet has a pending row without doneAt."""
+def test_log_shows_finished_and_pending_steps(infobip: Infobip) -> None:
+    """A step without an outcome has a pending row without doneAt."""
     infobip.control("PUT", f"recipients/{PHONE}", {"PUSH": "REJECTED_NETWORK", "SMS": "silent"})
     infobip.send("m-1")
     infobip.pass_time()
@@ -931,8 +917,8 @@ def test_log_shows_each_tried_channel_and_what_is_under_way(infobip: Infobip) ->
     assert "doneAt" not in rows["SMS"]
 
 
-def test_logs_forget_after_two_days(infobip: Infobip) -> None:
-    """Logs reach back 48 hours; a report waits longer."""
+def test_logs_expire_after_two_days(infobip: Infobip) -> None:
+    """Logs reach back 48 hours; reports wait longer."""
     infobip.send("m-1")
     infobip.pass_time(48 * 3600 + 1)
 
@@ -941,7 +927,7 @@ def test_logs_forget_after_two_days(infobip: Infobip) -> None:
 
 
 def test_message_appears_in_the_logs_after_their_lag(infobip: Infobip) -> None:
-    """An empty log is no proof that a message was not accepted."""
+    """An empty log does not prove that a message was not accepted."""
     infobip.change(logLagSeconds=120)
     infobip.send("m-1")
 
@@ -973,7 +959,7 @@ def test_message_appears_in_the_logs_after_their_lag(infobip: Infobip) -> None:
     ],
 )
 def test_logs_are_searched_by_query(infobip: Infobip, query: str, found: list[str]) -> None:
-    """Conditions combine; ids may be repeated or listed with commas."""
+    """Conditions combine; ids may be repeated or separated by commas."""
     for number, phone in (("1", PHONE), ("2", "385910000002"), ("3", PHONE)):
         infobip.send(f"m-{number}", phone=phone, bulkId=f"b-{number}")
     infobip.pass_time()
@@ -984,8 +970,7 @@ def test_logs_are_searched_by_query(infobip: Infobip, query: str, found: list[st
 
 
 @pytest.mark.parametrize("query", ["channel=PIGEON", "generalStatus=LOST", "sentSince=yesterday"])
-def test_wrong_log_query_is_refused(infobip: Infobip, query: str) -> None:
-    """A condition that cannot be read answers 400."""
+def test_invalid_log_query_is_refused(infobip: Infobip, query: str) -> None:
     assert infobip.call("GET", f"logs?{query}").status_code == 400
 
 
@@ -993,7 +978,7 @@ def test_wrong_log_query_is_refused(infobip: Infobip, query: str) -> None:
 
 
 def test_repeated_message_id_is_sent_twice(infobip: Infobip) -> None:
-    """Nothing is promised about repeated ids, so that by default both are delivered."""
+    """Repeated ids are undocumented, so both messages are delivered by default."""
     infobip.send("m-1")
     infobip.send("m-1")
     infobip.pass_time()
@@ -1006,7 +991,7 @@ def test_repeated_message_id_is_sent_twice(infobip: Infobip) -> None:
 
 
 def test_repeated_message_id_can_be_refused(infobip: Infobip) -> None:
-    """An account may refuse a repeat with status 23; the first one is not touched."""
+    """An account may refuse a repeat with status 23; the first message is unaffected."""
     infobip.change(duplicateIds="refuse")
 
     first, second = infobip.send("m-1"), infobip.send("m-1")
@@ -1028,7 +1013,7 @@ def test_repeated_message_id_can_be_refused(infobip: Infobip) -> None:
 def test_too_many_calls_are_refused_for_a_while(
     empty: Infobip, operation: str, method: str, limit: int, window: int
 ) -> None:
-    """Each documented throttle lets its number through and says when to come again."""
+    """Each documented throttle accepts its number of calls, then says when to retry."""
     key = "" if operation == "create_scenario" else empty.create_scenario()
     path = {"POST": "scenarios", "PUT": f"scenarios/{key}", "GET": "logs"}[method]
 
@@ -1045,8 +1030,8 @@ def test_too_many_calls_are_refused_for_a_while(
     assert later.ok
 
 
-def test_throttle_can_be_moved_and_lifted(infobip: Infobip) -> None:
-    """Any operation can be throttled, and 0 lifts the limit."""
+def test_throttle_can_be_changed_and_removed(infobip: Infobip) -> None:
+    """Any operation can be throttled, and 0 removes the limit."""
     infobip.change(throttles={"send_advanced": 1, "create_scenario": 0})
 
     for _ in range(25):
@@ -1057,7 +1042,7 @@ def test_throttle_can_be_moved_and_lifted(infobip: Infobip) -> None:
 
 
 def test_throttle_can_answer_in_the_newer_envelope(infobip: Infobip) -> None:
-    """The platform's newer errors have a code instead of an exception."""
+    """Newer errors of the platform have a code instead of an exception."""
     infobip.change(errorEnvelope="E429")
     infobip.fault("*", "rate_limit", retryAfter=7)
 
@@ -1090,7 +1075,7 @@ def test_throttle_can_answer_in_the_newer_envelope(infobip: Infobip) -> None:
 def test_connection_fault_leaves_the_caller_without_an_answer(
     infobip: Infobip, kind: str, accepted: int
 ) -> None:
-    """The caller sees a broken connection; whether the message was taken is its kind's matter."""
+    """The connection breaks; the kind of the fault decides whether the message was accepted."""
     infobip.fault("send_advanced", kind, seconds=0.1)
 
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
@@ -1100,8 +1085,8 @@ def test_connection_fault_leaves_the_caller_without_an_answer(
     assert infobip.send("m-2")["status"]["groupId"] == 1
 
 
-def test_reset_is_not_an_orderly_end(infobip: Infobip) -> None:
-    """The operating system of the caller sees the connection reset."""
+def test_reset_fault_resets_the_connection(infobip: Infobip) -> None:
+    """The caller's operating system sees a reset, not an orderly close."""
     infobip.fault("list_scenarios", "reset_before")
 
     with pytest.raises(ConnectionResetError):
@@ -1122,7 +1107,7 @@ def test_reset_is_not_an_orderly_end(infobip: Infobip) -> None:
 def test_error_fault_answers_an_error(
     infobip: Infobip, kind: str, members: Json, status: int, accepted: int
 ) -> None:
-    """An error before the call leaves nothing behind; one after it hides what was done."""
+    """An error before the call prevents its effect; one after it hides the effect."""
     infobip.fault("send_advanced", kind, **members)
     body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
 
@@ -1133,8 +1118,7 @@ def test_error_fault_answers_an_error(
     assert infobip.acceptances() == accepted
 
 
-def test_slow_answer_comes_in_the_end(infobip: Infobip) -> None:
-    """A slow answer is complete, and late by the given time."""
+def test_slow_answer_is_complete(infobip: Infobip) -> None:
     infobip.fault("list_scenarios", "slow", seconds=0.2)
 
     response = infobip.call("GET", "scenarios")
@@ -1144,8 +1128,8 @@ def test_slow_answer_comes_in_the_end(infobip: Infobip) -> None:
 
 
 @pytest.mark.parametrize("kind", ["garbage_answer", "empty_answer"])
-def test_answer_can_be_no_json(infobip: Infobip, kind: str) -> None:
-    """A 200 whose body cannot be read hides that the message was taken."""
+def test_answer_can_be_invalid_json(infobip: Infobip, kind: str) -> None:
+    """A 200 with an unreadable body hides that the message was accepted."""
     infobip.fault("send_advanced", kind)
     body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
 
@@ -1171,7 +1155,7 @@ def test_answer_can_be_incomplete(infobip: Infobip) -> None:
 
 
 def test_created_scenario_can_lack_its_key(empty: Infobip) -> None:
-    """Examples of the document show a created scenario without its key."""
+    """The document has examples of a created scenario without its key."""
     empty.fault("create_scenario", "incomplete_answer")
 
     answer = empty.call("POST", "scenarios", json={"name": "otp", "flow": FLOW})
@@ -1180,7 +1164,7 @@ def test_created_scenario_can_lack_its_key(empty: Infobip) -> None:
 
 
 def test_page_of_reports_can_be_lost(infobip: Infobip) -> None:
-    """A page that was cut on the way counts as handed out; an empty one does not use the fault."""
+    """A page cut in transit counts as returned; an empty page does not use up the fault."""
     infobip.fault("take_reports", "cut_answer")
     assert infobip.reports() == []
     infobip.send("m-1")
@@ -1195,7 +1179,7 @@ def test_page_of_reports_can_be_lost(infobip: Infobip) -> None:
 
 
 def test_page_of_reports_can_come_twice(infobip: Infobip) -> None:
-    """The page is handed out again by the next call, and then no more."""
+    """The next call returns the page again; later calls do not."""
     infobip.fault("take_reports", "duplicate_reports")
     for number in range(3):
         infobip.send(f"m-{number}")
@@ -1208,8 +1192,8 @@ def test_page_of_reports_can_come_twice(infobip: Infobip) -> None:
     assert infobip.truth("m-0")["reportsHandedOut"] == 2
 
 
-def test_page_of_reports_can_hold_a_malformed_entry(infobip: Infobip) -> None:
-    """One report cannot be read, and its neighbours can."""
+def test_page_of_reports_can_contain_a_malformed_entry(infobip: Infobip) -> None:
+    """Only that report is unreadable."""
     infobip.fault("take_reports", "malformed_entry")
     infobip.send("m-1")
     infobip.send("m-2")
@@ -1222,7 +1206,6 @@ def test_page_of_reports_can_hold_a_malformed_entry(infobip: Infobip) -> None:
 
 
 def test_reports_can_come_in_any_order(infobip: Infobip) -> None:
-    """A shuffled page holds the same reports."""
     infobip.fault("take_reports", "shuffle_reports", seed=1)
     sent = [f"m-{number}" for number in range(20)]
     for message_id in sent:
@@ -1235,8 +1218,8 @@ def test_reports_can_come_in_any_order(infobip: Infobip) -> None:
     assert sorted(taken) == sorted(sent)
 
 
-def test_fault_strikes_as_often_and_as_late_as_told(infobip: Infobip) -> None:
-    """A fault passes its first calls, strikes, is spent, and stays counted."""
+def test_fault_fires_as_often_and_as_late_as_requested(infobip: Infobip) -> None:
+    """It skips the first calls, fires, is used up, and stays counted."""
     infobip.fault("list_scenarios", "error_before", times=2, afterCalls=1)
 
     statuses = [infobip.call("GET", "scenarios").status_code for _ in range(4)]
@@ -1245,10 +1228,10 @@ def test_fault_strikes_as_often_and_as_late_as_told(infobip: Infobip) -> None:
     assert infobip.control("GET", "faults") == {"faults": [], "fired": {"error_before": 2}}
 
 
-def test_fault_without_end_lasts_until_deleted(infobip: Infobip) -> None:
-    """With times 0 a fault strikes until it is deleted by its id."""
-    order = {"operation": "*", "kind": "error_before", "times": 0}
-    fault_id = infobip.control("POST", "faults", order)["id"]
+def test_unlimited_fault_lasts_until_deleted(infobip: Infobip) -> None:
+    """With times 0 a fault fires until it is deleted by its id."""
+    fault = {"operation": "*", "kind": "error_before", "times": 0}
+    fault_id = infobip.control("POST", "faults", fault)["id"]
 
     before = [infobip.call("GET", "scenarios").status_code for _ in range(3)]
     [listed] = infobip.control("GET", "faults")["faults"]
@@ -1259,8 +1242,8 @@ def test_fault_without_end_lasts_until_deleted(infobip: Infobip) -> None:
     assert infobip.call("GET", "scenarios").status_code == 200
 
 
-def test_fault_can_single_out_messages(infobip: Infobip) -> None:
-    """Only a call that names one of the ids is harmed."""
+def test_fault_can_be_limited_to_messages(infobip: Infobip) -> None:
+    """It fires only for calls that name one of the ids."""
     infobip.fault("send_advanced", "reset_after", messageIds=["m-2"])
 
     infobip.send("m-1")
@@ -1270,8 +1253,8 @@ def test_fault_can_single_out_messages(infobip: Infobip) -> None:
     assert infobip.acceptances() == 2
 
 
-def test_fault_by_chance_repeats_with_its_seed(infobip: Infobip) -> None:
-    """The same seed harms the same calls."""
+def test_random_fault_is_reproducible_by_its_seed(infobip: Infobip) -> None:
+    """The same seed affects the same calls."""
     runs = []
     for _ in range(2):
         infobip.fault("get_scenario", "error_before", times=0, probability=0.5, seed=7)
@@ -1283,7 +1266,7 @@ def test_fault_by_chance_repeats_with_its_seed(infobip: Infobip) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "member"),
+    ("fault", "member"),
     [
         ({"kind": "earthquake"}, "kind"),
         ({"operation": "*"}, "kind"),
@@ -1293,9 +1276,9 @@ def test_fault_by_chance_repeats_with_its_seed(infobip: Infobip) -> None:
         ({"kind": "error_after", "status": 999}, "status"),
     ],
 )
-def test_wrong_fault_is_refused(infobip: Infobip, order: Json, member: str) -> None:
-    """A fault that would never strike as meant is an error, not a surprise."""
-    response = requests.post(f"{infobip.url}/_control/faults", json=order, timeout=10)
+def test_invalid_fault_is_refused(infobip: Infobip, fault: Json, member: str) -> None:
+    """A fault that could never fire as intended is an error."""
+    response = requests.post(f"{infobip.url}/_control/faults", json=fault, timeout=10)
 
     assert response.status_code == 400
     assert member in response.json()["requestError"]["serviceException"]["validationErrors"]
@@ -1304,8 +1287,8 @@ def test_wrong_fault_is_refused(infobip: Infobip, order: Json, member: str) -> N
 # --- HTTP ----------------------------------------------------------------------------------
 
 
-def test_connection_is_kept_and_absolute_addresses_are_understood(infobip: Infobip) -> None:
-    """Two requests share a connection, and the second names the whole URL, as to a proxy."""
+def test_connection_is_kept_and_absolute_urls_are_accepted(infobip: Infobip) -> None:
+    """Two requests share a connection; the second has an absolute URL, as sent to a proxy."""
     head = b"Host: x\r\nAuthorization: App key-1\r\n\r\n"
     absolute = f"GET {infobip.url}/omni/1/reports?limit=1 HTTP/1.1\r\n".encode()
 
@@ -1331,13 +1314,13 @@ def test_connection_is_kept_and_absolute_addresses_are_understood(infobip: Infob
 def test_unknown_operation_is_refused(
     infobip: Infobip, method: str, path: str, status: int
 ) -> None:
-    """An unknown path answers 404 and an unknown method 405, and the connection goes on."""
+    """An unknown path gets 404, an unknown method 405, and the connection stays usable."""
     assert infobip.call(method, path).status_code == status
     assert infobip.call("GET", "reports").status_code == 200
 
 
 def test_head_is_answered_without_a_body(infobip: Infobip) -> None:
-    """Nothing follows the head, so that the next answer on the connection is not mistaken."""
+    """Otherwise the next answer on the connection would be misread."""
     request = b"HEAD /omni/1/reports HTTP/1.1\r\nHost: x\r\n\r\n"
 
     [answer] = exchange(infobip.port, request)
@@ -1347,15 +1330,14 @@ def test_head_is_answered_without_a_body(infobip: Infobip) -> None:
 
 
 def request(line: str, *fields: str, body: bytes = b"") -> bytes:
-    """Write a request."""
     return "\r\n".join([line, "Host: x", *fields, "", ""]).encode("latin-1") + body
 
 
 SEND = "POST /omni/1/advanced HTTP/1.1"
-ORDER = "PUT /_control/settings HTTP/1.1"
+CHANGE_SETTINGS = "PUT /_control/settings HTTP/1.1"
 
 
-@pytest.mark.parametrize("line", [SEND, ORDER])
+@pytest.mark.parametrize("line", [SEND, CHANGE_SETTINGS])
 @pytest.mark.parametrize(
     ("fields", "status", "member"),
     [
@@ -1371,10 +1353,10 @@ ORDER = "PUT /_control/settings HTTP/1.1"
         (("Transfer-Encoding: chunked", "Content-Length: 2"), 411, "Transfer-Encoding"),
     ],
 )
-def test_body_without_a_proper_length_is_refused(
+def test_body_without_a_valid_length_is_refused(
     infobip: Infobip, line: str, fields: tuple[str, ...], status: int, member: str
 ) -> None:
-    """The answer names the field, the connection ends, and later calls work."""
+    """The answer names the field, the connection is closed, and later calls work."""
     [answer] = exchange(infobip.port, request(line, *fields, body=b"{}"))
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
@@ -1384,11 +1366,11 @@ def test_body_without_a_proper_length_is_refused(
     assert infobip.reports() == []
 
 
-def test_body_that_ends_early_is_refused(infobip: Infobip) -> None:
-    """What a caller did not send to the end is not obeyed."""
+def test_truncated_body_is_refused(infobip: Infobip) -> None:
+    """An incomplete request has no effect."""
     body = b'{"stepSeconds":7}'
     with socket.create_connection(("127.0.0.1", infobip.port), timeout=10) as connection:
-        connection.sendall(request(ORDER, f"Content-Length: {len(body) + 1}", body=body))
+        connection.sendall(request(CHANGE_SETTINGS, f"Content-Length: {len(body) + 1}", body=body))
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
 
@@ -1396,8 +1378,8 @@ def test_body_that_ends_early_is_refused(infobip: Infobip) -> None:
     assert infobip.control("GET", "settings")["stepSeconds"] == 0.2
 
 
-def test_whoever_sends_too_long_a_body_gets_the_answer(infobip: Infobip) -> None:
-    """The refusal arrives although the caller is still sending, and the longest body is read."""
+def test_body_that_is_too_long_is_answered(infobip: Infobip) -> None:
+    """The refusal arrives while the caller is still sending. The longest allowed body is read."""
     too_long = b" " * (LONGEST_BODY + 1)
 
     [refused] = exchange(
@@ -1421,10 +1403,9 @@ def test_whoever_sends_too_long_a_body_gets_the_answer(infobip: Infobip) -> None
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
     ],
 )
-def test_what_is_no_request_is_refused_as_everything_else(
+def test_malformed_request_is_refused_in_the_same_envelope(
     infobip: Infobip, sent: bytes, status: int
 ) -> None:
-    """The envelope is Infobip's, whatever arrives."""
     [answer] = exchange(infobip.port, sent)
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
@@ -1457,8 +1438,7 @@ def test_settings_are_changed_one_by_one(infobip: Infobip) -> None:
         ([], "body"),
     ],
 )
-def test_wrong_setting_is_refused_by_name(infobip: Infobip, changes: Json, member: str) -> None:
-    """A misspelt setting is an error that names it."""
+def test_invalid_setting_is_refused_by_name(infobip: Infobip, changes: Json, member: str) -> None:
     response = requests.put(f"{infobip.url}/_control/settings", json=changes, timeout=10)
 
     assert response.status_code == 400
@@ -1480,17 +1460,16 @@ def test_wrong_setting_is_refused_by_name(infobip: Infobip, changes: Json, membe
         ("GET", "weather", None, 404),
     ],
 )
-def test_wrong_order_is_refused(
+def test_invalid_control_call_is_refused(
     infobip: Infobip, method: str, path: str, body: Json | None, status: int
 ) -> None:
-    """The control interface obeys no order that it does not understand."""
     url = f"{infobip.url}/_control/{path}"
 
     assert requests.request(method, url, json=body, timeout=10).status_code == status
 
 
-def test_reset_forgets_everything(infobip: Infobip) -> None:
-    """After a reset the simulator is as at its start, the clock included."""
+def test_reset_restores_the_initial_state(infobip: Infobip) -> None:
+    """The clock is reset as well."""
     infobip.change(stepSeconds=5)
     infobip.fault("*", "error_before", times=0)
     infobip.control("PUT", "credentials", {"apiKey": "other"})
@@ -1506,7 +1485,7 @@ def test_reset_forgets_everything(infobip: Infobip) -> None:
 
 
 def test_requests_show_exactly_what_was_sent(infobip: Infobip) -> None:
-    """The last requests are kept, with the body of a send and the fault that met it."""
+    """The last requests are stored, each with the body of a send and the fault that fired."""
     infobip.send("m-1", callbackData="order 7")
     infobip.fault("send_advanced", "reset_before")
     with pytest.raises(requests.ConnectionError):
@@ -1521,7 +1500,7 @@ def test_requests_show_exactly_what_was_sent(infobip: Infobip) -> None:
 
 
 def test_totals_balance(infobip: Infobip) -> None:
-    """Totals count acceptances, refusals, outcomes, requests and reports to come."""
+    """Totals count acceptances, refusals, outcomes, requests and pending reports."""
     for number in range(1, 6):
         infobip.send(f"m-{number}", phone=f"38591000000{number}")
     infobip.send("m-1", phone="385910000001")
@@ -1542,8 +1521,8 @@ def test_totals_balance(infobip: Infobip) -> None:
     }
 
 
-def test_ledger_tells_the_truth_page_by_page(infobip: Infobip) -> None:
-    """Each message is listed with its scenario, recipient, steps and reports."""
+def test_messages_are_listed_page_by_page(infobip: Infobip) -> None:
+    """Each entry has the scenario, the recipient, the steps and the reports."""
     for number in range(3):
         infobip.send(f"m-{number}", bulkId="bulk-1")
     infobip.pass_time()
@@ -1579,7 +1558,7 @@ def test_ledger_tells_the_truth_page_by_page(infobip: Infobip) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "harmed"),
+    ("fault", "affected"),
     [
         ("cut_answer", {0, 1, 2}),
         ("garbage_answer", {0, 1, 2}),
@@ -1588,10 +1567,10 @@ def test_ledger_tells_the_truth_page_by_page(infobip: Infobip) -> None:
         ("shuffle_reports", set()),
     ],
 )
-def test_ledger_names_the_page_of_a_report_and_what_has_harmed_it_there(
-    infobip: Infobip, fault: str, harmed: set[int]
+def test_report_has_its_page_and_the_fault_that_affected_it(
+    infobip: Infobip, fault: str, affected: set[int]
 ) -> None:
-    """So that a report that nobody has received can be told from one that somebody has lost."""
+    """This distinguishes reports that were never returned from reports that the caller lost."""
     infobip.fault("take_reports", fault)
     for number in range(4):
         infobip.send(f"m-{number}")
@@ -1605,14 +1584,12 @@ def test_ledger_names_the_page_of_a_report_and_what_has_harmed_it_there(
         [page] = report["pages"]
         assert page == {
             "page": int(number == 3),
-            "fault": fault if number in harmed else None,
+            "fault": fault if number in affected else None,
         }
 
 
-def test_ledger_counts_the_pushes_of_a_report_that_were_answered(
-    infobip: Infobip, listener: Listener
-) -> None:
-    """One that was refused does not count."""
+def test_report_counts_its_accepted_pushes(infobip: Infobip, listener: Listener) -> None:
+    """A refused push does not count."""
     listener.statuses = [503]
     infobip.change(pushMinuteSeconds=30)
     infobip.send("m-1", notifyUrl=listener.url)
@@ -1627,8 +1604,8 @@ def test_ledger_counts_the_pushes_of_a_report_that_were_answered(
     assert infobip.truth("m-1")["reportsPending"] == 0
 
 
-def test_push_that_is_not_answered_holds_up_no_other(infobip: Infobip, listener: Listener) -> None:
-    """Infobip calls from more than one place at a time."""
+def test_unanswered_push_does_not_delay_others(infobip: Infobip, listener: Listener) -> None:
+    """Infobip makes calls concurrently."""
     listener.meeting = threading.Barrier(2)
     for number in range(2):
         infobip.send(f"m-{number}", notifyUrl=listener.url)
@@ -1672,10 +1649,10 @@ def test_push_that_is_not_answered_holds_up_no_other(infobip: Infobip, listener:
         ("recipients/385", {"*": []}, "*", "must be one of silent"),
     ],
 )
-def test_absurd_order_is_refused_with_its_rule(
+def test_invalid_control_value_is_refused_with_its_rule(
     infobip: Infobip, path: str, body: Json, member: str, rule: str
 ) -> None:
-    """The answer names the member and what it must be, and nothing has changed."""
+    """The answer names the member and its rule, and nothing changes."""
     method = "POST" if path in {"clock", "faults", "seen"} else "PUT"
     before = infobip.control("GET", "settings")
 
@@ -1708,8 +1685,8 @@ def test_absurd_order_is_refused_with_its_rule(
     ids=range(10),
 )
 @pytest.mark.parametrize("path", ["_control/settings", "omni/1/scenarios/0F"])
-def test_what_is_no_json_is_refused(infobip: Infobip, path: str, content: bytes) -> None:
-    """Neither how deep a body is nor what Python alone takes for a number gets through."""
+def test_invalid_json_is_refused(infobip: Infobip, path: str, content: bytes) -> None:
+    """So are bodies nested too deeply, and numbers that only Python accepts."""
     key = infobip.create_scenario()
     url = f"{infobip.url}/{path.replace('0F', key)}"
     headers = {"Authorization": "App key-1"}
@@ -1723,8 +1700,8 @@ def test_what_is_no_json_is_refused(infobip: Infobip, path: str, content: bytes)
     assert infobip.send("m-1")["status"]["groupName"] == "PENDING"
 
 
-def test_deepest_body_is_taken(infobip: Infobip) -> None:
-    """A custom payload may be nested, and is remembered as it was sent."""
+def test_deepest_allowed_body_is_accepted(infobip: Infobip) -> None:
+    """A custom payload may be nested, and is stored as it was sent."""
     deep: Any = "end"
     for _ in range(DEEPEST_BODY - 2):
         deep = [deep]
@@ -1735,8 +1712,8 @@ def test_deepest_body_is_taken(infobip: Infobip) -> None:
     assert sent["push"]["customPayload"] == deep
 
 
-def test_clock_cannot_be_led_beyond_its_end_step_by_step(infobip: Infobip) -> None:
-    """What is left of 100 years is the most that the next order may ask for."""
+def test_clock_stops_at_its_limit(infobip: Infobip) -> None:
+    """All calls together can advance it by at most 100 years."""
     infobip.pass_time(3_162_240_000 - 10)
 
     with pytest.raises(requests.HTTPError, match="400"):
@@ -1749,10 +1726,10 @@ def test_clock_cannot_be_led_beyond_its_end_step_by_step(infobip: Infobip) -> No
     assert infobip.logs()[0]["status"]["name"] == "PENDING_ENROUTE"
 
 
-def test_notify_url_that_cannot_be_called_holds_up_no_other(
+def test_unusable_notify_url_does_not_delay_other_pushes(
     infobip: Infobip, listener: Listener
 ) -> None:
-    """A port that cannot be is refused, an odd path counts as silent, a far end is waited for."""
+    """An invalid port is refused, an odd path gets no answer, and a late report waits."""
     with pytest.raises(KeyError):
         infobip.send("m-0", notifyUrl="http://127.0.0.1:99999/")
     infobip.send("m-1", notifyUrl="http://127.0.0.1:1/ł")
@@ -1772,8 +1749,8 @@ def test_notify_url_that_cannot_be_called_holds_up_no_other(
     assert listener.next_call()["body"]["results"][0]["messageId"] == "m-3"
 
 
-def test_message_that_is_sent_later_cannot_be_seen_yet(infobip: Infobip) -> None:
-    """The order is refused, and the message is sent all the same."""
+def test_scheduled_message_cannot_be_seen_yet(infobip: Infobip) -> None:
+    """The control call is refused, and the message stays scheduled."""
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     infobip.send("m-1", notifyUrl="http://127.0.0.1:1/", sendAt=later)
 
@@ -1795,7 +1772,7 @@ JSON = st.recursive(
     ),
     max_leaves=10,
 )
-#: Names that the simulator knows, so that what is under them is looked at.
+#: Names that the simulator knows, so it validates their values.
 NAMES = st.sampled_from(
     [
         *("stepSeconds", "defaultValiditySeconds", "reportDelaySeconds", "logLagSeconds"),
@@ -1821,7 +1798,7 @@ MEMBERS = st.sampled_from(
         *("notifyUrl", "notifyContentType", "callbackData", "sendAt", "scenarioKey", "to"),
     ]
 )
-#: Examples after one another meet the state that those before have left.
+#: Each example starts in the state that the previous ones have left.
 many_examples = settings(
     max_examples=100,
     deadline=None,
@@ -1830,15 +1807,15 @@ many_examples = settings(
 
 
 def dumped(body: object) -> bytes:
-    """Write JSON as Python does, NaN and infinities included."""
+    """Serialize JSON as Python does, including NaN and infinities."""
     return json.dumps(body).encode()
 
 
 @many_examples
-@given(order=CONTROLS, body=JSON | st.dictionaries(NAMES, VALUES, max_size=3))
-def test_no_order_breaks_the_simulator(empty: Infobip, order: str, body: object) -> None:
-    """Whatever JSON the control interface gets, it answers 2xx or 4xx, and later calls work."""
-    method, path = order.split(" ")
+@given(call=CONTROLS, body=JSON | st.dictionaries(NAMES, VALUES, max_size=3))
+def test_no_control_call_breaks_the_simulator(empty: Infobip, call: str, body: object) -> None:
+    """The control interface answers any JSON with 2xx or 4xx, and later calls work."""
+    method, path = call.split(" ")
     url = f"{empty.url}/_control/{path}"
 
     status = requests.request(method, url, data=dumped(body), timeout=10).status_code
@@ -1861,7 +1838,7 @@ def test_no_order_breaks_the_simulator(empty: Infobip, order: str, body: object)
     path=st.sampled_from(["POST scenarios", "POST advanced", "PUT scenarios/{}", "GET logs"]),
 )
 def test_no_call_breaks_the_simulator(empty: Infobip, path: str, body: Any) -> None:  # noqa: ANN401
-    """Whatever JSON the API gets, it answers 2xx or 4xx, and a plain send works afterwards."""
+    """The API answers any JSON with 2xx or 4xx, and a plain send works afterwards."""
     empty.change(throttles={"create_scenario": 0, "update_scenario": 0, "search_logs": 0})
     key = empty.create_scenario()
     valid: Json = {"destinations": [{"to": {"phoneNumber": PHONE}}], "flow": FLOW} | CONTENT
@@ -1875,8 +1852,8 @@ def test_no_call_breaks_the_simulator(empty: Infobip, path: str, body: Any) -> N
         empty.control("GET", later)
 
 
-def test_ledger_says_when_there_is_more(infobip: Infobip) -> None:
-    """A page tells how many messages there are; who asks for all of them gets all."""
+def test_list_of_messages_says_when_it_is_truncated(infobip: Infobip) -> None:
+    """A page has the total, and a request for all messages returns all of them."""
     destinations = [
         {"messageId": f"m-{number}", "to": {"phoneNumber": PHONE}} for number in range(1001)
     ]
@@ -1899,11 +1876,11 @@ def test_ledger_says_when_there_is_more(infobip: Infobip) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
-    """The process ends with 0 even while a call hangs, and prints nothing personal."""
+def test_signal_ends_the_process_cleanly(number: signal.Signals) -> None:
+    """It exits with 0 even while a call hangs, and prints no personal data."""
     command = [*COMMAND, "--port", "0", "--verbose", "--until-stdin-closes"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    with subprocess.Popen(  # noqa: S603 (no untrusted input)
         command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     ) as simulator:
         assert simulator.stdout is not None
@@ -1914,7 +1891,7 @@ def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
         with socket.create_connection(("127.0.0.1", infobip.port), timeout=10) as hanging:
             hanging.sendall(b"GET /omni/1/reports HTTP/1.1\r\nHost: x\r\n\r\n")
             simulator.send_signal(number)
-            # Its standard input stays open until it has ended.
+            # Its standard input stays open until it has exited.
             simulator.wait(timeout=10)
             _, printed = simulator.communicate(timeout=10)
 
@@ -1950,7 +1927,7 @@ def test_signal_ends_the_process_in_order(number: signal.Signals) -> None:
         (("--resolve", "a=127.0.0.1:70000"), "--resolve: must be HOST=ADDRESS:PORT"),
     ],
 )
-def test_wrong_option_is_refused_in_a_sentence(options: tuple[str, ...], sentence: str) -> None:
+def test_invalid_option_is_refused_in_one_sentence(options: tuple[str, ...], sentence: str) -> None:
     """The last line names the option and its rule, and nothing is served."""
     ended = run_to_the_end(*options)
 
@@ -1961,23 +1938,23 @@ def test_wrong_option_is_refused_in_a_sentence(options: tuple[str, ...], sentenc
 
 
 @pytest.mark.parametrize("option", ["--host", "--also-on"])
-def test_port_that_is_taken_is_named_in_a_sentence(option: str) -> None:
+def test_port_in_use_is_named_in_one_sentence(option: str) -> None:
     """So is an address that the machine does not have."""
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run_to_the_end("--port", str(port), option, "127.0.0.2")
 
     assert ended.returncode == 1
-    sentence = f"The simulator cannot listen on 127.0.0.2:{port}: Address already in use."
-    assert ended.stderr == sentence + "\n"
+    sentence = f"the simulator cannot listen on 127.0.0.2:{port}: the port is taken, so give"
+    assert ended.stderr == sentence + " another --port, or 0 for a free one\n"
     elsewhere = run_to_the_end("--also-on", "10.255.255.254")
     assert (elsewhere.returncode, elsewhere.stderr.count("\n")) == (1, 1)
     assert "cannot listen on 10.255.255.254:" in elsewhere.stderr
 
 
 def run_to_the_end(*options: str) -> subprocess.CompletedProcess[str]:
-    """Start a simulator that is to end by itself."""
-    return subprocess.run(  # noqa: S603 (all of the command is ours)
+    """Run a simulator that is expected to exit."""
+    return subprocess.run(  # noqa: S603 (no untrusted input)
         [*COMMAND, "--port", "0", *options],
         cwd=ROOT,
         capture_output=True,
@@ -1987,8 +1964,8 @@ def run_to_the_end(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_further_address_serves_the_same_account_without_control() -> None:
-    """What containers reach answers as the first address does, and obeys no orders."""
+def test_additional_address_serves_the_same_account_without_control() -> None:
+    """Containers get the same answers as callers of the first address, but no control interface."""
     head = b"HTTP/1.1\r\nHost: x\r\nAuthorization: App key-1\r\n\r\n"
     options = ("--api-key", "key-1", "--also-on", "127.0.0.2", "--also-on", "127.0.0.3")
     with process.running(*options) as url:
@@ -2014,8 +1991,8 @@ def test_further_address_serves_the_same_account_without_control() -> None:
     ("caller", "is_heard"),
     [("172.17.0.2", True), ("127.0.0.1", True), ("192.0.2.7", False), ("172.18.0.2", False)],
 )
-def test_bridge_s_address_is_for_callers_of_its_network(caller: str, *, is_heard: bool) -> None:
-    """Another machine with a route to this one could reach that address, too."""
+def test_bridge_address_serves_only_its_network(caller: str, *, is_heard: bool) -> None:
+    """Another machine with a route to this one could also reach that address."""
     simulator = Simulator(Credentials(), Settings())
     with Server(
         ("127.0.0.2", 0), simulator, verbose=False, callers=IPv4Network("172.17.0.0/16")
@@ -2023,7 +2000,7 @@ def test_bridge_s_address_is_for_callers_of_its_network(caller: str, *, is_heard
         assert server.verify_request(None, (caller, 40000)) is is_heard
 
 
-def test_only_the_addresses_that_were_named_are_served(infobip: Infobip) -> None:
-    """Without --also-on nobody listens on another loopback address."""
+def test_only_named_addresses_are_served(infobip: Infobip) -> None:
+    """Without --also-on, no other loopback address accepts connections."""
     with pytest.raises(ConnectionRefusedError):
         exchange(infobip.port, host="127.0.0.2")

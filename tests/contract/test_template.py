@@ -1,4 +1,4 @@
-"""template.yaml agrees with the code that it deploys, and with itself."""
+"""template.yaml is consistent with the code that it deploys, and with itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
-from infobip_omni.dead_letter_queue import HIDDEN_SECONDS
+from infobip_omni.dead_letter_queue import VISIBILITY_SECONDS
 from infobip_omni.message import MESSAGE_ENTRY, SETTLED
 from infobip_omni.settings import (
     CreateScenarioSettings,
@@ -45,7 +45,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "FindMessagesFunction": FindMessagesSettings,
     "PublishOutcomesFunction": PublishOutcomesSettings,
 }
-#: What other people's deployments and tests rely on.
+#: Outputs on which deployments and tests outside this project rely.
 OUTPUTS = {
     "SendQueueUrl",
     "SendQueueArn",
@@ -62,10 +62,9 @@ OUTPUTS = {
     "FindMessagesFunctionName",
     "DashboardUrl",
 }
-#: Logical ids that no release may change. To CloudFormation, a resource under another id is another
-#: resource: the table and the queues would start empty, and what the old ones hold would stay
-#: behind where nothing reads it; a function would get another name, and the webhook another URL,
-#: while whoever invokes or calls it still has the old one.
+#: Logical ids that no release may change. CloudFormation treats a resource with another id as a new
+#: resource. The table and the queues would start empty, and no function would read the old ones.
+#: Functions would get new names, and the webhook a new URL, which their callers do not know.
 LOGICAL_IDS = {
     "AWS::DynamoDB::Table": {"MessagesTable"},
     "AWS::SQS::Queue": {
@@ -102,12 +101,12 @@ FUNCTIONS = resources("AWS::Serverless::Function")
 QUEUES = resources("AWS::SQS::Queue")
 ALARMS = resources("AWS::CloudWatch::Alarm")
 ROLES = resources("AWS::IAM::Role")
-#: Actions that AWS lets nobody restrict to a resource.
+#: Actions that AWS cannot restrict to a resource.
 WITHOUT_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
-#: The role that schedules invoke with; every other one is a function's.
+#: The role with which schedules invoke functions; every other role belongs to a function.
 SCHEDULE_ROLE = "InvokeOnScheduleRole"
-#: By which alarm an operator learns that a function crashes each time. Whoever invokes one of the
-#: others by hand is told so by its answer.
+#: The alarm that fires when a function crashes each time. The other functions are invoked by
+#: people, who see the error in the answer.
 CRASH_ALARMS = {
     "SendMessageFunction": "SendMessageErrorsAlarm",
     "PullDeliveryReportsFunction": "NoReportsPulledAlarm",
@@ -120,13 +119,13 @@ INVOKED_BY_PEOPLE = {"CreateScenarioFunction", "RedriveMessagesFunction", "FindM
 
 
 def statements(function: str) -> list[Json]:
-    """Return what the role of a function allows."""
+    """Return the policy statements of a function's role."""
     role = ROLES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]
     return [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
 
 
 def watched(alarm: Json) -> list[tuple[str, str, Json]]:
-    """Return namespace, name and dimensions of the metrics that an alarm looks at."""
+    """Return namespace, name and dimensions of the metrics that an alarm watches."""
     metrics = [each["Fn::If"][1] if "Fn::If" in each else each for each in alarm.get("Metrics", [])]
     stated = [each["MetricStat"]["Metric"] for each in metrics if "MetricStat" in each] or [alarm]
     return [
@@ -140,7 +139,7 @@ def watched(alarm: Json) -> list[tuple[str, str, Json]]:
 
 
 def queues_watched_for(metric_name: str) -> list[str]:
-    """Return the queues of which an alarm looks at a metric."""
+    """Return the queues of which an alarm watches this metric."""
     return [
         dimensions["QueueName"]["Fn::GetAtt"][0]
         for alarm in ALARMS.values()
@@ -150,18 +149,17 @@ def queues_watched_for(metric_name: str) -> list[str]:
 
 
 def as_list(value: Any) -> list[Any]:  # noqa: ANN401 (one or several of anything)
-    """Return a list as it is, and anything else as the only element of one."""
     return value if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("kind", LOGICAL_IDS)
-def test_what_holds_content_or_is_called_keeps_its_logical_id(kind: str) -> None:
-    """An update of a stack neither orphans messages nor moves what others call."""
+def test_tables_queues_and_functions_keep_their_logical_ids(kind: str) -> None:
+    """Updating a stack neither orphans messages nor changes names and URLs that callers use."""
     assert resources(kind).keys() == LOGICAL_IDS[kind]
 
 
-def test_role_and_logs_of_a_function_stand_beside_it() -> None:
-    """Who reads about a function finds what it may do and where it logs without a search."""
+def test_role_and_log_group_follow_their_function() -> None:
+    """A reader finds a function's permissions and logs without a search."""
     names = list(TEMPLATE["Resources"])
     for name, function in FUNCTIONS.items():
         role = function["Role"]["Fn::GetAtt"][0]
@@ -171,13 +169,13 @@ def test_role_and_logs_of_a_function_stand_beside_it() -> None:
 
 
 def test_every_function_has_settings_and_every_settings_a_function() -> None:
-    """No function reads its environment in a way that this file does not check."""
+    """Every function reads its environment through settings that this file checks."""
     assert FUNCTIONS.keys() == SETTINGS.keys()
 
 
 @pytest.mark.parametrize("function", SETTINGS)
 def test_function_gets_the_variables_that_it_reads_and_no_others(function: str) -> None:
-    """A variable that is missing, or that nobody reads, is a mistake in either file."""
+    """A missing or unused variable is a mistake in the template or in the settings."""
     everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     variables = everywhere | FUNCTIONS[function]["Environment"]["Variables"]
     given = {name for name in variables if not name.startswith(("POWERTOOLS_", "AWS_"))}
@@ -195,8 +193,8 @@ def test_function_has_code_and_keeps_its_logs_for_a_limited_time(function: str) 
     assert resources("AWS::Logs::LogGroup")[log_group]["RetentionInDays"] == 30
 
 
-def test_layer_serves_every_processor_that_functions_may_run_on() -> None:
-    """One build, whatever `Architecture` says: sam builds for a processor that the layer serves."""
+def test_layer_supports_every_architecture() -> None:
+    """One build serves all of them, and SAM builds it for one that the layer supports."""
     layer = TEMPLATE["Resources"]["InfobipOmniLayer"]
     served = layer["Properties"]["CompatibleArchitectures"]
 
@@ -205,10 +203,10 @@ def test_layer_serves_every_processor_that_functions_may_run_on() -> None:
     assert PARAMETERS["Architecture"]["Default"] == "arm64"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # in what SAM itself uses
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from SAM's dependencies
 @pytest.mark.parametrize("processor", PARAMETERS["Architecture"]["AllowedValues"])
-def test_sam_runs_every_function_on_the_processor_that_it_is_told(processor: str) -> None:
-    """`sam local invoke --parameter-overrides Architecture=…` takes the image of that processor."""
+def test_sam_runs_every_function_on_the_given_architecture(processor: str) -> None:
+    """`sam local invoke --parameter-overrides Architecture=…` uses the image of that processor."""
     stacks, _ = SamLocalStackProvider.get_stacks(
         str(ROOT / "template.yaml"), parameter_overrides={"Architecture": processor}
     )
@@ -220,35 +218,35 @@ def test_sam_runs_every_function_on_the_processor_that_it_is_told(processor: str
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_role_names_each_action_and_resource(function: str) -> None:
-    """No role may do more than its template says, on anything but what it names."""
+    """Wildcards are allowed only for actions that AWS cannot restrict to a resource."""
     for statement in statements(function):
         actions = as_list(statement["Action"])
         assert not any("*" in action for action in actions)
         assert "*" not in as_list(statement["Resource"]) or set(actions) <= WITHOUT_RESOURCE
 
 
-def test_each_function_has_a_role_of_its_own() -> None:
-    """No function may do what only another one needs; SAM's own, wider roles are not made."""
+def test_each_function_has_its_own_role() -> None:
+    """No function gets another's permissions, and SAM creates none of its wider default roles."""
     roles = [function["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS.values()]
 
     assert sorted([*roles, SCHEDULE_ROLE]) == sorted(ROLES)
     assert all("Policies" not in function for function in FUNCTIONS.values())
 
 
-def test_letters_stay_hidden_while_an_operators_function_runs() -> None:
-    """A letter that it has looked at does not come round again in the same run."""
-    assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < HIDDEN_SECONDS
+def test_visibility_timeout_outlasts_redrive_messages() -> None:
+    """A dead-lettered record that was read is not redelivered in the same run."""
+    assert FUNCTIONS["RedriveMessagesFunction"]["Timeout"] < VISIBILITY_SECONDS
 
 
-def test_claim_outlives_the_sender_that_made_it() -> None:
-    """A claim that has run out belongs to nobody who is still at work."""
+def test_lease_outlasts_the_invocation_that_claims() -> None:
+    """When a lease expires, its holder is no longer running."""
     timeout = FUNCTIONS["SendMessageFunction"]["Timeout"]
 
     assert PARAMETERS["ClaimSeconds"]["MinValue"] > timeout
 
 
-def test_records_that_are_set_aside_have_room_and_time() -> None:
-    """The dead-letter queue takes the largest record and its reason, and keeps it for longer."""
+def test_dead_letter_queue_accepts_larger_records_and_keeps_them_longer() -> None:
+    """A dead-lettered record has its reason in addition."""
     queue, dead_lettered = QUEUES["SendQueue"], QUEUES["SendDeadLetterQueue"]
 
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {
@@ -258,8 +256,8 @@ def test_records_that_are_set_aside_have_room_and_time() -> None:
     assert dead_lettered["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
-def test_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
-    """No record vanishes because its reader fails for too long."""
+def test_consumed_queues_have_a_dead_letter_queue_with_an_alarm() -> None:
+    """No record is lost because its consumer fails for too long."""
     for queue in ("SendQueue", "ParkedReportsQueue"):
         dead_lettered, _ = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"]
         for metric in (
@@ -269,8 +267,8 @@ def test_queue_that_is_read_has_a_dead_letter_queue_with_an_alarm() -> None:
             assert dead_lettered in queues_watched_for(metric)
 
 
-def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:
-    """Without it there is nothing that the internet could call, and nothing else is missing."""
+def test_disabling_the_webhook_removes_only_its_own_resources() -> None:
+    """Without the webhook, nothing can be called from the internet."""
     parts = {
         name
         for section in ("Resources", "Outputs")
@@ -293,8 +291,8 @@ def test_only_the_webhook_needs_the_webhook_to_be_enabled() -> None:
     ]
 
 
-def test_every_queue_is_encrypted_at_rest_and_on_the_way() -> None:
-    """Records hold phone numbers."""
+def test_every_queue_is_encrypted_at_rest_and_in_transit() -> None:
+    """Records contain phone numbers."""
     policies = resources("AWS::SQS::QueuePolicy").values()
 
     assert all(queue["SqsManagedSseEnabled"] for queue in QUEUES.values())
@@ -308,8 +306,8 @@ def test_every_queue_is_encrypted_at_rest_and_on_the_way() -> None:
         ("NotReconciledAlarm", "ReconciliationsSucceeded"),
     ],
 )
-def test_scheduled_function_that_does_not_succeed_is_missed(alarm: str, metric: str) -> None:
-    """Whether it is not invoked, throttled, crashes or fails: no metric is an alarm, too."""
+def test_scheduled_function_without_a_success_fires_an_alarm(alarm: str, metric: str) -> None:
+    """Missing data also fires it: the function may not be invoked, be throttled, or crash."""
     definition = ALARMS[alarm]
 
     assert [name for _, name, _ in watched(definition)] == [metric]
@@ -320,8 +318,8 @@ def test_scheduled_function_that_does_not_succeed_is_missed(alarm: str, metric: 
     assert definition["DatapointsToAlarm"] == {"Ref": "MissedRunMinutes"}
 
 
-def test_apps_upstream_are_told_of_all_settled_messages_and_of_nothing_else() -> None:
-    """Of what is written to the table, only a message in a settled state invokes the function."""
+def test_only_settled_messages_invoke_publish_outcomes() -> None:
+    """The event source filters out all other writes to the table."""
     source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
     [pattern] = [json.loads(each["Pattern"]) for each in source["FilterCriteria"]["Filters"]]
 
@@ -330,8 +328,8 @@ def test_apps_upstream_are_told_of_all_settled_messages_and_of_nothing_else() ->
     assert set(pattern["dynamodb"]["NewImage"]["state"]["S"]) == SETTLED
 
 
-def test_outcomes_that_cannot_be_told_are_tried_for_as_long_as_the_stream_holds_them() -> None:
-    """A change is given up within the 24 hours of the stream, into a queue with an alarm."""
+def test_unpublished_outcomes_are_retried_while_the_stream_holds_them() -> None:
+    """Before its 24 hours in the stream end, a change goes to a queue with an alarm."""
     source = FUNCTIONS["PublishOutcomesFunction"]["Events"]["SettledMessages"]["Properties"]
     queue, _ = source["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
 
@@ -342,8 +340,8 @@ def test_outcomes_that_cannot_be_told_are_tried_for_as_long_as_the_stream_holds_
     assert queue in queues_watched_for("ApproximateNumberOfMessagesVisible")
 
 
-def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
-    """Only who names a bus gets a stream, and what reads it."""
+def test_outcome_events_need_an_event_bus() -> None:
+    """Without a bus, neither the stream nor its consumer is created."""
     parts = {
         name
         for name, resource in TEMPLATE["Resources"].items()
@@ -369,14 +367,14 @@ def test_without_a_bus_nothing_is_made_for_outcome_events() -> None:
 
 
 def test_function_that_crashes_each_time_is_noticed() -> None:
-    """By an alarm, or by the person who has invoked it."""
+    """An alarm fires, or the person who invoked it sees the error."""
     assert CRASH_ALARMS.keys() | INVOKED_BY_PEOPLE == FUNCTIONS.keys()
     assert not CRASH_ALARMS.keys() & INVOKED_BY_PEOPLE
     assert set(CRASH_ALARMS.values()) <= ALARMS.keys()
 
 
-def test_no_alarm_is_about_the_errors_of_a_person_s_own_invocation() -> None:
-    """A typing error of an operator calls nobody; a person who invokes sees the error."""
+def test_errors_of_manual_invocations_fire_no_alarm() -> None:
+    """The person who invokes the function sees the error."""
     for alarm in ALARMS.values():
         for _, name, dimensions in watched(alarm):
             function = dimensions.get("FunctionName", {}).get("Ref")
@@ -384,7 +382,7 @@ def test_no_alarm_is_about_the_errors_of_a_person_s_own_invocation() -> None:
 
 
 def test_throttles_of_every_function_are_watched() -> None:
-    """A function that is added is added there, too."""
+    """A new function must be added to the alarm."""
     throttled = [
         dimensions["FunctionName"]["Ref"] for _, _, dimensions in watched(ALARMS["ThrottlesAlarm"])
     ]
@@ -393,7 +391,7 @@ def test_throttles_of_every_function_are_watched() -> None:
 
 
 def test_alarms_watch_metrics_that_the_code_writes() -> None:
-    """An alarm on a metric that does not exist would never ring."""
+    """An alarm on a metric that does not exist would never fire."""
     code = "".join(
         path.read_text()
         for folder in ("functions", "shared/infobip_omni")
@@ -411,8 +409,7 @@ def test_alarms_watch_metrics_that_the_code_writes() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
-    """Whoever is called learns, too, that nothing is left to be done."""
+def test_alarm_notifies_when_it_fires_and_when_it_recovers(name: str) -> None:
     alarm = ALARMS[name]
 
     assert alarm["AlarmActions"] == alarm["OKActions"]
@@ -422,23 +419,23 @@ def test_alarm_tells_when_it_goes_on_and_when_it_goes_off(name: str) -> None:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_is_described_and_constrained(name: str) -> None:
-    """Whoever deploys learns what a parameter means, and a wrong value is refused at once."""
+    """An invalid value is refused before anything is deployed."""
     parameter = PARAMETERS[name]
 
     assert parameter["Description"].endswith((".", "/"))
     assert parameter.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}
 
 
-def test_parameters_stand_in_the_groups_that_the_console_shows() -> None:
-    """Each is in one group, and is found in this file where it is found in the console."""
+def test_parameters_are_in_the_order_of_the_console() -> None:
+    """Each is in one group, and the template defines them in the console's order."""
     interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
 
     assert grouped == list(PARAMETERS)
 
 
-def test_all_parameters_have_defaults_but_the_base_url() -> None:
-    """Only what nobody can know for others has to be given."""
+def test_only_the_base_url_has_no_default() -> None:
+    """Each Infobip account has its own."""
     required = {name for name, parameter in PARAMETERS.items() if "Default" not in parameter}
 
     assert required == {"InfobipBaseUrl"}
@@ -456,7 +453,7 @@ def test_all_parameters_have_defaults_but_the_base_url() -> None:
     ],
 )
 def test_template_and_functions_accept_the_same_base_urls(url: str) -> None:
-    """A base URL that deploys also works."""
+    """A base URL that can be deployed also works."""
     settings = InfobipSettings.model_validate(
         {"INFOBIP_BASE_URL": url, "INFOBIP_CREDENTIALS_PARAMETER": "/a"}
     )
@@ -467,7 +464,7 @@ def test_template_and_functions_accept_the_same_base_urls(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://example.com", "ftp://example.com", "example.com", ""])
 def test_template_and_functions_refuse_the_same_base_urls(url: str) -> None:
-    """Credentials never leave the machine in the clear."""
+    """Credentials never leave the machine unencrypted."""
     assert not re.fullmatch(PARAMETERS["InfobipBaseUrl"]["AllowedPattern"], url)
     with pytest.raises(ValidationError):
         InfobipSettings.model_validate(
@@ -475,13 +472,13 @@ def test_template_and_functions_refuse_the_same_base_urls(url: str) -> None:
         )
 
 
-def test_outputs_are_those_that_others_rely_on() -> None:
+def test_outputs_keep_their_names() -> None:
     """Names of outputs are an interface."""
     assert TEMPLATE["Outputs"].keys() == OUTPUTS
 
 
 def test_deleting_the_stack_keeps_the_outcomes() -> None:
-    """The table outlives the stack, a replacement, and any mistake of the last 35 days."""
+    """The table survives deletion and replacement, and can be restored as of the last 35 days."""
     table = TEMPLATE["Resources"]["MessagesTable"]
     recovery = table["Properties"]["PointInTimeRecoverySpecification"]
 
@@ -490,8 +487,8 @@ def test_deleting_the_stack_keeps_the_outcomes() -> None:
     assert recovery["PointInTimeRecoveryEnabled"] is True
 
 
-def test_functions_are_not_pointed_to_another_aws() -> None:
-    """The endpoint is declared for SAM's sake, and has no value."""
+def test_deployed_functions_use_the_real_aws() -> None:
+    """`AWS_ENDPOINT_URL` is declared for SAM only, and has no value."""
     everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
     assert everywhere["AWS_ENDPOINT_URL"] == {"Ref": "AWS::NoValue"}

@@ -1,1 +1,1 @@
-"""Everything outside our code, on this machine."""
+"""AWS and Infobip on this machine, and the tools that run our code with them."""

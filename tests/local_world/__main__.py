@@ -1,7 +1,7 @@
-"""`make local` and the commands that talk to it from another terminal.
+"""`make local`, and the commands that use it from another terminal.
 
-`make help` lists them by the names of their targets. What cannot be done ends with a sentence on
-standard error and exit code 1.
+`make help` lists them by their targets. A command that fails prints one sentence to standard error
+and exits with code 1.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from .running import RunningWorld
 
-#: Of emulator and simulator in `make local`; samconfig.toml names the first.
+#: The preferred ports of emulator and simulator; samconfig.toml names the first.
 LOCAL_PORTS = (4566, 8070)
-_INTERRUPTED = 130  # as a shell has it
+_INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    # This takes a second to import, which the other commands do without.
+    # This takes a second to import, and the other commands do not need it.
     from .parameters import read_parameters  # noqa: PLC0415
 
     parameters = read_parameters(arguments.parameters)
@@ -56,7 +56,7 @@ def _up(arguments: argparse.Namespace) -> None:
             signal.signal(number, lambda *_: stopped.set())
         exits.enter_context(sam_local.environment_file(world))
         exits.enter_context(announced(world, parameters))
-        sys.stdout.write("\n".join(_told(world, ports)))
+        sys.stdout.write("\n".join(_instructions(world, ports)))
         sys.stdout.flush()
         stopped.wait()
 
@@ -65,8 +65,8 @@ def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
     raise KeyboardInterrupt
 
 
-def _told(world: World, wanted_ports: tuple[int, int]) -> list[str]:
-    """Write how to reach a world, and what to try."""
+def _instructions(world: World, wanted_ports: tuple[int, int]) -> list[str]:
+    """Return lines that say how to reach a world, and what to try."""
     ports = (world.emulator.port, int(world.simulator.url.rpartition(":")[2]))
     taken = [
         f"Port {wanted} is taken: {what} listens on {port}."
@@ -83,15 +83,15 @@ def _told(world: World, wanted_ports: tuple[int, int]) -> list[str]:
         *([*taken, ""] if taken else []),
         *(f"Infobip's simulator: {world.simulator.url}", ""),
         *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
-        *("To try it in another terminal:", "", *_tries(world), ""),
+        *("To try it in another terminal:", "", *_examples(world), ""),
         *(f"For SAM's runner: --env-vars {environment.relative_to(ROOT)}", ""),
         *("Outputs of the stack:", "", *outputs, ""),
     ]
 
 
-def _tries(world: World) -> list[str]:
-    """Write commands to copy: make a scenario, send by it, look at what became of that."""
-    tries = [
+def _examples(world: World) -> list[str]:
+    """Return commands to copy: create a scenario, send with it, and look at the outcome."""
+    examples = [
         "make invoke FUNCTION=create_scenario EVENT=events/create_scenario.json",
         "make send EVENT=events/send_message.json",
         "make find MESSAGE=parcel-1002 UNTIL=DELIVERED",
@@ -99,11 +99,11 @@ def _tries(world: World) -> list[str]:
         "make dead-letter-queue",
         "make simulator CALL='GET messages'",
     ]
-    return [f"  {each}" for each in tries]
+    return [f"  {each}" for each in examples]
 
 
 def _port(text: str) -> int | None:
-    """Read a port; an empty text is none."""
+    """Return a port, or None for an empty text."""
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 2**16):
@@ -153,15 +153,19 @@ def _simulator(world: RunningWorld, arguments: argparse.Namespace) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.local_world", description=__doc__)
     subparsers = parser.add_subparsers(required=True)
-    up = subparsers.add_parser("up", help="keep a world running until Ctrl-C")
-    up.add_argument("--parameters", default="", help="Name=value of the template, or several")
-    up.add_argument("--port", type=_port, help="of the emulator; a free one is taken by default")
-    up.add_argument("--docker", action="store_true", help="also listen where containers call")
+    up = subparsers.add_parser("up", help="keep a local world running until Ctrl-C")
+    up.add_argument("--parameters", default="", help="template parameters, as Name=value ...")
+    up.add_argument("--port", type=_port, help="of the emulator; by default a free one")
+    up.add_argument(
+        "--docker", action="store_true", help="also listen on the address that containers reach"
+    )
     up.set_defaults(run=_up)
 
     def add(name: str, run: Callable[..., bool], text: str) -> argparse.ArgumentParser:
         command = subparsers.add_parser(name, help=text)
-        command.add_argument("--world", type=_port, help="its port, if several are running")
+        command.add_argument(
+            "--world", type=_port, help="the port of the local world, if several are running"
+        )
         command.set_defaults(run=lambda arguments: _run_in_world(run, arguments))
         return command
 
@@ -172,21 +176,21 @@ def _parser() -> argparse.ArgumentParser:
     sam_invoke = add("sam-local", _sam_local, "invoke a function in a container, by SAM")
     sam_invoke.add_argument("--function", required=True, help="a folder of functions/")
     sam_invoke.add_argument("--event", default="", help=event)
-    start_lambda = add("sam-start-lambda", _sam_start_lambda, "offer Lambda's API, by containers")
-    start_lambda.add_argument("--port", type=_port, help="where it is called")
+    start_lambda = add("sam-start-lambda", _sam_start_lambda, "serve Lambda's API from containers")
+    start_lambda.add_argument("--port", type=_port, help="to listen on")
     send = add("send", _send, "put a message on the send queue")
     send.add_argument("--event", required=True, help=event)
-    find = add("find", _find, "look a message up, or list what is unsettled")
+    find = add("find", _find, "look up a message, or list the unsettled messages")
     find.add_argument("--message", default="", help="its id")
     find.add_argument("--until", default="", help="a state to wait for")
-    letters = add("dead-letter-queue", _dead_lettered_records, "list what was set aside")
-    letters.add_argument("--message", default="", help="only letters that hold it")
-    redrive = add("redrive", _redrive, "tell what would be sent again")
-    redrive.add_argument("--reason", default="", help="of the dead letters that are meant")
-    redrive.add_argument("--send", action="store_true", help="send it")
-    outcomes = add("outcome-events", _outcome_events, "take what the event bus was told")
-    outcomes.add_argument("--message", default="", help="only what is about it")
-    simulator = add("simulator", _simulator, "make a call to the simulator's control interface")
+    records = add("dead-letter-queue", _dead_lettered_records, "list the dead-lettered records")
+    records.add_argument("--message", default="", help="list only records that hold this message")
+    redrive = add("redrive", _redrive, "show which dead-lettered records would be sent again")
+    redrive.add_argument("--reason", default="", help="only records with this reason")
+    redrive.add_argument("--send", action="store_true", help="send them")
+    outcomes = add("outcome-events", _outcome_events, "take the published outcome events")
+    outcomes.add_argument("--message", default="", help="take only events about this message")
+    simulator = add("simulator", _simulator, "call the simulator's control interface")
     simulator.add_argument("--call", required=True, help="such as GET messages")
     return parser
 
@@ -194,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run_in_world(
     run: Callable[[RunningWorld, argparse.Namespace], bool], arguments: argparse.Namespace
 ) -> None:
-    """Run a command in the world that is meant."""
+    """Run a command in the local world that its arguments select."""
     world, running = running_world(arguments.world)
     if running > 1:
         sys.stderr.write(f"{world}\n")
@@ -205,7 +209,6 @@ def _run_in_world(
 
 
 def main() -> None:
-    """Run a command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
@@ -214,11 +217,13 @@ def main() -> None:
     except RefusedError as error:
         sys.exit(str(error))
     except ClientError as error:  # such as a record that is too large for a queue
-        sys.exit(f"{error.operation_name} is refused: {error.response['Error']['Message']}")
-    except DockerException as error:  # before the next, since some are of both kinds
-        sys.exit(f"the container engine does not do it: {type(error).__name__}")
-    except (BotoCoreError, requests.RequestException) as error:
-        sys.exit(f"the world does not answer; does `make local` still run? {type(error).__name__}")
+        sys.exit(commands.aws_refusal(error.operation_name, error.response["Error"]["Code"]))
+    except DockerException:  # before the next, since some are of both kinds
+        sys.exit("the container engine refused a request or stopped: check it with `docker info`")
+    except (BotoCoreError, requests.RequestException):
+        sys.exit("the local world does not answer: check whether `make local` is still running")
+    except OSError as error:  # such as a read-only folder; some of the above are of this kind
+        sys.exit(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(_INTERRUPTED)

@@ -1,7 +1,7 @@
-"""What CloudWatch would make of an alarm: its state at each evaluation, from definition and data.
+"""Evaluates alarms as CloudWatch does: the state at each evaluation, from definition and data.
 
-The definition is what `DescribeAlarms` answers for a metric alarm, so what is judged is what was
-deployed. All here are pure functions; the clock is an argument.
+The definition is an answer of `DescribeAlarms`, so tests evaluate the deployed alarm. All functions
+are pure; the clock is an argument.
 
 Sources, all under docs.aws.amazon.com/AmazonCloudWatch/latest:
 
@@ -10,9 +10,9 @@ Sources, all under docs.aws.amazon.com/AmazonCloudWatch/latest:
 - monitoring/alarm-evaluation-window.html: by default the periods end at the evaluation, once a
   minute, and slide along with it
 - monitoring/using-metric-math.html
-- APIReference/API_PutMetricAlarm.html, which has the limits
+- APIReference/API_PutMetricAlarm.html, for the limits
 
-What AWS does not tell is an assumption, and marked as one where it is made.
+Where AWS's documents are silent, a comment marks our assumption.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 
-#: One value a period, the oldest first; None where there is none.
+#: One value per period, oldest first; None means missing.
 Points: TypeAlias = tuple[float | None, ...]
-#: Metric math knows single numbers, time series, and arrays of these.
+#: A value in metric math: a number, a time series, or an array of time series.
 Result: TypeAlias = "float | Points | list[Points]"
 
 #: An assumption: AWS says only that it looks at more periods than an alarm asks for, "depending on
@@ -79,7 +79,7 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {"SUM": sum, "MAX":
 
 
 class UnsupportedAlarmError(ValueError):
-    """CloudWatch refuses the definition, or this module cannot tell what it would do."""
+    """CloudWatch refuses the definition, or this module does not support it."""
 
 
 def states(
@@ -94,13 +94,13 @@ def states(
 
     Args:
         alarm: One of the `MetricAlarms` that `DescribeAlarms` answers with.
-        data: What was measured; a metric that is not in it has no data.
-        clock: When it is evaluated, in seconds since 1970; `each_minute` is what CloudWatch does.
-        before: Its state before that; a new alarm's is the default.
-        extra_periods: How many periods before those that count make up for missing ones.
+        data: The data points; a metric that is not in it has none.
+        clock: The times to evaluate at, in seconds since 1970; CloudWatch's are `each_minute`.
+        before: The state before the first evaluation; the default is that of a new alarm.
+        extra_periods: The number of earlier periods that replace missing ones.
 
     Raises:
-        UnsupportedAlarmError: CloudWatch would refuse the alarm, or it uses what is not known here.
+        UnsupportedAlarmError: CloudWatch refuses the alarm, or this module does not support it.
     """
     check_limits(alarm)
     found: list[tuple[float, State]] = []
@@ -113,13 +113,13 @@ def states(
 
 
 def each_minute(start: float, end: float) -> list[float]:
-    """List the full minutes from one moment to another, both included."""
+    """Return the full minutes from one time to another, both included."""
     minutes = range(math.ceil(start / _MINUTE), math.floor(end / _MINUTE) + 1)
     return [float(minute * _MINUTE) for minute in minutes]
 
 
 def transitions(found: Sequence[tuple[float, State]]) -> list[tuple[float, State]]:
-    """Keep the evaluations at which the state was another than at the one before."""
+    """Return the evaluations that changed the state."""
     pairs = itertools.pairwise(found)
     return [(at, state) for (_, previous), (at, state) in pairs if state != previous]
 
@@ -127,13 +127,13 @@ def transitions(found: Sequence[tuple[float, State]]) -> list[tuple[float, State
 def state_of(alarm: Json, points: Points, before: State) -> State:
     """Return an alarm's state after one evaluation.
 
-    Real data points count, as many as the alarm asks for, and the most recent of them. Only when
-    there are fewer do missing ones count as the alarm treats them. Breaching points that nothing
-    good followed ring the alarm also when there are too few of them, once they are old enough.
+    The most recent real data points count, as many as the alarm asks for. If there are fewer,
+    missing ones count as the alarm treats them. If all real points breach but are too few, the
+    alarm still fires once one of them is old enough.
 
     Args:
         alarm: Its definition.
-        points: What was found in the periods looked at, which are more than the alarm asks for.
+        points: The values of more periods than the alarm asks for.
         before: The state until now.
     """
     breach = _COMPARISONS[alarm["ComparisonOperator"]]
@@ -147,7 +147,7 @@ def state_of(alarm: Json, points: Points, before: State) -> State:
         return "ALARM"
     if missing == 0 or treat in ("breaching", "notBreaching") or not all(real):
         return "OK"
-    # All there is, if anything, is breaching, but too little.
+    # All real points breach, but there are too few, or none.
     if treat == "ignore":
         return before
     if not real:
@@ -159,10 +159,10 @@ def state_of(alarm: Json, points: Points, before: State) -> State:
 
 
 def datapoints(alarm: Json, data: Series, now: float, count: int) -> Points:
-    """Compute what an alarm compares with its threshold, for some periods that end now.
+    """Return the values that an alarm compares with its threshold, for periods that end now.
 
     Raises:
-        UnsupportedAlarmError: Its metric math uses what is not known here.
+        UnsupportedAlarmError: This module does not support its metric math.
     """
     if "MetricName" in alarm:
         return _read(alarm, alarm["Statistic"], alarm["Period"], data, now, count)
@@ -170,7 +170,7 @@ def datapoints(alarm: Json, data: Series, now: float, count: int) -> Points:
 
 
 def metrics_of(alarm: Json) -> list[Metric]:
-    """List the metrics that an alarm watches."""
+    """Return the metrics that an alarm watches."""
     if "MetricName" in alarm:
         return [_metric(alarm)]
     return [
@@ -187,10 +187,10 @@ def period_of(alarm: Json) -> int:
 
 
 def check_limits(alarm: Json) -> None:
-    """Check what CloudWatch checks when an alarm is made.
+    """Check the limits that CloudWatch checks when an alarm is created.
 
     Raises:
-        UnsupportedAlarmError: It would refuse the definition; the text tells why.
+        UnsupportedAlarmError: CloudWatch would refuse the definition; the text says why.
     """
     wanted = alarm["EvaluationPeriods"]
     if alarm["ComparisonOperator"] not in _COMPARISONS:
@@ -200,9 +200,11 @@ def check_limits(alarm: Json) -> None:
     queries = alarm.get("Metrics", [])
     plain = [alarm] if "MetricName" in alarm else [q["MetricStat"] for q in queries if _plain(q)]
     if not plain or len(plain) > _MOST_METRICS:
-        raise UnsupportedAlarmError(f"{len(plain)} metrics: from 1 to {_MOST_METRICS} are possible")
+        raise UnsupportedAlarmError(f"{len(plain)} metrics: there must be 1 to {_MOST_METRICS}")
     if "MetricName" not in alarm and sum(query.get("ReturnData", True) for query in queries) != 1:
-        raise UnsupportedAlarmError("ReturnData is to be true for one query, false for all others")
+        raise UnsupportedAlarmError(
+            "ReturnData must be true for one query and false for all others"
+        )
     periods = {each["Period"] for each in plain}
     if len(periods) > 1:
         raise UnsupportedAlarmError(f"metrics have different periods: {sorted(periods)}")
@@ -214,7 +216,7 @@ def check_limits(alarm: Json) -> None:
 
 
 class _Math:
-    """One evaluation of an alarm's queries: each has an id by which expressions name it."""
+    """One evaluation of an alarm's queries, which expressions refer to by their ids."""
 
     def __init__(self, queries: list[Json], data: Series, now: float, count: int) -> None:
         self._queries = {query["Id"]: query for query in queries}
@@ -226,7 +228,7 @@ class _Math:
         }
 
     def result(self) -> Points:
-        """Compute the query that the alarm watches."""
+        """Return the values of the query that the alarm watches."""
         (watched,) = (key for key, q in self._queries.items() if q.get("ReturnData", True))
         result = self._query(watched)
         if not isinstance(result, tuple):
@@ -273,17 +275,17 @@ class _Math:
                 logic = _both if isinstance(op, ast.And) else _either
                 values = [self._value(part) for part in parts]
                 return functools.reduce(functools.partial(_arithmetic, logic), values)
-        raise UnsupportedAlarmError(f"not known here: {ast.unparse(node)}")
+        raise UnsupportedAlarmError(f"not supported: {ast.unparse(node)}")
 
     def _call(self, name: str, arguments: list[ast.expr]) -> Result:
         if name in _REDUCTIONS and len(arguments) == 1:
             return self._reduce(name, arguments[0])
         if name in self._functions:
             return self._functions[name](arguments)
-        raise UnsupportedAlarmError(f"not known here: {name} of {len(arguments)}")
+        raise UnsupportedAlarmError(f"not supported: {name} of {len(arguments)}")
 
     def _metrics(self, arguments: list[ast.expr]) -> list[Points]:
-        """Return all metrics, or those whose id holds a text; expressions are none."""
+        """Return all metrics, or those whose id contains a text; expressions do not count."""
         match arguments:
             case []:
                 text = ""
@@ -295,10 +297,10 @@ class _Math:
         return [each for key in keys for each in _array(self._query(key))]
 
     def _reduce(self, name: str, argument: ast.expr) -> Points:
-        """Make one time series out of several, of the values that are there.
+        """Reduce several time series to one, ignoring missing values.
 
-        Of a single time series these make one number out of all periods looked at. As AWS looks at
-        more of them than an alarm asks for, it advises against that in alarms.
+        A single time series would be reduced to one number over all evaluated periods. AWS advises
+        against that in alarms, since it evaluates more periods than an alarm asks for.
         """
         several = self._value(argument)
         if not isinstance(several, list):
@@ -307,7 +309,7 @@ class _Math:
         return tuple(_REDUCTIONS[name](there) if there else None for there in columns)
 
     def _fill(self, arguments: list[ast.expr]) -> Result:
-        """Put a number, or the values of another series, where values are missing."""
+        """Replace missing values by a number, or by the values of another series."""
         if len(arguments) != 2 or (
             isinstance(arguments[1], ast.Name) and arguments[1].id.isupper()
         ):
@@ -324,7 +326,7 @@ class _Math:
         return fill(holed) if isinstance(holed, tuple) else [fill(one) for one in holed]
 
     def _if(self, arguments: list[ast.expr]) -> Points:
-        """Choose period by period; where there is no condition there is no value.
+        """Choose a value for each period; without a condition the value is missing.
 
         A missing value counts as 0 where the condition holds, and stays missing where it does not.
         """
@@ -340,15 +342,15 @@ class _Math:
 
     def _points(self, value: Result) -> Points:
         if isinstance(value, list):
-            raise UnsupportedAlarmError("an array, where one time series is possible")
+            raise UnsupportedAlarmError("an array, where one time series is needed")
         return value if isinstance(value, tuple) else (value,) * self._count
 
 
 def _arithmetic(compute: Callable[[float, float], float], left: Result, right: Result) -> Result:
     """Compute with numbers, series and arrays.
 
-    A missing value is 0 where the other series has one, and missing where neither has: so say the
-    pages. What would divide by zero is left out.
+    By the documents, a missing value is 0 if the other series has one, and the result is missing if
+    neither has. A division by zero is missing, too.
     """
     if isinstance(left, list) or isinstance(right, list):
         return list(_each(compute, left, right))
@@ -399,7 +401,7 @@ def _either(left: float, right: float) -> float:
 
 
 def _to_alarm(alarm: Json) -> int:
-    """Return how many of the evaluated periods must be breaching: all, unless it is said."""
+    """Return how many of the evaluated periods must breach: by default all."""
     return int(alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"])
 
 
@@ -412,12 +414,12 @@ def _metric(named: Mapping[str, Any]) -> Metric:
     return Metric(named["Namespace"], named["MetricName"], tuple(sorted(pairs)))
 
 
-def _read(  # noqa: PLR0913, PLR0917 (all of a query)
+def _read(  # noqa: PLR0913, PLR0917 (the parts of a query)
     named: Mapping[str, Any], statistic: str, period: int, data: Series, now: float, count: int
 ) -> Points:
-    """Compute a statistic of a metric for each of some periods that end now."""
+    """Return a statistic of a metric for each of several periods that end now."""
     if statistic not in _STATISTICS:
-        raise UnsupportedAlarmError(f"the statistic {statistic} is not known here")
+        raise UnsupportedAlarmError(f"not supported: the statistic {statistic}")
     values = data.get(_metric(named), [])
     edges = [bisect_left(values, (now - n * period,)) for n in range(count, -1, -1)]
     found = ([value for _, value in values[a:b]] for a, b in itertools.pairwise(edges))

@@ -1,19 +1,19 @@
 """AWS on this machine: ministack, with IAM enforced, in a process group of its own.
 
 This module is both sides: `AwsEmulator` starts the process, and the process runs `main`, which
-corrects what ministack sees otherwise than AWS before it serves:
+first changes what ministack does differently from AWS:
 
 - A batch of SQS is authorized by the action for a single message, and a PartiQL statement by the
   action for its verb, on its table. ministack asks for actions that AWS does not know, such as
   `dynamodb:BatchExecuteStatement` on `*`.
-- Calls come over plain HTTP here, and count as TLS to policies, since AWS offers nothing else.
-- `MaximumConcurrency` given as a template parameter is a string there, which ends its polling.
-- What a PartiQL statement updates in a table is shown by the table's stream.
+- Calls over plain HTTP count as TLS in policies, since AWS offers nothing else.
+- `MaximumConcurrency` may be a template parameter, which is a string. ministack would stop polling.
+- A PartiQL statement that updates an item also writes to the table's stream.
 - A stack's rule on a bus that does not exist fails, as PutRule does.
-- An alarm may be defined by metric math. ministack keeps such an alarm, and never evaluates it.
-- It also listens on the bridge of a container engine, if asked to, and answers containers alone
+- An alarm may be defined by metric math. ministack stores such an alarm, and never evaluates it.
+- If asked to, it also listens on the bridge of a container engine, and answers only containers
   there.
-- Functions run on an interpreter of their own, that sees no package of the tests, and under AWS's
+- Functions run on an interpreter of their own, without the packages of the tests, and under AWS's
   runtime client: see `lambda_environment`.
 """
 
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
-#: The emulator's account; whoever signs with these keys is its root user.
-ACCESS_KEY_ID = SECRET_ACCESS_KEY = "test"  # noqa: S105 (known to everybody)
-#: What functions run on: a virtual environment that holds what Lambda's runtime brings.
+#: The keys of the root user of the emulator's account.
+ACCESS_KEY_ID = SECRET_ACCESS_KEY = "test"  # noqa: S105 (no secret)
+#: The functions' interpreter, in a virtual environment with the packages of Lambda's runtime.
 FUNCTIONS_PYTHON = ROOT / ".venv-functions/bin/python"
 _SECONDS_TO_START = 30
 _STATEMENT = re.compile(
@@ -61,14 +61,14 @@ _STATEMENT = re.compile(
 
 
 class AwsEmulator:
-    """A running emulator; leaving the context ends it and all that it started.
+    """A running emulator; leaving the context ends it and the processes that it started.
 
-    It also ends when this process dies, however it dies, because that closes its standard input.
+    It also ends when this process exits or is killed, because that closes its standard input.
 
     Args:
-        functions_python: The interpreter that functions run on.
+        functions_python: The interpreter of the functions.
         preferred_port: The port to listen on, if it is free.
-        also_on: An address beside loopback to listen on, with the network that may call there.
+        also_on: A further address to listen on, with the network that may call there.
     """
 
     def __init__(
@@ -87,28 +87,28 @@ class AwsEmulator:
 
     @property
     def url(self) -> str:
-        """Where the emulator answers, once it was started."""
+        """The URL of the emulator, once it has started."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def process_group(self) -> int:
-        """The group to start other processes in that are to end with the emulator."""
+        """The process group for other processes that must end with the emulator."""
         return self._running().pid
 
     @property
     def directory(self) -> Path:
-        """A directory that goes away with the emulator."""
+        """A directory that is removed when the emulator ends."""
         return self._directory
 
     def output(self) -> str:
-        """Return what the emulator has printed, what functions print included."""
+        """Return the output of the emulator, with that of the functions."""
         return (self._directory / "output").read_text(errors="replace")
 
     def __enter__(self) -> Self:
-        """Start, and wait until it answers.
+        """Start the emulator, and wait until it answers.
 
         Raises:
-            RuntimeError: It ended, or did not answer in time; the text holds what it printed.
+            RuntimeError: It ended, or did not answer in time; the text holds its output.
         """
         (ROOT / ".local").mkdir(exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="world-", dir=ROOT / ".local"))
@@ -136,7 +136,6 @@ class AwsEmulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop."""
         self._stop()
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -145,7 +144,7 @@ class AwsEmulator:
         return self._process
 
     def _environment(self) -> dict[str, str]:
-        """Make an environment that holds nothing of the caller's, above all no AWS account."""
+        """Return an environment without the caller's variables, which may name an AWS account."""
         directory = str(self._directory)
         return {
             "PATH": os.defpath,
@@ -162,7 +161,7 @@ class AwsEmulator:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "FUNCTIONS_PYTHON": str(self.functions_python),
-            # Functions start from zips that bring bytecode along, as in Lambda.
+            # The zips of functions contain bytecode, as on Lambda.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
@@ -175,30 +174,30 @@ class AwsEmulator:
                     answers = session.get(f"{self.url}/_ministack/health", timeout=5).ok
                 except requests.ConnectionError:
                     answers = False
-                # Another emulator may have taken the port meanwhile, and answer in its place.
+                # Another emulator may have taken the port meanwhile, and answer instead.
                 if answers and "Running on" in self.output():
                     return
                 time.sleep(0.02)
-        raise RuntimeError(f"the AWS emulator does not answer:\n{self.output()}")
+        raise RuntimeError(f"the AWS emulator did not start; it printed:\n{self.output()}")
 
     def _stop(self) -> None:
         process = self._process
-        if process is not None:  # an interrupt can come before it is there
+        if process is not None:  # an interrupt can come before the process exists
             if process.stdin is not None:
                 process.stdin.close()
             # macOS refuses to signal a group of processes that have ended.
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # its state goes away with it
+                os.killpg(process.pid, signal.SIGKILL)  # it has no state to save
             process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def free_port(preferred: int = 0, also_on: IPv4Interface | None = None) -> int:
-    """Find a port that nobody listens on, on loopback and on another address.
+    """Return a port that is free on loopback and on a further address.
 
     Args:
-        preferred: The port to take, if it is free.
-        also_on: The other address, if any.
+        preferred: The port to return, if it is free.
+        also_on: The further address; None if there is none.
     """
     addresses = _addresses(also_on)
     port = _bound(addresses, preferred)
@@ -208,12 +207,12 @@ def free_port(preferred: int = 0, also_on: IPv4Interface | None = None) -> int:
 
 
 def environment_path(port: int) -> Path:
-    """Return where SAM finds the environment for the functions of the emulator with a port."""
+    """Return the path of SAM's environment file for the emulator on a port."""
     return ROOT / f".local/env-{port}.json"
 
 
 def is_free(port: int, also_on: IPv4Interface | None = None) -> bool:
-    """Whether nobody listens on a port, on loopback and on another address, if one is given."""
+    """Whether a port is free on loopback and, if given, on a further address."""
     return _bound(_addresses(also_on), port) is not None
 
 
@@ -222,7 +221,7 @@ def _addresses(also_on: IPv4Interface | None) -> list[str]:
 
 
 def _bound(addresses: list[str], port: int) -> int | None:
-    """Return a port that all addresses have free, by default one that the first has free."""
+    """Return a port if it is free on all addresses; port 0 means one that is free on the first."""
     with ExitStack() as probes:
         for address in addresses:
             probe = probes.enter_context(socket.socket())
@@ -231,17 +230,17 @@ def _bound(addresses: list[str], port: int) -> int | None:
                 probe.bind((address, port))
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise  # no other port will do
+                    raise  # the address itself is wrong
                 return None
             port = probe.getsockname()[1]
     return port
 
 
 def statement_check(statement: str, region: str, account_id: str) -> tuple[str, str]:
-    """Return the action and the resource that AWS authorizes a PartiQL statement by."""
+    """Return the action and the resource for which AWS authorizes a PartiQL statement."""
     found = _STATEMENT.match(statement)
     if found is None:
-        return "dynamodb:PartiQL", "*"  # no policy names it: refused
+        return "dynamodb:PartiQL", "*"  # no policy allows it
     verb = found["verb"].split()[0].capitalize()
     resource = "/index/".join(name.strip('"') for name in found.group("table", "index") if name)
     return f"dynamodb:PartiQL{verb}", f"arn:aws:dynamodb:{region}:{account_id}:table/{resource}"
@@ -275,7 +274,7 @@ def _authorize_as_aws_does() -> None:
 def _take_numbers_as_strings() -> None:
     from ministack.services import lambda_svc  # noqa: PLC0415
 
-    concurrency_of = lambda_svc._sqs_esm_concurrency  # noqa: SLF001 (there is no other way in)
+    concurrency_of = lambda_svc._sqs_esm_concurrency  # noqa: SLF001 (there is no public hook)
 
     def concurrency(mapping: dict[str, Any], *rest: Any) -> int:  # noqa: ANN401 (passed through)
         scaling = mapping.get("ScalingConfig") or {}
@@ -289,7 +288,7 @@ def _take_numbers_as_strings() -> None:
 def _show_statements_to_streams() -> None:
     from ministack.services import dynamodb  # noqa: PLC0415
 
-    update = dynamodb._partiql_update  # noqa: SLF001 (there is no other way in)
+    update = dynamodb._partiql_update  # noqa: SLF001 (there is no public hook)
 
     def updated(table: dict[str, Any], parsed: dict[str, Any], *rest: Any) -> Any:  # noqa: ANN401
         partition, sort, _, error = dynamodb._partiql_key_target(table, parsed)  # noqa: SLF001
@@ -307,7 +306,7 @@ def _refuse_rules_on_missing_buses() -> None:
     from ministack.services import eventbridge  # noqa: PLC0415
     from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
-    bus_of = provisioners._eb_rule_bus_name  # noqa: SLF001 (there is no other way in)
+    bus_of = provisioners._eb_rule_bus_name  # noqa: SLF001 (there is no public hook)
 
     def bus(properties: dict[str, Any]) -> str:
         name: str = bus_of(properties)
@@ -322,7 +321,7 @@ def _refuse_rules_on_missing_buses() -> None:
 def _keep_alarms_with_metric_math() -> None:
     from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
-    record_of = provisioners._cw_metric_alarm_record  # noqa: SLF001 (there is no other way in)
+    record_of = provisioners._cw_metric_alarm_record  # noqa: SLF001 (there is no public hook)
 
     def record(alarm: str, properties: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any]
@@ -331,7 +330,7 @@ def _keep_alarms_with_metric_math() -> None:
             return found
         needed = {"Metrics": None, "Namespace": "-", "MetricName": "-"}
         found = record_of(alarm, properties | needed) | {"Metrics": properties["Metrics"]}
-        # An alarm on a single metric alone has these.
+        # Only an alarm on a single metric has these.
         for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "Unit"):
             del found[name]
         return found
@@ -340,7 +339,7 @@ def _keep_alarms_with_metric_math() -> None:
 
 
 def _answer_containers() -> None:
-    """Also listen on the address that `ALSO_ON` names, and answer nobody else there."""
+    """Also listen on the address in `ALSO_ON`, for callers of its network only."""
     if not (named := os.environ.pop("ALSO_ON")):
         return
     also_on = IPv4Interface(named)
@@ -362,8 +361,8 @@ async def answer_known(
 ) -> None:
     """Refuse callers that are neither on this machine nor in the network of the address.
 
-    Linux takes packets for any of its addresses from any interface, so that another machine with a
-    route to this one could call as well.
+    Linux accepts packets for any of its addresses on any interface, so another machine with a route
+    to this one could call, too.
     """
     caller = scope["type"] != "lifespan" and ip_address(scope["client"][0])
     if not caller or caller.is_loopback or caller in also_on.network:
@@ -376,7 +375,7 @@ async def answer_known(
 
 
 def _end_with_parent() -> None:
-    """Wait for the parent to close our standard input, then leave nothing behind."""
+    """Wait until the parent closes standard input, then remove files and end the process group."""
     sys.stdin.read()
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     environment_path(int(os.environ["GATEWAY_PORT"])).unlink(missing_ok=True)

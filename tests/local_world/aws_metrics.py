@@ -1,10 +1,10 @@
-"""What AWS's services would tell CloudWatch about the world on this machine.
+"""The metrics that AWS's services would send to CloudWatch for the local world.
 
-ministack counts only what is invoked directly, and no queue. So the emulator's process notes each
-invocation, each call of a function URL and, every second, the state of each queue, in a file of
-its own; what functions write in the embedded metric format is read from their logs, as CloudWatch
-does. `collected` puts both together. Nothing is rounded to whole minutes: a period's statistics
-are the evaluator's work.
+ministack counts only direct invocations, and nothing of queues. So the emulator's process writes
+each invocation, each call of a function URL and, every second, the state of each queue to a file.
+Metrics in the embedded metric format are read from the functions' logs, as CloudWatch does.
+`collected` joins both. Times are not rounded to whole minutes: `aws_alarms` computes the statistics
+of periods.
 
 Sources, all under docs.aws.amazon.com:
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: In the emulator's directory; one line a data point.
+#: In the emulator's directory; one line per data point.
 _FILE = "metrics.jsonl"
-#: SQS sends its metrics once a minute; a second lets tests be short.
+#: SQS sends its metrics once a minute; tests would take too long with that.
 _SECONDS_BETWEEN_SAMPLES = 1
 #: "If a message is received three or more times and not deleted, SQS moves it to the back".
 _RECEIVES_OF_POISON = 3
-#: What is older than this before a skip has ended before it.
+#: An older sample does not describe the moment of a skip.
 _SECONDS_A_SAMPLE_LASTS = 5
-#: Metrics that tell for how long something has waited, and how many of their units a second has.
+#: Metrics that are an age, with the number of their units in a second.
 _AGES = {"ApproximateAgeOfOldestMessage": 1.0, "IteratorAge": 1000.0, "OldestRecordSeconds": 1.0}
 _MINUTE, _HALF_HOUR, _DAY = 60, 1800, 86_400
 _CLIENT_ERROR, _SERVER_ERROR, _AFTER_ERRORS = 400, 500, 600
 
 
 class Metric(NamedTuple):
-    """A metric as alarms name one: the dimensions are part of its name."""
+    """The identity of a metric, of which its dimensions are a part."""
 
     namespace: str
     name: str
@@ -63,11 +63,11 @@ Series = dict[Metric, list[tuple[float, float]]]
 
 
 def collected(directory: Path, logs: str) -> Series:
-    """Return what was measured until now: times and values, oldest first.
+    """Return all metrics until now: times and values, oldest first.
 
     Args:
         directory: The emulator's.
-        logs: All that functions have logged.
+        logs: The log lines of all functions.
     """
     lines = (directory / _FILE).read_text().splitlines()
     points = [Point(_metric(*name), at, value) for *name, at, value in map(json.loads, lines)]
@@ -77,7 +77,7 @@ def collected(directory: Path, logs: str) -> Series:
 
 
 def series(points: Iterable[Point]) -> Series:
-    """Sort data points by metric and time."""
+    """Group data points by metric, and sort them by time."""
     found = defaultdict(list)
     for metric, at, value in points:
         found[metric].append((at, value))
@@ -85,15 +85,15 @@ def series(points: Iterable[Point]) -> Series:
 
 
 def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
-    """Return what would have been measured, had time passed without anything happening.
+    """Return the metrics as if idle time had passed at some moments.
 
-    What was measured after a skip comes later by it. An age that goes back to before a skip grows
-    by it. Through a skip, queues go on writing what they held: each minute of its last day, and
-    twice an hour before, which spares many points.
+    Data points after a skip move by its length, and so does the end of an age that began before it.
+    During a skip, queues repeat their last values: once a minute on its last day, and twice an hour
+    before, which saves many points.
 
     Args:
-        found: What was measured.
-        skips: For each, the moment at which it happened and its length, both in seconds.
+        found: The metrics.
+        skips: Moment and length of each skip, both in seconds.
     """
     skips = sorted(skips)
 
@@ -113,7 +113,7 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
         if _is_of_queue(metric):
             times = [at for queue, at in sampled if queue == metric.dimensions]
             for moment, length in skips:
-                # What the last sample before it did not tell was no longer so.
+                # A metric that is not in the last sample before the skip had ended.
                 last = max((at for at in times if at < moment), default=0.0)
                 if any(at == last for at, _ in values):
                     points += _meanwhile(points, moved(moment) - length, length, scale)
@@ -122,19 +122,19 @@ def skipped(found: Series, skips: Iterable[tuple[float, float]]) -> Series:
 
 
 def invocation(name: str, event: object, answer: Json, began: float, ended: float) -> list[Point]:
-    """Return what Lambda measures of one invocation, whoever has invoked the function.
+    """Return Lambda's metrics for one invocation, by a caller or an event source.
 
-    `Invocations` counts what runs, `Errors` what then fails. A throttled request is neither, but a
+    `Invocations` counts runs, and `Errors` those that failed. A throttled request counts only in
     `Throttles`. `Duration` is in milliseconds, and so is `IteratorAge`: the age of the last record
-    of a batch when a stream's mapping hands it over. All have the dimension `FunctionName`, which
-    holds for every version and alias.
+    of a batch when a stream's mapping invokes the function. All have the dimension `FunctionName`,
+    which includes every version and alias.
 
     Args:
         name: The function's name, without a qualifier.
-        event: What it was invoked with.
-        answer: What ministack knows of the outcome.
-        began: When, in seconds since 1970.
-        ended: The same.
+        event: The event of the invocation.
+        answer: ministack's result.
+        began: In seconds since 1970.
+        ended: In seconds since 1970.
     """
     if answer.get("throttle"):
         return [Point(_of_function(name, "Throttles"), began, 1)]
@@ -150,7 +150,7 @@ def invocation(name: str, event: object, answer: Json, began: float, ended: floa
 
 
 def url_call(name: str, status: int, at: float) -> list[Point]:
-    """Return what Lambda measures of one call of a function URL, by its HTTP status."""
+    """Return Lambda's metrics for one call of a function URL, by its HTTP status."""
     values = {
         "UrlRequestCount": 1,
         "Url4xxCount": int(_CLIENT_ERROR <= status < _SERVER_ERROR),
@@ -161,12 +161,12 @@ def url_call(name: str, status: int, at: float) -> list[Point]:
 
 @dataclass
 class Queue:
-    """What SQS measures of one queue, seen again and again.
+    """SQS's metrics for one queue, from repeated samples.
 
     A queue is active while it holds messages or is called, and for up to six hours more; one that
-    never was writes nothing. The age of its oldest message leaves out what was received three
-    times or more, and is not told when that leaves none. What a redrive policy has moved counts
-    from the move, and so do its receives.
+    never was active has no metrics. The age of the oldest message ignores messages that were
+    received three times or more; if no other is left, there is no age. Age and receives of a
+    message that a redrive policy moved count from the move.
     """
 
     name: str
@@ -174,10 +174,10 @@ class Queue:
     _moved: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def sample(self, messages: list[Json], at: float, *, polled: bool = False) -> list[Point]:
-        """Measure.
+        """Return the metrics of one sample.
 
         Args:
-            messages: What the queue holds, as ministack keeps it.
+            messages: The messages in the queue, as ministack stores them.
             at: Now, in seconds since 1970.
             polled: Whether an event source mapping reads the queue.
         """
@@ -198,7 +198,7 @@ class Queue:
         ]
 
     def _age(self, message: Json, at: float) -> float | None:
-        """Return a message's age in seconds, or None when the metric leaves it out."""
+        """Return a message's age in seconds, or None if the metric ignores the message."""
         since, before = message["sent_at"], 0
         if "DeadLetterQueueSourceArn" in message.get("sys", {}):
             seen = (at, message["receive_count"])
@@ -208,9 +208,9 @@ class Queue:
 
 
 def embedded(line: str) -> Iterator[Point]:
-    """Read the metrics out of a log line, when it is one in the embedded metric format.
+    """Yield the metrics of a log line, if it is in the embedded metric format.
 
-    A value may be a number or a list of numbers; each dimension set makes a metric of its own.
+    A value is a number or a list of numbers; each dimension set is a metric of its own.
     """
     if not line.startswith("{"):
         return
@@ -230,14 +230,14 @@ def embedded(line: str) -> Iterator[Point]:
 
 
 def watch(directory: Path) -> None:
-    """Have this process, which is the emulator's, note what there is to measure."""
+    """Start to write metrics to a file, in the emulator's process."""
     notes = _Notes(directory / _FILE)
     _watch_functions(notes)
     threading.Thread(target=_watch_queues, args=(notes,), daemon=True).start()
 
 
 class _Notes:
-    """The file, which threads write to line by line."""
+    """The file of metrics, which threads write to, line by line."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", buffering=1)
@@ -252,14 +252,14 @@ class _Notes:
 def _watch_functions(notes: _Notes) -> None:
     from ministack.services import lambda_svc  # noqa: PLC0415 (only in the emulator's process)
 
-    # There is no other way in than by these names.
+    # ministack has no public hook for this.
     execute = lambda_svc._execute_function  # noqa: SLF001
     comes_back = lambda_svc._function_config_scope_mismatch  # noqa: SLF001
     call = lambda_svc.handle_function_url_request
 
     def executed(function: Json, event: object) -> Json:
         config = function.get("config") or function
-        if comes_back(config):  # at once, in the function's account and region
+        if comes_back(config):  # ministack calls again, in the function's account and region
             again: Json = execute(function, event)
             return again
         began = time.time()
@@ -284,8 +284,8 @@ def _watch_queues(notes: _Notes) -> None:
     queues: dict[str, Queue] = {}
     while True:
         time.sleep(_SECONDS_BETWEEN_SAMPLES)
-        # Only these names tell what is polled and what waits. Other threads change what is looked
-        # at; then the next second sees it.
+        # ministack has no public names for mappings and queues. If another thread changes them
+        # meanwhile, the next sample sees the change.
         with suppress(RuntimeError):
             mappings = [mapping for _, mapping in lambda_svc._esms.all_items()]  # noqa: SLF001
             polled = {each.get("EventSourceArn") for each in mappings if each.get("Enabled", True)}
@@ -299,12 +299,12 @@ def _watch_queues(notes: _Notes) -> None:
 def _meanwhile(
     points: list[tuple[float, float]], begin: float, length: float, scale: float | None
 ) -> Iterator[tuple[float, float]]:
-    """Repeat the last value that a queue had before a skip; an age grows."""
+    """Yield points during a skip that repeat a queue's last value; an age grows."""
     before = max((p for p in points if p[0] < begin), default=None)
     if before is None or before[0] < begin - _SECONDS_A_SAMPLE_LASTS:
         return
     last_day = max(0, int(length) - _DAY)
-    # Twice an hour, so that no hour is without a point, wherever it begins.
+    # Twice an hour, so that every period of an hour has a point, whenever it begins.
     rarely, often = (
         range(_MINUTE, last_day, _HALF_HOUR),
         range(last_day + _MINUTE, int(length), _MINUTE),
@@ -318,7 +318,7 @@ def _is_of_queue(metric: Metric) -> bool:
 
 
 def _last_written(event: object) -> float | None:
-    """Return when the last record of a stream's batch was written, or None for other events."""
+    """Return when the last record of a stream's batch was written; None for other events."""
     records = event.get("Records") if isinstance(event, dict) else None
     if not records or records[-1].get("eventSource") != "aws:dynamodb":
         return None

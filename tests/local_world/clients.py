@@ -1,7 +1,7 @@
-"""Makes clients of the emulator; no proxy and no AWS account of the environment has a say in them.
+"""Creates clients of the emulator, whatever proxy or AWS account the environment names.
 
-boto3's own call stands where a client is made, `session().client("sqs", **options(url))`, since its
-type follows from the service's name.
+Callers write boto3's own call, `session().client("sqs", **options(url))`, since type checkers
+derive the client's type from it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def session(
     secret_access_key: str = SECRET_ACCESS_KEY,
     session_token: str | None = None,
 ) -> boto3.Session:
-    """Return what all clients of a user share, since it reads AWS's descriptions of services.
+    """Return the session that all clients of a user share; it reads the models of services.
 
     Args:
         access_key_id: By default that of the root user of the emulator's account.
-        secret_access_key: With it.
-        session_token: Of a role that was assumed; None for a user.
+        secret_access_key: The secret of that key.
+        session_token: Of an assumed role; None for a user.
     """
     return boto3.Session(access_key_id, secret_access_key, session_token, REGION)
 
@@ -36,6 +36,6 @@ def options(url: str, **configuration: Any) -> Any:  # noqa: ANN401 (options of 
 
     Args:
         url: Of the emulator.
-        configuration: Of botocore's.
+        configuration: Options of botocore's `Config`.
     """
     return {"endpoint_url": url, "config": Config(proxies={}, **configuration)}

@@ -1,6 +1,6 @@
-"""What one can do with a world that is running: send, invoke, look up, and make Infobip fail.
+"""The commands for a running local world: send, invoke, look up, and make Infobip fail.
 
-Each command writes to standard output what came out, as JSON where it is data.
+Each command prints its result to standard output, data as JSON.
 """
 
 from __future__ import annotations
@@ -29,13 +29,35 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-#: What a message can be waited for to be; a test holds them to the states of the package.
+#: The states that one can wait for; a test compares them with those of the package.
 SETTLED = ("DELIVERED", "UNDELIVERED", "EXPIRED", "REJECTED")
 STATES = ("CLAIMED", "WAITING", "UNKNOWN", "ACCEPTED", *SETTLED, "QUARANTINED")
-#: What the schedules run, of which each does no harm at any time.
+#: The functions that schedules run; they may be invoked at any time.
 _SCHEDULED = ("pull_delivery_reports", "reconcile_messages")
 _SECONDS_TO_WAIT = 60
 _SECONDS_BETWEEN = 0.5
+#: Python's words for what is wrong with JSON, and ours; other ones are left out.
+_JSON_RULES = {
+    "Expecting value": "a value is missing",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Unterminated string starting at": "the string has no end",
+    "Invalid control character at": "a control character must be escaped",
+    "Illegal trailing comma before end of object": "remove the comma",
+    "Illegal trailing comma before end of array": "remove the comma",
+    "Extra data": "nothing may follow the value",
+    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "remove the byte order mark",
+}
+#: What a refusal by the emulator means for a caller, by AWS's code.
+_AWS_RULES = {
+    "InvalidMessageContents": "the body has a character that SQS does not accept",
+    "InvalidParameterValue": (
+        "an event must have at most 256 KiB, and each attribute of a record a valid type and value"
+    ),
+    "RequestTooLargeException": "an event must have less than 6 MB",
+}
+_SIMULATOR_HELP = "`.venv/bin/python -m tests.local_world.infobip_simulator --help` lists the calls"
 _CALL = re.compile(
     r"(?P<method>GET|PUT|POST|DELETE)\s+/?(_control/)?(?P<path>\S+)(\s+(?P<body>\{.*))?", re.DOTALL
 )
@@ -48,35 +70,41 @@ def read_object(given: str, name: str) -> tuple[str, Json]:
     """Return the text of a JSON object, and the object.
 
     Args:
-        given: The object itself, or a file that holds it.
-        name: What the object is called where it is given itself.
+        given: The object itself, or the path of a file that holds it.
+        name: What error texts call the object if it is not in a file.
 
     Raises:
-        RefusedError: There is no such file, or it holds no JSON object.
+        RefusedError: The file cannot be read, or the text is not a JSON object.
     """
     text = given
     if not given.lstrip().startswith("{"):
-        name = given
         try:
             text = Path(given).read_bytes().decode()
         except OSError as error:
-            raise RefusedError(f"{given} cannot be read: {error.strerror}") from None
+            raise RefusedError(
+                f"{given} cannot be read: {error.strerror}; "
+                f"{name} must be a JSON object or the path of a file that holds one"
+            ) from None
         except UnicodeDecodeError as error:
-            raise RefusedError(f"{given} is no UTF-8, from byte {error.start + 1} on") from None
+            raise RefusedError(f"{given} is not UTF-8: byte {error.start + 1} is invalid") from None
+        name = given
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise RefusedError(f"{name} is no JSON: {place}: {error.msg}") from None
+        rule = f": {_JSON_RULES[error.msg]}" if error.msg in _JSON_RULES else ""
+        raise RefusedError(f"{name} is not JSON, from {place} on{rule}") from None
     except (ValueError, RecursionError):
-        raise RefusedError(f"{name} is no JSON that can be read: too deep or too long") from None
+        raise RefusedError(
+            f"{name} cannot be read as JSON: it is nested too deep, or a number is too long"
+        ) from None
     if not isinstance(found, dict):
-        raise RefusedError(f"{name} is no JSON object")
+        raise RefusedError(f"{name} must be a JSON object, such as {{}}")
     return text, found
 
 
 def _example(function: str) -> str:
-    """Name the file of `events/` with an event that a function takes."""
+    """Return the path of the example event of a function."""
     for name in (f"{function}_sqs", function, "schedule"):
         path = ROOT / f"events/{name}.json"
         if path.exists():
@@ -88,15 +116,15 @@ def _example(function: str) -> str:
 
 
 def invoke(world: RunningWorld, function: str, event: str) -> bool:
-    """Invoke a function, print what it answers, and return whether it has succeeded.
+    """Invoke a function, print its answer, and return whether it succeeded.
 
     Args:
-        world: Where it runs.
+        world: The local world in which it is deployed.
         function: A folder of `functions/`.
-        event: A JSON object, or a file that holds one; empty takes the example of `events/`.
+        event: A JSON object, or a file that holds one; empty means its example in `events/`.
 
     Raises:
-        RefusedError: There is no such function, or no such event.
+        RefusedError: The function is not deployed, or the event cannot be read.
     """
     name = _deployed(world, function)
     text, _ = read_object(event or _example(function), "EVENT")
@@ -106,15 +134,16 @@ def invoke(world: RunningWorld, function: str, event: str) -> bool:
 
 
 def sam_local_invoke(world: RunningWorld, function: str, event: str) -> bool:
-    """Invoke a function in a container, print its answer, and return whether it has succeeded.
+    """Invoke a function in a container, print its answer, and return whether it succeeded.
 
     Args:
-        world: What it reaches from there.
+        world: The local world that the function uses.
         function: A folder of `functions/`.
-        event: A JSON object, or a file that holds one; empty takes the example of `events/`.
+        event: A JSON object, or a file that holds one; empty means its example in `events/`.
 
     Raises:
-        RefusedError: There is no such function or event, or no container can reach the world.
+        RefusedError: The function is not deployed, the event cannot be read, or containers cannot
+            reach the local world.
     """
     name = _logical_id(world, function)
     text, _ = read_object(event or _example(function), "EVENT")
@@ -124,14 +153,14 @@ def sam_local_invoke(world: RunningWorld, function: str, event: str) -> bool:
 
 
 def sam_local_start_lambda(world: RunningWorld, port: int | None) -> bool:
-    """Offer Lambda's API until a signal comes, and return whether it could be offered.
+    """Serve Lambda's API until a signal ends it, and return whether it could be served.
 
     Args:
-        world: What functions reach.
-        port: Where it is called, unless where SAM's users expect it.
+        world: The local world that the functions use.
+        port: To listen on; None means SAM's default.
 
     Raises:
-        RefusedError: No container can reach the world, or the port is taken.
+        RefusedError: Containers cannot reach the local world, or the port is taken.
     """
     port = sam_local.START_LAMBDA_PORT if port is None else port
     if not is_free(port):
@@ -140,24 +169,23 @@ def sam_local_start_lambda(world: RunningWorld, port: int | None) -> bool:
 
 
 def _deployed(world: RunningWorld, function: str) -> str:
-    """Name the alias of a function that is live."""
     return f"{world.resources[_logical_id(world, function)]}:live"
 
 
 def _logical_id(world: RunningWorld, function: str) -> str:
-    """Name a function that is deployed as the template does."""
+    """Return the logical id of a deployed function."""
     known = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
     if function not in known:
-        raise RefusedError(f"{function!r} is no function; there are {', '.join(known)}")
+        raise RefusedError(f"FUNCTION must be one of {', '.join(known)}, not {function!r}")
     logical_id = "".join(word.capitalize() for word in function.split("_")) + "Function"
     if logical_id not in world.resources:
         needed = shlex.quote(f"PARAMETERS={_parameter_needed(logical_id)}")
-        raise RefusedError(f"{function} is not deployed; it is by `make local {needed}`")
+        raise RefusedError(f"{function} is not deployed: start `make local {needed}`")
     return logical_id
 
 
 def _parameter_needed(logical_id: str) -> str | None:
-    # This takes a second to import, which all that works does without.
+    # This takes a second to import, and only errors need it.
     from .parameters import parameter_needed  # noqa: PLC0415
 
     return parameter_needed(logical_id)
@@ -169,10 +197,10 @@ def _answer(world: RunningWorld, name: str, event: str) -> tuple[Any, bool]:
 
 
 def _asked(world: RunningWorld, function: str, event: Json) -> Any:  # noqa: ANN401 (any JSON)
-    """Invoke a function that is to answer.
+    """Invoke a function, and return its answer.
 
     Raises:
-        RefusedError: It failed.
+        RefusedError: The function failed; the text is its own.
     """
     answer, failed = _answer(world, _deployed(world, function), json.dumps(event))
     if failed:
@@ -184,14 +212,14 @@ def _asked(world: RunningWorld, function: str, event: Json) -> Any:  # noqa: ANN
 
 
 def send(world: RunningWorld, event: str) -> None:
-    """Put a message on the send queue as it is, or the records of an event for send_message.
+    """Put an event on the send queue unchanged, or the records of an event for send_message.
 
     Args:
-        world: Where the queue is.
+        world: The local world of the queue.
         event: A JSON object, or a file that holds one.
 
     Raises:
-        RefusedError: It is no such thing.
+        RefusedError: The event cannot be read, or its records are not SQS records.
     """
     text, content = read_object(event, "EVENT")
     queued = list(records(content)) if "Records" in content else [(text, {})]
@@ -200,22 +228,22 @@ def send(world: RunningWorld, event: str) -> None:
         record_id = queue.send_message(
             QueueUrl=world.outputs["SendQueueUrl"], MessageBody=body, MessageAttributes=attributes
         )["MessageId"]
-        _print(f"On the send queue, as SQS message {record_id}. What becomes of it:")
+        _print(f"On the send queue, as SQS message {record_id}. To see the outcome:")
         original = attributes.get("originalMessageId", {}).get("StringValue", record_id)
         for message_id in message_ids(body, original):
             _print(f"  make find MESSAGE={shlex.quote(message_id)}")
 
 
 def records(event: Json) -> Iterator[tuple[str, Json]]:
-    """Return body and attributes of each record, as SQS takes what it has given to Lambda.
+    """Return body and attributes of each record of an SQS event, in the form of `SendMessage`.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
     Raises:
-        RefusedError: They are no such records.
+        RefusedError: The records are not those of an SQS event; the text names the first.
     """
     if not isinstance(event["Records"], list):
-        raise RefusedError("Records of EVENT is no list")
+        raise RefusedError("Records of EVENT must be a list of SQS records")
     for number, record in enumerate(event["Records"]):
         try:
             body = record["body"]
@@ -230,14 +258,21 @@ def records(event: Json) -> Iterator[tuple[str, Json]]:
                 for name, value in record.get("messageAttributes", {}).items()
             }
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise RefusedError(f"Records[{number}] of EVENT is no record of SQS") from None
+            raise RefusedError(
+                f"Records[{number}] of EVENT must be an SQS record, as Lambda receives it"
+            ) from None
         if not isinstance(body, str):
-            raise RefusedError(f"Records[{number}].body of EVENT is no text")
+            raise RefusedError(f"Records[{number}].body of EVENT must be a string")
+        for name, attribute in attributes.items():
+            if not all(isinstance(value, str | bytes) for value in attribute.values()):
+                raise RefusedError(
+                    f"Records[{number}].messageAttributes.{name} of EVENT must hold strings"
+                )
         yield body, attributes
 
 
 def message_ids(body: str, record_id: str) -> list[str]:
-    """Return the ids that the messages of a body have, or will have; see `SendEvent.parse`."""
+    """Return the message ids that the sender will give to an event; see `SendEvent.parse`."""
     try:
         content = json.loads(body)
         entries = content.get("destinations", [content])
@@ -251,37 +286,37 @@ def message_ids(body: str, record_id: str) -> list[str]:
 
 
 def find(world: RunningWorld, message_id: str, until: str) -> bool:
-    """Look a message up, or list what is open without an id.
+    """Look up a message, or list the unsettled messages.
 
     Args:
-        world: Where it was sent.
-        message_id: Of the message; empty lists the unsettled messages.
-        until: A state to wait for, a minute at most. Meanwhile the functions run that a schedule
-            runs once a minute or less often.
+        world: The local world to which it was sent.
+        message_id: Empty lists the unsettled messages.
+        until: A state to wait for, a minute at most; empty does not wait. Meanwhile this invokes
+            the functions that schedules invoke once a minute or less often.
 
     Returns:
-        Whether it was in that state in the end, if one was given.
+        Whether the message reached the state, if one was given.
 
     Raises:
-        RefusedError: What was asked makes no sense.
+        RefusedError: `until` is not a state, or no message was given to wait for.
     """
     if until and not message_id:
         raise RefusedError("UNTIL needs a MESSAGE to wait for")
     if until and until not in STATES:
         raise RefusedError(f"UNTIL must be one of {', '.join(STATES)}, not {until!r}")
-    question = {"messageId": message_id} if message_id else {"unsettled": True}
-    answer = _asked(world, "find_messages", question)
+    query = {"messageId": message_id} if message_id else {"unsettled": True}
+    answer = _asked(world, "find_messages", query)
     deadline = time.monotonic() + _SECONDS_TO_WAIT
     while until and (state := _state(answer)) != until:
         if state in SETTLED or time.monotonic() > deadline:
             break
         for function in _SCHEDULED:
-            _answer(world, _deployed(world, function), "{}")  # may fail, as an outage makes it
+            _answer(world, _deployed(world, function), "{}")  # fails in an outage
         time.sleep(_SECONDS_BETWEEN)
-        answer = _asked(world, "find_messages", question)
+        answer = _asked(world, "find_messages", query)
     _print_json(answer)
     if until and _state(answer) != until:
-        sys.stderr.write(f"{message_id} is {_state(answer) or 'not there'}, not {until}\n")
+        sys.stderr.write(_not_reached(message_id, _state(answer), until))
         return False
     return True
 
@@ -292,61 +327,68 @@ def _state(answer: Json) -> str | None:
     return state
 
 
+def _not_reached(message_id: str, state: str | None, wanted: str) -> str:
+    if state is not None:
+        return f"{message_id} is {state}, not {wanted}\n"
+    listing = f"make dead-letter-queue MESSAGE={shlex.quote(message_id)}"
+    return f"{message_id} is not in the table: look for its record with `{listing}`\n"
+
+
 def dead_lettered(world: RunningWorld, message_id: str) -> bool:
-    """List what was set aside.
+    """List the dead-lettered records.
 
     Args:
-        world: Where.
-        message_id: Shows only letters that hold this message, and waits for one for a minute;
-            empty shows all there are.
+        world: The local world of the dead-letter queue.
+        message_id: Lists only records that hold this message, and waits a minute at most for one;
+            empty lists all records.
 
     Returns:
-        Whether there was one, if a message was named.
+        Whether there was a record, if a message was given.
     """
-    order = {"action": "list", "limit": 1000}
+    command = {"action": "list", "limit": 1000}
     if not message_id:
-        _print_json(_asked(world, "redrive_messages", order))
+        _print_json(_asked(world, "redrive_messages", command))
         return True
 
-    def about() -> list[Json]:
-        letters = _asked(world, "redrive_messages", order)["records"]
-        return [letter for letter in letters if message_id in letter["messageIds"]]
+    def matching() -> list[Json]:
+        listed = _asked(world, "redrive_messages", command)["records"]
+        return [record for record in listed if message_id in record["messageIds"]]
 
-    letters = _waited_for(about)
-    _print_json({"records": letters})
-    return bool(letters)
+    found = _waited_for(matching)
+    _print_json({"records": found})
+    return bool(found)
 
 
 def redrive(world: RunningWorld, reason: str, *, dry_run: bool) -> None:
-    """Send again what was set aside, or tell what would be sent.
+    """Send dead-lettered records again, or show which would be sent.
 
     Args:
-        world: Where.
-        reason: Of what is meant; empty means every reason but QUARANTINED.
-        dry_run: Whether to tell only.
+        world: The local world of the dead-letter queue.
+        reason: Of the records to send; empty means every reason but QUARANTINED.
+        dry_run: Whether to show them only.
     """
-    order: Json = {"action": "redrive", "dryRun": dry_run}
-    _print_json(_asked(world, "redrive_messages", order | ({"reason": reason} if reason else {})))
+    command: Json = {"action": "redrive", "dryRun": dry_run}
+    _print_json(_asked(world, "redrive_messages", command | ({"reason": reason} if reason else {})))
 
 
 def outcome_events(world: RunningWorld, message_id: str) -> bool:
-    """Show the events that apps upstream were told on the bus, and take them off their queue.
+    """Print the published outcome events, and delete them from the queue behind the bus.
 
     Args:
-        world: Where.
-        message_id: Takes only the events about this message, and waits for one for a minute;
-            empty takes all there are.
+        world: The local world of the bus.
+        message_id: Takes only events about this message, and waits a minute at most for one; empty
+            takes all events.
 
     Returns:
-        Whether there was one, if a message was named.
+        Whether there was an event, if a message was given.
 
     Raises:
-        RefusedError: The stack tells no bus.
+        RefusedError: The stack publishes no outcome events.
     """
     if world.outcome_queue_url is None:
         needed = _parameter_needed("PublishOutcomesFunction")
         raise RefusedError(
-            f"outcomes are told on no bus; they are by `make local PARAMETERS={needed}`"
+            f"no outcome events are published: start `make local PARAMETERS={needed}`"
         )
     queue, url = world.sqs, world.outcome_queue_url
 
@@ -369,19 +411,20 @@ def _waited_for(condition: Callable[[], list[Json]]) -> list[Json]:
 
 
 def simulator(world: RunningWorld, call: str) -> None:
-    """Make a call to the control interface of Infobip's simulator, and print the answer.
+    """Call the control interface of Infobip's simulator, and print the answer.
 
     Args:
-        world: Whose simulator.
-        call: Method, path without `/_control/`, and a JSON object if the call has a body.
+        world: The local world of the simulator.
+        call: A method, a path below `/_control/`, and a JSON object if the call has a body.
 
     Raises:
-        RefusedError: It is no such call, or was refused.
+        RefusedError: The call cannot be read, or the simulator refused it.
     """
     parts = _CALL.fullmatch(call.strip())
     if parts is None:
         raise RefusedError(
-            f'CALL is written like POST faults {{"operation": "send_advanced"}}, not {call!r}'
+            "CALL must be like GET messages or"
+            f' POST faults {{"operation": "send_advanced"}}, not {call!r}; {_SIMULATOR_HELP}'
         )
     text = read_object(parts["body"], "CALL")[0] if parts["body"] else None
     with requests.Session() as session:
@@ -394,8 +437,41 @@ def simulator(world: RunningWorld, call: str) -> None:
             timeout=_SECONDS_TO_WAIT,
         )
     if answer.status_code != HTTPStatus.OK:
-        raise RefusedError(f"the simulator refuses that: {answer.status_code} {answer.text}")
+        method, path = parts["method"], parts["path"]
+        raise RefusedError(simulator_refusal(method, path, answer.status_code, answer.json()))
     _print_json(answer.json())
+
+
+def simulator_refusal(method: str, path: str, status: int, answer: Json) -> str:
+    """Return a sentence that says why the simulator refused a call.
+
+    Args:
+        method: Of the call.
+        path: Of the call, below `/_control/`.
+        status: The HTTP status of the answer.
+        answer: The body, in Infobip's form of an error.
+    """
+    if status == HTTPStatus.NOT_FOUND:
+        return f"the simulator has nothing at {path}: {_SIMULATOR_HELP}"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"the simulator does not accept {method} at {path}: {_SIMULATOR_HELP}"
+    errors = answer["requestError"]["serviceException"].get("validationErrors", {})
+    rules = "; ".join(f"{member} {', '.join(texts)}" for member, texts in errors.items())
+    return f"the simulator refused {method} {path}: {rules or f'HTTP status {status}'}"
+
+
+# --- AWS ---------------------------------------------------------------------------------------
+
+
+def aws_refusal(operation: str, code: str) -> str:
+    """Return a sentence that says why the AWS emulator refused a call.
+
+    Args:
+        operation: The name of the API's operation.
+        code: AWS's code of the error.
+    """
+    rule = _AWS_RULES.get(code, "check the values that you gave")
+    return f"the AWS emulator refused {operation} with {code}: {rule}"
 
 
 # --- Printing ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The container engine that SAM's runner uses, and the bridge by which its containers reach us."""
+"""The container engine of SAM's runner, and the bridge over which containers reach this machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from docker.errors import DockerException, NotFound
 
 from .running import RefusedError
 
-#: Docker Desktop leads calls of this name to loopback here
-#: (https://docs.docker.com/desktop/features/networking/); other engines have to be told it.
+#: Docker Desktop resolves this name to loopback of this machine
+#: (https://docs.docker.com/desktop/features/networking/); other engines need `--add-host`.
 HOST_FOR_CONTAINERS = "host.docker.internal"
 _INTERFACES = Path("/sys/class/net")
 #: Linux's request for an interface's IPv4 address, see netdevice(7).
@@ -30,18 +30,18 @@ class NoEngineError(RefusedError):
 
 
 class NoBridgeError(RefusedError):
-    """The engine has no bridge on this machine that we may listen on; the text says why."""
+    """The engine has no bridge on this machine that is safe to listen on; the text says why."""
 
 
 @dataclass(frozen=True)
 class Interface:
-    """What Linux says of a network interface.
+    """A network interface, as Linux describes it.
 
     Args:
         is_bridge: Whether it is a bridge.
-        leads_elsewhere: Whether the bridge has a member that is not an end of a pair within
-            this machine, such as a network card or a tunnel.
-        address: Its IPv4 address, if it has one.
+        leads_elsewhere: Whether the bridge has a member, such as a network card or a tunnel, that
+            leads off this machine.
+        address: Its IPv4 address; None if it has none.
     """
 
     is_bridge: bool
@@ -53,7 +53,7 @@ def engine() -> docker.DockerClient:
     """Return a client of the engine that `DOCKER_HOST` names, or of the one on this machine.
 
     Raises:
-        NoEngineError: None answers.
+        NoEngineError: No engine answers; the text says what to do.
     """
     try:
         client = docker.from_env(timeout=_SECONDS_TO_ANSWER)
@@ -71,17 +71,19 @@ def engine() -> docker.DockerClient:
 def address_for_containers(client: docker.DockerClient) -> IPv4Interface | None:
     """Return the address of the engine's bridge, with its network; None for Docker Desktop.
 
-    Containers of Docker Desktop reach what listens on loopback here.
+    Containers of Docker Desktop reach services on loopback of this machine.
 
     Raises:
-        NoBridgeError: There is none on this machine, or it leads off the machine.
+        NoBridgeError: The bridge is not on this machine, or leads off it.
     """
     if client.info()["OperatingSystem"] == "Docker Desktop":
         return None
     try:
         network = client.networks.get("bridge").attrs
     except NotFound as error:
-        raise NoBridgeError("the container engine has no bridge") from error
+        raise NoBridgeError(
+            "the container engine has no network named bridge: Docker creates it when it starts"
+        ) from error
     name = network["Options"].get("com.docker.network.bridge.name", "docker0")
     subnets = [IPv4Network(one["Subnet"]) for one in network["IPAM"]["Config"] if _is_v4(one)]
     return bridge_address(name, subnets, _interface(name))
@@ -90,15 +92,15 @@ def address_for_containers(client: docker.DockerClient) -> IPv4Interface | None:
 def bridge_address(
     name: str, subnets: list[IPv4Network], interface: Interface | None
 ) -> IPv4Interface:
-    """Return the address to listen on, and the network that containers have.
+    """Return the address to listen on, with the network of the containers.
 
     Args:
-        name: The bridge's, as the engine has it.
+        name: The engine's name for the bridge.
         subnets: Of the engine's network.
-        interface: What Linux says of it; None if there is none of that name.
+        interface: The bridge; None if this machine has no interface of that name.
 
     Raises:
-        NoBridgeError: It must not be listened on; the text says why.
+        NoBridgeError: It is not safe to listen there; the text says why.
     """
     if interface is None or interface.address is None:
         raise NoBridgeError(
@@ -107,8 +109,8 @@ def bridge_address(
         )
     if not interface.is_bridge or interface.leads_elsewhere:
         raise NoBridgeError(
-            f"the container engine's bridge {name} leads off this machine, so nothing may listen "
-            "there that asks for no password"
+            f"the container engine's bridge {name} leads off this machine, so services without a "
+            "password must not listen there"
         )
     for subnet in subnets:
         if interface.address in subnet:
@@ -133,9 +135,9 @@ def _interface(name: str) -> Interface | None:
 
 
 def _is_pair(interface: Path) -> bool:
-    """Whether an interface is an end of a veth pair, as an engine makes for each container.
+    """Whether an interface is an end of a veth pair, which an engine creates for each container.
 
-    Linux gives such an end no device, no type in its `uevent`, and no interface below; a card, a
+    Linux gives such an end no device, no type in its `uevent`, and no lower interface; a card, a
     tunnel, a VLAN or a bond has one of these.
     """
     kind = "DEVTYPE=" in (interface / "uevent").read_text()
@@ -154,7 +156,7 @@ def _address(interface: str) -> IPv4Address | None:
     return IPv4Address(answer[20:24])
 
 
-if __name__ == "__main__":  # tells .ci/run whether an engine answers
+if __name__ == "__main__":  # .ci/run asks whether an engine answers
     try:
         engine()
         sys.stdout.write("yes\n")

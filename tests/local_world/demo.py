@@ -1,8 +1,8 @@
-"""`make demo`: the main job, on this machine, by the template and the functions as they are.
+"""`make demo`: the main job on this machine, with the deployed template and functions.
 
-Messages go through the queue to Infobip's simulator; some pushes fail and become text messages,
-one answer is lost on the way, one event is wrong. What is shown at the end is read from DynamoDB.
-The exit code is 0 only if every message has come out as its scenario says.
+Messages go through the queue to Infobip's simulator. Some pushes fail over to SMS, one answer is
+lost on the way, and one event is invalid. The table at the end is read from DynamoDB.
+The exit code is 0 only if every message came out as its scenario says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.observability import masked
 
-from .world import World, wait_until
+from .world import FunctionFailedError, World, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ _SECONDS_TO_SETTLE = 60
 
 @dataclass(frozen=True)
 class Case:
-    """A message, and what has to become of it."""
+    """A message, and its expected outcome."""
 
     message_id: str
     phone_number: str
@@ -45,9 +45,10 @@ class Case:
     acceptances: int = 1
 
     def event(self) -> Json:
-        """Write the event for the send queue.
+        """Return the event for the send queue.
 
-        Messages of the same text could share one request, and with it the answer that is lost.
+        Each has a text of its own: messages with the same text could share one request, and so the
+        answer that is lost.
         """
         return {
             "scenario": "order-updates",
@@ -58,31 +59,33 @@ class Case:
         }
 
 
-#: The last four digits of a number tell the simulator how its messages fare.
+#: The last four digits of a phone number select the outcome in the simulator.
 CASES = (
     Case("parcel-1", "385915550101", "the push arrives", "PUSH", "DELIVERED"),
-    Case("parcel-2", "385915550002", "no push possible: SMS arrives", "SMS", "DELIVERED"),
-    Case("parcel-3", "385915550003", "push and SMS fail", "SMS", "UNDELIVERED"),
-    Case("parcel-4", "385915550004", "refused by Infobip at once", None, "REJECTED", 0),
-    Case("parcel-5", "385915550105", "queued twice: sent once", "PUSH", "DELIVERED"),
-    Case("parcel-6", "385915550106", "the answer is lost: sent once", "PUSH", "DELIVERED"),
+    Case("parcel-2", "385915550002", "the push fails, the SMS arrives", "SMS", "DELIVERED"),
+    Case("parcel-3", "385915550003", "both the push and the SMS fail", "SMS", "UNDELIVERED"),
+    Case("parcel-4", "385915550004", "Infobip refuses the recipient", None, "REJECTED", 0),
+    Case("parcel-5", "385915550105", "queued twice, sent once", "PUSH", "DELIVERED"),
+    Case("parcel-6", "385915550106", "Infobip's answer is lost, sent once", "PUSH", "DELIVERED"),
 )
 WRONG_EVENT = CASES[0].event() | {"to": {"phoneNumber": "+385 91 555 0107"}}
 
 
 def run(world: World) -> bool:
-    """Run the main job, show what came out, and return whether it is right."""
-    with _step("create the scenario PUSH, then SMS"):
+    """Run the main job, print the outcome, and return whether it is as expected."""
+    with _step("Create a scenario: PUSH, then SMS"):
         scenario = world.invoke("CreateScenarioFunctionName", SCENARIO)
         world.invoke("CreateScenarioFunctionName", SCENARIO)  # changes nothing
     world.simulator.add_fault("send_advanced", "reset_after", messageIds=["parcel-6"])
-    with _step(f"put {len(CASES) + 2} records on the send queue, and let them be sent"):
+    with _step(f"Put {len(CASES) + 2} records on the send queue, and wait until they are sent"):
         for case in CASES:
             world.put_message(case.event())
         world.put_message(WRONG_EVENT)
-        wait_until(lambda: _are_sent(world), _SECONDS_TO_SETTLE, "all records are dealt with")
+        wait_until(
+            lambda: _are_sent(world), _SECONDS_TO_SETTLE, "all records are sent or dead-lettered"
+        )
         world.put_message(CASES[4].event())
-    with _step("take the delivery reports, and ask the logs about the lost answer"):
+    with _step("Pull the delivery reports, and look in Infobip's logs for the lost answer"):
         wait_until(lambda: _are_settled(world), _SECONDS_TO_SETTLE, "all messages are settled")
         wait_until(lambda: world.waiting() == 0, _SECONDS_TO_SETTLE, "the send queue is empty")
     return _show(world, scenario["parameter"])
@@ -101,7 +104,7 @@ def _are_settled(world: World) -> bool:
 
 
 def _run_schedules(world: World) -> None:
-    """Do what schedules do on AWS, and with `make local`; the demo need not wait for them."""
+    """Invoke the functions that schedules invoke, since their next time may be minutes away."""
     world.invoke("ReconcileMessagesFunctionName", {})
     world.invoke("PullDeliveryReportsFunctionName", {})
 
@@ -136,14 +139,14 @@ def _show(world: World, parameter: str) -> bool:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         _print("  ".join(cells).rstrip())
-    letters = world.dead_lettered_records()
-    _print("\nDead-letter queue:")
-    for letter in letters:
-        attributes = letter["attributes"]
+    records = world.dead_lettered_records()
+    _print("\nIn the dead-letter queue, each with its reason:")
+    for record in records:
+        attributes = record["attributes"]
         _print(f"  {attributes['reason']}: {attributes['field']} {attributes['rule']}")
-    _show_totals(items, len(letters), world)
+    _show_totals(items, len(records), world)
     _print(f"\nThe scenario is registered in SSM as {parameter}.")
-    fields = [letter["attributes"].get("field") for letter in letters]
+    fields = [record["attributes"].get("field") for record in records]
     return all(right) and fields == ["to.phoneNumber"]
 
 
@@ -155,7 +158,7 @@ def _show_totals(items: list[Json], dead_lettered: int, world: World) -> None:
     cost = sum(float(item["price"]["pricePerMessage"]) for item in items if "price" in item)
     totals = world.simulator.totals()
     _print(f"\nTotals: {counted}; {dead_lettered} dead-lettered; {cost:.2f} EUR.")
-    _print(f"Infobip has accepted {totals['acceptances']} messages, each once.")
+    _print(f"Infobip accepted {totals['acceptances']} messages, each once.")
 
 
 def _price(item: Json) -> str:
@@ -182,25 +185,22 @@ def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
 
 
 def main() -> None:
-    """Run the demo."""
     signal.signal(signal.SIGTERM, _stop)
-    # So that nobody has to wait ten minutes for the first question to the logs.
+    # By default the first log query would come after ten minutes.
     parameters = {"ReconcileAfterSeconds": 1}
     try:
         with ExitStack() as exits:
-            with _step("start the AWS emulator and Infobip's simulator, build and deploy"):
-                try:
-                    world = exits.enter_context(World(deploy="sam", parameters=parameters))
-                except (
-                    RuntimeError,
-                    TimeoutError,
-                ) as error:  # something was not started, built or deployed
-                    sys.exit(f"\n{error}")
+            with _step("Start the AWS emulator and Infobip's simulator, build and deploy"):
+                world = exits.enter_context(World(deploy="sam", parameters=parameters))
             right = run(world)
     except KeyboardInterrupt:
         sys.exit("\nstopped")
+    except TimeoutError as error:
+        sys.exit(f"\n{error}. Is this machine busy? Then run `make demo` again.")
+    except (RuntimeError, FunctionFailedError) as error:  # the text says what failed
+        sys.exit(f"\n{error}")
     if not right:
-        sys.exit("Some messages did not come out as their scenario says.")
+        sys.exit("Some messages did not come out as their scenario says: see NOT AS EXPECTED.")
     _print("All messages came out as their scenario says.")
 
 

@@ -1,12 +1,12 @@
 """Execution environments of Lambda: functions run under AWS's own runtime client, `awslambdaric`.
 
-ministack calls handlers from a script of its own. That script sets no logging up, gives functions
-the emulator's environment, and ends with the first error. Here each environment is a process that
-runs what Lambda's Python runtime runs, and that gets its events over Lambda's Runtime API
-(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+ministack calls handlers from a script of its own. That script sets up no logging, gives functions
+the emulator's environment variables, and ends at the first error. Here each environment is a
+process that runs the client of Lambda's Python runtime, and receives events over Lambda's Runtime
+API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 
-An environment handles one invocation after the other. It outlives an error of its handler, and
-ends with a timeout, an exit, or an answer that is too large
+An environment handles one invocation at a time. It continues after an error of its handler, and
+ends after a timeout, an exit, or an answer that is too large
 (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 """
 
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: What Lambda says that a request has to be smaller than, for instance in
+#: A request must be smaller, as Lambda's error says, for instance in
 #: https://github.com/pelmers/streetwarp-web/issues/14.
 TOO_LARGE_REQUEST_BYTES: Final = 6 * 1024 * 1024
 #: 1 MB since October 2025 (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, and
 #: https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb).
 LARGEST_ASYNCHRONOUS_REQUEST_BYTES: Final = 1024 * 1024
-#: 6 MB and 100 bytes, as Lambda says, for instance in
+#: 6 MB and 100 bytes, as Lambda's error says, for instance in
 #: https://github.com/DataBiosphere/azul/issues/8258.
 LARGEST_RESPONSE_BYTES: Final = 6_291_556
-#: How long an environment may take to start; after that, the time of the first invocation counts.
+#: The time for the start of an environment; a longer start uses time of the first invocation.
 _INIT_SECONDS = 10
 _BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
 _PORTABLE_RUNTIME_CLIENT = Path(__file__).with_name("portable_runtime_client")
@@ -60,10 +60,10 @@ _Kind = Literal["ready", "init_error", "response", "error", "too_large", "end", 
 
 
 def install() -> None:
-    """Have ministack run functions in these environments, and keep to Lambda's limits."""
-    # There is no other way in than by these names.
+    """Make ministack run functions in these environments, within Lambda's limits."""
+    # ministack has no public hook for this.
     lambda_runtime._worker_class_for = lambda config: ExecutionEnvironment  # noqa: ARG005, SLF001
-    # The way of custom runtimes, which hands on what the runtime says of an error.
+    # This function, for custom runtimes, passes on the runtime's own description of an error.
     lambda_svc._execute_function_warm = (  # noqa: SLF001
         lambda_svc._execute_function_provided_warm  # noqa: SLF001
     )
@@ -78,7 +78,7 @@ async def _refuse_large_requests(
     body: bytes,
     *rest: Any,  # noqa: ANN401 (passed through)
 ) -> Any:  # noqa: ANN401 (passed through)
-    """Answer 413 to events that Lambda's API does not take."""
+    """Answer 413 to events that are too large for Lambda's API."""
     if method == "POST" and path.rstrip("/").endswith("/invocations"):
         kind = {name.lower(): value for name, value in headers.items()}.get("x-amz-invocation-type")
         if kind == "Event" and len(body) > LARGEST_ASYNCHRONOUS_REQUEST_BYTES:
@@ -95,7 +95,7 @@ async def _refuse_large_requests(
     return await handle(method, path, headers, body, *rest)
 
 
-def _too_large(text: str) -> Any:  # noqa: ANN401 (an answer of ministack's)
+def _too_large(text: str) -> Any:  # noqa: ANN401 (ministack's answer)
     code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     return error_response_json("RequestTooLargeException", text, code)
 
@@ -108,15 +108,15 @@ def environment_variables(
     runtime_api: str,
     temporary: str,
 ) -> dict[str, str]:
-    """Return the environment of a function's process.
+    """Return the environment variables of a function's process.
 
-    It is what
-    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html names, the function's
-    own variables, and two that have no part on Lambda: the emulator's URL, and TMPDIR, since each
-    environment there has a /tmp of its own. X-Ray's variables are left out: nobody listens here.
+    They are those of
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, the function's own, and
+    two that Lambda does not set: the emulator's URL, and TMPDIR, since on Lambda each environment
+    has a /tmp of its own. X-Ray's variables are left out, since no daemon listens here.
 
     Args:
-        config: The function's configuration, as ministack keeps it.
+        config: The function's configuration, as ministack stores it.
         credentials: Variables with the credentials of the function's role.
         task_root: The folder of the function's code.
         runtime_api: Host and port of the environment's Runtime API.
@@ -150,10 +150,10 @@ def environment_variables(
 
 
 def _logging_variables(logging: Mapping[str, str]) -> dict[str, str]:
-    """Tell the runtime the format of logs, and, where logs are JSON, the least severe level.
+    """Return variables with the format of logs and, for JSON, the lowest level.
 
     See https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html:
-    levels are for JSON alone, and INFO unless something else was set.
+    only JSON logs have a level, by default INFO.
     """
     if logging.get("LogFormat") != "JSON":
         return {"AWS_LAMBDA_LOG_FORMAT": "Text"}
@@ -163,15 +163,15 @@ def _logging_variables(logging: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the runtime client is told of an invocation; `headers` are those of the Runtime API."""
+    """An invocation, as the runtime client receives it, with headers of the Runtime API."""
 
     event: bytes
     headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class _Happening:
-    """What an environment has done; `body` is what it has posted."""
+class _RuntimeEvent:
+    """A step of an environment; `body` is the one that it posted."""
 
     kind: _Kind
     body: bytes = b""
@@ -185,34 +185,34 @@ class RuntimeApi(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _RuntimeApiHandler)
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
-        self.happenings: SimpleQueue[_Happening] = SimpleQueue()
+        self.runtime_events: SimpleQueue[_RuntimeEvent] = SimpleQueue()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def address(self) -> str:
-        """Host and port."""
+        """Host and port of the server."""
         return f"127.0.0.1:{self.server_port}"
 
     def close(self) -> None:
-        """End, and let go of whoever waits for an invocation."""
+        """Stop the server, and release a handler that waits for an invocation."""
         self.invocations.put(None)
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a process that was killed breaks its connections off."""
+        """Ignore errors: a killed process breaks its connections."""
 
 
 class _RuntimeApiHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body leave in one packet, at once: otherwise each answer takes 40 ms.
+    # Headers and body leave immediately, in one packet: otherwise each answer takes 40 ms.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: RuntimeApi
 
     def do_GET(self) -> None:
-        """Hand the next invocation out, when there is one."""
-        self.server.happenings.put(_Happening("ready"))
+        """Return the next invocation, as soon as there is one."""
+        self.server.runtime_events.put(_RuntimeEvent("ready"))
         invocation = self.server.invocations.get()
         if invocation is None:
             self.close_connection = True
@@ -221,20 +221,20 @@ class _RuntimeApiHandler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.OK, headers, invocation.event)
 
     def do_POST(self) -> None:
-        """Take the answer to an invocation, or an error."""
+        """Receive the answer to an invocation, or an error."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         found = _ANSWER.fullmatch(self.path)
         kind: Any = found["kind"] if found else "init_error"
         if kind == "response" and len(body) > LARGEST_RESPONSE_BYTES:
             self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            self.server.happenings.put(_Happening("too_large"))
+            self.server.runtime_events.put(_RuntimeEvent("too_large"))
             return
-        # Whoever is told of the answer may end the process, which is to get its own answer first.
+        # The next line may end the process, so the process gets its own answer first.
         self._answer(HTTPStatus.ACCEPTED)
-        self.server.happenings.put(_Happening(kind, body))
+        self.server.runtime_events.put(_RuntimeEvent(kind, body))
 
     def log_message(self, *args: object) -> None:
-        """Say nothing: what the emulator prints are the logs of functions."""
+        """Print nothing, since the emulator's output is the logs of functions."""
 
     def _answer(
         self, status: HTTPStatus, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -249,11 +249,11 @@ class _RuntimeApiHandler(BaseHTTPRequestHandler):
 
 
 class Output:
-    """What a process prints, kept until it is taken.
+    """Collects the output of a process until it is taken.
 
     Args:
         stream: The process's standard output and error.
-        at_end: Called when the process has closed it.
+        at_end: Called when the process has closed the stream.
     """
 
     def __init__(self, stream: IO[bytes], at_end: Callable[[], None]) -> None:
@@ -265,9 +265,9 @@ class Output:
         threading.Thread(target=self._read_all, daemon=True).start()
 
     def take(self) -> str:
-        """Return what was printed since the last time, without waiting.
+        """Return the output since the last call, without waiting.
 
-        That is all that a handler has printed, since it has answered after that.
+        It includes everything that the handler printed, since a handler prints before it answers.
         """
         with self._lock:
             while self._read():
@@ -285,7 +285,7 @@ class Output:
         self._at_end()
 
     def _read(self) -> bytes | None:
-        """Keep what is there: nothing at the end, None when nothing is there by now."""
+        """Read available output; return empty bytes at the end, and None if there is none yet."""
         found: bytes | None = self._stream.read(1 << 16)
         self._kept += found or b""
         return found
@@ -293,7 +293,7 @@ class Output:
 
 @dataclass
 class _Process:
-    """A process that runs a function, and what one reaches it by."""
+    """A process that runs a function, with its Runtime API, output and temporary folder."""
 
     api: RuntimeApi
     process: subprocess.Popen[bytes]
@@ -303,7 +303,7 @@ class _Process:
 
 
 class ExecutionEnvironment:
-    """A place in ministack's pool, in which one process after the other runs a function.
+    """A member of ministack's pool; it runs a function in one process at a time.
 
     ministack's pool reads and sets `in_use`, `last_used`, `config` and `_proc`, and calls `invoke`,
     `kill` and `_discard_tmpdir`.
@@ -331,7 +331,7 @@ class ExecutionEnvironment:
         trace_id: str | None = None,
         invoked_function_arn: str | None = None,
     ) -> Json:
-        """Run one invocation; return its `result` or `error_payload`, and its `log`."""
+        """Run one invocation, and return its `result` or `error_payload`, and its `log`."""
         seconds = self.config.get("Timeout", 3)
         cold = self._current is None or self._current.process.poll() is not None
         if cold:
@@ -342,9 +342,9 @@ class ExecutionEnvironment:
         if current is None:
             raise RuntimeError("the environment was discarded")
         if cold:
-            happening = self._wait(current, time.monotonic() + _INIT_SECONDS + seconds, "ready")
-            if happening.kind != "ready":
-                return self._failure(current, happening, request_id, seconds)
+            runtime_event = self._wait(current, time.monotonic() + _INIT_SECONDS + seconds, "ready")
+            if runtime_event.kind != "ready":
+                return self._failure(current, runtime_event, request_id, seconds)
         arn = invoked_function_arn or self.config["FunctionArn"]
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
@@ -352,18 +352,18 @@ class ExecutionEnvironment:
             "Lambda-Runtime-Invoked-Function-Arn": arn,
         } | ({"Lambda-Runtime-Trace-Id": trace_id} if trace_id else {})
         current.api.invocations.put(Invocation(json.dumps(event).encode(), headers))
-        happening = self._wait(current, time.monotonic() + seconds)
-        if happening.kind == "response":
-            result = json.loads(happening.body)
+        runtime_event = self._wait(current, time.monotonic() + seconds)
+        if runtime_event.kind == "response":
+            result = json.loads(runtime_event.body)
             return {"status": "ok", "result": result, "log": current.output.take()}
-        return self._failure(current, happening, request_id, seconds)
+        return self._failure(current, runtime_event, request_id, seconds)
 
     def kill(self) -> None:
-        """End the process, and leave nothing behind."""
+        """End the process, and remove its files."""
         lambda_runtime.kill_workers([self])
 
     def _discard_tmpdir(self) -> None:
-        """Leave nothing of the last process behind; it has ended, or ends now."""
+        """End the last process, if it is still running, and remove its files."""
         current, self._current, self._proc = self._current, None, None
         if current is not None:
             current.process.kill()
@@ -372,7 +372,7 @@ class ExecutionEnvironment:
             shutil.rmtree(current.temporary, ignore_errors=True)
 
     def _start(self) -> _Process:
-        extracted = lambda_svc._docker_extracted_dir  # noqa: SLF001 (keeps what it has extracted)
+        extracted = lambda_svc._docker_extracted_dir  # noqa: SLF001 (caches extracted files)
         task_root = extracted(self.code_zip, "code")
         layers = [
             extracted(lambda_svc._resolve_layer_zip(layer), "layer")  # noqa: SLF001
@@ -381,7 +381,7 @@ class ExecutionEnvironment:
         temporary = tempfile.mkdtemp(prefix=f"{self.func_name}-")
         api = RuntimeApi()
         process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
-            # Neither the tests' folder on the path, nor bytecode beside the code, which is
+            # No folder of the tests on the path, and no new bytecode beside the code, which is
             # read-only on Lambda.
             [sys.executable, "-PB", _BOOTSTRAP, _PORTABLE_RUNTIME_CLIENT, *layers],
             cwd=task_root,
@@ -398,37 +398,39 @@ class ExecutionEnvironment:
         )
         if process.stdout is None:
             raise RuntimeError("the process has no standard output")
-        at_end = partial(api.happenings.put, _Happening("end"))
+        at_end = partial(api.runtime_events.put, _RuntimeEvent("end"))
         return _Process(api, process, Output(process.stdout, at_end), temporary)
 
-    def _wait(self, current: _Process, deadline: float, *kinds: _Kind) -> _Happening:
-        """Wait for what ends a phase; that the client asks for an invocation ends the first one."""
+    def _wait(self, current: _Process, deadline: float, *kinds: _Kind) -> _RuntimeEvent:
+        """Return the event that ends a phase; "ready" ends one only if it is among the kinds."""
         while True:
             try:
-                happening = current.api.happenings.get(timeout=max(0, deadline - time.monotonic()))
+                runtime_event = current.api.runtime_events.get(
+                    timeout=max(0, deadline - time.monotonic())
+                )
             except Empty:
-                return _Happening("timeout")
-            if happening.kind != "ready" or "ready" in kinds:
-                return happening
+                return _RuntimeEvent("timeout")
+            if runtime_event.kind != "ready" or "ready" in kinds:
+                return runtime_event
 
     def _failure(
-        self, current: _Process, happening: _Happening, request_id: str, seconds: int
+        self, current: _Process, runtime_event: _RuntimeEvent, request_id: str, seconds: int
     ) -> Json:
-        """Tell of a failure as Lambda does, and end the environment unless it can go on."""
+        """Return Lambda's answer to a failure, and end the environment unless it can continue."""
         log = ""
-        if happening.kind in ("error", "init_error"):
-            payload = json.loads(happening.body)
+        if runtime_event.kind in ("error", "init_error"):
+            payload = json.loads(runtime_event.body)
             log = current.output.take()
         else:
-            payload = _platform_error(happening.kind, current, request_id, seconds)
+            payload = _platform_error(runtime_event.kind, current, request_id, seconds)
             log = current.output.take() + payload["errorMessage"] + "\n"
-        if happening.kind != "error":
+        if runtime_event.kind != "error":
             self._discard_tmpdir()
         return {"status": "error", "error_payload": payload, "log": log}
 
 
 def _platform_error(kind: _Kind, current: _Process, request_id: str, seconds: int) -> Json:
-    """Describe what the runtime client could not tell of by itself."""
+    """Return Lambda's error for a failure that the runtime client did not report."""
     if kind == "too_large":
         return {
             "errorType": "Function.ResponseSizeTooLarge",

@@ -1,4 +1,4 @@
-"""Lets one process at a time do what two would spoil for each other."""
+"""A lock between processes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock of a file, and hold it; the file stays.
+    """Lock a file, waiting until no other process holds the lock; the file is kept.
 
-    The system lets go of it when the process ends, however it ends.
+    The system releases the lock when the process ends, even if it is killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

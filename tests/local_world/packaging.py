@@ -1,4 +1,4 @@
-"""Builds what a deployment uploads: the layer, and zips of the functions."""
+"""Builds the layer and the zips of the functions for a deployment."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-#: sam, whose own script would not start in every folder.
+#: SAM's CLI; its script does not start in every folder.
 SAM = (sys.executable, "-m", "samcli")
-#: Where `sam build` puts what `sam local` runs here; what `make build` made stays as it is.
+#: The build folder of `sam local`; that of `make build` is left alone.
 _BUILT_FOR_LAMBDA = ROOT / ".aws-sam/sam-local"
 
 
 def layer_environment(python: Path) -> dict[str, str]:
-    """Return the variables by which `shared/Makefile` builds the layer for an interpreter."""
+    """Return the variables that make `shared/Makefile` build the layer for an interpreter."""
     return {"LAYER_PYTHON": str(python), **_uv_environment()}
 
 
 def sam_environment(directory: Path) -> dict[str, str]:
-    """Return the variables by which sam finds our uv, and asks nobody whether there is a newer sam.
+    """Return the variables with which sam finds our uv, and does not ask for a newer version.
 
     Args:
-        directory: Where sam may keep its files.
+        directory: For sam's own files.
     """
-    # Within a week of this, sam does not ask.
+    # sam asks once a week.
     checked = {"lastVersionCheck": time.time()}
     (directory / "metadata.json").write_text(json.dumps(checked))
     return {
@@ -52,18 +52,18 @@ def sam_environment(directory: Path) -> dict[str, str]:
 
 
 def _uv_environment() -> dict[str, str]:
-    """As in the Makefile, for tests that run without make."""
+    """Return the Makefile's variable, for tests that run without make."""
     return {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache/uv"))}
 
 
 def build_for_lambda(directory: Path) -> Path:
-    """Build as `sam build` does, unless nothing has changed since, and return a copy.
+    """Run `sam build`, unless nothing has changed since the last one, and return a copy.
 
     Args:
-        directory: Where the copy goes, which is made of links, and where sam may keep its files.
+        directory: For the copy, which consists of hard links, and for sam's own files.
 
     Raises:
-        RuntimeError: It could not be built; the text holds why.
+        RuntimeError: The build failed; the text holds its output.
     """
     sources = [ROOT / "template.yaml", *_sources(ROOT / "functions"), *_sources(ROOT / "shared")]
     fingerprint = _fingerprint(sources)
@@ -81,21 +81,21 @@ def build_for_lambda(directory: Path) -> Path:
 
 
 def layer(python: Path, scratch: Path) -> bytes:
-    """Return the layer's zip, from the last time when nothing has changed since.
+    """Return the layer's zip, from the last build if nothing has changed since.
 
     Args:
-        python: The interpreter that functions run on.
-        scratch: A directory for what is needed meanwhile, on the file system of the project.
+        python: The interpreter of the functions.
+        scratch: A directory for temporary files, on the file system of the project.
     """
     kept = ROOT / ".aws-sam/local-layer"
     interpreter = f"{python.resolve()} {python.stat().st_mtime_ns}"
     archive = kept / f"{_fingerprint(_sources(ROOT / 'shared'), interpreter)}.zip"
-    # A world of another interpreter may take it for stale at any moment.
+    # A local world with another interpreter may remove it as stale at any moment.
     with suppress(FileNotFoundError):
         return archive.read_bytes()
     with tempfile.TemporaryDirectory(dir=scratch) as built:
         uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-        # Make expands what stands on its command line, but not what stands in the environment.
+        # Make expands variables on its command line, but not those in the environment.
         environment = layer_environment(python) | {"ARTIFACTS_DIR": built, "UV": uv}
         command = ["make", "-C", str(ROOT / "shared"), "build-InfobipOmniLayer"]
         run(command, os.environ | environment)
@@ -126,7 +126,7 @@ def _sources(directory: Path) -> list[Path]:
 
 
 def zipped(directory: Path) -> bytes:
-    """Zip a directory as it stands: bytecode, where there is any, was put there on purpose."""
+    """Return a zip of a directory, bytecode included, which the build put there on purpose."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(directory.rglob("*")):
@@ -135,7 +135,7 @@ def zipped(directory: Path) -> bytes:
 
 
 def with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
-    """Return a layer with other content of some files, given by their path in `shared/`."""
+    """Return a layer with other content for some files, given by their path in `shared/`."""
     if not replaced:
         return archive
     content = io.BytesIO()
@@ -157,7 +157,7 @@ def with_replaced(archive: bytes, replaced: Mapping[str, bytes]) -> bytes:
 def captured(
     command: list[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project's folder, and return what it printed and how it ended."""
+    """Run a command in the project's folder, and return its output and exit code."""
     return subprocess.run(  # noqa: S603 (all of the command is ours)
         command,
         cwd=ROOT,
@@ -173,7 +173,7 @@ def run(command: list[str], environment: Mapping[str, str]) -> None:
     """Run a command in the project's folder.
 
     Raises:
-        RuntimeError: It failed; the text holds what it printed.
+        RuntimeError: The command failed; the text holds its output.
     """
     done = captured(command, environment)
     if done.returncode:

@@ -1,6 +1,6 @@
-"""Template parameters as one writes them on a command line, held to the rules of template.yaml.
+"""Reads template parameters from a command line, and checks them by template.yaml's rules.
 
-CloudFormation would refuse the same values; here that is told before anything starts.
+CloudFormation would refuse the same values; this refuses them before anything starts.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
 """
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-#: The world gives it the simulator's address.
+#: The local world sets it to the simulator's address.
 _OWN = "InfobipBaseUrl"
 
 
 def read_parameters(text: str) -> dict[str, str]:
-    """Read `Name=value Name=value`; a value with spaces stands in quotes, as in a shell.
+    """Read `Name=value Name=value`; a value with spaces needs quotes, as in a shell.
 
     Raises:
-        RefusedError: A name is unknown, or a value breaks its rule; the text names both.
+        RefusedError: A name is unknown, or a value breaks a rule; the text has the name and the
+            rule.
     """
     template = read_template()
     try:
@@ -38,13 +39,13 @@ def read_parameters(text: str) -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise RefusedError(f"PARAMETERS are written Name=value, with one space between: {word}")
+            raise RefusedError(f"PARAMETERS must be Name=value, separated by spaces, not {word}")
         if name in given:
             raise RefusedError(f"{name} is given twice in PARAMETERS")
         if name == _OWN:
-            raise RefusedError(f"{_OWN} is the simulator's in `make local`, and cannot be given")
+            raise RefusedError(f"{_OWN} is the simulator's URL in `make local`: leave it out")
         if name not in template["Parameters"]:
-            raise RefusedError(f"{name} is no parameter of template.yaml{_meant(name, template)}")
+            raise RefusedError(f"{name} is not a parameter of template.yaml{_hint(name, template)}")
         if rule := _broken_rule(template["Parameters"][name], value):
             raise RefusedError(f"{name} {rule}, not {value!r}")
         given[name] = value
@@ -54,13 +55,13 @@ def read_parameters(text: str) -> dict[str, str]:
 
 
 def parameter_needed(function: str) -> str | None:
-    """Name the parameter, and a value, with which alone a function is deployed.
+    """Return the parameter, with a value, that a function needs to be deployed.
 
     Args:
-        function: The function's name in the template.
+        function: The function's logical id.
 
     Returns:
-        Such as `DeliveryReportWebhook=enabled`; None for a function that is always there.
+        Such as `DeliveryReportWebhook=enabled`; None for a function that is always deployed.
     """
     template = read_template()
     condition = template["Resources"][function].get("Condition")
@@ -73,14 +74,14 @@ def parameter_needed(function: str) -> str | None:
     return f"{name}={next(others, 'outcomes')}"
 
 
-def _meant(name: str, template: Json) -> str:
+def _hint(name: str, template: Json) -> str:
     names = [each for each in template["Parameters"] if each != _OWN]
     near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(names)}"
 
 
 def _broken_rule(parameter: Json, value: str) -> str | None:
-    """Say which rule of a parameter its value breaks, if it breaks one."""
+    """Return the rule of a parameter that a value breaks, or None."""
     allowed = parameter.get("AllowedValues")
     if allowed is not None and value not in allowed:
         return f"must be one of {', '.join(allowed)}"
@@ -93,7 +94,7 @@ def _broken_rule(parameter: Json, value: str) -> str | None:
 
 
 def _broken_bound(parameter: Json, value: str) -> str | None:
-    # All are counts; CloudFormation would also take 1.5, and the service then refuse it.
+    # All are counts; CloudFormation would accept 1.5, and the service would then refuse it.
     if not re.fullmatch(r"-?[0-9]{1,9}", value):
         return "must be a whole number"
     if "MinValue" in parameter and int(value) < parameter["MinValue"]:
@@ -104,8 +105,8 @@ def _broken_bound(parameter: Json, value: str) -> str | None:
 
 
 def _broken_assertions(template: Json, given: Mapping[str, str]) -> Iterator[str]:
-    """Say what the template demands of several parameters together, and does not get."""
-    # They are resolved as outputs are.
+    """Yield the broken rules of the template that concern several parameters."""
+    # `resolved` knows outputs, and rules are resolved in the same way.
     asked = template | {"Resources": {}, "Outputs": template["Rules"]}
     for rule in resolved(asked, given)["Outputs"].values():
         for assertion in rule["Assertions"]:
@@ -114,7 +115,7 @@ def _broken_assertions(template: Json, given: Mapping[str, str]) -> Iterator[str
 
 
 def _references(template: Json, part: object) -> Iterator[str]:
-    """Name what a part of the template refers to."""
+    """Yield the names that a part of the template refers to."""
     if isinstance(part, dict):
         if isinstance(part.get("Ref"), str):
             yield part["Ref"]

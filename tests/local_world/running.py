@@ -1,4 +1,4 @@
-"""Tells commands in other terminals which worlds `make local` keeps running in this clone."""
+"""Shows commands in other terminals which local worlds are running in this clone."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
     from .world import World
 
-#: Lies in the emulator's directory, and goes away with it.
+#: In the emulator's directory, and removed with it.
 _FILE_NAME = "running.json"
-#: As long as any function may run.
+#: The longest timeout of a function.
 _SECONDS_TO_ANSWER = 900
 
 
 class RefusedError(Exception):
-    """What was asked for cannot be done; the text says why, in a sentence for whoever asked."""
+    """A command cannot be carried out; the text tells its user why, and what to do."""
 
 
 @dataclass(frozen=True)
 class RunningWorld:
-    """What one has to know of a world to talk to it.
+    """How to reach a running local world.
 
     Args:
-        port: Of the emulator; it names the world.
-        started_at: When it could be used, by the clock of this machine.
-        parameters: Template parameters that it was given.
+        port: Of the emulator; it identifies the local world.
+        started_at: When it became ready, by the clock of this machine.
+        parameters: The template parameters that it was given.
         simulator_url: Of Infobip's simulator.
-        outputs: The stack's.
-        resources: What the template's resources are called here, by their names in the template.
-        outcome_queue_url: Of the queue that outcome events reach, if the stack tells them.
-        address_for_containers: The address beside loopback that it listens on, if any.
+        outputs: The outputs of the stack.
+        resources: The physical ids of the template's resources by their logical ids.
+        outcome_queue_url: Of the queue that receives outcome events; None without a bus.
+        address_for_containers: The address that containers reach; None if there is none.
     """
 
     port: int
@@ -60,27 +60,25 @@ class RunningWorld:
 
     @property
     def url(self) -> str:
-        """Of the emulator."""
+        """The URL of the emulator."""
         return f"http://127.0.0.1:{self.port}"
 
     @cached_property
     def functions(self) -> LambdaClient:
-        """Lambda of the emulator."""
         return session().client("lambda", **self._client_options)
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """SQS of the emulator."""
         return session().client("sqs", **self._client_options)
 
     @cached_property
     def _client_options(self) -> Any:  # noqa: ANN401 (options of a client of any service)
-        # A call that was cut off would be made again.
+        # A retry could invoke a function twice.
         once = {"total_max_attempts": 1}
         return options(self.url, read_timeout=_SECONDS_TO_ANSWER, retries=once)
 
     def __str__(self) -> str:
-        """Tell it from others."""
+        """Return what distinguishes it from other local worlds of this clone."""
         given = shlex.join(f"{name}={value}" for name, value in self.parameters.items())
         return f"WORLD={self.port}, started at {self.started_at}, " + (
             f"with {given}" if given else "without PARAMETERS"
@@ -88,15 +86,15 @@ class RunningWorld:
 
 
 def one_at_a_time() -> AbstractContextManager[None]:
-    """Let no other world of this clone start meanwhile: both would take the same free ports."""
+    """Lock out other starts in this clone, which would choose the same free ports."""
     return locked(ROOT / ".local/starting.lock")
 
 
 @contextmanager
 def announced(world: World, parameters: Mapping[str, str]) -> Iterator[None]:
-    """Leave word of a world, for as long as this process runs.
+    """Write a file that describes a local world, and lock it while the world runs.
 
-    The file is locked for so long: one that a killed process has left behind is not.
+    A file without a lock was left behind by a killed process.
     """
     running = RunningWorld(
         port=world.emulator.port,
@@ -118,13 +116,13 @@ def announced(world: World, parameters: Mapping[str, str]) -> Iterator[None]:
 
 
 def running_world(port: int | None = None) -> tuple[RunningWorld, int]:
-    """Return the world of this clone that is meant, and how many are running.
+    """Return a running local world of this clone, and how many are running.
 
     Args:
-        port: Of the emulator of the one that is meant; needed where there are several.
+        port: Of its emulator; needed if several are running.
 
     Raises:
-        RefusedError: There is none, or none with that port, or there are several and no port was
+        RefusedError: None is running, or none on that port, or several are running and no port was
             given; the text says what to do.
     """
     found = {world.port: world for world in _announced()}
@@ -132,16 +130,16 @@ def running_world(port: int | None = None) -> tuple[RunningWorld, int]:
         raise RefusedError(f"nothing is running in {ROOT}: run `make local` in another terminal")
     listed = "\n".join(f"  {each}" for _, each in sorted(found.items()))
     if port is None and len(found) > 1:
-        raise RefusedError(f"{len(found)} worlds are running in {ROOT}; say which:\n{listed}")
+        raise RefusedError(f"{len(found)} worlds are running in {ROOT}: choose one\n{listed}")
     if port is not None and port not in found:
-        raise RefusedError(f"no world is running on port {port} in {ROOT}; there is\n{listed}")
+        raise RefusedError(f"no world is running on port {port} in {ROOT}: choose one\n{listed}")
     world = found[port] if port is not None else next(iter(found.values()))
     return world, len(found)
 
 
 def _announced() -> Iterator[RunningWorld]:
     for path in ROOT.glob(f".local/world-*/{_FILE_NAME}"):
-        with suppress(FileNotFoundError), path.open() as file:  # it may end just now
+        with suppress(FileNotFoundError), path.open() as file:  # it may just be ending
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -149,6 +147,6 @@ def _announced() -> Iterator[RunningWorld]:
                     yield RunningWorld(**json.load(file))
                 except TypeError:
                     raise RefusedError(
-                        "the world that is running is of another state of this project:"
-                        " end it, and run `make local` again"
+                        "the running world belongs to another version of this project:"
+                        " stop it, and run `make local` again"
                     ) from None

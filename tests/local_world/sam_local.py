@@ -1,7 +1,7 @@
-"""SAM's own runner, which runs functions in containers, against a world of `make local`.
+"""SAM's own runner, which runs functions in containers, against a local world.
 
-`sam local invoke` and `sam local start-lambda` take Lambda's image and the layer as `sam build`
-made it. What they need to know of the world is in the file that `environment_file` writes.
+`sam local invoke` and `sam local start-lambda` use Lambda's image and the layer that `sam build`
+built. The file that `environment_file` writes points them to the local world.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
     from .running import RunningWorld
     from .world import World
 
-#: Where SAM's runner listens for calls of Lambda's API, unless told otherwise.
+#: The port on which SAM's runner serves Lambda's API by default.
 START_LAMBDA_PORT = 3001
 #: Where AWS publishes the images of Lambda for Python.
 REPOSITORY = "public.ecr.aws/lambda/python"
-#: Of the functions.
+#: The functions' Python.
 PYTHON_VERSION = "3.13"
 _SECONDS_TO_END = 20
 
 
 @contextmanager
 def environment_file(world: World) -> Iterator[Path]:
-    """Write what `sam local` is to set in functions, for as long as the world runs.
+    """Write the functions' environment for `sam local`, and remove it when the world ends.
 
-    SAM sets none of the values that refer to a resource, such as a queue's URL, and a function in a
+    SAM sets no variable that refers to a resource, such as a queue's URL, and a function in a
     container reaches this machine by another name.
     """
     path = environment_path(world.emulator.port)
@@ -73,14 +73,14 @@ def environment_file(world: World) -> Iterator[Path]:
 def environment_text(
     variables: Mapping[str, Mapping[str, str]], hosts: Mapping[str, str], endpoint_url: str
 ) -> str:
-    """Write the environments of functions, in the form of SAM's `--env-vars`.
+    """Return the environments of functions in the format of SAM's `--env-vars`.
 
-    Access key and region are not among them: SAM takes those from its own environment.
+    Access key and region are not included: SAM takes them from its own environment.
 
     Args:
-        variables: Of each function, by its name in the template.
-        hosts: What URLs begin with in a container, by what they begin with here.
-        endpoint_url: The emulator's, in a container.
+        variables: Those of each function, by its logical id.
+        hosts: The beginnings of URLs in a container, by the beginnings on this machine.
+        endpoint_url: The emulator's URL in a container.
     """
     endpoint = {"AWS_ENDPOINT_URL": endpoint_url}
     text = json.dumps(
@@ -92,25 +92,25 @@ def environment_text(
 
 
 def architecture_of(client: docker.DockerClient) -> str:
-    """Return the value of the template's `Architecture` that the engine runs without emulation."""
+    """Return the value of the template's `Architecture` that the engine runs natively."""
     return "x86_64" if client.info()["Architecture"] in {"x86_64", "amd64"} else "arm64"
 
 
 def image_name(architecture: str) -> str:
-    """Return the name of Lambda's image, which SAM asks for."""
+    """Return the name of Lambda's image, as SAM requests it."""
     return f"{REPOSITORY}:{PYTHON_VERSION}-{architecture}"
 
 
 def options(client: docker.DockerClient, world: RunningWorld) -> list[str]:
-    """Return the options of `sam local` by which a function runs here and reaches a world.
+    """Return the options of `sam local` with which a function reaches a local world.
 
     Raises:
-        NoBridgeError: Containers do not reach the world.
+        NoBridgeError: Containers cannot reach the local world.
     """
     also_on = address_for_containers(client)
     if also_on is not None and str(also_on.ip) != world.address_for_containers:
         raise NoBridgeError(
-            "containers do not reach the world that is running: start it by `make local DOCKER=1`"
+            "containers cannot reach the running world: start it by `make local DOCKER=1`"
         )
     architecture = architecture_of(client)
     found = [
@@ -121,7 +121,7 @@ def options(client: docker.DockerClient, world: RunningWorld) -> list[str]:
     ]
     with suppress(ImageNotFound):
         client.images.get(image_name(architecture))
-        found.append("--skip-pull-image")  # or SAM would ask the registry for a newer one
+        found.append("--skip-pull-image")  # otherwise SAM asks the registry for a newer one
     return found
 
 
@@ -130,16 +130,16 @@ def invoke(
 ) -> tuple[int, str]:
     """Run `sam local invoke`, and return its exit code and the function's answer as text.
 
-    What the function logs goes to standard error.
+    The function's logs go to standard error.
 
     Args:
         client: Of the container engine.
-        world: What the function is to reach.
-        function: Its name in the template.
+        world: The local world that the function uses.
+        function: Its logical id.
         event: As JSON.
 
     Raises:
-        RefusedError: Containers do not reach the world, or the build has failed.
+        RefusedError: Containers cannot reach the local world, or the build failed.
     """
     arguments = ["invoke", function, "--event", "-", *options(client, world)]
     with _runner(client, arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -153,11 +153,11 @@ def start_lambda(client: docker.DockerClient, world: RunningWorld, port: int) ->
 
     Args:
         client: Of the container engine.
-        world: What functions are to reach.
-        port: Where Lambda's API is to be called.
+        world: The local world that the functions use.
+        port: To listen on.
 
     Raises:
-        RefusedError: Containers do not reach the world, or the build has failed.
+        RefusedError: Containers cannot reach the local world, or the build failed.
     """
     arguments = ["start-lambda", "--port", str(port), "--warm-containers", "LAZY"]
     arguments += options(client, world)
@@ -167,7 +167,7 @@ def start_lambda(client: docker.DockerClient, world: RunningWorld, port: int) ->
 
 
 def _is_error(answer: str) -> bool:
-    """Whether an answer is Lambda's report of an error, which SAM counts as success."""
+    """Whether an answer is an error of a function, which SAM counts as success."""
     try:
         found = json.loads(answer)
     except ValueError:
@@ -179,10 +179,10 @@ def _is_error(answer: str) -> bool:
 def _runner(
     client: docker.DockerClient, arguments: list[str], *, stdin: int, stdout: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `sam local` on a copy of what was built, and leave no container of it behind.
+    """Run `sam local` on a copy of the build, and remove its containers at the end.
 
-    A container says which folders it has mounted, so the copy tells its containers from those of
-    other runs. Besides, a build meanwhile takes nothing away from it.
+    Its containers are those that have a folder of the copy mounted. The copy also protects the run
+    from another build meanwhile.
     """
     with _folder() as folder:
         try:
@@ -197,7 +197,7 @@ def _runner(
                     env=_environment(folder),
                     stdin=stdin,
                     stdout=stdout,
-                    start_new_session=True,  # a signal reaches it from us alone, and once
+                    start_new_session=True,  # so that it gets signals only from this process
                 )
                 ended(process)
                 with process:
@@ -208,7 +208,7 @@ def _runner(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Make a folder for one run, and remove those that killed runs have left behind."""
+    """Create a folder for one run, and remove the folders that killed runs left behind."""
     scratch = ROOT / ".local"
     with ExitStack() as exits:
         with locked(scratch / "sam.lock"):
@@ -224,14 +224,14 @@ def _folder() -> Iterator[Path]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return SAM's environment, with no real access key: SAM hands its own to functions."""
+    """Return SAM's environment, with no real access key: SAM passes its own to functions."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return own | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        # Or the proxies of the user's engine would get what containers send to this machine.
+        # Another folder than the user's, whose proxies would receive calls to this machine.
         "DOCKER_CONFIG": str(folder),
         "TMPDIR": str(folder),
         **sam_environment(folder),
@@ -240,7 +240,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Yield what takes the process that a signal ends, as Ctrl-C does, or by force if need be."""
+    """Yield a function that registers a process, which signals then end, at last by force."""
     processes: list[subprocess.Popen[bytes]] = []
     received = threading.Event()
 
@@ -260,7 +260,7 @@ def _ended_by_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 
     def take(process: subprocess.Popen[bytes]) -> None:
         processes.append(process)
-        if received.is_set():  # it came before the process could be ended
+        if received.is_set():  # the signal came before the process was registered
             send(signal.SIGINT)
 
     before = {
@@ -276,11 +276,11 @@ def _ended_by_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 
 
 def _remove_containers(client: docker.DockerClient, folder: Path) -> None:
-    """Remove the containers that have something of a folder mounted.
+    """Remove the containers that have a part of a folder mounted.
 
-    Docker Desktop shows folders under a path of its virtual machine, so the folder's name counts.
+    Docker Desktop shows paths of its virtual machine, so only the folder's name is compared.
     """
-    # An engine that has ended meanwhile, or a container that ends by itself, is no failure here.
+    # The engine may have stopped meanwhile, and a container may have been removed already.
     with suppress(DockerException, requests.RequestException):
         for container in client.containers.list(all=True, ignore_removed=True):
             sources = (Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"])

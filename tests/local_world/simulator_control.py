@@ -13,7 +13,7 @@ _TIMEOUT_SECONDS = 10
 
 
 class SimulatorControl:
-    """The control interface of the Infobip simulator; its `--help` tells what each part does."""
+    """A client of the simulator's control interface; the simulator's `--help` describes it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -21,19 +21,19 @@ class SimulatorControl:
         self._session.trust_env = False  # a proxy would not reach this machine
 
     def reset(self) -> None:
-        """Set everything back to the start."""
+        """Restore the state at the start."""
         self._call("POST", "reset")
 
     def change_settings(self, **members: object) -> Json:
-        """Change settings, such as `stepSeconds`, and return all."""
+        """Change settings, such as `stepSeconds`, and return all settings."""
         return self._call("PUT", "settings", members)
 
     def change_credentials(self, **members: object) -> Json:
-        """Change which credentials are let in, and return all."""
+        """Change the accepted credentials, and return all of them."""
         return self._call("PUT", "credentials", members)
 
     def let_see(self, message_id: str) -> None:
-        """Let the recipient of a message with a notifyUrl see it now."""
+        """Simulate that the recipient sees a message, which must have a notifyUrl."""
         self._call("POST", "seen", {"messageId": message_id})
 
     def pushes(self) -> list[Json]:
@@ -42,31 +42,31 @@ class SimulatorControl:
         return found
 
     def add_fault(self, operation: str, kind: str, **members: object) -> str:
-        """Order a fault and return its id."""
+        """Inject a fault, and return its id."""
         fault = {"operation": operation, "kind": kind} | members
         return str(self._call("POST", "faults", fault)["id"])
 
     def end_fault(self, fault_id: str) -> None:
-        """Take back one fault."""
+        """End one fault."""
         self._call("DELETE", f"faults/{fault_id}")
 
     def clear_faults(self) -> None:
-        """Take back all faults."""
+        """End all faults."""
         self._call("DELETE", "faults")
 
     def faults_fired(self) -> dict[str, int]:
-        """Count how often faults of each kind have fired since the start."""
+        """Return how often faults of each kind have fired since the start."""
         fired: dict[str, int] = self._call("GET", "faults")["fired"]
         return fired
 
     def advance_clock(self, seconds: float) -> None:
-        """Let time pass at Infobip, and nowhere else."""
+        """Advance Infobip's clock, and no other."""
         self._call("POST", "clock", {"advanceSeconds": seconds})
 
     def messages(self, *message_ids: str) -> list[Json]:
-        """Return what truly became of these messages, or of all."""
+        """Return the true outcome of these messages, or of all messages."""
         found: list[Json] = []
-        # Some hundred ids fill a request line.
+        # A few hundred ids fill a request line.
         for start in range(0, len(message_ids), 100):
             query = "&".join(
                 f"messageId={quote(each, safe='')}" for each in message_ids[start:][:100]
@@ -80,7 +80,7 @@ class SimulatorControl:
         return found
 
     def totals(self) -> Json:
-        """Count messages and requests."""
+        """Return the numbers of messages and requests."""
         return self._call("GET", "totals")
 
     def requests(self, operation: str) -> list[Json]:

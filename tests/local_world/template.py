@@ -1,6 +1,6 @@
 """template.yaml as SAM transforms it, and as CloudFormation then resolves it.
 
-The emulator checks less than AWS does; what it lets pass is checked on the outcome of this module.
+The emulator checks less than AWS does, so tests check the result of this module, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 ACCOUNT_ID = "000000000000"
-#: Parameters that make every condition true which can be true together with the others.
+#: Parameters that make as many conditions true as can be true together.
 EVERYTHING = {
     "InfobipBaseUrl": "https://abc.api.infobip.com",
     "DeliveryReportWebhook": "enabled",
@@ -39,17 +39,16 @@ class _NoManagedPolicies:
     """SAM asks IAM for the policies that a template names without an ARN; ours names none."""
 
     def load(self) -> dict[str, str]:
-        """Return no policy."""
         return {}
 
 
 def read_template() -> Json:
-    """Return template.yaml as it is written; each caller may change what it gets."""
+    """Return a copy of template.yaml, untransformed, which the caller may change."""
     return copy.deepcopy(_written())
 
 
 def messages_table() -> Json:
-    """Return what `create_table` takes for a table like the template's, but for its name."""
+    """Return the arguments of `create_table` for a table like the template's, without a name."""
     properties = read_template()["Resources"]["MessagesTable"]["Properties"]
     parts = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
     return {part: properties[part] for part in parts}
@@ -71,8 +70,8 @@ def transformed(
     """Transform template.yaml with SAM's own library.
 
     Args:
-        parameters: Values of template parameters; the others have their defaults.
-        code_of: Returns bucket and key of the code of a function or the layer, by its name.
+        parameters: Values of template parameters; other parameters have their defaults.
+        code_of: Returns bucket and key of the code of a function or layer, by its logical id.
     """
     template = read_template()
     for name, resource in template["Resources"].items():
@@ -80,7 +79,7 @@ def transformed(
             resource["Properties"]["CodeUri"] = code_of(name)
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = code_of(name)
-    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # SAM's library asks for it there
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # SAM's library reads it there
     done: Json = transform(template, dict(parameters), _NoManagedPolicies())
     return done
 
@@ -88,9 +87,9 @@ def transformed(
 def resolved(
     template: Json, parameters: Mapping[str, str], stack_name: str = "omni"
 ) -> dict[str, Any]:
-    """Resolve conditions, parameters and functions, as far as no resource has to exist for that.
+    """Resolve conditions, parameters and functions, as far as possible without resources.
 
-    Resources whose condition is false are left out; a reference to a resource stays as it is.
+    Resources whose condition is false are left out; references to resources stay unresolved.
     """
     values = {
         name: str(parameter["Default"])
@@ -168,7 +167,7 @@ class _Resolver:
 
         def value(match: re.Match[str]) -> str:
             found = values.get(match[1])
-            # What is not known yet may itself be a text with something that is not.
+            # An unresolved value may itself be an unresolved text.
             found = found.get("Fn::Sub") if isinstance(found, dict) else found
             return found if isinstance(found, str) else match[0]
 
@@ -177,10 +176,10 @@ class _Resolver:
 
 
 def _table_alone(bus_name: str = "") -> dict[str, Any]:
-    """Return a template of nothing but the messages table, to import a table that was kept.
+    """Return a template of the messages table alone, to import a table that was retained.
 
     Args:
-        bus_name: The bus that outcomes were told on, if any: the table then has a stream.
+        bus_name: The bus of the outcome events, for which the table has a stream; empty for none.
     """
     parameters = {"InfobipBaseUrl": "https://localhost", "OutcomeEventBusName": bus_name}
     table = resolved(transformed(parameters), parameters)["Resources"]["MessagesTable"]

@@ -1,6 +1,6 @@
-"""A whole deployment on this machine: the AWS emulator, the Infobip simulator, and template.yaml.
+"""The local world: template.yaml deployed to an AWS emulator, and a simulator of Infobip.
 
-`World` is what the end-to-end tests, the demo and `make local` use.
+The end-to-end tests, the demo and `make local` use `World`.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ Json = dict[str, Any]
 
 API_KEY = "local-key"
 STAGE = "local"
-#: As an operator would make one, but known to everybody.
+#: An operator generates such a key, and keeps it secret.
 WEBHOOK_KEY = "a local key that is no secret at all"
 STACK_NAME = "omni-local"
-#: Ten senders that start at once would keep two cores busy for seconds.
+#: Ten senders that start concurrently would keep two cores busy for seconds.
 _PARAMETERS = {"Stage": STAGE, "SendMaximumConcurrency": "2"}
 _CODE_BUCKET = "omni-local-code"
 
 
 class FunctionFailedError(Exception):
-    """A function that was invoked has raised; `answer` is what Lambda tells its caller."""
+    """An invoked function raised; `answer` is the error that Lambda returns to the caller."""
 
     def __init__(self, function_name: str, answer: Json) -> None:
         super().__init__(f"{function_name}: {answer.get('errorMessage', answer)}")
@@ -70,15 +70,15 @@ class FunctionFailedError(Exception):
 
 
 class World:
-    """The deployed application, with what it talks to; a context manager.
+    """The deployed application with its AWS and Infobip; a context manager.
 
     Args:
-        deploy: `fast` hands the template to the emulator by itself, `sam` goes the way that an
-            operator goes: `sam build` and `sam deploy`.
+        deploy: `fast` gives the template to the emulator without SAM's CLI; `sam` deploys as an
+            operator does, by `sam build` and `sam deploy`.
         parameters: Template parameters that differ from their defaults.
         simulator_options: Command line options of the simulator.
-        preferred_ports: Of emulator and simulator; where one is taken, a free one is used.
-        also_on: An address beside loopback that both listen on, with the network that may call.
+        preferred_ports: Of emulator and simulator; a free port replaces one that is taken.
+        also_on: A further address that both listen on, with the network that may call there.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class World:
         self.also_on = also_on
         self.emulator = AwsEmulator(preferred_port=emulator_port, also_on=also_on)
         self.outputs: dict[str, str] = {}
-        #: Of the queue that gets what is told on the bus of outcomes; None without a bus.
+        #: Of the queue that receives the outcome events from the bus; None without a bus.
         self.outcome_queue_url: str | None = None
         self._exits = ExitStack()
 
@@ -105,7 +105,7 @@ class World:
         """Start both, create the parameters and the bus that an operator creates, and deploy.
 
         Raises:
-            RuntimeError: Something did not start or could not be deployed; the text holds why.
+            RuntimeError: A process did not start, or the deployment failed; the text says why.
         """
         forget_aws_account()
         reach_this_machine_directly(os.environ)
@@ -135,47 +135,39 @@ class World:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop everything; nothing is left but what was built."""
+        """Stop everything, and leave only the build behind."""
         self._exits.close()
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """SQS of the emulator."""
         return session().client("sqs", **self._client_options)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
-        """DynamoDB of the emulator."""
         return session().client("dynamodb", **self._client_options)
 
     @cached_property
     def functions(self) -> LambdaClient:
-        """Lambda of the emulator."""
         return session().client("lambda", **self._client_options)
 
     @cached_property
     def ssm(self) -> SSMClient:
-        """SSM of the emulator."""
         return session().client("ssm", **self._client_options)
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
-        """CloudWatch of the emulator."""
         return session().client("cloudwatch", **self._client_options)
 
     @cached_property
     def cloudwatch_logs(self) -> CloudWatchLogsClient:
-        """CloudWatch Logs of the emulator."""
         return session().client("logs", **self._client_options)
 
     @cached_property
     def events(self) -> EventBridgeClient:
-        """EventBridge of the emulator."""
         return session().client("events", **self._client_options)
 
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:
-        """EventBridge Scheduler of the emulator."""
         return session().client("scheduler", **self._client_options)
 
     def invoke(self, output_name: str, event: object) -> Any:  # noqa: ANN401 (any JSON value)
@@ -204,11 +196,11 @@ class World:
         return answer["MessageId"]
 
     def message(self, message_id: str) -> Json | None:
-        """Read the item that holds a message's state, or None when there is none."""
+        """Return the item with a message's state, or None if there is none."""
         return next((i for i in self.entries(message_id) if i["entry"] == "MESSAGE"), None)
 
     def entries(self, message_id: str) -> list[Json]:
-        """Read all items of a message: its state, its reports, its log rows."""
+        """Return all items of a message: its state, its reports, its log rows."""
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.outputs["MessagesTableName"],
             KeyConditionExpression="messageId = :id",
@@ -223,7 +215,7 @@ class World:
         ]
 
     def dead_lettered_records(self) -> list[Json]:
-        """Look at the records that were set aside: the `body` of each, and its `attributes`."""
+        """Return `body` and `attributes` of each dead-lettered record, without removing it."""
         found: dict[str, Json] = {}
         while records := self.sqs.receive_message(
             QueueUrl=self.outputs["SendDeadLetterQueueUrl"],
@@ -243,13 +235,13 @@ class World:
         return list(found.values())
 
     def take_outcome_events(self) -> list[Json]:
-        """Take the outcome events that have been told on the bus since the last time."""
+        """Take the outcome events that were published since the last call."""
         if self.outcome_queue_url is None:
-            raise RuntimeError("the world has no bus of outcomes")
+            raise RuntimeError("this local world has no event bus: give it OutcomeEventBusName")
         return take_outcome_events(self.sqs, self.outcome_queue_url)
 
     def waiting(self) -> int:
-        """Count the records on the send queue, those being worked on or put off included."""
+        """Return the number of records on the send queue: visible, in flight and delayed."""
         names: Any = [
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
@@ -261,7 +253,7 @@ class World:
         return sum(int(value) for value in answer["Attributes"].values())
 
     def logs(self, *, containing: str = "") -> str:
-        """Return all that the functions have logged, or the lines that hold a word."""
+        """Return the log lines of all functions, or only those that contain a text."""
         pattern = json.dumps(containing) if containing else ""
         groups = self.cloudwatch_logs.get_paginator("describe_log_groups").paginate()
         events = self.cloudwatch_logs.get_paginator("filter_log_events")
@@ -274,7 +266,7 @@ class World:
         )
 
     def resources(self) -> dict[str, str]:
-        """Return what the template's resources are called here, by their names in the template."""
+        """Return the physical ids of the template's resources by their logical ids."""
         pages = self.cloudformation.get_paginator("list_stack_resources").paginate(
             StackName=STACK_NAME
         )
@@ -282,7 +274,7 @@ class World:
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
     def alarms(self) -> dict[str, Json]:
-        """Return the alarms as CloudWatch describes them, by their names in the template."""
+        """Return the alarms as CloudWatch describes them, by their logical ids."""
         pages = self.cloudwatch.get_paginator("describe_alarms").paginate()
         found: dict[str, Json] = {
             alarm["AlarmName"]: dict(alarm) for page in pages for alarm in page["MetricAlarms"]
@@ -291,7 +283,7 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point AWS's tools and libraries to the emulator."""
+        """The environment variables that point AWS's tools and libraries to the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.emulator.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
@@ -305,7 +297,6 @@ class World:
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
-        """CloudFormation of the emulator."""
         return session().client("cloudformation", **self._client_options)
 
     @cached_property
@@ -318,14 +309,14 @@ class World:
             *("--port", str(free_port(self._simulator_port, self.also_on))),
             *("--api-key", API_KEY),
             *(("--also-on", str(self.also_on)) if self.also_on else ()),
-            # Function URLs have hosts of AWS's, which are here.
+            # The hosts of function URLs are AWS's, and the emulator serves them.
             *("--resolve", f".on.aws={self.emulator.url.removeprefix('http://')}"),
             *self._simulator_options,
             process_group=self.emulator.process_group,
         )
 
     def _deploy_by_sam(self) -> None:
-        """Deploy with the commands of an operator, in a build folder and environment of our own."""
+        """Deploy with an operator's commands, in a build folder and environment of our own."""
         directory = self.emulator.directory
         environment = (
             os.environ
@@ -334,7 +325,7 @@ class World:
             | layer_environment(self.emulator.functions_python)
             | {"SAM_CLI_POLL_DELAY": "0.5"}  # seconds
         )
-        # sam looks for its configuration beside the template unless told where it is.
+        # By default sam looks for its configuration beside the template.
         arguments = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
         built = directory / "build"
@@ -344,13 +335,13 @@ class World:
                 *(*SAM, "deploy", *arguments, "--template-file", str(built / "template.yaml")),
                 *("--parameter-overrides", *overrides),
             ],
-            # The emulator is on this machine, where no proxy leads.
+            # A proxy does not reach the emulator, which is on this machine.
             {k: v for k, v in environment.items() if not k.lower().endswith("_proxy")},
         )
 
     def _listen_to(self, bus: str) -> str:
-        """Create a bus, and a queue that gets the outcome events on it; return the queue's URL."""
-        if bus != "default":  # each account has that one
+        """Create a bus, and a queue that receives its outcome events; return the queue's URL."""
+        if bus != "default":  # every account has it
             self.events.create_event_bus(Name=bus)
         url = self.sqs.create_queue(QueueName="outcome-events")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -370,10 +361,10 @@ class World:
 
         Args:
             name: Of the stack.
-            parameters: Template parameters that differ from those of this world.
+            parameters: Template parameters that differ from those of this local world.
 
         Raises:
-            RuntimeError: It was not created, and has been rolled back; the text holds why.
+            RuntimeError: The stack was rolled back; the text says why.
         """
         self.cloudformation.create_stack(
             StackName=name,
@@ -389,15 +380,15 @@ class World:
         name: str = STACK_NAME,
         **parameters: object,
     ) -> dict[str, str]:
-        """Deploy over a stack, by default over that of this world, and return its outputs.
+        """Update a stack, by default that of this local world, and return its outputs.
 
         Args:
             name: Of the stack.
-            replaced: Files of the layer that are not what `shared/` holds, by their path there.
-            parameters: Template parameters that differ from those of this world.
+            replaced: Other content for files of the layer, by their path in `shared/`.
+            parameters: Template parameters that differ from those of this local world.
 
         Raises:
-            RuntimeError: It was not updated, and has been rolled back; the text holds why.
+            RuntimeError: The update was rolled back; the text says why.
         """
         changed = self._parameters | {k: str(v) for k, v in parameters.items()}
         self.cloudformation.update_stack(
@@ -412,11 +403,11 @@ class World:
         return outputs
 
     def _template_of(self, parameters: Mapping[str, str], replaced: Mapping[str, bytes]) -> Any:  # noqa: ANN401
-        """Upload everything that a stack is made from, and return what names it.
+        """Upload code and template, and return the arguments that name them.
 
-        A template is taken by itself only up to 50 KB; from S3 it may be larger.
+        CloudFormation accepts a template of more than 50 KB only from S3.
         """
-        # This takes a second to import, which the other way does without.
+        # This takes a second to import, and a deployment by SAM does not need it.
         from .template import transformed  # noqa: PLC0415
 
         def code_of(name: str) -> Json:
@@ -446,7 +437,7 @@ class World:
                 for event in events["StackEvents"]
                 if event.get("ResourceStatusReason")
             }
-            raise RuntimeError("the stack was not deployed:\n" + "\n".join(sorted(reasons)))
+            raise RuntimeError("the stack was rolled back:\n" + "\n".join(sorted(reasons)))
         return status == wanted
 
     def _stack_outputs(self, name: str) -> dict[str, str]:
@@ -461,7 +452,7 @@ class World:
 
 
 def take_outcome_events(queue: SQSClient, url: str, message_id: str = "") -> list[Json]:
-    """Take the outcome events that wait on a queue, in the order in which they come.
+    """Receive and delete the outcome events on a queue, in the order of their arrival.
 
     Args:
         queue: A client of SQS.
@@ -476,7 +467,7 @@ def take_outcome_events(queue: SQSClient, url: str, message_id: str = "") -> lis
             if message_id in ("", event["detail"]["messageId"]):
                 queue.delete_message(QueueUrl=url, ReceiptHandle=record["ReceiptHandle"])
                 taken.append(event)
-            else:  # it stays hidden until all have been looked at
+            else:  # it stays invisible until all events have been received
                 others.append(record["ReceiptHandle"])
     for handle in others:
         queue.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
@@ -484,7 +475,7 @@ def take_outcome_events(queue: SQSClient, url: str, message_id: str = "") -> lis
 
 
 def forget_aws_account() -> None:
-    """Take everything out of this process's environment that could lead to a real AWS account."""
+    """Remove from this process's environment everything that could lead to a real AWS account."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -500,14 +491,15 @@ def forget_aws_account() -> None:
 def wait_until(
     condition: Callable[[], ResultT], within_seconds: float, what: str, *, every: float = 0.05
 ) -> ResultT:
-    """Ask until the answer is true, and return it.
+    """Evaluate a condition until it is true, and return its value.
 
     Raises:
-        TimeoutError: It did not become true in time; the text says what was waited for.
+        TimeoutError: It did not become true in time; the text holds `what`, a clause such as
+            "the queue is empty".
     """
     deadline = time.monotonic() + within_seconds
     while not (result := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {within_seconds:g} s: {what}")
+            raise TimeoutError(f"timed out after {within_seconds:g} s, waiting until {what}")
         time.sleep(every)
     return result

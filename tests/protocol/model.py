@@ -418,7 +418,7 @@ def _reconciler(
 
 
 def _ask(state: State, index: int, environment: Environment, guards: Guards) -> Iterator[Step]:
-    """`reconcile_messages.ask`: reads the message and asks the logs about it."""
+    """`reconcile_messages.query_logs`: reads the message and asks the logs about it."""
     name, message = f"reconciler {index + 1}", state.message
     read = Actor("found none", UNKNOWN, message.absent_answers, message.duplicate_id, message.token)
     if not guards.failed_questions_do_not_count:

@@ -1,1 +1,1 @@
-"""SAM's own runner: the functions in containers, on this machine."""
+"""Tests of the functions in the containers of `sam local`."""

@@ -1,11 +1,12 @@
-"""Provides the image in which SAM runs the functions; where it cannot be had, a stand-in for it.
+"""Provides the image in which SAM runs the functions, or a stand-in if it is unavailable.
 
-SAM runs functions in Lambda's image for Python (https://gallery.ecr.aws/lambda/python). Where no
-registry of images can be reached, Debian's and Python's packages make an image of the same name and
-tag: Debian 13 with its Python 3.13, AWS's runtime client, AWS's emulator of the runtime's interface
-as SAM ships it, and the paths and environment of the original. A label tells the two apart.
+SAM runs functions in Lambda's image for Python (https://gallery.ecr.aws/lambda/python). If no
+image registry can be reached, this module builds an image of the same name and tag from packages of
+Debian and Python: Debian 13 with its Python 3.13, AWS's runtime client, AWS's emulator of the
+runtime interface as shipped with SAM, and the paths and environment of the original. A label
+distinguishes the two.
 
-`python -m tests.sam_local.stand_in_image` prints the name of the image that is then there.
+`python -m tests.sam_local.stand_in_image` provides the image and prints its name.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
     import docker
 
 ROOT = Path(__file__).parents[2]
-#: Says, with the value `true`, that an image is no image of AWS; SAM's images on top inherit it.
+#: Has the value `true` on images that AWS did not build. SAM's images on top inherit it.
 STAND_IN_LABEL = "infobip-omni.stand-in"
 _MADE_FROM_LABEL = "infobip-omni.stand-in.made-from"
-#: The processors of Lambda, as Linux names them.
+#: Linux's names for Lambda's processors.
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
-#: The release of Debian whose Python is the functions' one.
+#: The release of Debian that has the Python version of the functions.
 _DEBIAN = "trixie"
 _DEBIAN_PACKAGES = (f"python{PYTHON_VERSION}", "ca-certificates")
 _TOOLS = ("debootstrap", "unshare", "tar")
@@ -60,14 +61,14 @@ _NOT_NEEDED = (
 _BOOTSTRAP = ROOT / "tests/local_world/lambda_bootstrap.py"
 _RUNTIME_REQUIREMENTS = ROOT / "tests/runtime-requirements.txt"
 
-#: Seconds without any word from the engine after which a pull is given up, and for all of a pull.
+#: After how many seconds a pull is given up: without a word from the engine, and in total.
 _PULL_SILENCE, _PULL_LIMIT = 60, 900
 
 _LIBRARIES = (
     *("/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib"),
     *("/var/task", "/var/task/lib", "/opt/lib"),
 )
-# Environment, folder and entry point are those of AWS's image.
+# Environment, working folder and entry point are those of AWS's image.
 _IMAGE_SETTINGS = (
     "ENV LANG=en_US.UTF-8",
     "ENV TZ=:/etc/localtime",
@@ -98,7 +99,7 @@ exec /var/lang/bin/python{PYTHON_VERSION} /var/runtime/bootstrap.py /var/runtime
 
 
 class NoLambdaImageError(RuntimeError):
-    """There is no image to run functions in; the text says why, in one line."""
+    """No image to run functions in is available; the text says why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class LambdaImage:
 
 
 class Kind(enum.Enum):
-    """What an image of the name is."""
+    """The origin of an image that has Lambda's name."""
 
     AWS = enum.auto()
     STAND_IN = enum.auto()
@@ -118,7 +119,7 @@ class Kind(enum.Enum):
 
 
 class Step(enum.Enum):
-    """What comes next on the way to an image."""
+    """The next step on the way to an image."""
 
     USE = enum.auto()
     PULL = enum.auto()
@@ -129,7 +130,7 @@ class Step(enum.Enum):
 def next_step(
     there: Kind | None, *, pull_failed: bool, stand_in_allowed: bool, rebuild: bool = False
 ) -> Step:
-    """Decide what to do, given the image of the name that the engine has.
+    """Return the next step, given the kind of image that the engine has.
 
     An image of AWS is used as it is, and never replaced.
     """
@@ -146,14 +147,14 @@ def next_step(
 def obstacle(
     *, processor: str, system: str, machine: str, is_root: bool, tools: Collection[str]
 ) -> str | None:
-    """Return why no stand-in can be made here, in one sentence, or None.
+    """Return why no stand-in can be built here, in one sentence, or None.
 
     Args:
-        processor: That of the image.
+        processor: The processor of the image.
         system: This machine's operating system, as `platform.system` names it.
         machine: Its processor, as `platform.machine` names it.
-        is_root: Whether this process may do everything.
-        tools: Those of the needed commands that are on the path.
+        is_root: Whether this process runs as root.
+        tools: The required commands that are on the path.
     """
     if system != "Linux":
         return f"a stand-in is made on Linux alone, and this is {system}"
@@ -171,12 +172,11 @@ def obstacle(
 
 
 def mirror(index_targets: str, codename: str) -> str | None:
-    """Return the address of Debian's packages that this machine uses, or None.
+    """Return the URL of the Debian mirror that this machine uses, or None.
 
     Args:
-        index_targets: What `apt-get indextargets` lists: release, component and address, a line
-            each.
-        codename: This machine's release of Debian; empty where it runs another system.
+        index_targets: The output of `apt-get indextargets`: release, component and URL per line.
+        codename: This machine's release of Debian; empty on another system.
     """
     for line in index_targets.splitlines():
         release, component, address = line.split(" ", 2)
@@ -194,17 +194,17 @@ def lambda_image(
     rebuild: bool = False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
 ) -> LambdaImage:
-    """Return an image that the engine has: the one that is there, one pulled, or a stand-in.
+    """Return an image that the engine has: an existing one, a pulled one, or a stand-in.
 
     Args:
         engine: The engine that will run the functions.
         processor: `x86_64` or `arm64`.
-        stand_in_allowed: Whether a stand-in may be made, which takes a minute or two.
-        rebuild: Whether to make a stand-in anew that is there.
-        say: Gets one line for each step.
+        stand_in_allowed: Whether a stand-in may be built, which takes a minute or two.
+        rebuild: Whether to rebuild an existing stand-in.
+        say: Called with one line of progress for each step.
 
     Raises:
-        NoLambdaImageError: There is none, and none can be had.
+        NoLambdaImageError: No image exists, and none can be pulled or built.
     """
     name = image_name(processor)
     failure = ""
@@ -242,7 +242,7 @@ def _kind(engine: docker.DockerClient, name: str) -> Kind | None:
 
 
 def _made_from() -> str:
-    """Return a digest of what decides about the content of a stand-in."""
+    """Return a digest of everything that determines the content of a stand-in."""
     digest = hashlib.sha256()
     for path in (Path(__file__), _BOOTSTRAP, _RUNTIME_REQUIREMENTS):
         digest.update(path.read_bytes())
@@ -250,10 +250,10 @@ def _made_from() -> str:
 
 
 def _pull(engine: docker.DockerClient, name: str) -> str | None:
-    """Pull an image; return why that failed, or None.
+    """Pull an image, and return why that failed, or None.
 
-    Not by `images.pull`, which waits without end where a network swallows what is sent. AWS gives
-    this image to anybody, without an account.
+    `images.pull` would wait forever in a network that drops packets. The image is public, so the
+    pull needs no account.
     """
     api = engine.api
     repository, tag = name.rsplit(":", 1)
@@ -267,7 +267,7 @@ def _pull(engine: docker.DockerClient, name: str) -> str | None:
         ) as response:
             for line in response.iter_lines():
                 said = json.loads(line)
-                # A refusal has a message; a pull that breaks off, an error among its progress.
+                # A refused pull has a `message`, one that fails later an `error` in its progress.
                 if why := said.get("error") or said.get("message"):
                     return str(why)
                 if time.monotonic() > deadline:
@@ -294,12 +294,12 @@ def _refuse_where_impossible(name: str, processor: str, failure: str) -> None:
 def _make_alone(
     engine: docker.DockerClient, name: str, processor: str, *, seen: Kind | None
 ) -> None:
-    """Make the image, one process at a time; not again where another one just did."""
+    """Build the image, one process at a time, unless another process has just built it."""
     scratch = ROOT / ".local"
     with locked(scratch / "stand-in-image.lock"):
         if _kind(engine, name) is not seen:
             return
-        # What a run has left that was killed outright.
+        # Folders left by runs that were killed.
         for stale in scratch.glob("stand-in-image-*/"):
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="stand-in-image-", dir=scratch) as folder:
@@ -314,12 +314,11 @@ def _make_alone(
 def _install_debian(root: Path) -> None:
     """Install Debian into a folder.
 
-    In a mount namespace of its own, so that what debootstrap mounts goes with it, however it ends;
-    in a process namespace, so that its processes do. At /mnt there, since debootstrap does not
-    bear every path.
+    A separate mount namespace removes debootstrap's mounts, and a process namespace its processes,
+    however it ends. The folder is mounted at /mnt, because debootstrap does not support every path.
     """
     script = Path("/usr/share/debootstrap/scripts")
-    # Releases that debootstrap is too old to know are all installed as the newest one is.
+    # An old debootstrap has no script for this release; the one of sid installs it as well.
     scripts = [] if (script / _DEBIAN).exists() else [str(script / "sid")]
     _run(
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -343,16 +342,16 @@ def _mirror_here() -> str | None:
 
 
 def _install_runtime(root: Path, processor: str) -> None:
-    """Add what AWS's image has besides its system.
+    """Install the parts of AWS's image other than its operating system.
 
-    The runtime client is there, but not the SDK: the layer brings its own, and a layer without it
-    is to be noticed.
+    The runtime client is included, but not the SDK: the layer has its own, and functions must fail
+    if a layer lacks it.
     """
     for folder in ("opt", "var/lang/bin", "var/runtime", "var/task", "usr/local/bin"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name in ("python", "python3", f"python{PYTHON_VERSION}"):
         (root / "var/lang/bin" / name).symlink_to(f"/usr/bin/python{PYTHON_VERSION}")
-    # A minimal Debian has no locale of that name; what counts of it is the encoding.
+    # A minimal Debian lacks this locale, of which only the encoding matters.
     (root / "usr/lib/locale/en_US.utf8").symlink_to("C.utf8")
     _run(
         *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
@@ -372,7 +371,7 @@ def _install_runtime(root: Path, processor: str) -> None:
 
 
 def _import(engine: docker.DockerClient, root: Path, name: str) -> None:
-    """Give a folder to the engine as an image; name it once it is whole."""
+    """Import a folder into the engine as an image, and tag the image once it is complete."""
     labels = f"LABEL {STAND_IN_LABEL}=true {_MADE_FROM_LABEL}={_made_from()}"
     excluded = [f"--exclude={pattern}" for pattern in _NOT_NEEDED]
     packing = ["tar", "--create", "--numeric-owner", "--anchored", *excluded, "-C", str(root), "."]
@@ -382,26 +381,26 @@ def _import(engine: docker.DockerClient, root: Path, name: str) -> None:
         ).splitlines()
     last = json.loads(said[-1])
     if tar.returncode or "status" not in last:
-        raise NoLambdaImageError(f"The engine did not take the image: {last.get('error', 'tar')}")
+        raise NoLambdaImageError(f"The engine refused the image: {last.get('error', 'tar')}")
     image = engine.images.get(last["status"])
     previous = None
     with contextlib.suppress(ImageNotFound):
         previous = engine.images.get(name)
     image.tag(*name.rsplit(":", 1))
     if previous is not None:
-        with contextlib.suppress(APIError):  # an image that SAM built on top of it keeps it
+        with contextlib.suppress(APIError):  # still in use by an image that SAM built on top
             engine.images.remove(str(previous.id))
 
 
 def _run(*command: str, what: str = "") -> str:
-    """Return what a command prints.
+    """Run a command, and return its output.
 
     Args:
         *command: The command, found on the path.
-        what: Its name in errors, where it is not the first word.
+        what: Its name in errors, if that is not the first word.
 
     Raises:
-        NoLambdaImageError: It failed; its last line is told.
+        NoLambdaImageError: The command failed; the text has its last line of output.
     """
     with _started(*command) as process:
         output, _ = process.communicate()
@@ -414,31 +413,31 @@ def _run(*command: str, what: str = "") -> str:
 
 @contextlib.contextmanager
 def _started(*command: str, errors: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command meanwhile; when this is broken off, leave no process of it behind."""
+    """Run a command in the background; kill all of its processes if the block raises."""
     with subprocess.Popen(  # noqa: S603 (the commands of this module)
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
-        start_new_session=True,  # Ctrl-C ends this process, which ends that one
+        start_new_session=True,  # Ctrl-C reaches only this process, which then kills the command
     ) as process:
         try:
             yield process
         except BaseException:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()  # until the last of its processes has let go of the pipe
+            process.communicate()  # until the last of its processes has closed the pipe
             raise
 
 
 def main() -> None:
-    """See to it that Lambda's image is there, and print its name."""
+    """Provide Lambda's image, and print its name."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.sam_local.stand_in_image",
-        description="Find or pull Lambda's image for Python, or make a stand-in for it.",
+        description="Find or pull Lambda's image for Python, or build a stand-in for it.",
     )
     parser.add_argument("--processor", choices=sorted(_MACHINES), help="the engine's by default")
-    parser.add_argument("--rebuild", action="store_true", help="make a stand-in anew")
+    parser.add_argument("--rebuild", action="store_true", help="rebuild an existing stand-in")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

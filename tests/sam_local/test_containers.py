@@ -1,6 +1,6 @@
-"""`make sam-test`: each function in a container of SAM's, with each of its events.
+"""`make sam-test`: each function runs in a container of SAM, with each of its events.
 
-It takes Lambda's own image where that is here or can be pulled, or the stand-in for it.
+The tests use Lambda's own image if it is present or can be pulled, and a stand-in otherwise.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ PARAMETERS = {
     "DeliveryReportWebhook": "enabled",
     "OutcomeEventBusName": "outcomes",
     "ReconcileAfterSeconds": 1,
-    # Nothing happens but what a test does.
+    # No schedule invokes a function during the tests.
     "ReportSchedule": "rate(1 day)",
     "ReconcileSchedule": "rate(1 day)",
 }
 #: The message of `events/send_message_sqs.json` that needs no default scenario.
 MESSAGE_ID = "code-for-ivo-0001"
-#: What must not be logged: numbers, texts and an address of the events, and the keys.
+#: Must not be logged: numbers, texts and an address of the events, and the keys.
 PERSONAL = re.compile(
     "|".join(
         [
@@ -66,7 +66,7 @@ PERSONAL = re.compile(
 
 @pytest.fixture(scope="module")
 def client() -> docker.DockerClient:
-    """Return a client of the container engine, with Lambda's image, or what stands in for it."""
+    """Return a client of the container engine, which has Lambda's image or its stand-in."""
     client = engine()
     lambda_image(client, processor=sam_local.architecture_of(client), stand_in_allowed=True)
     return client
@@ -74,7 +74,7 @@ def client() -> docker.DockerClient:
 
 @pytest.fixture(scope="module")
 def world(client: docker.DockerClient) -> Iterator[World]:
-    """Deploy everything that the template can make, where containers reach it."""
+    """Deploy all resources of the template, where containers reach them."""
     also_on = address_for_containers(client)
     with (
         World(parameters=PARAMETERS, also_on=also_on) as running,
@@ -85,7 +85,7 @@ def world(client: docker.DockerClient) -> Iterator[World]:
 
 
 class Functions:
-    """Runs functions by `sam local invoke`, and keeps what they log."""
+    """Runs functions by `sam local invoke`, and keeps their logs."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -93,7 +93,7 @@ class Functions:
 
     def run(self, function: str, event: Path) -> Json:
         """Invoke a function with an event, and return its answer."""
-        done = subprocess.run(  # noqa: S603 (all of the command is ours)
+        done = subprocess.run(  # noqa: S603 (no untrusted input)
             [
                 *(*COMMAND, "sam-local", "--function", function, "--event", str(event)),
                 *("--world", str(self.world.emulator.port)),
@@ -111,7 +111,6 @@ class Functions:
 
 @pytest.fixture(scope="module")
 def functions(world: World) -> Functions:
-    """Return what runs functions."""
     return Functions(world)
 
 
@@ -129,14 +128,13 @@ def sent(functions: Functions, scenario: Json) -> Json:
 
 
 def test_create_scenario_registers_the_scenario(world: World, scenario: Json) -> None:
-    """SSM holds the key that Infobip gave."""
+    """The SSM parameter has the key that Infobip assigned."""
     parameter = world.ssm.get_parameter(Name=scenario["parameter"])["Parameter"]
 
     assert json.loads(parameter["Value"])["key"] == scenario["key"]
 
 
 def test_send_message_sends_once(world: World, sent: Json) -> None:
-    """Infobip has the message, and the table knows."""
     [truth] = world.simulator.messages(MESSAGE_ID)
     message = world.message(MESSAGE_ID)
 
@@ -146,10 +144,10 @@ def test_send_message_sends_once(world: World, sent: Json) -> None:
 
 
 @pytest.mark.usefixtures("scenario")
-def test_send_message_dead_lettered_records_a_wrong_event(
+def test_send_message_dead_letters_an_invalid_record(
     world: World, functions: Functions, tmp_path: Path
 ) -> None:
-    """The record is in the dead-letter queue, with reason and field."""
+    """The record is in the dead-record queue, with the reason and the invalid field."""
     event = json.loads((EVENTS / "send_message_sqs.json").read_text())
     body = {"scenario": "order-updates", "to": {"phoneNumber": "385"}, "sms": {"text": "Welcome"}}
     event["Records"] = [event["Records"][0] | {"body": json.dumps(body)}]
@@ -158,14 +156,13 @@ def test_send_message_dead_lettered_records_a_wrong_event(
 
     functions.run("send_message", path)
 
-    [letter] = [each for each in world.dead_lettered_records() if json.loads(each["body"]) == body]
-    attributes = letter["attributes"]
+    [record] = [each for each in world.dead_lettered_records() if json.loads(each["body"]) == body]
+    attributes = record["attributes"]
     assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
 
 
 @pytest.mark.usefixtures("sent")
 def test_pull_delivery_reports_settles_the_message(world: World, functions: Functions) -> None:
-    """The report is in the table, and the message has its outcome."""
     functions.run("pull_delivery_reports", EVENTS / "schedule.json")
 
     entries = {each["entry"].split("#")[0]: each for each in world.entries(MESSAGE_ID)}
@@ -177,7 +174,7 @@ def test_pull_delivery_reports_settles_the_message(world: World, functions: Func
 def test_reconcile_messages_takes_a_verdict_from_the_logs(
     world: World, functions: Functions
 ) -> None:
-    """A message whose answer was lost is settled all the same."""
+    """A message whose answer was lost is settled nevertheless."""
     body = {"scenario": "order-updates", "to": {"phoneNumber": "385995550155"}}
     texts = {"push": {"text": "Welcome, Mia!"}, "sms": {"text": "Welcome, Mia!"}}
     world.simulator.add_fault("send_advanced", "reset_after", messageIds=["lost"])
@@ -192,8 +189,7 @@ def test_reconcile_messages_takes_a_verdict_from_the_logs(
 
 
 @pytest.mark.usefixtures("scenario")
-def test_find_messages_finds_the_unsettled(world: World, functions: Functions) -> None:
-    """A message that is on its way is on the page."""
+def test_find_messages_finds_unsettled_messages(world: World, functions: Functions) -> None:
     world.simulator.change_settings(stepSeconds=3600)
     body = {"scenario": "order-updates", "to": {"phoneNumber": "385995550156"}, "notify": False}
     texts = {"push": {"text": "Welcome, Mia!"}, "sms": {"text": "Welcome, Mia!"}}
@@ -206,8 +202,8 @@ def test_find_messages_finds_the_unsettled(world: World, functions: Functions) -
     assert "on-its-way" in {each["messageId"] for each in answer["messages"]}
 
 
-def test_redrive_messages_tells_what_it_would_do(world: World, functions: Functions) -> None:
-    """A dry run counts the record that waited out an outage, and leaves it where it is."""
+def test_redrive_messages_makes_a_dry_run(world: World, functions: Functions) -> None:
+    """It counts the record that waited out an outage, and does not move it."""
     world.sqs.send_message(
         QueueUrl=world.outputs["SendDeadLetterQueueUrl"],
         MessageBody=json.dumps({"scenario": "order-updates"}),
@@ -226,11 +222,11 @@ def test_redrive_messages_tells_what_it_would_do(world: World, functions: Functi
         ("receive_delivery_report", "delivery_reports_webhook"),
     ],
 )
-def test_report_is_recorded(
+def test_report_is_stored(
     world: World, functions: Functions, tmp_path: Path, function: str, event: str
 ) -> None:
-    """Parked or pushed, the report stands in the table beside its message."""
-    # Both events are about the same message.
+    """Parked or pushed, it is stored beside its message."""
+    # Both events have the same message id, so each run replaces it.
     message_id = event.replace("_", "-")
     path = tmp_path / "event.json"
     path.write_text((EVENTS / f"{event}.json").read_text().replace("parcel-1001", message_id))
@@ -241,18 +237,18 @@ def test_report_is_recorded(
     assert entry["entry"].startswith("REPORT#PUSH#")
 
 
-def test_publish_outcomes_tells_the_bus(world: World, functions: Functions) -> None:
-    """The change of the stream becomes an event."""
+def test_publish_outcomes_publishes_to_the_bus(world: World, functions: Functions) -> None:
+    """A change in the stream becomes an event."""
     functions.run("publish_outcomes", EVENTS / "publish_outcomes.json")
 
     events = wait_until(world.take_outcome_events, 30, "an event reaches the bus")
     assert "parcel-1001" in {event["detail"]["messageId"] for event in events}
 
 
-def test_sam_local_start_lambda_is_an_endpoint_of_lambda(
+def test_sam_local_start_lambda_serves_lambdas_api(
     world: World, client: docker.DockerClient
 ) -> None:
-    """boto3 invokes a function there, and Ctrl-C leaves no container behind."""
+    """boto3 invokes a function there, and Ctrl-C leaves no container."""
     before = containers(client)
     with started("sam-start-lambda", world, "--port", str(port := free_port())) as process:
         functions = lambda_api(port)
@@ -272,10 +268,10 @@ def test_sam_local_start_lambda_is_an_endpoint_of_lambda(
 
 @pytest.mark.usefixtures("scenario")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_no_container_outlives_an_invocation_that_is_ended(
+def test_no_container_outlives_an_interrupted_invocation(
     world: World, client: docker.DockerClient, number: signal.Signals
 ) -> None:
-    """Ctrl-C while a function waits for Infobip ends the function as well."""
+    """Ctrl-C while a function waits for Infobip stops the function, too."""
     before = containers(client)
     fault = world.simulator.add_fault("list_scenarios", "hang_before", times=5, seconds=60)
     with started("sam-local", world, "--function", "create_scenario") as process:
@@ -289,10 +285,10 @@ def test_no_container_outlives_an_invocation_that_is_ended(
 
 
 @pytest.mark.usefixtures("scenario")
-def test_no_proxy_stands_between_sam_and_its_container(
+def test_sam_uses_no_proxy_to_reach_its_container(
     functions: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variables are for what comes from the network."""
+    """The variables are meant for other machines."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -301,10 +297,10 @@ def test_no_proxy_stands_between_sam_and_its_container(
     assert "messages" in functions.run("find_messages", EVENTS / "find_messages.json")
 
 
-def test_world_that_containers_do_not_reach_is_refused(
+def test_world_unreachable_from_containers_is_refused(
     client: docker.DockerClient, world: World
 ) -> None:
-    """The sentence says how to start one that they do reach; Docker Desktop's reach any."""
+    """The error says how to start a reachable one. Containers of Docker Desktop reach every one."""
     if address_for_containers(client) is None:
         pytest.skip("containers of Docker Desktop reach loopback")
     running, _ = running_world(world.emulator.port)
@@ -315,7 +311,7 @@ def test_world_that_containers_do_not_reach_is_refused(
 
 @pytest.mark.usefixtures("sent")
 def test_nothing_personal_is_logged(functions: Functions) -> None:
-    """No number, text, address or key of all that was sent, whatever the platform logs."""
+    """Neither the functions nor the platform log a number, text, address or key."""
     logged = "\n".join(functions.logs)
 
     assert '"service"' in logged
@@ -323,14 +319,12 @@ def test_nothing_personal_is_logged(functions: Functions) -> None:
 
 
 def state(world: World, message_id: str) -> str | None:
-    """Return the state of a message, if there is one."""
     message = world.message(message_id)
     return str(message["state"]) if message else None
 
 
 def started(command: str, world: World, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a command of the local world."""
-    return subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    return subprocess.Popen(  # noqa: S603 (no untrusted input)
         [*COMMAND, command, *arguments, "--world", str(world.emulator.port)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -339,7 +333,7 @@ def started(command: str, world: World, *arguments: str) -> subprocess.Popen[byt
 
 
 def containers(client: docker.DockerClient) -> set[str]:
-    """Return the ids of all containers of SAM's."""
+    """Return the ids of all containers of SAM."""
     found = client.containers.list(
         all=True, filters={"label": "sam.cli.container.type"}, ignore_removed=True
     )
@@ -347,13 +341,12 @@ def containers(client: docker.DockerClient) -> set[str]:
 
 
 def lambda_api(port: int) -> LambdaClient:
-    """Return a client of the API that `sam local start-lambda` offers."""
+    """Return a client of the API that `sam local start-lambda` serves."""
     url = f"http://127.0.0.1:{port}"
     once = {"total_max_attempts": 1}
     return session().client("lambda", **options(url, read_timeout=120, retries=once))
 
 
 def is_open(port: int) -> bool:
-    """Whether something listens on a port of this machine."""
     with socket.socket() as asked:
         return asked.connect_ex(("127.0.0.1", port)) == 0

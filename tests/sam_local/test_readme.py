@@ -1,4 +1,4 @@
-"""What README.md says to type for containers does what it shows."""
+"""The commands for containers in README.md print what it shows."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tests.readme import alone_with_its_worlds, run, running, typed
 
 from .stand_in_image import lambda_image
 
-#: sam and uv, as somebody has them who uses SAM.
+#: Has sam and uv on it, as a user of SAM does.
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 LOCAL, *COMMANDS = typed("In containers, by SAM")
 
 
 @pytest.fixture(autouse=True)
 def _image() -> None:
-    """Have Lambda's image, or what stands in for it."""
+    """Provide Lambda's image or its stand-in."""
     client = engine()
     lambda_image(client, processor=sam_local.architecture_of(client), stand_in_allowed=True)
 
 
-def test_each_command_does_what_it_shows() -> None:
-    """Typed one after the other as they stand; a stand-in cannot be compared with a registry's."""
+def test_each_command_prints_what_readme_shows() -> None:
+    """Commands run in order as written, but SAM does not compare a stand-in with the registry."""
     setting = [each for each in COMMANDS if each.command.startswith(("export ", "unset "))]
     prepared = "; ".join(each.command for each in setting)
     commands = [each for each in COMMANDS if each not in setting]

@@ -1,1 +1,1 @@
-"""Tests of what a developer types: `make local`, its commands, and README's walk through them."""
+"""Tests of the developer commands: `make local`, its commands, and the walkthrough in README.md."""

@@ -1,4 +1,4 @@
-"""The ways in which people deploy and run the application work as they are written down."""
+"""The documented ways to deploy and run the application work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORLD = [sys.executable, "-m", "tests.local_world"]
-#: What the examples of other names than a function's are for.
+#: The functions that accept an example which is not named after its function.
 FUNCTIONS = {
     "schedule": ["pull_delivery_reports", "reconcile_messages"],
     "send_message_sqs": ["send_message"],
@@ -44,14 +44,14 @@ EXAMPLES = [
 
 
 class Local(NamedTuple):
-    """What `make local` runs, and the port by which it is named."""
+    """A running `make local`, and what it has printed."""
 
     process: subprocess.Popen[str]
     said: str
 
     @property
     def port(self) -> int:
-        """Of the emulator."""
+        """The port of the emulator, which identifies the world."""
         found = re.search(r"AWS_ENDPOINT_URL=http://127.0.0.1:(\d+)", self.said)
         assert found is not None
         return int(found[1])
@@ -61,8 +61,8 @@ class Local(NamedTuple):
 def local(
     *options: str, clone: Path = ROOT, end: signal.Signals = signal.SIGINT
 ) -> Iterator[Local]:
-    """Run what `make local` runs, until it says how to reach it; then end it, as Ctrl-C does."""
-    with subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    """Run `make local` until it has printed how to reach it; at the end, stop it as Ctrl-C does."""
+    with subprocess.Popen(  # noqa: S603 (no untrusted input)
         [*WORLD, "up", *options], cwd=clone, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -73,36 +73,36 @@ def local(
                 assert line, said
                 said += line
             yield Local(process, said)
-        finally:  # or it would outlive tests that were interrupted
+        finally:  # also stops it when the tests are interrupted
             process.send_signal(end)
     assert process.returncode == (0 if end == signal.SIGINT else -end)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _alone() -> Iterator[None]:
-    """Let no other tests start worlds meanwhile."""
+    """Keep other tests from starting worlds meanwhile."""
     with alone_with_its_worlds():
         yield
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Local]:
-    """Keep one world running."""
+    """Keep one world running for this module."""
     with local() as world:
         yield world
 
 
 def command(*arguments: str, clone: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a command that talks to a world."""
-    return subprocess.run(  # noqa: S603 (all of the command is ours)
+    """Run a command of the local world."""
+    return subprocess.run(  # noqa: S603 (no untrusted input)
         [*WORLD, *arguments], cwd=clone, capture_output=True, text=True, check=False
     )
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make, which no other make knows of."""
-    return subprocess.run(  # noqa: S603 (all of the command is ours)
-        ["make", *arguments],  # noqa: S607 (found on the path, as anybody's is)
+    """Run make without the variables of an outer make."""
+    return subprocess.run(  # noqa: S603 (no untrusted input)
+        ["make", *arguments],  # noqa: S607 (found on the path, as a user's is)
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
@@ -112,7 +112,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a command that failed has said: nothing else, and no traceback."""
+    """Return the error text of a failed command, which prints nothing else and no traceback."""
     assert done.returncode == 1, done.stdout
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -120,7 +120,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_deployment_by_sam_sends() -> None:
-    """After `sam build` and `sam deploy`, as an operator runs them, a push fails over to SMS."""
+    """After `sam build` and `sam deploy`, as operators run them, a push fails over to SMS."""
     with World(deploy="sam") as world:
         upstream = Upstream(world)
 
@@ -131,7 +131,7 @@ def test_deployment_by_sam_sends() -> None:
 
 @pytest.mark.usefixtures("running")
 def test_functions_in_containers_get_the_environment_of_the_local_world() -> None:
-    """What `make local` writes for SAM is what is deployed, by this machine's name in there."""
+    """`make local` writes the deployed variables for SAM, with the host's name in containers."""
     world, _ = running_world()
     functions = world.functions
     written = json.loads(environment_path(world.port).read_text())
@@ -149,7 +149,6 @@ def test_functions_in_containers_get_the_environment_of_the_local_world() -> Non
 @pytest.mark.parametrize(("function", "path"), EXAMPLES)
 @pytest.mark.usefixtures("running")
 def test_example_can_be_invoked(function: str, path: Path) -> None:
-    """Each file of `events/` is an event that its function accepts."""
     done = command("invoke", "--function", function, "--event", str(path))
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -158,7 +157,7 @@ def test_example_can_be_invoked(function: str, path: Path) -> None:
 
 @pytest.mark.usefixtures("running")
 def test_function_error_is_shown_and_fails_the_command() -> None:
-    """Its answer is printed as Lambda gives it."""
+    """The command prints the error as Lambda returns it."""
     done = command("invoke", "--function", "find_messages", "--event", '{"limit": 0}')
 
     assert done.returncode == 1
@@ -166,27 +165,29 @@ def test_function_error_is_shown_and_fails_the_command() -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
-    """Byte by byte, also what the sender will set aside."""
+def test_event_is_sent_byte_for_byte(tmp_path: Path) -> None:
+    """This includes an event that the sender dead-letters."""
     file = tmp_path / "an event.json"
     text = '{ "messageId":"byte-by-byte",\r\n\t"sms": {"text": "é\\u00e9 $(x) \'"}}\n'
     file.write_bytes(text.encode())
 
     sent = command("send", "--event", str(file))
     listed = command("dead-letter-queue", "--message", "")
-    order = '{"action": "list", "limit": 1000, "showContent": true}'
+    list_command = '{"action": "list", "limit": 1000, "showContent": true}'
     wait_until(
         lambda: (
             text
             in [
-                letter["body"]
-                for letter in json.loads(
-                    command("invoke", "--function", "redrive_messages", "--event", order).stdout
+                record["body"]
+                for record in json.loads(
+                    command(
+                        "invoke", "--function", "redrive_messages", "--event", list_command
+                    ).stdout
                 )["records"]
             ]
         ),
         30,
-        "the record is set aside as it was sent",
+        "the record is dead-lettered as it was sent",
     )
 
     assert (sent.returncode, listed.returncode) == (0, 0), sent.stderr
@@ -195,7 +196,7 @@ def test_what_is_sent_is_what_the_file_holds(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("running")
 def test_records_of_an_event_are_sent_with_their_attributes() -> None:
-    """Ids that derive from a record's are those of its attribute, where it has one."""
+    """A message id derives from the record's `originalMessageId` attribute, if it has one."""
     sent = command("send", "--event", str(ROOT / "events/send_message_sqs.json"))
     records = json.loads((ROOT / "events/send_message_sqs.json").read_text())["Records"]
     attributes = records[2]["messageAttributes"]["originalMessageId"]
@@ -209,35 +210,35 @@ def test_records_of_an_event_are_sent_with_their_attributes() -> None:
     "message_id",
     ["it's", '"', "$HOME $$ $(x)", "`x`; $(shell x)", "two  words", "\\ # %s", "ünï-☃"],
 )
-def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> None:
+def test_id_may_contain_the_syntax_of_shell_and_make(message_id: str) -> None:
     """It reaches the function as it was typed."""
     event = json.dumps({"messageId": message_id, "scenario": "nosuch", "sms": {"text": "x"}})
     event = event[:-1] + ', "to": {"phoneNumber": "385915550101"}}'
 
     sent = make("send", f"EVENT={event}")
-    set_aside = make("dead-letter-queue", f"MESSAGE={message_id}")
+    dead_lettered = make("dead-letter-queue", f"MESSAGE={message_id}")
 
     assert (sent.returncode, sent.stderr) == (0, "")
-    assert (set_aside.returncode, set_aside.stderr) == (0, "")
-    assert json.loads(set_aside.stdout)["records"][0]["messageIds"] == [message_id]
+    assert (dead_lettered.returncode, dead_lettered.stderr) == (0, "")
+    assert json.loads(dead_lettered.stdout)["records"][0]["messageIds"] == [message_id]
 
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["invoke", "--function", "nosuch"], "'nosuch' is no function; there are create_scenario,"),
+        (["invoke", "--function", "nosuch"], "FUNCTION must be one of create_scenario,"),
         (
             ["invoke", "--function", "receive_delivery_report"],
             (
-                "receive_delivery_report is not deployed; it is by"
+                "receive_delivery_report is not deployed: start"
                 " `make local PARAMETERS=DeliveryReportWebhook=enabled`"
             ),
         ),
         (
             ["invoke", "--function", "publish_outcomes"],
             (
-                "publish_outcomes is not deployed; it is by"
+                "publish_outcomes is not deployed: start"
                 " `make local PARAMETERS=OutcomeEventBusName=outcomes`"
             ),
         ),
@@ -245,20 +246,23 @@ def test_id_may_hold_whatever_a_shell_and_make_would_read(message_id: str) -> No
             ["invoke", "--function", "find_messages", "--event", "no such file"],
             "no such file cannot be read: No such file or directory",
         ),
-        (["send", "--event", '{"a":\n }'], "EVENT is no JSON: line 2, column 2: Expecting value"),
+        (["send", "--event", '{"a":\n }'], "EVENT is not JSON, from line 2, column 2 on: a"),
         (["find", "--until", "DELIVERED"], "UNTIL needs a MESSAGE to wait for"),
         (["find", "--message", "x", "--until", "DONE"], "UNTIL must be one of CLAIMED, WAITING,"),
-        (["outcome-events"], "outcomes are told on no bus; they are by `make local PARAMETERS="),
+        (["outcome-events"], "no outcome events are published: start `make local PARAMETERS="),
         (["redrive", "--reason", "WEATHER"], "redrive_messages failed: "),
         (["simulator", "--call", "faults"], "CALL is written like POST faults"),
-        (["simulator", "--call", "GET nosuch"], "the simulator refuses that: 404 "),
-        (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}; there is"),
-        (["send", "--event", json.dumps({"a": "x" * 300_000})], "SendMessage is refused: "),
+        (["simulator", "--call", "GET nosuch"], "the simulator has nothing at nosuch: "),
+        (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}: choose one\n"),
+        (
+            ["send", "--event", json.dumps({"a": "x" * 300_000})],
+            "the AWS emulator refused SendMessage with InvalidParameterValue: ",
+        ),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: str) -> None:
-    """On standard error, with exit code 1."""
-    if len(arguments[-1]) > 100_000:  # no argument of a command may be so long on Linux
+def test_invalid_command_is_refused_in_one_sentence(arguments: list[str], said: str) -> None:
+    """The sentence is on standard error, and the exit code is 1."""
+    if len(arguments[-1]) > 100_000:  # Linux limits the length of one argument
         with NamedTemporaryFile("w", suffix=".json") as file:
             file.write(arguments[-1])
             file.flush()
@@ -269,23 +273,23 @@ def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], said: s
     assert text.startswith(said)
 
 
-def test_port_that_is_taken_is_told_before_anything_starts(running: Local) -> None:
-    """Where a port was asked for; without, a free one is taken."""
+def test_requested_port_in_use_is_refused_before_anything_starts(running: Local) -> None:
+    """Without a requested port, a free one is used."""
     said = refusal(command("up", "--port", str(running.port)))
 
     assert said == f"port {running.port} is taken: give another PORT, or none"
 
 
 @pytest.mark.parametrize("target", ["local PORT=0", "find WORLD=0"])
-def test_make_hands_on_what_is_no_port(target: str) -> None:
-    """It is refused in a sentence; tests/unit has the others."""
+def test_make_passes_an_invalid_port_on(target: str) -> None:
+    """The command refuses it in one sentence; tests/unit has the other values."""
     done = make("--silent", *target.split())
 
     assert done.stderr.startswith("a port must be 1 to 65535, not '0'\n")
 
 
-def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) -> None:
-    """By their ports, start times and parameters."""
+def test_command_must_select_one_of_two_worlds(running: Local) -> None:
+    """The refusal lists their ports, start times and parameters."""
     with local("--parameters", "ReconcileAfterSeconds=5") as other:
         asked = refusal(command("find"))
         meant = command("find", "--world", str(other.port))
@@ -293,7 +297,7 @@ def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) 
     assert (
         f"Port {LOCAL_PORTS[0]} is taken: the AWS emulator listens on {other.port}." in other.said
     )
-    assert asked.startswith(f"2 worlds are running in {ROOT}; say which:")
+    assert asked.startswith(f"2 worlds are running in {ROOT}: choose one\n")
     assert re.search(rf"WORLD={running.port}, started at [\d:]+, without PARAMETERS", asked)
     named = rf"WORLD={other.port}, started at [\d:]+, with ReconcileAfterSeconds=5"
     assert re.search(named, asked)
@@ -301,11 +305,11 @@ def test_of_two_worlds_each_command_says_which_it_means_or_asks(running: Local) 
     assert re.fullmatch(named + "\n", meant.stderr)
 
 
-def test_of_two_worlds_that_start_at_once_one_gets_the_port_that_both_want() -> None:
-    """The other is refused, and does not talk to the first one's emulator."""
+def test_concurrent_starts_on_one_port_have_one_winner() -> None:
+    """The other one is refused, and does not use the first one's emulator."""
     port = str(free_port())
     processes = [
-        subprocess.Popen(  # noqa: S603 (all of the command is ours)
+        subprocess.Popen(  # noqa: S603 (no untrusted input)
             [*WORLD, "up", "--port", port],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -329,7 +333,7 @@ def test_of_two_worlds_that_start_at_once_one_gets_the_port_that_both_want() -> 
 
 @pytest.mark.usefixtures("running")
 def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
-    """And one that was killed there is not taken for running."""
+    """A world that was killed there does not count as running."""
     for name in ("functions", "shared", "events", "tests/local_world"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("template.yaml", "tests/__init__.py"):
@@ -352,10 +356,10 @@ def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
     assert len(environments) == 1
 
 
-def test_without_a_container_engine_one_sentence_says_so(
+def test_missing_container_engine_is_named_in_one_sentence(
     running: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names what was tried and what does without; no world starts, and none ends."""
+    """It has the address that was tried and an alternative; no world starts, and none stops."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     said = (
         "no container engine answers at unix:///nowhere/docker.sock: start Docker, or name another"
@@ -370,16 +374,16 @@ def test_without_a_container_engine_one_sentence_says_so(
 
 
 @pytest.mark.usefixtures("running")
-def test_sam_refuses_what_invoke_refuses() -> None:
-    """An unknown function, and an event that is no JSON, are named before an engine is asked."""
-    assert "'nosuch' is no function" in refusal(command("sam-local", "--function", "nosuch"))
+def test_sam_commands_refuse_what_invoke_refuses() -> None:
+    """Unknown functions and invalid events are refused before the container engine is used."""
+    assert "FUNCTION must be one of" in refusal(command("sam-local", "--function", "nosuch"))
     event = ("--function", "find_messages", "--event", "{")
-    assert "EVENT is no JSON: line 1, column 2" in refusal(command("sam-local", *event))
+    assert "EVENT is not JSON, from line 1, column 2 on" in refusal(command("sam-local", *event))
 
 
 @pytest.mark.usefixtures("running")
-def test_port_that_is_taken_is_named_before_lambda_s_api_is_offered() -> None:
-    """Nothing is built or started for it."""
+def test_port_in_use_is_refused_before_sam_starts() -> None:
+    """Nothing is built or started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = command("sam-start-lambda", "--port", str(port))

@@ -1,4 +1,4 @@
-"""What the tests start needs no proxy of the caller, and ends with whoever started it."""
+"""Processes started by tests ignore the caller's proxies, and exit with their parent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from tests.local_world.world import wait_until
 
 ROOT = Path(__file__).parents[2]
-#: Starts an emulator and a simulator in its group, as `World` does, or a simulator alone, and gets
-#: a signal at a moment: between the start of a process and the return of what has started it, or
-#: when all is ready.
+#: Starts an emulator and a simulator in its group, as `World` does, or only a simulator, and sends
+#: itself a signal: when a child process has started but the call that started it has not yet
+#: returned, or when everything is ready.
 SCRIPT = """
 import os, subprocess, sys, tempfile
 from contextlib import ExitStack
@@ -47,7 +47,7 @@ with ExitStack() as exits:
     exits.enter_context(process.running(process_group=group))
     if moment == "ready":
         os.kill(os.getpid(), number)
-    sys.exit("no signal has ended this")
+    sys.exit("no signal has arrived")
 """
 
 
@@ -62,13 +62,13 @@ with ExitStack() as exits:
         ("ready", True),
     ],
 )
-def test_whoever_started_it_takes_everything_along(
+def test_children_exit_with_their_parent(
     moment: str,
     alone: bool,  # noqa: FBT001 (a parameter of a test)
     number: signal.Signals,
 ) -> None:
-    """A signal to the parent alone, not to its group, leaves no process and no file behind."""
-    parent = subprocess.Popen(  # noqa: S603 (all of the command is ours)
+    """A signal to the parent only, not to its group, leaves no process and no file."""
+    parent = subprocess.Popen(  # noqa: S603 (no untrusted input)
         [sys.executable, "-c", SCRIPT, moment, str(int(number)), str(alone)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -76,23 +76,22 @@ def test_whoever_started_it_takes_everything_along(
         text=True,
     )
     with parent:
-        # The simulator shares its parent's standard error: that it ends tells that both have.
+        # The simulator shares its parent's standard error, which ends when both have exited.
         printed, errors = parent.communicate(timeout=30)
 
     assert parent.returncode == -number
-    assert "no signal has ended this" not in errors
+    assert "no signal has arrived" not in errors
     lines = printed.splitlines()
     pids = [line for line in lines if line.isdecimal()]
     assert len(pids) == (1 if alone or moment == "aws_emulator" else 2)
     for pid in pids:
-        wait_until(partial(has_ended, int(pid)), 10, "the process ends")
+        wait_until(partial(has_ended, int(pid)), 10, "the process exits")
     directories = [Path(line) for line in lines if line not in pids]
     assert len(directories) == (0 if alone else 1)
     wait_until(lambda: not any(map(Path.exists, directories)), 10, "its files are removed")
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is no more."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -100,11 +99,11 @@ def has_ended(pid: int) -> bool:
     return False
 
 
-def test_proxies_of_the_environment_do_not_come_between() -> None:
-    """Tests pass with proxies that nobody listens at, however their names are written."""
+def test_proxies_of_the_environment_are_ignored() -> None:
+    """No proxy listens there; the variables are set in upper and in lower case."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    dead = dict.fromkeys((*names, *map(str.lower, names)), "http://127.0.0.1:9")
-    environment = os.environ | dead
+    unreachable = dict.fromkeys((*names, *map(str.lower, names)), "http://127.0.0.1:9")
+    environment = os.environ | unreachable
     for name in ("NO_PROXY", "no_proxy"):
         environment.pop(name, None)
 
@@ -114,7 +113,7 @@ def test_proxies_of_the_environment_do_not_come_between() -> None:
         "test_client.py::test_message_is_sent_reported_and_found_in_the_logs",
     )
 
-    ended = subprocess.run(  # noqa: S603 (all of the command is ours)
+    ended = subprocess.run(  # noqa: S603 (no untrusted input)
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *(f"tests/contract/{test}" for test in tests),

@@ -1,4 +1,4 @@
-"""What README.md says to type by hand does what it shows."""
+"""The commands in README.md print what it shows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from tests.readme import alone_with_its_worlds, run, running, typed
 LOCAL, *COMMANDS = typed("Try it by hand")
 
 
-def test_chapter_shows_what_it_is_about() -> None:
-    """None of its commands goes unread."""
+def test_every_command_of_the_chapter_is_found() -> None:
     text = "\n".join(each.command for each in COMMANDS)
 
     assert len(COMMANDS) >= 15
@@ -24,8 +23,8 @@ def test_chapter_shows_what_it_is_about() -> None:
         assert f"make {name} " in text
 
 
-def test_each_command_does_what_it_shows() -> None:
-    """Typed one after the other, without a pause, as they stand."""
+def test_each_command_prints_what_readme_shows() -> None:
+    """Commands run exactly as written, one after the other without a wait."""
     with alone_with_its_worlds(), running(LOCAL) as said:
         assert LOCAL.matches(said)
         for each in COMMANDS:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 #: Patterns of retired words, each with its successor.
 RETIRED = {
     # Terms that differed from those of AWS, of messaging and of fault injection.
-    r"(?<![Dd]ead[-_ ])(?<!\bto the )\b[Ll]etters?\b(?! and digits|s, digits|, digits| first)": "record",
+    r"(?<![Dd]ead[-_ ])(?<!to the )\b[Ll]etters?\b(?! and digits|, digits| first)": "record",
     r"\b[Dd]ead[- _]letters\b|[Dd]ead letter\b|\bLetter\b": "dead-lettered record",
     r"\b[Uu]ntold\b|\btold_of\b|\b_TOLD\b": "unpublished, outcome_of",
     r"\b[Qq]uestions?\b(?! mark)|QUESTION|_questions?\b": "log query; query of find_messages",
@@ -44,7 +44,7 @@ RETIRED = {
     r"\bat once\b|_at_once\b": "immediately, concurrently",
     r"\bfor ever\b|_for_ever\b": "forever",
     r"\bby (itself|themselves)\b|_by_itself\b": "individually, automatically, alone",
-    r'"""(Tell|Let|Make|Take|Hold) ': 'Return …, Build …, or a sentence with a subject',
+    r'"""(Tell|Let|Make|Take|Hold) ': "Return …, Build …, or a sentence with a subject",
     r"def test_(an?|the)_": "the name of a test without an article",
 }
 #: Lines that may hold a retired word, by file, each with its reason.

@@ -1,1 +1,1 @@
-"""A client of Infobip's OMNI failover API; it knows no AWS."""
+"""A client of Infobip's OMNI failover API, independent of AWS."""

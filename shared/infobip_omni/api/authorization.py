@@ -1,4 +1,4 @@
-"""The credentials of an account, and the header that they make."""
+"""The credentials of an Infobip account, and their Authorization header."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import Field, StrictStr
 
 from .wire import RequestBody
 
-#: Characters; SSM's largest value has 8192.
+#: Characters; a value in SSM has at most 8192.
 _LONGEST_CREDENTIAL = 4096
-#: What a header can carry.
+#: Characters that an HTTP header can hold.
 _Secret = Annotated[StrictStr, Field(pattern=r"^[\x21-\x7e]+$", max_length=_LONGEST_CREDENTIAL)]
 
 
@@ -22,7 +22,7 @@ class ApiKeyCredentials(RequestBody):
     api_key: _Secret = Field(repr=False)
 
     def authorization(self) -> str:
-        """Write the Authorization header."""
+        """Return the value of the Authorization header."""
         return f"App {self.api_key}"
 
 
@@ -37,7 +37,7 @@ class BasicCredentials(RequestBody):
     )
 
     def authorization(self) -> str:
-        """Write the Authorization header."""
+        """Return the value of the Authorization header."""
         pair = f"{self.username}:{self.password}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
 
@@ -46,10 +46,10 @@ Credentials = ApiKeyCredentials | BasicCredentials
 
 
 def parse_credentials(text: str) -> Credentials:
-    """Read ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
+    """Parse ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
 
     Raises:
-        ValueError: It is neither; the error names field and rule, and quotes nothing.
+        ValueError: The text is neither; the error names the rule and never quotes the text.
     """
     try:
         members = json.loads(text)

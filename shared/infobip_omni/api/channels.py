@@ -1,4 +1,4 @@
-"""The channels of Infobip's OpenAPI document 3.210.0, and what each of them can send."""
+"""The channels of Infobip's OpenAPI document 3.210.0, and the content of each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Channel(StrEnum):
 
 
 class TimeUnit(StrEnum):
-    """What a validity period is counted in."""
+    """The unit of a validity period."""
 
     NANOSECONDS = "NANOSECONDS"
     MICROSECONDS = "MICROSECONDS"
@@ -52,14 +52,14 @@ class TimeUnit(StrEnum):
 LONGEST_SMS_BYTES = 4000
 LONGEST_PUSH_TEXT = 2000
 LONGEST_KAKAO_ALIM_TEXT = 1000
-#: Infobip names no limit; 64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and the
-#: sign between them.
+#: Infobip documents no limit; 64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and
+#: the @ between them.
 LONGEST_EMAIL_ADDRESS = 320
-#: What Infobip takes for the URLs of files.
+#: Infobip's limit for the URLs of files.
 LONGEST_URL = 2048
-#: What Infobip's platform takes for a push as a whole.
+#: The limit of Infobip's platform for a whole push.
 _LONGEST_PUSH_OPTION = 4000
-#: Ids that an authority or an app has registered.
+#: For ids registered with an authority or an app.
 _LONGEST_REGISTERED_ID = 200
 _LARGEST_INT32 = 2**31 - 1
 _NANOSECONDS = {
@@ -94,24 +94,24 @@ _UniqueIds = Annotated[tuple[_RegisteredId, ...], AfterValidator(_unique)]
 
 
 class Content(RequestBody):
-    """What one step sends, and how long the step may take."""
+    """The content that one step sends, and how long the step may take."""
 
-    #: A step must take longer than this; Infobip cuts what exceeds the longest time.
+    #: A validity period must exceed the shortest; Infobip cuts it to the longest.
     shortest_validity: ClassVar[timedelta] = timedelta(seconds=30)
     longest_validity: ClassVar[timedelta] = timedelta(hours=48)
 
     text: _LongText | None = None
-    validity_period_time_unit: TimeUnit | None = None  #: minutes, if not given
+    validity_period_time_unit: TimeUnit | None = None  #: minutes by default
     validity_period: Annotated[StrictInt, Field(ge=1, le=_LARGEST_INT32)] | None = None
 
     def validity(self) -> timedelta | None:
-        """Return how long the step may take before the next is tried; None if that is not said."""
+        """Return how long the step may take before the next is tried; None if not specified."""
         if self.validity_period is None:
             return None
         return self._duration(self.validity_period, self.validity_period_time_unit)
 
     def __repr_args__(self) -> list[tuple[str, Any]]:
-        """Show nothing: all of it may be personal."""
+        """Return nothing, because every member may be personal."""
         return []
 
     @field_validator("validity_period")
@@ -129,14 +129,14 @@ class Content(RequestBody):
 
     @classmethod
     def _duration(cls, period: int, unit: TimeUnit | None) -> timedelta:
-        # Days in 32 bits are more than a timedelta holds.
+        # A 32-bit number of days exceeds the range of timedelta.
         most = cls.longest_validity // timedelta(microseconds=1)
         microseconds = period * _NANOSECONDS[unit or TimeUnit.MINUTES] // 1000
         return timedelta(microseconds=min(microseconds, most))
 
 
 class _RichContent(Content):
-    """Content of a channel whose further members are passed on as they are."""
+    """Content of a channel whose other members are passed on unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -234,11 +234,11 @@ class ViberContent(_RichContent):
 
 
 class WhatsAppContent(_RichContent):
-    """A WhatsApp message: a text, a template, a file, a place or contacts."""
+    """A WhatsApp message: a text, a template, a file, a location or contacts."""
 
 
 class VoiceContent(_RichContent):
-    """A call that reads a text."""
+    """A phone call that reads out a text."""
 
     text: _NonEmptyText
 
@@ -258,7 +258,7 @@ class KakaoChinguContent(_RichContent):
 
 
 class KakaoAlimContent(_RichContent):
-    """A KakaoTalk message after a registered template."""
+    """A KakaoTalk message that follows a registered template."""
 
     text: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_KAKAO_ALIM_TEXT)]
 

@@ -1,9 +1,9 @@
-"""The only code that talks to Infobip.
+"""The only code that calls Infobip.
 
-A call has one of four ends: an answer, or one of the errors in ``errors``. What tells "Infobip
-did nothing" from "nobody knows" is the connection: as long as it has not been opened, nothing
-can have been sent; from then on, whatever fails leaves the outcome unknown. Nothing but a 401 is
-ever tried again here, and that means that the first attempt was turned away.
+A call ends with an answer, or with one of the three kinds of error in ``errors``. The connection
+separates "not processed" from "unknown": before it is open, no request can have been sent; after
+that, every failure leaves the outcome unknown. A call is repeated only after a 401, which proves
+that the first attempt was refused.
 """
 
 from __future__ import annotations
@@ -44,73 +44,73 @@ if TYPE_CHECKING:
     ModelT = TypeVar("ModelT", bound=BaseModel)
 
 CONNECT_SECONDS = 3.0
-#: Longest silence before an answer begins, and again longest time until its body is complete.
+#: Timeout for the start of an answer, and again for its whole body.
 READ_SECONDS = 10.0
-#: Longest time of one call: to connect, to begin and to end the answer, and all again after a 401;
-#: but for the time that the credentials take.
+#: The longest time of one call: to connect, to wait for the answer and to read it, and all that
+#: again after a 401. The time to read the credentials is not included.
 LONGEST_CALL_SECONDS = 2 * (CONNECT_SECONDS + 2 * READ_SECONDS)
-#: A frozen and thawed process does not see the other side hang up: the first request over an old
-#: connection is often reset, and a reset leaves the outcome unknown.
+#: A process that was frozen does not notice that the other side has closed the connection: the
+#: first request over an old connection is often reset, and a reset leaves the outcome unknown.
 LONGEST_IDLE_SECONDS = 5.0
-#: As many threads find a kept-alive connection.
+#: The number of connections that are kept alive.
 POOL_SIZE = 16
-#: A page of 1000 reports with the longest callback data, each character escaped, fits.
+#: Fits a page of 1000 reports with the longest callback data, each character escaped.
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 SCENARIOS_PER_PAGE = 100
-#: Servers commonly take a request line of 8 KB; so long is what one call to the logs asks about.
+#: Characters that the ids of one log query may take: servers commonly limit a request line to 8 KB.
 LONGEST_LOG_QUERY = 6000
 _CHUNK_BYTES = 64 * 1024
 
 
 class CredentialsSource(Protocol):
-    """Where the client gets its credentials for each call."""
+    """Returns the credentials for each call."""
 
     def __call__(self, *, refresh: bool = False) -> Credentials:
-        """Return the credentials; with *refresh*, those known so far were not accepted."""
+        """Return the credentials; *refresh* asks for new ones, since the old were refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """What the logs answer."""
+    """The answer to a log query."""
 
     rows: list[RawEntry[LogEntry]]
-    #: There may be more rows than were asked for, so that a missing one means nothing.
+    #: Whether the answer reached the limit of rows, so a missing row proves nothing.
     is_cut: bool = False
-    #: Of messages that have a row which cannot be read: it tells that they are there, not more.
+    #: The ids of messages whose rows cannot be read: the logs know them, but not their status.
     unread_ids: frozenset[str] = frozenset()
 
 
 class OmniClient:
-    """Infobip's OMNI failover API, one method per operation; may be shared by threads.
+    """Infobip's OMNI failover API, one method per operation. It is thread-safe.
 
     Every method may raise:
-        NotProcessedError: Infobip was not reached, limits the rate, or does not let us in;
-            nothing has happened.
+        NotProcessedError: Infobip was not reached, limited the rate or refused the credentials; it
+            did not process the request.
         RequestRejectedError: Infobip refused the request.
-        OutcomeUnknownError: No answer that tells what happened.
-        Exception: Whatever the credentials source raises; nothing has happened.
+        OutcomeUnknownError: Infobip may or may not have processed the request.
+        Exception: Any error of the credentials source; no request was sent.
     """
 
     def __init__(self, base_url: str, credentials: CredentialsSource) -> None:
-        """Prepare the connections; none is opened yet.
+        """Create the client without opening a connection.
 
         Args:
-            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``; an
-                http or https URL, which `InfobipSettings` makes sure of.
-            credentials: Asked before every call.
+            base_url: Scheme and host of the account, like ``https://xxxxx.api.infobip.com``. It
+                must be an http or https URL, which `InfobipSettings` validates.
+            credentials: Called before every request.
         """
         scheme = urlsplit(base_url).scheme
         self._base_url = base_url.rstrip("/")
         self._credentials = credentials
         self._session = _Session()
-        # No proxies and no .netrc of the environment: only what is said here.
+        # The environment's proxies and .netrc are ignored.
         self._session.trust_env = False
         self._session.headers["Accept"] = "application/json"
         adapter = _Adapter(_tls_context() if scheme == "https" else None)
         self._session.mount(f"{scheme}://", adapter)
 
     def list_scenarios(self) -> Iterator[Scenario]:
-        """List the account's scenarios, a page at a time; one that cannot be read is left out."""
+        """Yield the account's scenarios, page by page; unreadable ones are left out."""
         for page in itertools.count():
             query = [("limit", str(SCENARIOS_PER_PAGE)), ("page", str(page))]
             content = self._call("GET", "/omni/1/scenarios", query=query)
@@ -120,51 +120,49 @@ class OmniClient:
                 return
 
     def create_scenario(self, definition: ScenarioDefinition) -> Scenario:
-        """Create a scenario; a repeat creates another one.
+        """Create a scenario. A repeated call creates another one.
 
-        The answer may lack the key, which the list then tells.
+        The answer may lack the key; `list_scenarios` then returns it.
         """
         content = self._call("POST", "/omni/1/scenarios", body=definition)
         return _read(Scenario, content)
 
     def get_scenario(self, key: str) -> Scenario:
-        """Read a scenario; an unknown key is refused with HTTP 404."""
+        """Read a scenario; for an unknown key, raise `RequestRejectedError` with status 404."""
         return _read(Scenario, self._call("GET", _scenario_path(key)))
 
     def update_scenario(self, key: str, definition: ScenarioDefinition) -> Scenario:
-        """Replace a scenario by *definition*; an unknown key is refused with HTTP 404."""
+        """Replace a scenario; for an unknown key, raise `RequestRejectedError` with status 404."""
         return _read(Scenario, self._call("PUT", _scenario_path(key), body=definition))
 
     def send_advanced(self, request: AdvancedRequest) -> SendResponse:
         """Send one content to all destinations of the request.
 
-        Infobip knows no idempotency key: after an `OutcomeUnknownError` the logs must be asked
-        before the same messages are sent again.
+        Infobip has no idempotency key: after an `OutcomeUnknownError`, query the logs before you
+        send the same messages again.
         """
         return _read(SendResponse, self._call("POST", "/omni/1/advanced", body=request))
 
     def take_reports(self, *, limit: int = 1000) -> bytes:
-        """Take delivery reports that Infobip has not handed out yet, as they came.
+        """Return a page of delivery reports that Infobip has not returned before, as it came.
 
-        Infobip hands each report out once: keep the page before taking the next one.
-        `parse_page` reads it. After an `OutcomeUnknownError` reports may be lost with
-        the answer; the logs still know them.
+        Infobip returns each report once: store the page before you request the next one.
+        `parse_page` parses it. After an `OutcomeUnknownError`, reports may be lost with the answer;
+        the logs still hold their statuses.
 
         Args:
-            limit: Most reports to take, 1 to 1000.
+            limit: The maximum number of reports, 1 to 1000.
         """
         return self._call("GET", "/omni/1/reports", query=[("limit", str(limit))])
 
     def search_logs(self, *, message_ids: Sequence[str], limit: int = 1000) -> LogPage:
-        """Look messages up in the logs, which reach back 48 hours.
-
-        Of a row that cannot be read, only the id is told.
+        """Look up messages in the logs, which reach back 48 hours.
 
         Args:
-            message_ids: The ids to look for, of which `log_query_length` makes no more than
-                `LONGEST_LOG_QUERY` together. Without any, nothing is asked: the logs would tell
-                about every message of the account.
-            limit: Most rows to return, 1 to 1000; each step of a message is a row.
+            message_ids: The ids to look up; their `log_query_length` must not exceed
+                `LONGEST_LOG_QUERY` in total. Without ids no request is made, because the logs
+                would return every message of the account.
+            limit: The maximum number of rows, 1 to 1000; each step of a message is a row.
         """
         if not message_ids:
             return LogPage([])
@@ -185,7 +183,7 @@ class OmniClient:
         query: Sequence[tuple[str, str]] = (),
         body: BaseModel | None = None,
     ) -> bytes:
-        """Make a call and return the body of its success."""
+        """Return the body of a successful answer; repeat the call once after a 401."""
         content = None if body is None else body.model_dump_json(exclude_none=True).encode()
         request = requests.Request(method, self._base_url + path, params=query, data=content)
         if content is not None:
@@ -199,7 +197,7 @@ class OmniClient:
 
     def _exchange(self, request: requests.Request, credentials: Credentials) -> _Answer:
         """Send a request once and read the answer, whatever its status."""
-        # What fails below may quote the request or the answer: only its kind is told.
+        # The errors below may quote the request or the answer, so only their class is named.
         request.headers["Authorization"] = credentials.authorization()
         try:
             prepared = self._session.prepare_request(request)
@@ -219,7 +217,7 @@ class OmniClient:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came back over the wire."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -231,7 +229,7 @@ class _Answer:
 
     @classmethod
     def read(cls, response: requests.Response) -> _Answer:
-        """Read the body; that of an error may be lost, since its status says enough."""
+        """Read the body. The body of an error may be lost, since its status is enough."""
         answer = cls(response.status_code, response.headers, b"")
         try:
             return cls(answer.status, answer.headers, _content(response))
@@ -241,7 +239,7 @@ class _Answer:
             return answer
 
     def json(self) -> object:
-        """Read the JSON of the body, or None when it holds none."""
+        """Return the body's JSON; None if it is not JSON."""
         try:
             return _json(self.content)
         except OutcomeUnknownError:
@@ -249,11 +247,11 @@ class _Answer:
 
 
 def _content(response: requests.Response) -> bytes:
-    """Read a body in no more than `READ_SECONDS` and `LARGEST_ANSWER_BYTES`."""
+    """Read a body within `READ_SECONDS` and `LARGEST_ANSWER_BYTES`."""
     raw: HTTPResponse = response.raw
     content = bytearray()
     deadline = time.monotonic() + READ_SECONDS
-    # `read1` returns what has arrived, so that a trickle cannot outlast the deadline.
+    # `read1` returns as soon as any bytes have arrived, so a slow body cannot outlast the deadline.
     while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > LARGEST_ANSWER_BYTES or time.monotonic() > deadline:
@@ -265,7 +263,7 @@ def _json(content: bytes) -> Any:  # noqa: ANN401 (any JSON value)
     try:
         return json.loads(content, parse_float=Decimal)
     except (ValueError, RecursionError):
-        # The cause would hold the body.
+        # The cause would quote the body.
         raise OutcomeUnknownError("Infobip's answer is not JSON") from None
 
 
@@ -292,7 +290,7 @@ def _scenario_path(key: str) -> str:
 
 
 def log_query_length(message_id: str) -> int:
-    """Return what asking about a message adds to the length of a query."""
+    """Return the number of characters that a message id adds to a log query."""
     return len("messageId=&") + len(quote(message_id, safe=""))
 
 
@@ -306,26 +304,26 @@ def _tls_context() -> ssl.SSLContext:
 
 
 class _Session(requests.Session):
-    """Never follows a host that a reply names, nor looks at what it wrote there."""
+    """Ignores redirects, and does not parse their Location."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 (requests')
         return None
 
 
 class _Connection(HTTPConnection):
-    """Tells "never connected" from all later trouble, and does not outlive a pause."""
+    """Raises its own error if it cannot connect, and is not reused after a longer idle time."""
 
     _used_at: tuple[float, float] | None = None
 
     def connect(self) -> None:
-        """Open the connection, TLS included: until that is done, no request has left."""
+        """Open the connection, TLS included; no request can be sent before."""
         try:
             super().connect()
         except (OSError, HTTPError, ValueError) as error:
             raise NotProcessedError(f"Infobip was not reached ({_kind(error)})") from None
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        """Wait for an answer, and remember when it came."""
+        """Wait for an answer, and remember the time."""
         response = super().getresponse()
         self._used_at = time.monotonic(), time.time()
         return response
@@ -335,7 +333,7 @@ class _Connection(HTTPConnection):
         """Whether the pool may use the connection again."""
         if self._used_at is not None:
             monotonic, wall = self._used_at
-            # A clock that stands still while the process is frozen is made up for by the other.
+            # One of the clocks may stop while Lambda freezes the process, so use the longer time.
             idle = max(time.monotonic() - monotonic, time.time() - wall)
             if idle > LONGEST_IDLE_SECONDS:
                 return False
@@ -355,9 +353,9 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Makes our connections, all with one TLS context.
+    """Creates connections that share one TLS context.
 
-    requests would load the certificate authorities anew into every connection.
+    requests would load the certificate authorities again for every connection.
     """
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
@@ -366,9 +364,9 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def build_connection_pool_key_attributes(self, *arguments: Any) -> Any:  # noqa: ANN401
-        """Add the context to what a connection is made with."""
+        """Add the TLS context to the arguments of a connection."""
         host, tls = super().build_connection_pool_key_attributes(*arguments)
         return host, {**tls, "ssl_context": self._tls}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401
-        """Load nothing: the context has what it needs, and demands a valid certificate."""
+        """Load no certificates: the context has them, and requires a valid certificate."""

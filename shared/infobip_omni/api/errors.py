@@ -1,14 +1,14 @@
-"""Why a call failed, named by what the caller may do next.
+"""Errors of calls to Infobip, by what the caller may do next.
 
     OmniError
     ├── RequestRejectedError     the same request can never succeed
-    ├── NotProcessedError        Infobip certainly did nothing: safe to send again
+    ├── NotProcessedError        Infobip did not process the request: safe to send again
     │   ├── RateLimitedError       too many calls
     │   └── AuthenticationError    the credentials were not accepted, or lack a scope
     └── OutcomeUnknownError      Infobip may or may not have processed the request
 
-An error's text is made of our own words, the HTTP status and Infobip's error id only, so that it
-can be logged: Infobip's words may quote the request, and with it a phone number or a message.
+The text of an error holds only a fixed reason, the HTTP status and Infobip's error id, so it can be
+logged. Infobip's own text may quote the request, and with it a phone number or a message.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .wire import LONGEST_DESCRIPTION, encodable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Longest wait that an answer can ask for, in seconds.
+#: The longest wait that is read from a Retry-After header, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
 _ERROR_ID = re.compile(r"[A-Z0-9_]{1,64}")
 
 
 class OmniError(Exception):
-    """Base of every error of the client; holds nothing of the request."""
+    """Base of the client's errors; its text never quotes the request."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class OmniError(Exception):
         super().__init__(", ".join(filter(None, details)))
         self.status = status  #: HTTP status; None when no answer came back
         self.error_id = error_id  #: Infobip's `messageId` or `errorCode`, if it looks like one
-        self.text = text  #: Infobip's own words, the beginning of them; not for logs
+        self.text = text  #: the beginning of Infobip's own text; not for logs
 
 
 class RequestRejectedError(OmniError):
-    """Infobip refused the request: a 4xx that says nothing about time or credentials."""
+    """Infobip refused the request: a 4xx other than 401, 403, 408 and 429."""
 
 
 class NotProcessedError(OmniError):
-    """Infobip did nothing: it was not reached, or turned the request away unread."""
+    """Infobip did not process the request: it was not reached, or refused the request unread."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class NotProcessedError(OmniError):
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(reason, status=status, error_id=error_id, text=text)
-        #: How long Infobip wants us to wait, 0 to `LONGEST_RETRY_AFTER`; None when it did not say.
+        #: The seconds of Infobip's Retry-After header, 0 to `LONGEST_RETRY_AFTER`, if it has one.
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -77,23 +77,23 @@ class AuthenticationError(NotProcessedError):
 
 
 class OutcomeUnknownError(OmniError):
-    """No answer, or none that tells: 3xx, 408, 5xx, and a success that cannot be read."""
+    """No conclusive answer: none at all, 3xx, 408, 5xx, or a success that cannot be read."""
 
 
 def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniError:
-    """Make the error for an answer that is not a success.
+    """Return the error for an unsuccessful answer.
 
     Args:
-        status: HTTP status outside 2xx.
-        body: The JSON of the body, or None when it holds none.
-        headers: The headers, by names in any case.
+        status: An HTTP status outside 2xx.
+        body: The body's JSON; None if it is not JSON.
+        headers: The headers; looking up a name must ignore its case.
     """
     error_id, text = _error_details(body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
         limited = status == HTTPStatus.TOO_MANY_REQUESTS
         kind = RateLimitedError if limited else AuthenticationError
         return kind(
-            "Infobip limits the rate" if limited else "Infobip does not let us in",
+            "Infobip limits the rate" if limited else "Infobip refuses the credentials",
             status=status,
             error_id=error_id,
             text=text,
@@ -103,12 +103,12 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
     if is_client_error and status != HTTPStatus.REQUEST_TIMEOUT:
         reason = "Infobip refused the request"
         return RequestRejectedError(reason, status=status, error_id=error_id, text=text)
-    reason = "Infobip did not say what became of the request"
+    reason = "Infobip's answer does not show whether it processed the request"
     return OutcomeUnknownError(reason, status=status, error_id=error_id, text=text)
 
 
 def _error_details(body: object) -> tuple[str | None, str | None]:
-    """Read error id and text from OMNI's envelope, or from the platform's newer one."""
+    """Read the error id and text from OMNI's error envelope, or from the platform's newer one."""
     if not isinstance(body, dict):
         return None, None
     error_id, text = body.get("errorCode"), body.get("description")
@@ -122,7 +122,7 @@ def _error_details(body: object) -> tuple[str | None, str | None]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read seconds or an HTTP date as seconds from now."""
+    """Parse seconds or an HTTP date, and return seconds from now."""
     if value is None:
         return None
     try:
@@ -133,6 +133,6 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _seconds_until(date: str) -> float:
-    moment = parsedate_to_datetime(date)
-    # A date with the zone "-0000" is read as naive; HTTP knows no zone but GMT.
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    until = parsedate_to_datetime(date)
+    # A date with the zone "-0000" is parsed as naive; HTTP has no zone other than GMT.
+    return (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

@@ -1,4 +1,4 @@
-"""What Infobip reports and logs, after its OpenAPI document 3.210.0."""
+"""Delivery reports and log rows, as in Infobip's OpenAPI document 3.210.0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class StatusGroup(IntEnum):
-    """What a status amounts to; names of groups vary between documents, numbers do not."""
+    """The group of a status; between documents the groups' names vary, their numbers do not."""
 
     ACCEPTED = 0
     PENDING = 1
@@ -32,17 +32,17 @@ class StatusGroup(IntEnum):
     REJECTED = 5
 
 
-#: Bytes of a table's partition key. A longer id can be of no message.
+#: DynamoDB's limit for a partition key; no message can have a longer id.
 LONGEST_KEY_BYTES = 2048
-_Moment = Annotated[datetime | None, BeforeValidator(utc_from_any_timestamp)]
-#: JSON knows larger numbers, that nothing behind can hold.
+_Timestamp = Annotated[datetime | None, BeforeValidator(utc_from_any_timestamp)]
+#: JSON allows larger numbers, which the table cannot store.
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Status(AnswerBody):
-    """What became of a message, or is becoming of it."""
+    """The status of a message."""
 
-    group_id: _Int64  #: a `StatusGroup`, or a number that is new
+    group_id: _Int64  #: a `StatusGroup`, or a number that this version does not know
     id: _Int64
     group_name: Word = None
     name: Word = None
@@ -50,9 +50,9 @@ class Status(AnswerBody):
 
 
 class Price(AnswerBody):
-    """What a message cost."""
+    """The price of a message."""
 
-    #: Not more digits than a table holds.
+    #: At most the digits of a DynamoDB number.
     price_per_message: Annotated[Annotated[Decimal, Field(max_digits=38)] | None, TOLERANT] = None
     currency: Word = None
 
@@ -61,27 +61,28 @@ _ReportedId = Annotated[str, Field(max_length=LONGEST_KEY_BYTES)]
 
 
 class _Row(AnswerBody):
-    """What reports and logs share: one row for each step that was tried."""
+    """The members that reports and log rows share: one row for each step that was tried."""
 
     message_id: _ReportedId
     status: Status
-    channel: Word = None  #: a `Channel`, or a word that is new
+    channel: Word = None  #: a `Channel`, or a word that this version does not know
     bulk_id: Word = None
     to: Text = Field(default=None, repr=False)
-    sent_at: _Moment = None
-    done_at: _Moment = None
+    sent_at: _Timestamp = None
+    done_at: _Timestamp = None
     price: Annotated[Price | None, TOLERANT] = None
 
 
 class DeliveryReport(_Row):
     """One entry of ``GET /omni/1/reports``, or of a call to a notifyUrl.
 
-    Its ``error`` is not read: it only explains the status, and documents contradict each other.
+    Its ``error`` is not parsed: it only explains the status, and Infobip's documents contradict
+    each other about it.
     """
 
 
 class SeenReport(AnswerBody):
-    """An entry of a call to a notifyUrl that says when the recipient has seen a message."""
+    """An entry of a call to a notifyUrl: when the recipient has seen a message."""
 
     message_id: _ReportedId
     seen_at: Annotated[datetime, BeforeValidator(utc_from_any_timestamp)]
@@ -91,33 +92,33 @@ class SeenReport(AnswerBody):
 class LogEntry(_Row):
     """One entry of ``GET /omni/1/logs``.
 
-    It also holds sender and text, which nobody reads; the row is kept as it came.
+    Its sender and text are not parsed; the row is stored as it came.
     """
 
 
 # --- Pages -----------------------------------------------------------------------------------
 
-#: What is none of JSON's spaces.
+#: Anything but JSON's white space.
 _TOKEN = re.compile(r"[^ \t\n\r]")
-#: Neither of the numbers that JSON does not have can spoil an entry.
+#: Reads NaN and Infinity, which JSON does not have, as strings, so they do not spoil an entry.
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=str)
 
 
 class UnreadablePageError(ValueError):
-    """A body holds no list of entries; the text quotes nothing of it."""
+    """A body holds no list of entries; the text never quotes the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawEntry(Generic[ParsedT_co]):
-    """An entry of a page: as it came, and what was read from that."""
+    """An entry of a page, as it came and as it was parsed."""
 
-    #: JSON, to the letter; bytes that were not UTF-8 spoil only the character that they stand for.
+    #: The JSON text as it came; bytes that are not UTF-8 are replaced.
     raw: str = field(repr=False)
-    #: Plain JSON, of which fractions are Decimal; or a model.
+    #: The parsed JSON, with fractions as Decimal; or a model.
     parsed: ParsedT_co = field(repr=False)
 
     def read(self, model: type[ModelT]) -> RawEntry[ModelT] | None:
-        """Read the plain JSON as a model; return None where it is none."""
+        """Validate the parsed JSON as a model; return None if it is not valid."""
         try:
             return RawEntry(self.raw, model.model_validate(self.parsed))
         except ValidationError:
@@ -125,42 +126,45 @@ class RawEntry(Generic[ParsedT_co]):
 
 
 def parse_page(body: bytes, member: str = "results") -> list[RawEntry[Any]]:
-    """Read a page of entries, each of them once.
+    """Parse a page of entries.
 
     Args:
         body: A JSON object.
-        member: The member of it that is the list.
+        member: The name of its member that holds the list.
+
+    Returns:
+        The entries, each as it came and parsed, in order.
 
     Raises:
-        UnreadablePageError: It is no such object.
+        UnreadablePageError: The body is not such an object.
     """
     try:
         return _list_of(_Reader(body.decode("utf-8-sig", errors="replace")), member)
     except (ValueError, RecursionError):
-        # The cause would hold the body.
-        raise UnreadablePageError("the body is no JSON object with the list") from None
+        # The cause would quote the body.
+        raise UnreadablePageError("the body is not a JSON object with the list") from None
 
 
 def page_of(entries: Iterable[RawEntry[Any]]) -> bytes:
-    """Write a page of entries as they came."""
+    """Return a page of entries as they came: JSON that `parse_page` reads."""
     return f'{{"results": [{", ".join(entry.raw for entry in entries)}]}}'.encode()
 
 
 class _Reader:
-    """Reads JSON piece by piece: the decoder of Python does not tell where a value stood."""
+    """Parses JSON piece by piece, since Python's decoder does not return the text of a value."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
 
     def is_at(self, token: str) -> bool:
-        """Return whether a token comes next, after spaces."""
+        """Return whether a token comes next, after white space."""
         found = _TOKEN.search(self._text, self._at)
         self._at = found.start() if found else len(self._text)
         return self._text.startswith(token, self._at)
 
     def parts(self, first: str, last: str) -> Iterator[None]:
-        """Go through the parts of an object or a list, each of which the caller has to read."""
+        """Yield before each part of an object or a list; the caller has to read the part."""
         self.skip(first)
         if not self.is_at(last):
             yield
@@ -184,7 +188,7 @@ class _Reader:
         return RawEntry(raw, parsed)
 
     def end(self) -> None:
-        """Make sure that nothing comes after the value."""
+        """Raise ValueError if anything comes after the value."""
         self.is_at("")
         if self._at < len(self._text):
             raise ValueError("there is more than one value")
@@ -201,7 +205,7 @@ def _list_of(page: _Reader, member: str) -> list[RawEntry[Any]]:
             entries = [page.value() for _ in page.parts("[", "]")]
         else:
             page.value()
-            # Of several members with one name, the last one counts.
+            # Of several members with the same name, the last one counts.
             entries = None if name == member else entries
     page.end()
     if entries is None:

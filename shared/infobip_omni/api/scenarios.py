@@ -1,4 +1,4 @@
-"""Scenarios, after Infobip's OpenAPI document 3.210.0."""
+"""Scenarios, as in Infobip's OpenAPI document 3.210.0."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Characters; Infobip names no limit, and its own keys have 32.
+#: Characters; Infobip documents no limit, and its own keys have 32.
 LONGEST_SCENARIO_KEY = 200
-#: Characters; Infobip names no limit, and a slug has no more.
+#: Characters; Infobip documents no limit, and this is the limit of a slug.
 LONGEST_SCENARIO_NAME = 200
 
 
@@ -34,7 +34,7 @@ def _not_blank(text: str) -> str:
 
 
 class ScenarioStep(RequestBody):
-    """One channel of a scenario, and who the recipient sees as its sender."""
+    """One channel of a scenario, and the sender that the recipient sees."""
 
     sender: Annotated[StrictStr, Field(max_length=LONGEST_EMAIL_ADDRESS)] | None = Field(
         default=None, validation_alias="from", serialization_alias="from"
@@ -43,7 +43,7 @@ class ScenarioStep(RequestBody):
 
 
 class ScenarioDefinition(RequestBody):
-    """A scenario as we want it: its steps are tried in their order."""
+    """The description of a scenario; its steps are tried in their order."""
 
     name: Annotated[StrictStr, Field(max_length=LONGEST_SCENARIO_NAME), AfterValidator(_not_blank)]
     flow: Annotated[tuple[ScenarioStep, ...], AfterValidator(one_or_more)]
@@ -63,15 +63,15 @@ def _steps_if_known(
 
 
 class Scenario(AnswerBody):
-    """A scenario as Infobip knows it."""
+    """A scenario as Infobip returns it."""
 
-    #: Opaque; some answers leave it out. One that is too long is none, since a part would be wrong.
+    #: Opaque; some answers lack it. A key that is too long is dropped, not cut.
     key: Annotated[
         Annotated[str, Field(max_length=LONGEST_SCENARIO_KEY), AfterValidator(encodable)] | None,
         TOLERANT,
     ] = None
     name: Text = None
-    #: Empty when it holds a step that we do not know.
+    #: Empty if it holds a step that this version does not know.
     flow: Annotated[tuple[ScenarioStep, ...], WrapValidator(_steps_if_known)] = ()
     default: bool = False
 

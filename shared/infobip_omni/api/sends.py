@@ -1,4 +1,4 @@
-"""The body of a send and the answer to it, after Infobip's OpenAPI document 3.210.0."""
+"""The body of a send and its answer, as in Infobip's OpenAPI document 3.210.0."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _CONTENT_ATTRIBUTES = {
     Channel.KAKAO_ALIM: "kakao_alim",
     Channel.WHATSAPP: "whats_app",
 }
-#: Each channel, and the member of a send's body that holds its content.
+#: The member of a send's body that holds the content, by channel.
 CONTENT_MEMBERS: Mapping[Channel, str] = {
     channel: to_camel(attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
 }
@@ -70,10 +70,10 @@ NotifyContentType = Literal["application/json", "application/xml"]
 
 LONGEST_CALLBACK_DATA = 4000
 LONGEST_MESSAGE_ID = 200
-#: Bytes in UTF-8; Infobip names no limit. Percent-encoded, it is part of the URL that Infobip
-#: calls, which must stay short.
+#: Bytes in UTF-8; Infobip documents no limit. Percent-encoded, it is part of the URL that Infobip
+#: calls, which has to stay short.
 LONGEST_BULK_ID = 200
-#: Infobip names no limit; twenty times what push services give out.
+#: Infobip documents no limit; this is twenty times what push services issue.
 LONGEST_PUSH_REGISTRATION = 4096
 _PHONE_NUMBER = re.compile(r"[0-9]{5,20}")
 
@@ -104,7 +104,7 @@ def _bulk_id_size(text: str) -> str:
 
 
 class Recipient(RequestBody):
-    """Who a message goes to; each channel takes the address that it can use."""
+    """The addresses of a message's recipient; each channel uses the one that it needs."""
 
     phone_number: Annotated[StrictStr, AfterValidator(_phone_number)] | None = Field(
         default=None, repr=False
@@ -130,7 +130,7 @@ class Recipient(RequestBody):
 
 
 class Destination(RequestBody):
-    """A recipient, and the id under which Infobip reports on the message to them."""
+    """A recipient, and the id of the message in Infobip's reports."""
 
     message_id: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_MESSAGE_ID)] | None = (
         None
@@ -139,9 +139,9 @@ class Destination(RequestBody):
 
 
 class MessageContent(RequestBody):
-    """Everything of the body of a send but its destinations."""
+    """The body of a send without its destinations."""
 
-    #: Without it, the account's default is used.
+    #: By default, Infobip uses the account's default scenario.
     scenario_key: (
         Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_KEY)] | None
     ) = None
@@ -176,7 +176,7 @@ class MessageContent(RequestBody):
     v_kontakte: VKontakteContent | None = None
 
     def contents(self) -> dict[Channel, Content]:
-        """Return the contents that are given, by their channel."""
+        """Return the contents by their channel."""
         by_channel = {
             channel: getattr(self, attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
         }
@@ -184,14 +184,14 @@ class MessageContent(RequestBody):
 
 
 class AdvancedRequest(MessageContent):
-    """The body of ``POST /omni/1/advanced``: one content for all its destinations."""
+    """The body of ``POST /omni/1/advanced``: one content for all destinations."""
 
     destinations: Annotated[tuple[Destination, ...], AfterValidator(one_or_more)] = Field(
         repr=False
     )
 
     @classmethod
-    def of(  # noqa: PLR0913 (each differs from what the content says)
+    def of(  # noqa: PLR0913 (each replaces a member of the content)
         cls,
         content: MessageContent,
         *,
@@ -201,7 +201,9 @@ class AdvancedRequest(MessageContent):
         notify_content_type: NotifyContentType | None,
         destinations: tuple[Destination, ...],
     ) -> Self:
-        """Send a content to destinations; what is named here replaces what the content says.
+        """Build the request that sends a content to destinations.
+
+        The keyword arguments replace the members of the content.
 
         Raises:
             ValidationError: There is no destination, or a field breaks its rule.
@@ -230,16 +232,16 @@ class AdvancedRequest(MessageContent):
 
 
 class SendResult(AnswerBody):
-    """What Infobip says at once about one destination."""
+    """Infobip's immediate answer for one destination."""
 
     message_id: str | None = None
     status: Status | None = None
 
 
 class SendResponse(AnswerBody):
-    """The answer to a send; HTTP 200 alone says nothing about a destination."""
+    """The answer to a send; HTTP 200 alone does not mean that a destination was accepted."""
 
-    #: In the order of the request; an entry that cannot be read is left out.
+    #: In the order of the request; unreadable entries are left out.
     messages: tuple[SendResult, ...]
 
     @field_validator("messages", mode="before")

@@ -1,10 +1,10 @@
-"""What all bodies of Infobip's API share: how names, texts and timestamps are written.
+"""Base models of all bodies of Infobip's API: the format of names, texts and timestamps.
 
-What we send is strict: an unknown field, a wrong type or a broken limit is refused before it
-leaves. What we receive is read with tolerance: members may be missing, ``null``, new, or hold
-words that are not in the document.
+Requests are strict: an unknown field, a wrong type or a broken limit is refused before anything is
+sent. Answers are read with tolerance: members may be missing, ``null``, new, or hold words that the
+document does not list.
 
-Personal fields are hidden from ``repr``, and a ``ValidationError`` never quotes its input.
+Personal fields are left out of ``repr``, and a ``ValidationError`` never quotes its input.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT")
 
-#: Every text has a limit, since it is stored with each message, forwarded, or both. No record of a
-#: queue is larger than this one, and no text that has no other limit longer.
+#: Characters; the limit of a text that has no other. Every text has a limit, because it is stored
+#: with each message, forwarded, or both. No record of the send queue is larger.
 LONGEST_TEXT = 256 * 1024
-#: What is kept of a name and of a description that Infobip gives.
+#: Characters that are stored of Infobip's names and descriptions.
 LONGEST_WORD = 200
 LONGEST_DESCRIPTION = 1000
 _TIMESTAMP = re.compile(
@@ -34,7 +34,7 @@ _TIMESTAMP = re.compile(
 
 
 class _Body(BaseModel):
-    """Infobip's camelCase on the wire, our names in Python."""
+    """A body with camelCase names in JSON and snake_case names in Python."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -47,69 +47,69 @@ class _Body(BaseModel):
 
 
 class RequestBody(_Body):
-    """What we send: nothing unknown gets in."""
+    """A body that is sent; unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:  # noqa: ANN401 (as pydantic's)
-        """Read parsed JSON, in Infobip's spelling only; our own is for Python code."""
+        """Validate parsed JSON, by Infobip's names only; Python's names are for constructors."""
         return super().model_validate(obj, **({"by_alias": True, "by_name": False} | options))
 
 
 class AnswerBody(_Body):
-    """What we receive: unknown members are ignored, and numbers serve as text."""
+    """A body that is received; unknown members are ignored, and numbers are accepted as text."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
 
 def none_if_unreadable(value: object, read: Callable[[object], ValueT]) -> ValueT | None:
-    """Read a value, or return None when it breaks the rules of its type."""
+    """Read a value; return None if it breaks the rules of its type."""
     try:
         return read(value)
     except ValidationError:
         return None
 
 
-#: A field of an answer that costs only itself when it cannot be read.
+#: For a field of an answer that is None if it cannot be read, so the others are not lost.
 TOLERANT = WrapValidator(none_if_unreadable)
 
 
 def _cut(longest: int) -> AfterValidator:
-    """Leave out what is longer than so many characters."""
+    """Cut a text to a number of characters."""
     return AfterValidator(lambda text: None if text is None else text[:longest])
 
 
 def encodable(text: str) -> str:
-    """Write a question mark for half a character: JSON can hold one, which no UTF-8 can carry."""
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot encode, by question marks."""
     return text.encode(errors="replace").decode()
 
 
 _EncodableText = Annotated[
     str | None, AfterValidator(lambda text: None if text is None else encodable(text))
 ]
-#: What Infobip says, which is never too long to be read, but kept in part if it is.
+#: Texts of Infobip; one that is too long is cut, not refused.
 Text = Annotated[_EncodableText, _cut(LONGEST_TEXT), TOLERANT]
 Word = Annotated[_EncodableText, _cut(LONGEST_WORD), TOLERANT]
 Description = Annotated[_EncodableText, _cut(LONGEST_DESCRIPTION), TOLERANT]
 
 
 def one_or_more(entries: tuple[ValueT, ...]) -> tuple[ValueT, ...]:
-    """Refuse a list without entries."""
-    # A minimum length in pydantic would also complain whenever the only entry is invalid.
+    """Return the entries; refuse an empty list."""
+    # pydantic's minimum length would also report an error if the only entry is invalid.
     if not entries:
         raise PydanticCustomError("empty", "must hold at least one entry")
     return entries
 
 
 def utc_from_strict_timestamp(value: object) -> datetime:
-    """Read a timestamp with an offset, with or without its colon."""
-    moment = value if isinstance(value, datetime) else None
+    """Parse a timestamp that has an offset, with or without a colon; return it in UTC."""
+    timestamp = value if isinstance(value, datetime) else None
     try:
         if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
-            moment = datetime.fromisoformat(value)
-        if moment is not None and moment.tzinfo is not None:
-            return moment.astimezone(UTC)
+            timestamp = datetime.fromisoformat(value)
+        if timestamp is not None and timestamp.tzinfo is not None:
+            return timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     raise PydanticCustomError(
@@ -117,17 +117,17 @@ def utc_from_strict_timestamp(value: object) -> datetime:
     )
 
 
-def infobip_timestamp(moment: datetime) -> str:
-    """Format a moment in UTC as Infobip's document does, to the millisecond."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "+0000")
+def infobip_timestamp(timestamp: datetime) -> str:
+    """Format a timestamp in UTC as Infobip's document does, to the millisecond."""
+    return timestamp.isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
 def utc_from_any_timestamp(value: object) -> object:
-    """Read both styles of offset; a timestamp without one is taken for UTC."""
+    """Parse a timestamp in UTC, which is also the default offset; return None if it is invalid."""
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment is None:
+        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if timestamp is None:
             return None
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

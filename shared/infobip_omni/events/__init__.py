@@ -1,5 +1,5 @@
-"""What callers send to functions, and what they are answered: one module for each function.
+"""The events and answers of functions: one module for each function.
 
-So no function builds the models of another when it starts. What Infobip sends is in `api`, what
-AWS wraps around it where it is unwrapped.
+So a cold start of one function does not build the models of another. The bodies of Infobip's API
+are in `api`; the envelopes of AWS are parsed where they are used.
 """

@@ -1,4 +1,4 @@
-"""What create_scenario is asked, and how it calls what it has done."""
+"""The event of create_scenario, and the outcome in its answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .errors import read_as
 
 
 class Outcome(StrEnum):
-    """What it took."""
+    """What had to be done."""
 
     CREATED = "CREATED"
-    ADOPTED = "ADOPTED"  #: Infobip had it already, the registry did not
-    UPDATED = "UPDATED"
+    ADOPTED = "ADOPTED"  #: it existed at Infobip, but not in the registry
+    UPDATED = "UPDATED"  #: Infobip, the registry or both had another description
     UNCHANGED = "UNCHANGED"
 
 
 def parse(event: object) -> ScenarioDefinition:
-    """Read the event, which is Infobip's own body for creating a scenario.
+    """Parse the event, which has the format of Infobip's body for creating a scenario.
 
     Raises:
-        InvalidEventError: It breaks a rule.
+        InvalidEventError: The event breaks a rule.
     """
     return read_as(ScenarioDefinition, event)

@@ -1,4 +1,4 @@
-"""How an event is read, and the error of one that breaks a rule."""
+"""Parsing of events, and the error for an event that breaks a rule."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _LONGEST_FIELD = 200
-#: What an event must be where pydantic says that it is not, by pydantic's type of error; see
-#: https://docs.pydantic.dev/latest/errors/validation_errors/. Limits come from its context.
+#: The rule that an event breaks, by pydantic's type of error; limits come from the error's context.
+#: https://docs.pydantic.dev/latest/errors/validation_errors/
 _RULES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -45,16 +45,16 @@ _RULES = {
     "too_short": "must have at least {min_length} entries",
     "tuple_type": "must be a list",
 }
-#: Errors of other types are ours, and bring their own text.
+#: Errors of other types are raised by this package, with the rule as their text.
 _PYDANTIC_KINDS = frozenset(get_args(core_schema.ErrorType))
-#: Of an error that no event is known to make.
+#: For a type of error that no event is known to cause.
 _OTHER_RULE = "must be as the README describes it"
-#: Anything in a field's name that may be a phone number.
+#: Digits in a field's name that may be a phone number.
 _LONG_NUMBER = re.compile(r"\d{5,}")
 
 
 class InvalidEventError(ValueError):
-    """An event breaks a rule; names the field and the rule, never the value."""
+    """An event breaks a rule; the text names the field and the rule, never the value."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
@@ -63,13 +63,13 @@ class InvalidEventError(ValueError):
 
     @classmethod
     def from_validation(cls, error: ValidationError) -> Self:
-        """Return the first of the problems that pydantic has found."""
+        """Return the error for the first problem that pydantic has found."""
         problem = error.errors(include_url=False, include_input=False)[0]
         return cls(_field_name(problem["loc"]), _rule(problem))
 
 
 class InvocationEvent(BaseModel):
-    """What people and apps write to invoke a function: camelCase, exact types, nothing unknown."""
+    """An event written by a person or an app: camelCase, exact types, no unknown fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -81,20 +81,20 @@ class InvocationEvent(BaseModel):
 
 
 def read_as(model: type[ModelT], event: object) -> ModelT:
-    """Read an event as a model.
+    """Validate an event as a model.
 
     Raises:
-        InvalidEventError: It breaks a rule of the model.
+        InvalidEventError: The event breaks a rule of the model.
     """
     try:
         return model.model_validate(event)
     except ValidationError as error:
-        # The cause may hold what it could not read.
+        # The cause may quote the value.
         raise InvalidEventError.from_validation(error) from None
 
 
 def _rule(problem: ErrorDetails) -> str:
-    """Return the rule in our words; only limits and names of ours come from the context."""
+    """Return the rule as a fixed text; only limits and names come from pydantic's context."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind not in _PYDANTIC_KINDS:
         return problem["msg"]
@@ -105,7 +105,7 @@ def _rule(problem: ErrorDetails) -> str:
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:
-    """Write a location like ``destinations[0].to.phoneNumber``."""
+    """Format a location like ``destinations[0].to.phoneNumber``."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     name = name.removeprefix(".") or "body"
     return _LONG_NUMBER.sub("#", name.encode(errors="replace").decode())[:_LONGEST_FIELD]

@@ -1,4 +1,4 @@
-"""What find_messages is asked, and how it names the place where an answer goes on."""
+"""The event of find_messages, and the token for the next page of an answer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     Place = tuple[str, str]
 
 QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined")
-#: Characters; a place in each of nine lists takes half of it at most.
+#: Characters; a token with a place in each of nine lists takes at most half.
 LONGEST_TOKEN = 65_536
 
 
 def _storable(longest: int) -> AfterValidator:
-    """Accept what the table can hold as a key of so many bytes."""
+    """Accept a text that can be a key of the table, up to a number of bytes."""
 
     def check(text: str) -> str:
-        # A lone surrogate, which JSON can write and UTF-8 cannot, becomes a question mark.
+        # A lone surrogate, which JSON can hold and UTF-8 cannot, would become a question mark.
         written = text.encode(errors="replace")
         if not 0 < len(written) <= longest or written.decode() != text:
             rule = "must be text of 1 to {longest} bytes"
@@ -41,16 +41,16 @@ def _storable(longest: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _only_true(asked: object) -> object:
-    if asked is not True:
-        raise PydanticCustomError("asked", "must be true, or absent")
-    return asked
+def _only_true(value: object) -> object:
+    if value is not True:
+        raise PydanticCustomError("only_true", "must be true, or absent")
+    return value
 
 
 _Key = Annotated[StrictStr, _storable(2048)]
 _SortKey = Annotated[StrictStr, _storable(1024)]
-_Asked = Annotated[bool, AfterValidator(_only_true)]
-#: By query, then by part of it.
+_OnlyTrue = Annotated[bool, AfterValidator(_only_true)]
+#: Places by query, then by the part of it that was read.
 _Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
 
 
@@ -58,54 +58,62 @@ class FindMessagesEvent(InvocationEvent):
     """A query: exactly one of the first five fields."""
 
     message_id: _Key | None = None
-    #: A phone number, an e-mail address, a push registration or a WhatsApp user.
+    #: A phone number, an e-mail address, a push registration or a WhatsApp user, exactly as the
+    #: message named it: upper and lower case count, also in an e-mail address.
     recipient: _Key | None = Field(default=None, repr=False)
-    unsettled: _Asked | None = None
-    unresolved: _Asked | None = None
-    quarantined: _Asked | None = None
-    #: Most entries that are read for one answer; those that have expired are left out of it.
+    unsettled: _OnlyTrue | None = None
+    unresolved: _OnlyTrue | None = None
+    quarantined: _OnlyTrue | None = None
+    #: The maximum number of entries to read for one answer; expired ones are then left out.
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    #: From the last answer, to go on from where it ended.
+    #: From the previous answer, to continue where it ended.
     next_token: Annotated[str, Field(max_length=LONGEST_TOKEN)] | None = None
-    #: Whether recipients and free texts are shown as they are.
+    #: Whether recipients and free texts are shown unmasked.
     show_recipients: bool = False
 
     def queries(self) -> list[str]:
-        """Name the queries that are asked."""
+        """Return the names of the queries that the event holds."""
         given = self.model_dump(by_alias=True, exclude_none=True)
         return [name for name in QUERIES if name in given]
 
 
 def parse(event: object) -> FindMessagesEvent:
-    """Read the event.
+    """Parse the event.
 
     Raises:
-        InvalidEventError: It breaks a rule.
+        InvalidEventError: The event breaks a rule.
     """
-    asked = read_as(FindMessagesEvent, event)
-    if len(asked.queries()) != 1:
+    query = read_as(FindMessagesEvent, event)
+    if len(query.queries()) != 1:
         raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUERIES)}")
-    return asked
+    return query
 
 
-def write_token(asked: FindMessagesEvent, places: Mapping[str, Place]) -> str:
-    """Write where the next page of an answer begins."""
-    token = json.dumps({asked.queries()[0]: places})
+def write_token(event: FindMessagesEvent, places: Mapping[str, Place]) -> str:
+    """Return the token for the next page of an answer.
+
+    Args:
+        event: The query.
+        places: Where the answer ended, by the part of the query that was read.
+    """
+    token = json.dumps({event.queries()[0]: places})
     return base64.urlsafe_b64encode(token.encode()).decode()
 
 
-def read_token(asked: FindMessagesEvent) -> dict[str, Place]:
-    """Read where to go on; nobody is kept from changing a token, which gives access to nothing.
+def read_token(event: FindMessagesEvent) -> dict[str, Place]:
+    """Return where an answer continues, by the part of the query; empty without a token.
+
+    A token is not signed, because a changed one gives access to no more than another query would.
 
     Raises:
-        InvalidEventError: The token was not given for this query.
+        InvalidEventError: The token belongs to another query.
     """
-    if asked.next_token is None:
+    if event.next_token is None:
         return {}
-    query = asked.queries()[0]
+    query = event.queries()[0]
     try:
-        text = base64.b64decode(asked.next_token.encode(), altchars=b"-_", validate=True)
+        text = base64.b64decode(event.next_token.encode(), altchars=b"-_", validate=True)
         return _Token.validate_python(json.loads(text))[query]
     except (ValueError, RecursionError, KeyError):
-        rule = "must be the one of the last answer to the same query"
+        rule = "must be the nextToken of the last answer to the same query"
         raise InvalidEventError("nextToken", rule) from None

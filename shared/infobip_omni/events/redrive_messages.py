@@ -1,4 +1,4 @@
-"""What an operator asks of redrive_messages, and what they are answered."""
+"""The commands that an operator gives to redrive_messages, and its answers."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class _Selection(InvocationEvent):
-    #: In JSON an enumeration's member is a string, which strictness would not take for one.
+    #: Not strict: JSON has strings for an enumeration's members, which strict mode would refuse.
     reason: Annotated[DeadLetterReason, Field(strict=False)] | None = None
     limit: Limit = 100
 
 
 class ListCommand(_Selection):
-    """Show dead-lettered records."""
+    """List dead-lettered records."""
 
     action: Literal["list"]
-    #: With the body, which holds personal data.
+    #: Whether to include the bodies, which hold personal data.
     show_content: bool = False
 
 
 class RedriveCommand(_Selection):
-    """Send dead-lettered records again, but not quarantined messages."""
+    """Move dead-lettered records back to the send queue, except those with reason QUARANTINED."""
 
     action: Literal["redrive"]
     original_message_id: MessageId | None = None
@@ -55,13 +55,16 @@ class _Decision(InvocationEvent):
 
 
 class ReleaseCommand(_Decision):
-    """Send a quarantined message again, at the risk that the recipient gets it twice."""
+    """Send a quarantined message again, at the risk that the recipient receives it twice."""
 
     action: Literal["release"]
 
 
 class CloseCommand(_Decision):
-    """Leave a quarantined message as it is, at the risk that the recipient never gets it."""
+    """Give up a quarantined message, at the risk that the recipient never receives it.
+
+    The message keeps the state QUARANTINED and gets `closedAt`, `closedBy` and `closedWhy`.
+    """
 
     action: Literal["close"]
 
@@ -76,7 +79,7 @@ _COMMANDS: dict[str, type[Command]] = {
 
 
 def parse(event: object) -> Command:
-    """Read what the operator wants.
+    """Parse an operator's command.
 
     Raises:
         InvalidEventError: It breaks a rule.
@@ -93,38 +96,39 @@ def parse(event: object) -> Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    #: Whether all records were seen but those that others hold; if not, there may be more, and
-    #: the command may be given again.
+    #: Whether the whole queue was searched, except for records that another consumer has received.
+    #: If not, there may be more records, and the command can be repeated.
     complete: bool
 
     def to_json(self) -> Json:
-        """Return it as the operator gets it."""
+        """Return the answer in camelCase; members without a value are left out."""
         return _written(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRecord:
-    """A dead-lettered record as it is shown; what is None is left out."""
+    """A dead-lettered record as an operator sees it."""
 
     record_id: str
     #: The id under which the content was first queued.
     original_message_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule, if that is the reason.
+    #: The field that breaks a rule, and the rule; only for INVALID and CONFLICT.
     field: str | None
     rule: str | None
     sent_at: str
     age_seconds: int
-    #: How many messages the event has; None where it cannot be read.
+    #: The number of messages of the event; None where the body is not a valid event.
     destinations: int | None
+    #: Empty where the body is not a valid event; only the body then shows which message it was.
     message_ids: list[str]
     body: str | None = dataclasses.field(repr=False)
 
     def to_json(self, quarantined: Container[str] = (), unreadable: Container[str] = ()) -> Json:
-        """Return it as the operator gets it.
+        """Return the record in camelCase; members without a value are left out.
 
         Args:
-            quarantined: The ids of messages that wait for a decision.
+            quarantined: The ids of messages that need a decision.
             unreadable: The ids of messages that this version cannot read.
         """
         written = _written(self)
@@ -138,22 +142,25 @@ class ListedRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed(_Answer):
-    """Dead-lettered records, each as `ListedRecord` writes it."""
+    """Dead-lettered records, each as `ListedRecord.to_json` returns it."""
 
     records: list[Json] = dataclasses.field(repr=False)
+    #: The next step of the operator, by each reason that is listed.
+    hints: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven(_Answer):
-    """What was sent again, or would be."""
+    """The number of records that were moved to the send queue, or would be in a dry run."""
 
     dry_run: bool
-    #: How many records were found, by their reason.
+    #: The number of records that were found, by their reason.
     found: Mapping[str, int]
     redriven: int
     failed: int
-    #: Their messages stay quarantined: each has to be released or closed by itself.
+    #: Records whose messages stay quarantined: each message has to be released or closed.
     skipped_quarantined: int
+    hint: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,21 +174,57 @@ class Released(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed(_Answer):
-    """A message that is left as it is."""
+    """A message that will not be sent again; its state does not change."""
 
     message_id: str
     state: str
     records_deleted: int
-    #: Records with other messages, which are left to decide.
+    #: Records that also hold other messages to decide about.
     records_kept: int
     #: Messages of these records that this version cannot read; None if there are none.
     unreadable_message_ids: list[str] | None
+    hint: str | None
 
 
 Answer = Listed | Redriven | Released | Closed
 
+#: The next step of an operator for a dead-lettered record, by its reason.
+HINTS: Mapping[DeadLetterReason, str] = {
+    DeadLetterReason.INVALID: (
+        "Correct the event as field and rule say, and queue it again; list with showContent shows "
+        "its body. If it is valid by now, since its scenario was registered, redrive it."
+    ),
+    DeadLetterReason.CONFLICT: (
+        "The message id was used for other content: queue the event again with another id."
+    ),
+    DeadLetterReason.OUTAGE: (
+        "The record could not be sent for nine days: redrive it once Infobip can be reached."
+    ),
+    DeadLetterReason.QUARANTINED: (
+        "redrive skips records with reason QUARANTINED: release or close each of the "
+        "quarantinedMessageIds that list shows for them."
+    ),
+    DeadLetterReason.OTHER: (
+        "The sender did not put the record here: find the cause in its log, then redrive it."
+    ),
+}
+
+
+def hint_of_close(*, is_quarantined: bool, kept: int) -> str | None:
+    """Return what an operator should know after closing a message; None if nothing.
+
+    Args:
+        is_quarantined: Whether the message is QUARANTINED, and did not settle in the meantime.
+        kept: The number of its records that were kept.
+    """
+    texts = []
+    if is_quarantined:
+        texts.append("A closed message keeps the state QUARANTINED; closedAt marks the decision.")
+    if kept:
+        texts.append("Records were kept for their other messages: list shows which are undecided.")
+    return " ".join(texts) or None
+
 
 def _written(value: _Answer | ListedRecord) -> Json:
-    """Write what is not None by the names that operators read."""
     written = {to_camel(each.name): getattr(value, each.name) for each in fields(value)}
     return {name: each for name, each in written.items() if each is not None}

@@ -1,4 +1,4 @@
-"""What upstream apps put on the send queue, and what is wrong with it when it cannot be sent."""
+"""The event that upstream apps put on the send queue, and the rules that it must follow."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 OnUnknown = Literal["never-duplicate", "must-arrive"]
 
 MOST_DESTINATIONS = 500
-#: Far less than what keeps Python or pydantic from writing it out again.
+#: Far below the depth at which Python or pydantic fail to serialize it.
 DEEPEST_NESTING = 100
 LONGEST_SEND_DELAY = timedelta(days=180)
-#: Bytes in UTF-8, as the send queue has it. Here as well, so that what a record can make us write
-#: is bounded whatever queue it came through.
+#: Bytes in UTF-8: the limit of the send queue. It is checked here too, so the size of what is
+#: stored for a record does not depend on the queue's settings.
 LARGEST_EVENT_BYTES = 256 * 1024
-#: SQS's own ids have 36 characters; a position, and more, fits behind it in a message id. A comma
-#: would look like two ids in a search of the logs.
+#: SQS's own ids have 36 characters, and a message id also has room for a position after it. In a
+#: log query, an id with a comma would look like two ids.
 _RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
-#: What tells destinations of one event apart, or is not part of what the recipient gets.
+#: Members that differ between destinations, or that the recipient does not receive.
 _NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
 
 
 class SendEventBody(MessageContent):
-    """The body of a send event: Infobip's advanced body, and our conveniences."""
+    """The body of a send event: Infobip's advanced body, and some shorthands."""
 
-    #: A name or slug from the scenario registry, instead of `scenario_key`.
+    #: The name or slug of a registered scenario, instead of `scenario_key`.
     scenario: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_NAME)] | None = (
         None
     )
-    #: With `message_id`: instead of a list of one destination.
+    #: With `message_id`, instead of a list of one destination.
     to: Recipient | None = Field(default=None, repr=False)
     message_id: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_MESSAGE_ID)] | None = (
         None
@@ -60,13 +60,13 @@ class SendEventBody(MessageContent):
     destinations: (
         Annotated[list[Destination], Field(min_length=1, max_length=MOST_DESTINATIONS)] | None
     ) = Field(default=None, repr=False)
-    #: What becomes of a message whose outcome even the logs do not know.
+    #: Whether a message that the logs do not know is quarantined or sent again.
     on_unknown: OnUnknown | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """One destination of an event: what the ledger knows as one message."""
+    """One destination of an event, which is one message in the ledger."""
 
     message_id: str
     recipient: Recipient
@@ -80,18 +80,18 @@ class SendEvent:
 
     body: SendEventBody
     messages: tuple[EventMessage, ...]
-    #: Events with the same key can go to Infobip as one request.
+    #: Events with the same key can be sent as one request.
     content_key: str = field(repr=False)
 
     @classmethod
     def parse(cls, body: str, record_id: str, now: datetime) -> Self:
-        """Read the body of an SQS message.
+        """Parse the body of a record.
 
         Args:
             body: JSON text.
-            record_id: The SQS message id under which the body was first queued; ids of
-                destinations without one derive from it, so that a repeat derives the same.
-            now: The time, against which `sendAt` is held.
+            record_id: The SQS id under which the body was first queued. The ids of destinations
+                without one derive from it, so they are the same in each delivery and redrive.
+            now: The current time, to check `sendAt`.
 
         Raises:
             InvalidEventError: The body breaks a rule.
@@ -118,17 +118,17 @@ class SendEvent:
         return cls(parsed, messages, _canonical(content | {"bulkId": parsed.bulk_id}))
 
     def validity(self) -> timedelta:
-        """Return how long all the steps together may take."""
+        """Return how long all steps together may take."""
         contents = self.body.contents().values()
         return sum(
             (content.validity() or content.longest_validity for content in contents), timedelta()
         )
 
     def check_flow(self, channels: Iterable[Channel]) -> None:
-        """Hold the contents against the steps of the scenario.
+        """Check the contents against the steps of the scenario.
 
         Raises:
-            InvalidEventError: A step has no content, or a content no step.
+            InvalidEventError: A step has no content, or a content has no step.
         """
         given = set(self.body.contents())
         steps = set(channels)
@@ -137,11 +137,11 @@ class SendEvent:
             raise InvalidEventError(member, f"is required: the scenario has a step for {channel}")
         for channel in sorted(given - steps):
             member = CONTENT_MEMBERS[channel]
-            raise InvalidEventError(member, f"no step of the scenario is for {channel}")
+            raise InvalidEventError(member, f"must be left out: the scenario has no {channel} step")
 
 
 def is_record_id(text: str) -> bool:
-    """Return whether a text may be the id of a record; anybody may have written that attribute."""
+    """Return whether a text can be a record id; any sender to the queue can set that attribute."""
     return _RECORD_ID.fullmatch(text) is not None
 
 
@@ -149,7 +149,7 @@ def _read_object(body: str) -> dict[str, Any]:
     try:
         written = json.loads(body, parse_constant=_refuse_constant)
         _check_nesting(written)
-        # A lone surrogate passes as JSON, yet no UTF-8 can carry it; 1e999 is read as infinity.
+        # JSON can hold a lone surrogate, which UTF-8 cannot encode; Python reads 1e999 as infinity.
         json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         rule = f"must not be nested deeper than {DEEPEST_NESTING} levels"
@@ -176,20 +176,20 @@ def _children(value: object) -> Iterable[object]:
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    # Python reads NaN and Infinity, which JSON does not have.
+    # Python parses NaN and Infinity, which JSON does not have.
     raise ValueError
 
 
 def _check(body: SendEventBody, now: datetime) -> None:
-    """Hold the fields of an event against each other."""
+    """Check the fields of an event against each other."""
     if body.scenario is not None and body.scenario_key is not None:
         raise InvalidEventError("scenarioKey", "must not be given together with scenario")
     if body.to is None and body.destinations is None:
-        raise InvalidEventError("destinations", "is required, or to for a single recipient")
+        raise InvalidEventError("destinations", "is required, unless to names a single recipient")
     if body.to is not None and body.destinations is not None:
         raise InvalidEventError("to", "must not be given together with destinations")
     if body.message_id is not None and body.to is None:
-        raise InvalidEventError("messageId", "goes with to; destinations have their own")
+        raise InvalidEventError("messageId", "needs to; each of destinations has its own messageId")
     if not body.contents():
         raise InvalidEventError("body", "must hold the content of at least one channel")
     if body.send_at is not None and body.send_at > now + LONGEST_SEND_DELAY:
@@ -201,7 +201,7 @@ def _check_message_ids(messages: tuple[EventMessage, ...], *, alone: bool) -> No
     for position, message in enumerate(messages):
         field = "messageId" if alone else f"destinations[{position}].messageId"
         if "," in message.message_id:
-            # In a search of the logs it would look like two ids, and the message like absent.
+            # In a log query it would look like two ids, and the message would seem to be absent.
             raise InvalidEventError(field, "must not hold a comma")
         if counts[message.message_id] > 1:
             raise InvalidEventError(field, "must not be repeated within one event")

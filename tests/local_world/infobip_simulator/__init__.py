@@ -1,1 +1,1 @@
-"""A stateful simulator of Infobip's OMNI failover API that can fail on purpose."""
+"""A stateful simulator of Infobip's OMNI failover API with fault injection."""

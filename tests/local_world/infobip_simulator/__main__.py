@@ -1,49 +1,50 @@
 """Simulates one account of Infobip's OMNI failover API on this machine.
 
-It answers the seven documented operations (scenarios, advanced, reports, logs) from a state that
-it keeps in memory, lets messages walk their scenario in a time that can be advanced, and fails on
-purpose when told to.
+It answers the seven documented operations (scenarios, advanced, reports, logs) from a state in
+memory, moves messages through their scenario by a clock that can be advanced, and injects faults
+on request.
 
-It does NOT send anything to anybody, know an Infobip account, keep anything on disk, speak TLS or
-XML, take tokens (IBSSO, Bearer), or check the shapes of rich content. Where Infobip's documents
-are silent it picks one behaviour; settings offer some of the others. Prices, networks and delays
-are invented.
+It does NOT send messages, use an Infobip account, store anything on disk, speak TLS or XML, accept
+tokens (IBSSO, Bearer), or check the shapes of rich content. Where Infobip's documents are silent,
+it has one behaviour, and settings offer some of the others. Prices, networks and delays are
+invented.
 
-Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine:
-another host is called where --resolve says, or counts as one that does not answer. What is not
-answered with 2xx is pushed again after 1, 2, 5, 10, ... minutes, which advancing the clock
-shortens. The setting pushedReports tells whether such reports can be taken as well.
+Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine. Any
+other host counts as one that does not answer, unless --resolve gives it an address. A push that is
+not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes; advancing the clock shortens
+these. The setting pushedReports says whether GET /omni/1/reports returns such reports, too.
 
-Control interface, JSON without credentials:
+Control interface (JSON, no credentials):
 
   GET    /_control/health
-  POST   /_control/reset                  everything back to the start
+  POST   /_control/reset                  restores the state at the start
   GET    /_control/settings               PUT changes the given members
   GET    /_control/credentials            PUT: apiKey, username, password, scopes
   PUT    /_control/recipients/{address}   {"PUSH": outcome, "*": outcome} or {"refuse": status}
-  PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE forgets either rule
+  PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE removes either rule
   POST   /_control/faults                 {"operation", "kind", "times", ...}; GET lists them
   DELETE /_control/faults[/{id}]
-  GET    /_control/messages               what truly became of each message: {"messages", "total",
-                                          "truncated"}; ?limit= (1000) and ?offset= turn pages,
-                                          ?messageId= names messages, of which all come
+  GET    /_control/messages               the true course of each message: {"messages", "total",
+                                          "truncated"}; ?limit= (1000) and ?offset= select a page,
+                                          ?messageId= selects messages, without a limit
   GET    /_control/totals
   GET    /_control/requests?operation=    the last 1000 requests of each operation
   POST   /_control/clock                  {"advanceSeconds": n}
   POST   /_control/seen                   {"messageId"}: its recipient sees it now
   GET    /_control/pushes                 the last 1000 calls to notifyUrls
 
-What it does not understand it answers with 4xx, and names each wrong member and its rule. A body
-has at most 10 MiB and is nested at most 100 deep; a time is at most 366 days, and the clock gets at
-most 36600 days ahead.
+Calls that it does not accept are answered with 4xx, and each wrong member with its rule. A body has
+at most 10 MiB and at most 100 levels; a time is at most 366 days, and the clock can be advanced by
+at most 36600 days.
 
-An outcome is the name of a status from group 2 up, or "silent". Magic recipients stand in
-state.py, kinds of fault in faults.py.
+An outcome is "silent", or the name of a status of group 2 or higher. state.py lists the magic
+recipients, and faults.py the kinds of fault.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -60,6 +61,12 @@ from .webhooks import Resolver, resolution
 if TYPE_CHECKING:
     from .webhooks import Place
 
+#: What to do if an address cannot be listened on, by the error's number.
+_LISTEN_RULES = {
+    errno.EACCES: "ports below 1024 need root, so give another --port",
+    errno.EADDRINUSE: "the port is taken, so give another --port, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "this machine does not have the address",
+}
 #: Addresses that no router of the Internet forwards (RFC 1918).
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
@@ -72,18 +79,18 @@ def _ipv4(text: str) -> IPv4Address | None:
 
 
 def _loopback(text: str) -> str:
-    """Accept only addresses that no other machine can reach: control needs no credentials."""
+    """Return an address that no other machine can reach, since control needs no credentials."""
     address = _ipv4(text)
     if address is None or not address.is_loopback:
         raise argparse.ArgumentTypeError(
             f"must be an IPv4 loopback address, such as 127.0.0.1, not {text!r}: the control"
-            " interface needs no credentials, so that no other machine may reach it"
+            " interface needs no credentials, so no other machine may reach it"
         )
     return str(address)
 
 
 def _bridge(text: str) -> IPv4Interface:
-    """Accept an address of this machine with the network that may call there."""
+    """Return an address of this machine with the network that may call there."""
     try:
         interface = IPv4Interface(text)
     except ValueError:
@@ -141,12 +148,12 @@ def _arguments() -> argparse.Namespace:
         type=_bridge,
         default=[],
         metavar="ADDRESS/BITS",
-        help="serve the API, without the control interface, on this address of the machine as well,"
-        " on the same port, to callers of its network; loopback or private addresses only, such as"
-        " that of a bridge for containers; can be repeated",
+        help="also serve the API, without the control interface, on this loopback or private"
+        " address of the machine, such as that of a bridge for containers, on the same port,"
+        " to callers of its network; can be repeated",
     )
     parser.add_argument("--api-key", default=Credentials().api_key)
-    parser.add_argument("--username", default="", help="without it nobody gets in by Basic")
+    parser.add_argument("--username", default="", help="without it the Basic scheme is refused")
     parser.add_argument("--password", default="")
     for option, default, text in (
         ("--report-delay", initial.report_delay_seconds, "seconds from a step's end to its report"),
@@ -160,7 +167,7 @@ def _arguments() -> argparse.Namespace:
         type=_resolution,
         default=[],
         metavar="HOST=ADDRESS:PORT",
-        help="where on this machine the host of a notifyUrl is; .HOST is any host that ends so",
+        help="the address on this machine of the host of a notifyUrl; .HOST matches its subdomains",
     )
     parser.add_argument("--verbose", action="store_true", help="print a line for each call")
     parser.add_argument(
@@ -176,8 +183,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _end_with_parent() -> None:
-    """Wait until standard input is closed, which a parent does that dies, however it dies."""
-    # Not through sys.stdin, whose lock a thread that still reads would keep at the end.
+    """Exit when standard input is closed, which the end of the parent process does."""
+    # Not through sys.stdin: this thread would hold its lock when the process ends.
     while os.read(0, 1024):
         pass
     os._exit(0)
@@ -189,8 +196,8 @@ def _listen(
     try:
         return Server((host, port), simulator, verbose=verbose, callers=callers)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        sys.exit(f"The simulator cannot listen on {host}:{port}: {reason}.")
+        rule = _LISTEN_RULES.get(error.errno or 0, "check address and port")
+        sys.exit(f"the simulator cannot listen on {host}:{port}: {rule}")
 
 
 def main() -> None:
@@ -222,7 +229,7 @@ def main() -> None:
             threading.Thread(target=other.serve_forever, daemon=True).start()
         resolver = Resolver(arguments.resolve)
         threading.Thread(target=simulator.push_forever, args=(resolver,), daemon=True).start()
-        # Whoever starts a simulator waits for the first line, and for no other.
+        # Parent processes read the first line only.
         lines = [f"infobip simulator ready on http://{host}:{port}"]
         lines += [f"also on http://{each.ip}:{port}, without control" for each in arguments.also_on]
         sys.stdout.write("\n".join([*lines, ""]))

@@ -1,7 +1,7 @@
-"""What the simulator refuses, and the envelopes it refuses in.
+"""The checks of requests, and the envelopes of errors.
 
 The checks follow Infobip's OpenAPI document 3.210.0.
-Members that the document does not name are ignored, and a ``null`` counts as absent.
+Members that the document does not define are ignored, and a ``null`` counts as absent.
 The shapes of rich content (Viber, WhatsApp, LINE, Kakao, VKontakte) are not checked.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Problem = tuple[str, str]
 
-#: Our names for what the API offers.
+#: Our names for the operations of the API.
 OPERATIONS = (
     "list_scenarios",
     "create_scenario",
@@ -55,11 +55,11 @@ DAY = 24 * HOUR
 LONGEST_DELAY = 180 * DAY
 LONGEST_CALLBACK_DATA = 4000
 LARGEST_INT32 = 2**31 - 1
-#: Levels of lists and objects in one another.
+#: The largest depth of nested lists and objects.
 DEEPEST_BODY = 100
-#: The longest time in seconds that a setting or a fault may name: a leap year.
+#: The longest time in a setting or a fault, in seconds: a leap year.
 LONGEST_SECONDS = 366 * 86_400
-#: The content members whose text may not be empty, and its longest length.
+#: The content members whose text must not be empty, with its largest length.
 LONGEST_TEXTS = dict.fromkeys(("sms", "voice", "email"), LARGEST_INT32)
 LONGEST_TEXTS |= {"push": 2000, "kakaoAlim": 1000}
 SECONDS_PER_UNIT = {
@@ -72,7 +72,7 @@ SECONDS_PER_UNIT = {
     "DAYS": DAY,
 }
 
-#: The words of the first five are documented; those of the others are invented.
+#: The first five are documented; the others are invented.
 ERROR_IDS = {
     400: "BAD_REQUEST",
     401: "UNAUTHORIZED",
@@ -103,7 +103,7 @@ class ApiError(Exception):
         self.retry_after = retry_after  #: seconds; 0 leaves the header out
 
     def envelope(self, style: str) -> Json:
-        """Write the error in the OMNI envelope, or (429 only) in the platform's newer one."""
+        """Return the error in the OMNI envelope or, for 429 only, in the platform's newer one."""
         text = HTTPStatus(self.status).phrase
         if style == "E429" and self.status == HTTPStatus.TOO_MANY_REQUESTS:
             return {
@@ -123,7 +123,7 @@ class ApiError(Exception):
 
 
 def bad_request(*problems: Problem) -> ApiError:
-    """Name every problem under the member that it concerns."""
+    """Return an error that lists every problem under its member."""
     by_member: dict[str, list[str]] = {}
     for member, text in problems:
         by_member.setdefault(member, []).append(text)
@@ -131,13 +131,13 @@ def bad_request(*problems: Problem) -> ApiError:
 
 
 def refuse_problems(problems: Iterable[Problem]) -> None:
-    """Raise one error that names all the problems, if there are any."""
+    """Raise one error that lists all problems, if there are any."""
     if found := list(problems):
         raise bad_request(*found)
 
 
 def parse_moment(value: object, member: str) -> float:
-    """Read a timestamp with any offset, with or without its colon, as epoch seconds."""
+    """Parse a timestamp with an offset, with or without a colon, to epoch seconds."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except (ValueError, OverflowError):
@@ -148,7 +148,7 @@ def parse_moment(value: object, member: str) -> float:
 
 
 def validity_seconds(content: Json) -> float | None:
-    """Return how long a step may take, or None when its content does not say."""
+    """Return how long a step may take in seconds; None if its content does not say."""
     period = content.get("validityPeriod")
     unit = content.get("validityPeriodTimeUnit") or "MINUTES"
     return None if period is None else period * SECONDS_PER_UNIT[unit]
@@ -194,9 +194,9 @@ def send_problems(body: Json, now: float) -> Iterator[Problem]:
 def whole_number(
     query: Mapping[str, list[str]], name: str, default: int, *, minimum: int, maximum: int
 ) -> int:
-    """Read a whole number from the query string.
+    """Parse a whole number of the query string.
 
-    What Infobip does with a limit out of range is undocumented; refusing it is the stricter way.
+    Infobip does not document what it does with a limit out of range; this refuses it.
     """
     text = query.get(name, [str(default)])[-1]
     if not re.fullmatch(r"-?\d{1,9}", text) or not minimum <= int(text) <= maximum:
@@ -205,7 +205,7 @@ def whole_number(
 
 
 def one_of(query: Mapping[str, list[str]], name: str, choices: Iterable[str]) -> str | None:
-    """Read a word from the query string that must be one of *choices*."""
+    """Return a value of the query string that must be one of *choices*; None if it is absent."""
     value = query.get(name, [None])[-1]
     if value is not None and value not in choices:
         raise bad_request((name, "must be one of " + ", ".join(choices)))
@@ -213,20 +213,20 @@ def one_of(query: Mapping[str, list[str]], name: str, choices: Iterable[str]) ->
 
 
 def json_object(body: object) -> Json:
-    """Return a body that is an object; one that cannot be read is None."""
+    """Return a body if it is an object; a body that could not be parsed is None."""
     if not isinstance(body, dict):
         raise bad_request(("body", f"must be a JSON object, nested at most {DEEPEST_BODY} deep"))
     return body
 
 
 def merge(current: ConfigurationT, changes: object) -> ConfigurationT:
-    """Return *current* with the given camelCase members changed; an unknown one is refused."""
+    """Return *current* with the given camelCase members changed; refuse an unknown member."""
     names = {_camel_case(field.name): field for field in fields(current) if field.init}
     values = {}
     for member, value in json_object(changes).items():
         field = names.get(member)
         if field is None:
-            raise bad_request((str(member), "is unknown; known are " + ", ".join(names)))
+            raise bad_request((str(member), "is unknown; must be one of " + ", ".join(names)))
         choices = field.metadata.get("choices")
         if choices is not None and value not in choices:
             raise bad_request((member, "must be one of " + ", ".join(map(str, choices))))
@@ -236,7 +236,7 @@ def merge(current: ConfigurationT, changes: object) -> ConfigurationT:
 
 
 def number(value: Any, member: str, most: int, *, whole: bool = False) -> Any:  # noqa: ANN401 (JSON)
-    """Return *value* if it is a number from 0 to *most*; NaN is none."""
+    """Return *value* if it is a number from 0 to *most*, and not NaN."""
     if type(value) not in ({int} if whole else {int, float}) or not 0 <= value <= most:
         kind = "whole number" if whole else "number"
         raise bad_request((member, f"must be a {kind} from 0 to {most}"))
@@ -244,7 +244,7 @@ def number(value: Any, member: str, most: int, *, whole: bool = False) -> Any:  
 
 
 def as_json(configuration: DataclassInstance) -> Json:
-    """Write a configuration with camelCase members; what it hides from repr stays hidden."""
+    """Return a configuration with camelCase members, without the fields that repr omits."""
     return {
         _camel_case(field.name): getattr(configuration, field.name)
         for field in fields(configuration)
@@ -253,7 +253,7 @@ def as_json(configuration: DataclassInstance) -> Json:
 
 
 def _like(example: object, value: Any, member: str, most: int | None) -> Any:  # noqa: ANN401 (JSON)
-    """Return *value* if it is of the kind of *example* and, as a number, at most *most*."""
+    """Return *value* if it has the type of *example* and, for a number, is at most *most*."""
     match example:
         case bool():
             fits, rule = isinstance(value, bool), "must be true or false"
@@ -272,7 +272,7 @@ def _like(example: object, value: Any, member: str, most: int | None) -> Any:  #
             if fits:
                 return _merged_numbers(example, value, member)
         case _:
-            raise TypeError(f"{member} is of a kind that is not known here")
+            raise TypeError(f"{member} has a type that no check exists for")
     if not fits:
         raise bad_request((member, rule))
     return value
@@ -280,7 +280,8 @@ def _like(example: object, value: Any, member: str, most: int | None) -> Any:  #
 
 def _merged_numbers(current: Mapping[str, int], changes: Json, member: str) -> Json:
     if unknown := changes.keys() - current.keys():
-        raise bad_request((f"{member}.{min(unknown)}", "is unknown"))
+        known = ", ".join(current)
+        raise bad_request((f"{member}.{min(unknown)}", f"is unknown; must be one of {known}"))
     return {**current} | {
         name: number(value, f"{member}.{name}", LARGEST_INT32, whole=True)
         for name, value in changes.items()
@@ -327,7 +328,7 @@ def _content_problems(channel: str, member: str, content: Json) -> Iterator[Prob
     elif content.get("validityPeriod") is not None:
         period = content["validityPeriod"]
         if type(period) is not int or not 0 <= period <= LARGEST_INT32:
-            yield f"{member}.validityPeriod", "must be a whole number of 32 bits"
+            yield f"{member}.validityPeriod", f"must be a whole number from 0 to {LARGEST_INT32}"
             return
         seconds = validity_seconds(content) or 0.0
         shortest = 35 if channel == "VIBER" else 30
@@ -342,7 +343,7 @@ def _is_web_address(value: object) -> bool:
         return False
     try:
         parts = urlsplit(value)
-        parts.port  # noqa: B018 (raises for what is no port)
+        parts.port  # noqa: B018 (raises if the port is invalid)
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)

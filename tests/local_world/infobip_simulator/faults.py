@@ -1,4 +1,4 @@
-"""Faults on demand: which call is harmed, and how its answer is spoilt."""
+"""Fault injection: which call a fault fires on, and how the answer is spoiled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import OPERATIONS, ApiError, Json, as_json, bad_request, merge
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-#: Kinds that strike before a call is processed, so that it leaves no trace in the account.
+#: Kinds that fire before a call is processed, so the account does not change.
 KINDS_BEFORE = {
     "reset_before": "the connection is reset",
     "error_before": "an error with `status`",
@@ -23,8 +23,8 @@ KINDS_BEFORE = {
     "unauthorized": "401",
     "forbidden": "403",
 }
-#: Kinds that strike after it: they wait for a call that succeeds, and on `take_reports` for a
-#: page that is not empty.
+#: Kinds that fire after a call was processed successfully, on `take_reports` only if the page has
+#: reports.
 KINDS_AFTER = {
     "reset_after": "the connection is reset instead of an answer",
     "error_after": "an error with `status`",
@@ -35,11 +35,11 @@ KINDS_AFTER = {
     "empty_answer": "the usual status without a body",
     "incomplete_answer": "the first entry lacks its id and status, the last of several is missing",
     "malformed_entry": "the status of the first entry is a string",
-    "duplicate_reports": "the next call hands out this page of reports again",
-    "shuffle_reports": "the entries come in random order",
+    "duplicate_reports": "the next call returns this page of reports again",
+    "shuffle_reports": "the entries are in random order",
 }
-#: Statuses that end a call and come with a body: after another one callers would take what follows
-#: for the next answer, or wait forever.
+#: Final statuses whose answers have a body: after any other status, callers would read the body as
+#: the next answer, or wait forever.
 _STATUSES = tuple(
     status.value
     for status in HTTPStatus
@@ -50,16 +50,16 @@ _STATUSES = tuple(
 
 @dataclass(slots=True)
 class Fault:
-    """One order to fail, as it was given to the control interface."""
+    """A fault, as a caller of the control interface defines it."""
 
     operation: str = field(default="*", metadata={"choices": ("*", *OPERATIONS)})
     kind: str = field(default="", metadata={"choices": (*KINDS_BEFORE, *KINDS_AFTER)})
-    times: int = 1  #: how often it strikes; 0 is until it is deleted
-    after_calls: int = 0  #: how many matching calls pass unharmed first
+    times: int = 1  #: how often it fires; 0 means until it is deleted
+    after_calls: int = 0  #: how many matching calls it lets pass first
     seconds: float = 30.0
     status: int = field(default=500, metadata={"choices": _STATUSES})
     retry_after: int = 1
-    message_ids: tuple[str, ...] = ()  #: only calls that name one of them; empty is any call
+    message_ids: tuple[str, ...] = ()  #: only calls that name one of these; empty means any call
     probability: float = field(default=1.0, metadata={"most": 1})
     seed: int = 0
     id: str = field(default="", init=False)
@@ -70,8 +70,8 @@ class Fault:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
 
-    def strikes(self, operation: str, message_ids: Sequence[str]) -> bool:
-        """Count a call if it matches, and return whether it is to be harmed."""
+    def fires(self, operation: str, message_ids: Sequence[str]) -> bool:
+        """Count a call if it matches, and return whether the fault fires on it."""
         if self.operation not in ("*", operation):
             return False
         if self.message_ids and not set(self.message_ids).intersection(message_ids):
@@ -80,7 +80,7 @@ class Fault:
         return self._seen > self.after_calls and self.chance.random() < self.probability
 
     def error(self) -> ApiError | None:
-        """Return the error that is answered in place of the real answer, if it is one."""
+        """Return the error that replaces the answer; None for kinds without one."""
         if self.kind in {"error_before", "error_after"}:
             return ApiError(self.status)
         if self.kind == "rate_limit":
@@ -88,8 +88,8 @@ class Fault:
         statuses = {"unauthorized": HTTPStatus.UNAUTHORIZED, "forbidden": HTTPStatus.FORBIDDEN}
         return ApiError(statuses[self.kind]) if self.kind in statuses else None
 
-    def harmed(self, entries: int) -> Iterable[int]:
-        """Return which of so many entries do not arrive as they are."""
+    def spoiled(self, entries: int) -> Iterable[int]:
+        """Return the positions of the entries, of a page of so many, that do not arrive intact."""
         match self.kind:
             case "slow" | "duplicate_reports" | "shuffle_reports":
                 return ()
@@ -101,7 +101,7 @@ class Fault:
                 return range(entries)
 
     def spoil(self, body: Json) -> Json:
-        """Return the answer as this fault lets it through."""
+        """Return the answer with this fault."""
         member = next((name for name, value in body.items() if isinstance(value, list)), None)
         if member is None or member == "flow":
             return {name: value for name, value in body.items() if name != "key"}
@@ -119,24 +119,26 @@ class Fault:
 
 
 class Faults:
-    """The faults in force, oldest first, and how often each kind has struck."""
+    """The active faults, oldest first, and how often each kind has fired."""
 
     def __init__(self) -> None:
         self._faults: dict[str, Fault] = {}
         self._fired: Counter[str] = Counter()
         self._ids = count(1)
 
-    def add(self, order: object) -> Json:
-        """Put a fault in force."""
-        fault = merge(Fault(), order)
+    def add(self, definition: object) -> Json:
+        """Add a fault, and return its id."""
+        fault = merge(Fault(), definition)
         if not fault.kind:
-            raise bad_request(("kind", "is required"))
+            raise bad_request(
+                ("kind", "must be one of " + ", ".join((*KINDS_BEFORE, *KINDS_AFTER)))
+            )
         fault.id = str(next(self._ids))
         self._faults[fault.id] = fault
         return {"id": fault.id}
 
     def delete(self, fault_id: str | None) -> None:
-        """End one fault, or all of them."""
+        """End one fault, or all faults."""
         if fault_id is None:
             self._faults.clear()
         elif self._faults.pop(fault_id, None) is None:
@@ -145,15 +147,15 @@ class Faults:
     def choose(
         self, kinds: Container[str], operation: str, message_ids: Sequence[str]
     ) -> Fault | None:
-        """Let every fault of these kinds count the call; the oldest that strikes is used up."""
-        striking = [
+        """Count the call for every fault of these kinds; return the oldest that fires, or None."""
+        firing = [
             fault
             for fault in self._faults.values()
-            if fault.kind in kinds and fault.strikes(operation, message_ids)
+            if fault.kind in kinds and fault.fires(operation, message_ids)
         ]
-        if not striking:
+        if not firing:
             return None
-        fault = striking[0]
+        fault = firing[0]
         fault.fired += 1
         self._fired[fault.kind] += 1
         if fault.fired == fault.times:
@@ -161,6 +163,6 @@ class Faults:
         return fault
 
     def as_json(self) -> Json:
-        """List the faults in force, and the counts by kind, spent faults included."""
+        """Return the active faults, and the counts by kind, which include ended faults."""
         faults = [as_json(fault) for fault in self._faults.values()]
         return {"faults": faults, "fired": dict(self._fired)}

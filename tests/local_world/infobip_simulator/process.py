@@ -1,4 +1,4 @@
-"""Starts a simulator that ends with whoever has started it."""
+"""Starts a simulator that ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ COMMAND = (sys.executable, "-m", "tests.local_world.infobip_simulator")
 
 @contextmanager
 def running(*options: str, process_group: int | None = None) -> Iterator[str]:
-    """Run a simulator on a free port, unless options say otherwise, and return its URL.
+    """Run a simulator, by default on a free port, and return its URL.
 
-    It also ends when this process dies, however it dies and wherever it was interrupted, because
-    that closes the simulator's standard input.
+    It also ends when this process exits or is killed at any moment, because that closes the
+    simulator's standard input.
 
     Args:
         options: Of its command line.
-        process_group: The group to start it in, that it may end with; by default that of this
-            process.
+        process_group: The group to start it in; by default that of this process.
 
     Raises:
-        RuntimeError: It did not start; it has printed why.
+        RuntimeError: It did not start, and has printed the reason to standard error.
     """
     process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
         [*COMMAND, "--port", "0", "--until-stdin-closes", *options],
@@ -38,12 +37,12 @@ def running(*options: str, process_group: int | None = None) -> Iterator[str]:
         text=True,
         process_group=process_group,
     )
-    # Its __exit__ would wait for a process that has not been told to end.
+    # Not `with`, since the __exit__ of Popen waits for the process, which would not end.
     try:
         line = process.stdout.readline() if process.stdout else ""
         if " ready on " not in line:
-            raise RuntimeError("the Infobip simulator did not start")
+            raise RuntimeError("the Infobip simulator did not start: it printed the reason above")
         yield line.split()[-1]
     finally:
-        process.kill()  # its state goes away with it
+        process.kill()  # it has no state to save
         process.communicate()

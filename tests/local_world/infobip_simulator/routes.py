@@ -1,6 +1,6 @@
-"""The HTTP side: read a call, decide, act, answer.
+"""The HTTP server: reads a call, processes it, and answers.
 
-``/omni/1/`` is Infobip's interface, ``/_control/`` ours; ``--help`` describes the latter.
+``/omni/1/`` is Infobip's API, and ``/_control/`` is ours, which ``--help`` describes.
 """
 
 from __future__ import annotations
@@ -62,29 +62,28 @@ _OPERATIONS_BY_PATH = {
 }
 _MANAGE = "omni-failover:manage"
 _SEND_SCOPES = {"message:send", "omni-failover:message:send", _MANAGE}
-#: Any one of these scopes opens the operation; those not listed need the scope to manage.
+#: Any one of these scopes permits the operation; other operations need the scope to manage.
 _SCOPES = {
     "send_advanced": _SEND_SCOPES,
     "take_reports": _SEND_SCOPES,
     "search_logs": {"omni-failover:logs:read", _MANAGE},
 }
-#: Most requests that are remembered of one operation.
+#: How many requests of each operation are kept.
 _JOURNAL_LENGTH = 1000
-_PUSHES_AT_ONCE = 4
-#: Longest wait in seconds before it is looked again whether a call to a notifyUrl is due.
+_CONCURRENT_PUSHES = 4
+#: The longest wait in seconds before the next check whether a call to a notifyUrl is due.
 _LONGEST_NAP = 3600.0
-#: Bytes. What a function is invoked with has at most 6 MB (Lambda's quotas), so that no send of
-#: ours comes near.
+#: In bytes. Lambda's events have at most 6 MB, so our sends are always shorter.
 LONGEST_BODY = 10 * 2**20
-#: How long what a refused caller still sends is read.
+#: How long the rest of a refused request is read, in seconds.
 _DISCARD_SECONDS = 2.0
-#: With this, closing a socket resets the connection: the peer sees no orderly end.
+#: A socket with this option resets the connection when it is closed.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the simulator lets in; an empty API key or user name lets nobody in that way."""
+    """The accepted credentials; an empty API key or user name disables that scheme."""
 
     api_key: str = "local-key"
     username: str = ""
@@ -92,8 +91,8 @@ class Credentials:
     scopes: tuple[str, ...] = (_MANAGE,)
 
     def admit(self, authorization: str, operation: str) -> None:
-        """Refuse a caller who is unknown, or who lacks the scope."""
-        # JSON can hold halves of surrogate pairs, which UTF-8 by itself cannot.
+        """Refuse a caller with unknown credentials or without the scope."""
+        # JSON can contain single surrogates, which strict UTF-8 cannot encode.
         pair = f"{self.username}:{self.password}".encode(errors="surrogatepass")
         basic = base64.b64encode(pair).decode()
         known = {f"App {self.api_key}"} if self.api_key else set()
@@ -106,7 +105,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as it was read from the wire."""
+    """A request, as it was received."""
 
     method: str
     path: str
@@ -115,7 +114,7 @@ class Call:
     content: bytes = b""
 
     def json(self) -> object:
-        """Read the body, or None when it is not JSON or nested too deep."""
+        """Return the body; None if it is not JSON, or nested too deep."""
         try:
             value = json.loads(self.content, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError):
@@ -123,18 +122,18 @@ class Call:
         return None if isinstance(value, dict | list) and _is_deep(value) else value
 
     def one(self, name: str) -> str | None:
-        """Return the last value of a query parameter."""
+        """Return the last value of a query parameter; None if it is absent."""
         return self.query.get(name, [None])[-1]
 
     def many(self, name: str) -> tuple[str, ...]:
-        """Return all values of a query parameter, which may be repeated or hold commas."""
+        """Return all values of a query parameter, which may be repeated or contain commas."""
         values = ",".join(self.query.get(name, [])).split(",")
         return tuple(dict.fromkeys(filter(None, values)))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back, and the fault that keeps it from arriving as it is."""
+    """An answer, and the fault with which it is delivered, if any."""
 
     status: int
     body: Json = field(default_factory=dict)
@@ -143,14 +142,14 @@ class Answer:
 
 
 class Journal:
-    """The last requests of each operation, and how many there were by status."""
+    """The last requests of each operation, and the number of all requests by status."""
 
     def __init__(self) -> None:
         self._requests = {name: deque[Json](maxlen=_JOURNAL_LENGTH) for name in OPERATIONS}
         self._counts = {name: Counter[str]() for name in OPERATIONS}
 
-    def record(self, operation: str, answer: Answer, entry: Json) -> None:
-        """Remember a request; one that gets no answer counts under ``none``."""
+    def add(self, operation: str, answer: Answer, entry: Json) -> None:
+        """Add a request; one without an answer counts under the status ``none``."""
         fault = answer.fault and answer.fault.kind
         silent = str(fault).startswith(("reset_", "hang_"))
         entry |= {"operation": operation, "fault": fault}
@@ -158,11 +157,11 @@ class Journal:
         self._counts[operation]["none" if silent else str(answer.status)] += 1
 
     def counts(self) -> Json:
-        """Count requests by operation and status."""
+        """Return the number of requests by operation and status."""
         return {name: dict(counter) for name, counter in self._counts.items() if counter}
 
     def requests(self, operation: str | None) -> list[Json]:
-        """Return the remembered requests, oldest first."""
+        """Return the last requests, oldest first."""
         names = OPERATIONS if operation is None else (operation,)
         found = (entry for name in names for entry in self._requests[name])
         return sorted(found, key=lambda entry: str(entry["at"]))
@@ -174,9 +173,9 @@ class Simulator:
     def __init__(self, credentials: Credentials, settings: Settings) -> None:
         self._lock = threading.Lock()
         self._initial = credentials, settings
-        #: Set whenever a call to a notifyUrl may be due earlier than was thought.
+        #: Set when the next call to a notifyUrl may be due earlier than before.
         self.pushes_changed = threading.Event()
-        self._pushing = ThreadPoolExecutor(_PUSHES_AT_ONCE)
+        self._pushing = ThreadPoolExecutor(_CONCURRENT_PUSHES)
         self._reset()
         self._operations: dict[str, Callable[[Call, str], Json]] = {
             "list_scenarios": self._list_scenarios,
@@ -214,11 +213,11 @@ class Simulator:
         }
 
     def answer(self, call: Call, *, may_control: bool = True) -> Answer:
-        """Process a call and tell what to send back.
+        """Process a call, and return the answer.
 
         Args:
             call: The call.
-            may_control: Whether it comes from where the control interface is served.
+            may_control: Whether it came to an address that serves the control interface.
         """
         control = call.path.startswith("/_control/")
         try:
@@ -237,7 +236,7 @@ class Simulator:
         """Make the calls to notifyUrls that are due.
 
         Returns:
-            The seconds until the next one is due, an hour at most; None when there is none.
+            The seconds until the next call is due, an hour at most; None if there is none.
         """
         with self._lock:
             # The wait for the next attempt counts from here, however long the answer takes.
@@ -259,7 +258,7 @@ class Simulator:
             return min(max(0.0, next_at - self._clock.now()), _LONGEST_NAP)
 
     def push_forever(self, resolver: Resolver) -> None:
-        """Call notifyUrls for as long as the process lives."""
+        """Call notifyUrls until the process ends."""
         while True:
             self.pushes_changed.clear()
             self.pushes_changed.wait(self.push(resolver))
@@ -272,7 +271,7 @@ class Simulator:
         if operation == "send_advanced":
             entry["body"] = body
         answer = self._answer_or_fail(operation, call, key, message_ids)
-        self._journal.record(operation, answer, entry)
+        self._journal.add(operation, answer, entry)
         return answer
 
     def _answer_or_fail(
@@ -295,7 +294,7 @@ class Simulator:
         if fault is None:
             return Answer(status, body)
         if operation == "take_reports":
-            self._account.harm_last_page(fault.kind, fault.harmed(len(body["results"])))
+            self._account.mark_spoiled(fault.kind, fault.spoiled(len(body["results"])))
         if substitute := fault.error():
             return self._refusal(substitute, fault)
         if fault.kind == "duplicate_reports":
@@ -370,7 +369,9 @@ class Simulator:
         rule = json_object(call.json())
         for name, outcome in rule.items():
             if name not in ("*", "refuse", *CONTENT_MEMBERS):
-                raise bad_request((name, "is neither a channel nor * nor refuse"))
+                raise bad_request(
+                    (name, "must be *, refuse or one of " + ", ".join(CONTENT_MEMBERS))
+                )
             _check_outcome(name, outcome, REFUSALS if name == "refuse" else OUTCOMES)
         self._account.rules.recipients[_required(address)] = rule
         return rule
@@ -416,14 +417,14 @@ class Simulator:
 
 
 class Server(ThreadingTCPServer):
-    """Serves each connection on a thread of its own.
+    """Serves each connection in a thread of its own.
 
     Args:
         address: To listen on.
-        simulator: What answers; several servers may share one.
-        verbose: Whether a line is printed for each call.
-        callers: The network that may call here, this machine included, and that gets Infobip's
-            interface alone. Without one, the address is such that this machine alone can call.
+        simulator: Answers the calls; several servers may share one.
+        verbose: Whether to print a line for each call.
+        callers: The network that may call here, in addition to this machine, without the control
+            interface. None for a loopback address, which serves both.
     """
 
     allow_reuse_address = True
@@ -445,27 +446,26 @@ class Server(ThreadingTCPServer):
         self._callers = callers
 
     def verify_request(self, request: Any, client_address: tuple[str, int]) -> bool:  # noqa: ANN401, ARG002 (inherited)
-        """Hang up on other callers: Linux takes packets for any address from any interface."""
+        """Refuse other callers: Linux accepts packets for any of its addresses on any interface."""
         caller = IPv4Address(client_address[0])
         return self._callers is None or caller.is_loopback or caller in self._callers
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (inherited)
-        """Keep quiet about callers that hang up, which is what tests make them do."""
+        """Print nothing about broken connections, which tests cause on purpose."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Reads calls from one kept-alive connection and delivers their answers."""
+    """Reads calls from one persistent connection, and writes their answers."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body leave in one packet, and the packet leaves at once: with the defaults, every
-    # answer waits some 40 ms for the caller to acknowledge the head.
+    # Head and body leave immediately, in one packet: with the defaults, every answer waits some
+    # 40 ms until the caller has acknowledged the head.
     wbufsize = -1
     disable_nagle_algorithm = True
 
     def serve(self) -> None:
-        """Answer one call."""
         server = cast("Server", self.server)
         try:
             call = self._read()
@@ -487,14 +487,14 @@ class Handler(BaseHTTPRequestHandler):
         """Print nothing: request lines hold phone numbers."""
 
     def send_error(self, code: int, *_: object) -> None:
-        """Refuse what is no request, or has an unknown method, as everything else is refused."""
-        self.request_version = self.protocol_version  # without one the answer has no head
+        """Answer a malformed request or an unknown method with an error in our envelope."""
+        self.request_version = self.protocol_version  # without it the answer has no head
         if code == HTTPStatus.NOT_IMPLEMENTED:
             code = HTTPStatus.METHOD_NOT_ALLOWED
         self._refuse(ApiError(min(code, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)))
 
     def _read(self) -> Call:
-        """Read a call, or refuse one whose body is too long or has no clear end."""
+        """Read a call; refuse one whose body is too long or has no definite length."""
         try:
             target = urlsplit(self.path)  # also splits an absolute URI, as sent to a proxy
         except ValueError:
@@ -515,13 +515,13 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer, and end the connection: where the next call on it would begin is unknown."""
+        """Answer, and close the connection, since the beginning of the next call is unknown."""
         self.close_connection = True
         self._write(
             Answer(error.status),
             json.dumps(error.envelope("legacy"), separators=(",", ":")).encode(),
         )
-        # A connection that is closed on bytes that nobody has read is reset, and the answer lost.
+        # Closing a connection with unread bytes resets it, and the answer is lost.
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(_DISCARD_SECONDS)
         deadline = time.monotonic() + _DISCARD_SECONDS
@@ -574,7 +574,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _route(call: Call) -> tuple[str, str]:
-    """Find the operation of a call, and the scenario key in its path."""
+    """Return the operation of a call, and the scenario key in its path."""
     path, key = call.path, ""
     if path.startswith(f"{_SCENARIOS}/"):
         path, key = f"{_SCENARIOS}/", unquote(path.removeprefix(f"{_SCENARIOS}/"))
@@ -587,7 +587,7 @@ def _route(call: Call) -> tuple[str, str]:
 
 
 def _message_ids(call: Call, body: object) -> list[str]:
-    """List the message ids that a call names, whether or not it is valid."""
+    """Return the message ids in a call, which need not be valid."""
     destinations = body.get("destinations") if isinstance(body, dict) else None
     if not isinstance(destinations, list):
         return list(call.many("messageId"))
@@ -607,7 +607,7 @@ def _body_length(fields: Iterable[str]) -> int:
 
 
 def _finite(text: str) -> float:
-    """Read a number; JSON has no NaN and no infinity, though Python's reader takes both."""
+    """Parse a number; Python's parser accepts NaN and infinity, which JSON does not have."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)

@@ -1,24 +1,24 @@
-"""What an Infobip account knows: scenarios, messages on their way, reports, logs and the time.
+"""The state of an Infobip account: scenarios, messages, reports, logs and the time.
 
-Nothing here speaks HTTP or waits.
-The whole course of a message is decided when it is accepted, by the rules and settings of that
-moment; what is visible of it then depends only on the clock, which can be advanced.
+Nothing here uses HTTP or waits.
+The rules and settings at the acceptance of a message decide its whole course. Which part of it is
+visible depends only on the clock, which can be advanced.
 
 Magic recipients, by the last four digits of the phone number (or of another address):
 
 ====  =========================================================================================
-0001  every step delivers, even on a channel that was told to fail
+0001  every step delivers, even on a channel with a rule to fail
 0002  PUSH fails with UNDELIVERABLE_NO_DESTINATION; the other channels deliver
 0003  every step fails: PUSH with UNDELIVERABLE_NO_DESTINATION, others UNDELIVERABLE_NOT_DELIVERED
-0004  refused at once with REJECTED_DESTINATION_BLOCKLISTED
+0004  refused immediately with REJECTED_DESTINATION_BLOCKLISTED
 0005  PUSH stays silent until its validity ends; the other channels deliver
 0006  every step delivers, but only DELIVERED_TO_OPERATOR
 0007  every step stays silent until its validity ends
 0008  every step is rejected later, in its report, with REJECTED_ROUTE_NOT_AVAILABLE
-0009  every step fails for now: UNDELIVERABLE_REJECTED_OPERATOR, with an error that may pass
+0009  every step fails with UNDELIVERABLE_REJECTED_OPERATOR and an error that is not permanent
 ====  =========================================================================================
 
-Every other recipient is delivered to by the first step.
+For every other recipient the first step delivers.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 Rule = dict[str, str]
 
-#: Stands for an outcome: the step never answers, so that it expires when its validity ends.
+#: In place of an outcome: the step never answers, so it expires when its validity ends.
 SILENT = "silent"
 
 _STATUS_NAMES: dict[tuple[int, str], dict[int, str]] = {
@@ -135,7 +135,7 @@ def _error(group: tuple[int, str], error_id: int, name: str, *, permanent: bool)
 _HANDSET = (1, "HANDSET_ERRORS")
 _NO_ERROR = _error((0, "OK"), 0, "NO_ERROR", permanent=False)
 _UNKNOWN_ERROR = _error((3, "OPERATOR_ERRORS"), 255, "EC_UNKNOWN_ERROR", permanent=False)
-#: The error that explains each outcome; which errors come with which statuses is our choice.
+#: The error of each outcome; the combinations of errors and statuses are our choice.
 _ERRORS: dict[str, Json] = {
     "DELIVERED_TO_OPERATOR": _NO_ERROR,
     "DELIVERED_TO_HANDSET": _NO_ERROR,
@@ -161,13 +161,13 @@ MAGIC_RECIPIENTS: dict[str, Rule] = {
     "0009": {"*": "UNDELIVERABLE_REJECTED_OPERATOR"},
 }
 
-#: Which address a channel uses: the first of these that the destination has.
+#: The addresses that a channel can use; it uses the first that the destination has.
 _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
     "EMAIL": ("emailAddress",),
     "PUSH": ("pushRegistrationId", "phoneNumber"),
     "WHATSAPP": ("phoneNumber", "whatsAppUserId"),
 }
-#: Seconds by which the clock can be advanced in all.
+#: How far the clock can be advanced in total, in seconds.
 _LONGEST_ADVANCE = 100 * LONGEST_SECONDS
 _LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _LONGEST_VALIDITY = 48 * HOUR
@@ -178,8 +178,8 @@ _OTHER_PRICE = 0.02
 #: Invented: every recipient has the same network.
 _MCC, _MNC = "219", "01"
 
-#: The documented throttles, and the seconds in which so many calls are allowed.
-#: The others are for tests that want to slow a caller down: 0 is no limit.
+#: The documented limits on calls in a period; 0 means no limit. Tests may limit other operations,
+#: too. The periods follow, in seconds.
 _THROTTLES = dict.fromkeys(OPERATIONS, 0) | {
     "create_scenario": 20,
     "update_scenario": 40,
@@ -191,18 +191,18 @@ _OTHER_THROTTLE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How this account behaves, above all where the documents are silent."""
+    """The behaviour of an account, above all where the documents are silent."""
 
     step_seconds: float = 0.2  #: from the start of a step to its outcome
-    default_validity_seconds: float = 60.0  #: of a step whose content names none
+    default_validity_seconds: float = 60.0  #: of a step whose content has none
     report_delay_seconds: float = 0.0  #: from the end of a step to its report
     log_lag_seconds: float = 0.0  #: from the acceptance of a message to its log rows
     intermediate_step_reports: bool = True  #: whether failed steps before the last are reported
-    #: Whether ``GET /omni/1/reports`` also hands out what is pushed to a notifyUrl.
+    #: Whether ``GET /omni/1/reports`` also returns reports that are pushed to a notifyUrl.
     pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
-    #: How often a push is tried again that was not answered with 2xx.
+    #: How often a push that was not answered with 2xx is retried.
     push_retries: int = field(default=20, metadata={"most": 1000})
-    push_minute_seconds: float = 60.0  #: how long each minute of the waits between them lasts
+    push_minute_seconds: float = 60.0  #: the length of a minute of the waits between retries
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     accepted_status: str = field(
         default="PENDING_ENROUTE",
@@ -214,25 +214,26 @@ class Settings:
 
 
 class Clock:
-    """The real time, plus what it was advanced by."""
+    """The real time, plus the time by which it was advanced."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Return the virtual time in epoch seconds."""
+        """Return the simulated time in epoch seconds."""
         return time.time() + self._ahead
 
     def advance(self, seconds: object) -> None:
-        """Let time pass at once; refuse what is no number, or more than 100 years in all."""
+        """Advance the clock; refuse a value that is not a number, or over 100 years in total."""
         number(seconds, "advanceSeconds", int(_LONGEST_ADVANCE - self._ahead))
         self._ahead += cast("float", seconds)
 
 
 class Rules:
-    """Which outcome a step has for a recipient.
+    """The rules that decide the outcome of a step for a recipient.
 
-    A rule for the recipient outranks a magic number, which outranks a rule for the channel.
+    A rule for the recipient takes precedence over a magic number, and that over a rule for the
+    channel.
     """
 
     def __init__(self) -> None:
@@ -240,7 +241,7 @@ class Rules:
         self.channels: dict[str, str] = {}
 
     def of(self, addresses: Iterable[str], *, magic: bool) -> list[Rule]:
-        """Find what is special about a recipient, the strongest first."""
+        """Return the rules for a recipient, by descending precedence."""
         found = [self.recipients[address] for address in addresses if address in self.recipients]
         if magic:
             ends = (address.split("@")[0][-4:] for address in addresses)
@@ -249,19 +250,19 @@ class Rules:
 
     @staticmethod
     def outcome(rules: Iterable[Rule], channel: str) -> str:
-        """Return how the step over *channel* ends."""
+        """Return the outcome of the step on *channel*."""
         outcomes = (rule.get(channel) or rule.get("*") for rule in rules)
         return next(filter(None, outcomes), "DELIVERED_TO_HANDSET")
 
     @staticmethod
     def refusal(rules: Iterable[Rule]) -> str | None:
-        """Name the status with which the destination is refused at once, if it is."""
+        """Return the status with which the destination is refused on sending, or None."""
         return next((rule["refuse"] for rule in rules if "refuse" in rule), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One step of a scenario, as it is tried for one message."""
+    """One step of a scenario for one message."""
 
     channel: str
     sender: str | None
@@ -272,7 +273,7 @@ class Attempt:
     outcome: str
 
     def status(self, now: float) -> Json:
-        """Return the status object as it stands at *now*."""
+        """Return the status object at the time *now*."""
         return STATUSES[self.outcome if self.ended_at <= now else "PENDING_ENROUTE"]
 
 
@@ -291,34 +292,34 @@ class Message:
     reports: list[Report] = field(default_factory=list)
 
     def final(self, now: float) -> Attempt | None:
-        """Return the attempt that decided the message, once it has ended."""
+        """Return the attempt that decided the message; None until it has ended."""
         return self.attempts[-1] if self.attempts[-1].ended_at <= now else None
 
 
 @dataclass(slots=True)
 class Report:
-    """The one-time delivery report of one attempt."""
+    """The delivery report of one attempt, which is returned only once."""
 
     number: int
     message: Message
     attempt: Attempt
-    #: For each page that it was on, the number of the page and the fault that has harmed it there.
+    #: For each page with the report: its number, and the fault that spoiled the report there.
     pages: list[tuple[int, str | None]] = field(default_factory=list)
     pushes: int = 0  #: how many were answered with 2xx
 
     @property
     def times_handed_out(self) -> int:
-        """Count the pages and the pushes."""
+        """The number of pages and successful pushes."""
         return len(self.pages) + self.pushes
 
     def was_pushed(self) -> None:
-        """Count a push that has arrived."""
+        """Count a successful push."""
         self.pushes += 1
 
 
 @dataclass(frozen=True, slots=True)
 class LogSearch:
-    """The query of ``GET /omni/1/logs``; None and empty mean any."""
+    """A query of ``GET /omni/1/logs``; None and empty mean any."""
 
     message_ids: tuple[str, ...] = ()
     bulk_ids: tuple[str, ...] = ()
@@ -333,7 +334,7 @@ class LogSearch:
     limit: int = 50
 
     def matches(self, message: Message, attempt: Attempt, now: float) -> bool:
-        """Return whether the log row of *attempt* is asked for, the message id aside."""
+        """Whether the log row of *attempt* matches, regardless of its message id."""
         wanted = (
             (self.sender, attempt.sender),
             (self.to, attempt.to),
@@ -350,7 +351,7 @@ class LogSearch:
 
 
 class Account:
-    """One account at Infobip. It is not locked: callers see to that."""
+    """One account at Infobip. Not thread-safe: callers hold a lock."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
@@ -363,7 +364,7 @@ class Account:
         self._bulks: dict[str, list[Message]] = {}
         self._report_numbers = count()
         self._coming_reports: list[tuple[float, int, Report]] = []
-        # Ordered, since taking from the front of a plain dict slows down as it empties.
+        # An OrderedDict, since removing from the front of a plain dict becomes slow.
         self._ready_reports: OrderedDict[int, Report] = OrderedDict()
         self._page_numbers = count()
         self._last_page: list[Report] = []
@@ -371,7 +372,7 @@ class Account:
         self._recent_calls: dict[str, deque[float]] = {}
 
     def throttle(self, operation: str) -> None:
-        """Count a call, or refuse it when the operation was called too often of late."""
+        """Count a call, or refuse it if the operation was called too often in its period."""
         limit = self.settings.throttles[operation]
         if not limit:
             return
@@ -395,18 +396,17 @@ class Account:
         return {"scenarios": found[page * limit : (page + 1) * limit]}
 
     def create_scenario(self, body: Json) -> Json:
-        """Make a scenario; one with the same name and flow is not looked for."""
+        """Create a scenario, even if one with the same name and flow exists."""
         return self._put_scenario(uuid.uuid4().hex.upper(), body)
 
     def get_scenario(self, key: str) -> Json:
-        """Return one scenario."""
         try:
             return self._scenarios[key]
         except KeyError:
             raise ApiError(HTTPStatus.NOT_FOUND) from None
 
     def update_scenario(self, key: str, body: Json) -> Json:
-        """Replace a scenario; messages on their way keep to the old flow."""
+        """Replace a scenario; accepted messages keep the old flow."""
         self.get_scenario(key)
         return self._put_scenario(key, body)
 
@@ -427,7 +427,7 @@ class Account:
     def take_reports(
         self, *, bulk_id: str | None, message_id: str | None, channel: str | None, limit: int
     ) -> Json:
-        """Hand out the oldest reports that are ready and were not handed out before."""
+        """Return the oldest reports that are ready and were not returned before."""
         self._collect_reports()
         page = islice(self._matching_reports(bulk_id, message_id, channel), limit)
         self._last_page = list(page)
@@ -437,23 +437,23 @@ class Account:
             report.pages.append((number, None))
         return {"results": [_report_row(report) for report in self._last_page]}
 
-    def harm_last_page(self, kind: str, positions: Iterable[int]) -> None:
-        """Note the fault that keeps these reports of the last page from arriving as they are."""
+    def mark_spoiled(self, kind: str, positions: Iterable[int]) -> None:
+        """Store the fault that spoiled these reports of the last page."""
         for position in positions:
             pages = self._last_page[position].pages
             pages[-1] = (pages[-1][0], kind)
 
     def repeat_last_page(self) -> None:
-        """Let the next call hand out the last page of reports once more."""
+        """Make the next call return the last page of reports again."""
         for report in reversed(self._last_page):
             self._ready_reports[report.number] = report
             self._ready_reports.move_to_end(report.number, last=False)
 
     def search_logs(self, search: LogSearch) -> Json:
-        """Return the newest rows that match, one for each channel that has been tried.
+        """Return the newest rows that match, one for each attempt that has begun.
 
-        A message with a ``sendAt`` to come has no row yet; whether Infobip shows one is
-        undocumented.
+        A message with a future ``sendAt`` has no row yet; Infobip does not document whether it
+        shows one.
         """
         now = self._clock.now()
         rows = (
@@ -467,9 +467,10 @@ class Account:
         return {"results": list(islice(rows, search.limit))}
 
     def ledger(self, message_ids: Sequence[str], offset: int, limit: int) -> Json:
-        """Return the truth about messages, whatever was reported of them so far.
+        """Return the true course of messages, independent of their reports.
 
-        Messages that are named all come; of the others, at most *limit* from *offset* on.
+        It contains all messages of *message_ids* or, without ids, at most *limit* messages from
+        *offset* on.
         """
         now = self._clock.now()
         self._collect_reports()
@@ -482,7 +483,7 @@ class Account:
         return {"messages": entries, "total": total, "truncated": truncated}
 
     def totals(self) -> Json:
-        """Count what happened, one final status group per message id."""
+        """Return totals, with one final status group per message id."""
         now = self._clock.now()
         self._collect_reports()
         finals = (_final_status(messages, now) for messages in self._messages.values())
@@ -497,9 +498,9 @@ class Account:
         }
 
     def see(self, message_id: str) -> None:
-        """Let the recipient see a message now, which only its notifyUrl is told.
+        """Push a report to the message's notifyUrl that its recipient sees it now.
 
-        Infobip reports this for channels that can tell, and names no channel.
+        Infobip reports this for channels that support it, without naming them.
         """
         message = next(reversed(self._messages.get(message_id, [])), None)
         if message is None or message.notify_url is None:
@@ -519,7 +520,7 @@ class Account:
 
     def _put_scenario(self, key: str, body: Json) -> Json:
         refuse_problems(scenario_problems(body))
-        # Whether a new default clears the old one is undocumented; two would make no sense.
+        # Infobip does not document whether a new default replaces the old one; this assumes so.
         if body.get("default"):
             for other in self._scenarios.values():
                 other["default"] = False
@@ -530,10 +531,10 @@ class Account:
         return self._scenarios[key]
 
     def _scenario_for(self, key: str | None) -> Json:
-        """Find the scenario of a send.
+        """Return the scenario of a send.
 
-        The document gives sending no 404, so that an unknown key is a 400, as is a missing
-        default scenario.
+        The document has no 404 for sends, so an unknown key is a 400, as is a missing default
+        scenario.
         """
         if key is not None:
             scenario = self._scenarios.get(key)
@@ -541,7 +542,12 @@ class Account:
             defaults = (one for one in self._scenarios.values() if one["default"])
             scenario = next(defaults, None)
         if scenario is None:
-            raise bad_request(("scenarioKey", "names no scenario, or there is no default one"))
+            raise bad_request(
+                (
+                    "scenarioKey",
+                    "must be the key of a scenario, or absent if there is a default one",
+                )
+            )
         return scenario
 
     def _accept(
@@ -556,7 +562,7 @@ class Account:
         }
         rules = self.rules.of(to.values(), magic=self.settings.magic_recipients)
         refusal = self.rules.refusal(rules)
-        # Infobip promises nothing about repeated ids: a caller must get along with both ways.
+        # Infobip promises nothing about repeated ids, so callers must cope with both behaviours.
         if message_id in self._messages and self.settings.duplicate_ids == "refuse":
             refusal = "REJECTED_DUPLICATE_MESSAGE_ID"
         if refusal is not None:
@@ -584,10 +590,10 @@ class Account:
     def _attempts(
         self, scenario: Json, body: Json, to: Json, rules: list[Rule], start: float
     ) -> Iterator[Attempt]:
-        """Walk the flow until a step delivers.
+        """Yield the steps of the flow until one delivers.
 
-        The documents do not say what becomes of a step without content or address.
-        Here it fails at once, and the next step is tried.
+        The documents do not describe a step without content or address.
+        Here it fails immediately, and the next step follows.
         """
         for step in scenario["flow"]:
             channel = step["channel"]
@@ -661,7 +667,7 @@ class Account:
         )
 
     def _searched_messages(self, search: LogSearch) -> Iterator[Message]:
-        """Go through the fewest messages that can match, the newest first."""
+        """Return the messages that can match, as few as the index allows, newest first."""
         if search.message_ids or not search.bulk_ids:
             index, wanted = self._messages, reversed(search.message_ids or self._messages)
         else:
@@ -710,9 +716,9 @@ class Account:
 
 
 def timestamp(moment: float) -> str:
-    """Write epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``.
+    """Format epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``.
 
-    A scenario of very many steps ends later than can be written: that is the last moment.
+    A scenario with very many steps ends after the year 9999, and gets its last day instead.
     """
     written = datetime.fromtimestamp(min(moment, _LAST_MOMENT), UTC).isoformat(
         timespec="milliseconds"
@@ -721,7 +727,7 @@ def timestamp(moment: float) -> str:
 
 
 def _final_status(messages: list[Message], now: float) -> Json | None:
-    """Judge a message id: any delivery counts, else the end of its last acceptance."""
+    """Return the final status of a message id: a delivery, or the end of its last acceptance."""
     finals = [message.final(now) for message in messages]
     verdicts = [
         {
@@ -739,7 +745,7 @@ def _final_status(messages: list[Message], now: float) -> Json | None:
 
 
 def _notify_url(body: Json) -> str | None:
-    """Return where reports are pushed to; XML is not spoken here, so that it is not pushed."""
+    """Return the URL for pushed reports, or None; the simulator does not push XML."""
     wanted = body.get("notify") is not False and body.get("notifyContentType") != "application/xml"
     return body.get("notifyUrl") if wanted else None
 
@@ -757,7 +763,7 @@ def _log_row(message: Message, attempt: Attempt, now: float) -> Json:
 
 
 def _row(message: Message, attempt: Attempt, now: float) -> Json:
-    """Write what reports and logs have in common."""
+    """Return the members that reports and log rows have in common."""
     return _without_none(
         bulkId=message.bulk_id,
         messageId=message.message_id,
@@ -776,7 +782,7 @@ def _row(message: Message, attempt: Attempt, now: float) -> Json:
 
 
 def _message_count(attempt: Attempt) -> int:
-    """Count the parts of an SMS; ASCII stands for the GSM alphabet, which is near enough here."""
+    """Return the number of parts of an SMS, taking ASCII for the similar GSM alphabet."""
     if attempt.channel != "SMS" or not attempt.text:
         return 1
     single, part = (160, 153) if attempt.text.isascii() else (70, 67)
@@ -785,7 +791,7 @@ def _message_count(attempt: Attempt) -> int:
 
 
 def _sender(holder: Mapping[str, str | None]) -> Json:
-    # "from" is a keyword of Python, so that it cannot be the name of an argument.
+    # "from" is a keyword of Python, so it cannot be the name of an argument.
     sender = holder.get("from")
     return {} if sender is None else {"from": sender}
 

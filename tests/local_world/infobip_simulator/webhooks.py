@@ -1,7 +1,7 @@
-"""Calls to notifyUrls: when they are due, and how they leave this process, if they may.
+"""Calls to notifyUrls: when they are due, and how they are made.
 
-Only addresses of this machine are ever called. A host that is to be found on this machine is
-named by `--resolve`; every other host counts as one that does not answer.
+Only addresses of this machine are ever called. `--resolve` gives a host an address on this machine;
+any other host counts as one that does not answer.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _JOURNAL_LENGTH = 1000
 
 @dataclass(slots=True)
 class Push:
-    """One call to a notifyUrl, and how often it was tried."""
+    """A call to a notifyUrl, and the number of its attempts."""
 
     url: str
     results: list[Json]
-    #: Runs once the call has been answered with 2xx.
+    #: Called when the call has been answered with 2xx.
     delivered: Callable[[], None] = lambda: None
     attempts: int = 0
 
 
 @dataclass(slots=True)
 class Pushes:
-    """The calls that an account still has to make. It is not locked: callers see to that."""
+    """The calls that an account still has to make. Not thread-safe: callers hold a lock."""
 
     _waiting: list[tuple[float, int, Push]] = field(default_factory=list)
     _journal: deque[Json] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
@@ -49,19 +49,18 @@ class Pushes:
     _under_way: int = 0
 
     def __len__(self) -> int:
-        """Count the calls that have still to be made or answered."""
+        """Return the number of calls still to be made or answered."""
         return len(self._waiting) + self._under_way
 
     def add(self, due_at: float, push: Push) -> None:
-        """Plan a call."""
         heapq.heappush(self._waiting, (due_at, next(self._numbers), push))
 
     def next_at(self) -> float | None:
-        """Return when the next call is due, if there is one."""
+        """Return when the next call is due; None if there is none."""
         return self._waiting[0][0] if self._waiting else None
 
     def take_due(self, now: float) -> list[Push]:
-        """Hand out the calls that are due."""
+        """Remove and return the calls that are due."""
         due = []
         while self._waiting and self._waiting[0][0] <= now:
             due.append(heapq.heappop(self._waiting)[2])
@@ -71,17 +70,17 @@ class Pushes:
     def note(
         self, push: Push, status: int | None, now: float, most_retries: int, minute: float
     ) -> None:
-        """Note what was answered to a call, and plan another one if that was not a success.
+        """Store the answer to a call, and schedule a retry unless it was a success.
 
-        The wait before retry n is documented as one minute, and another n * n minutes. The first
-        n is not; here it is 0.
+        The documented wait before retry n is one minute and another n * n minutes. The first n is
+        not documented; here it is 0.
 
         Args:
             push: The call.
-            status: Of its answer; None when there was none.
-            now: When it was made, in epoch seconds.
-            most_retries: How often a call is made again.
-            minute: How many seconds a minute of these waits lasts.
+            status: Of its answer; None if there was none.
+            now: When the call was made, in epoch seconds.
+            most_retries: The largest number of retries.
+            minute: The length of a minute of these waits, in seconds.
         """
         self._under_way -= 1
         push.attempts += 1
@@ -96,15 +95,15 @@ class Pushes:
             self.add(now + minute + minute * retry * retry, push)
 
     def journal(self) -> list[Json]:
-        """Return the last calls that were made, oldest first."""
+        """Return the last calls, oldest first."""
         return list(self._journal)
 
 
 def resolution(text: str) -> tuple[str, Place]:
-    """Read ``HOST=ADDRESS:PORT``.
+    """Parse ``HOST=ADDRESS:PORT``.
 
     Raises:
-        ValueError: It is not written so, or names another machine.
+        ValueError: The text has another form, or the address is not on this machine.
     """
     host, _, place = text.partition("=")
     address, _, port = place.rpartition(":")
@@ -114,28 +113,28 @@ def resolution(text: str) -> tuple[str, Place]:
 
 
 class Resolver:
-    """Tells where on this machine a host is.
+    """Finds the address of a host on this machine.
 
     Args:
-        places: Hosts and where they are; one that begins with a dot stands for all that end so.
+        places: Hosts with their addresses; one that begins with a dot matches its subdomains.
     """
 
     def __init__(self, places: Iterable[tuple[str, Place]]) -> None:
         self._places = dict(places)
 
     def place_of(self, url: str) -> Place | None:
-        """Return address and port to connect to, or None for what is not on this machine."""
+        """Return address and port to connect to; None if the host is not on this machine."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         for name, place in self._places.items():
             if host == name or (name.startswith(".") and host.endswith(name)):
                 return place
-        # TLS is not spoken here.
+        # The simulator does not speak TLS.
         return (host, parts.port or 80) if parts.scheme == "http" and _is_loopback(host) else None
 
 
 def deliver(push: Push, resolver: Resolver) -> int | None:
-    """Make a call and return the status of its answer, or None when there is none."""
+    """Make a call, and return the status of its answer; None if there is none."""
     place = resolver.place_of(push.url)
     if place is None:
         return None
@@ -150,7 +149,7 @@ def deliver(push: Push, resolver: Resolver) -> int | None:
             {"Host": parts.netloc, "Content-Type": "application/json"},
         )
         return connection.getresponse().status
-    except (OSError, HTTPException, ValueError):  # the last for what cannot stand in a request
+    except (OSError, HTTPException, ValueError):  # the last for a URL that http.client refuses
         return None
     finally:
         connection.close()

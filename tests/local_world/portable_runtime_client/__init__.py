@@ -1,1 +1,1 @@
-"""Holds `runtime_client`, in a folder of its own, so that only that goes on a function's path."""
+"""The folder of `runtime_client`, so that nothing else is added to a function's path."""

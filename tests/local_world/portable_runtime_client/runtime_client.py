@@ -1,6 +1,6 @@
-"""What `awslambdaric` has compiled for Linux: the calls to Lambda's Runtime API.
+"""The calls to Lambda's Runtime API, in place of the part of `awslambdaric` compiled for Linux.
 
-`awslambdaric.lambda_runtime_client` imports a module of this name. It stands last on the path of
+`awslambdaric.lambda_runtime_client` imports a module of this name. This one is last on the path of
 functions, so it is used only where the compiled one cannot be imported, such as on macOS.
 
 The calls are those of the Runtime API
@@ -18,17 +18,17 @@ _HEADERS: dict[str, str | bytes] = {}
 
 
 def initialize_client(user_agent: str) -> None:
-    """Set what the client calls itself."""
+    """Set the client's user agent."""
     _HEADERS["User-Agent"] = user_agent
 
 
 def next() -> tuple[bytes, dict[str, str | int | None]]:  # noqa: A001 (its name in awslambdaric)
-    """Wait for an invocation; return its event, as JSON, and its headers.
+    """Wait for an invocation, and return its event, as JSON, and its headers.
 
-    The deadline is a number, in milliseconds since 1970; a header that is not there is None.
+    The deadline is a number, in milliseconds since 1970; a missing header is None.
 
     Raises:
-        RuntimeError: The Runtime API did not hand one out.
+        RuntimeError: The Runtime API did not return an invocation.
     """
     headers, event = _call("GET", "next")
     names = (
@@ -51,22 +51,22 @@ def post_invocation_result(
     """Answer an invocation.
 
     Raises:
-        RuntimeError: The Runtime API did not take the answer, above all because it is too large.
+        RuntimeError: The Runtime API did not accept the answer, for instance because of its size.
     """
     headers = _optional(invocation_id) | {"Content-Type": content_type}
     _call("POST", f"{invoke_id}/response", result, headers)
 
 
 def post_error(invoke_id: str, error: str, xray_fault: str, invocation_id: str | None) -> None:
-    """Tell that the handler has failed: the error, and what X-Ray shows of it, both as JSON.
+    """Report that the handler failed: the error, and its cause for X-Ray, both as JSON.
 
     Raises:
-        RuntimeError: The Runtime API did not take the error.
+        RuntimeError: The Runtime API did not accept the error.
     """
     headers: dict[str, str | bytes] = {
         "Content-Type": "application/json",
         "Lambda-Runtime-Function-Error-Type": "Unhandled",
-        # Bytes, since http.client would take a text for Latin-1.
+        # Bytes, since http.client would encode a string as Latin-1.
         "Lambda-Runtime-Function-Xray-Error-Cause": xray_fault.encode(),
     }
     _call("POST", f"{invoke_id}/error", error.encode(), _optional(invocation_id) | headers)

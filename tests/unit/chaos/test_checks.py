@@ -53,7 +53,7 @@ SOUND = History(
     acknowledged=frozenset({"r1"}),
     items=(message(MessageState.DELIVERED, verdictRank="1"), RECORDED),
     pages=(TakenPage(frozenset({KEY}), PageEnd.SAFE),),
-    pulls_cut=0,
+    interrupted_pulls=0,
     raised=(),
     outputs={},
     records_left=0,
@@ -84,22 +84,22 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     "function raises": (
         checks.functions_do_not_raise,
         replace(SOUND, raised=("KeyError: 'x'",)),
-        ("P2", "", "a function has raised KeyError: 'x'"),
+        ("P2", "", "a function raised KeyError: 'x'"),
     ),
     "drain takes too long": (
         checks.everything_is_drained,
         replace(SOUND, is_drained=False),
-        ("P2", "", "not everything has got a verdict in time"),
+        ("P2", "", "the run did not drain in time"),
     ),
     "record is left": (
         checks.everything_is_drained,
         replace(SOUND, records_left=2),
-        ("P2", "", "2 records are left on the queue"),
+        ("P2", "", "2 records are left on the queues"),
     ),
     "message is sent twice": (
         checks.at_most_once,
         replace(SOUND, truth={"m1": TRUTH | {"acceptances": 2}}),
-        ("P1", "m1", "Infobip has accepted it 2 times (never-duplicate)"),
+        ("P1", "m1", "Infobip accepted it 2 times (never-duplicate)"),
     ),
     "message that must arrive is sent twice": (
         checks.at_most_once,
@@ -108,22 +108,22 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
             events=(replace(EVENT, must_arrive=True),),
             truth={"m1": TRUTH | {"acceptances": 2}},
         ),
-        ("P1", "m1", "Infobip has accepted it 2 times (must-arrive)"),
+        ("P1", "m1", "Infobip accepted it 2 times (must-arrive)"),
     ),
     "id of another account is sent twice": (
         checks.at_most_once,
         replace(SOUND, foreign_ids=frozenset({"m1"}), truth={"m1": TRUTH | {"acceptances": 3}}),
-        ("P1", "m1", "Infobip has accepted it 2 times (never-duplicate)"),
+        ("P1", "m1", "Infobip accepted it 2 times (never-duplicate)"),
     ),
     "poison is acknowledged": (
         checks.invalid_events_are_dead_lettered,
         replace(UNSENT, events=(POISON,)),
-        ("P2", "r1", "poison is not dead-lettered: nowhere"),
+        ("P2", "r1", "an invalid event must be dead-lettered as INVALID; reasons: none"),
     ),
     "poison has another reason": (
         checks.invalid_events_are_dead_lettered,
         replace(UNSENT, events=(POISON,), dead_lettered=(("r1", "CONFLICT"),)),
-        ("P2", "r1", "poison is not dead-lettered: CONFLICT"),
+        ("P2", "r1", "an invalid event must be dead-lettered as INVALID; reasons: CONFLICT"),
     ),
     "valid event is invalid": (
         checks.invalid_events_are_dead_lettered,
@@ -133,14 +133,14 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     "message is quarantined and its record gone": (
         checks.always_resolved,
         replace(UNSENT, items=(message(MessageState.QUARANTINED),)),
-        ("P2", "m1", "it is quarantined, its record nowhere"),
+        ("P2", "m1", "it is quarantined, but its record is not dead-lettered"),
     ),
     "message stays unknown": (
         checks.always_resolved,
         replace(
             UNSENT, items=(message(MessageState.UNKNOWN),), dead_lettered=(("r1", "UNRESOLVED"),)
         ),
-        ("P2", "m1", "it has remained UNKNOWN"),
+        ("P2", "m1", "its state is still UNKNOWN"),
     ),
     "record is acknowledged unsent": (
         checks.always_resolved,
@@ -155,32 +155,32 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     "conflict is accepted": (
         checks.conflicts_are_refused,
         replace(SOUND, events=(EVENT, replace(EVENT, variant="b", record_id="r2"))),
-        ("P2", "m1", "a conflict has gone unnoticed"),
+        ("P2", "m1", "a conflict went unnoticed"),
     ),
     "message is lost": (
         checks.no_message_is_lost,
         UNSENT,
-        ("P4", "", "1 messages are neither settled, quarantined nor set aside"),
+        ("P4", "", "1 messages are neither settled, quarantined nor dead-lettered"),
     ),
     "Infobip has more messages": (
         checks.accepted_adds_up,
         replace(SOUND, items=(message(MessageState.WAITING),)),
-        ("P4", "", "accepted here 0, at Infobip 1, quarantined 0"),
+        ("P4", "", "accepted in the table 0, at Infobip 1; quarantined 0"),
     ),
     "Infobip has fewer messages": (
         checks.accepted_adds_up,
         replace(SOUND, truth={}),
-        ("P4", "", "accepted here 1, at Infobip 0, quarantined 0"),
+        ("P4", "", "accepted in the table 1, at Infobip 0; quarantined 0"),
     ),
     "accepted message is unknown to Infobip": (
         checks.accepted_is_at_infobip,
         replace(SOUND, truth={}),
-        ("P4", "m1", "it counts as accepted, and Infobip does not know it"),
+        ("P4", "m1", "the table has it as accepted, but Infobip does not know it"),
     ),
     "state is wrong": (
         checks.states_are_true,
         replace(SOUND, items=(message(MessageState.EXPIRED),)),
-        ("P3", "m1", "it counts as EXPIRED, in truth it is DELIVERED"),
+        ("P3", "m1", "the table has it as EXPIRED, Infobip as DELIVERED"),
     ),
     "state is that of another account's message": (
         checks.states_are_true,
@@ -198,7 +198,7 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
                 }
             },
         ),
-        ("P3", "m1", "it counts as DELIVERED, in truth it is EXPIRED"),
+        ("P3", "m1", "the table has it as DELIVERED, Infobip as EXPIRED"),
     ),
     "page is left": (
         checks.pages_are_recorded,
@@ -213,22 +213,22 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
     "report of a dropped page is missing": (
         checks.no_report_is_lost,
         replace(UNRECORDED, pages=(TakenPage(frozenset({KEY})),)),
-        ("P3", "m1", "a report is missing; its page: the run let it go without a word"),
+        ("P3", "m1", "a report is missing; its page: the run dropped the page silently"),
     ),
     "pushed report is missing": (
         checks.no_report_is_lost,
         pushed(1),
-        ("P3", "m1", "a report is missing whose call was answered with 2xx"),
+        ("P3", "m1", "a report is missing although its call was answered with 2xx"),
     ),
     "page is not read": (
         checks.no_report_is_lost,
         replace(UNRECORDED, pages=()),
-        ("P3", "", "1 sound pages were not read by anybody, 0 pulls cut"),
+        ("P3", "", "no run read 1 intact pages, but only 0 pulls were interrupted"),
     ),
     "report is made up": (
         checks.no_report_is_made_up,
         replace(SOUND, truth={"m1": TRUTH | {"reports": []}}),
-        ("P3", "m1", "it has a report that Infobip has never made"),
+        ("P3", "m1", "the table has a report that Infobip never made"),
     ),
     "foreign call is made up": (
         checks.no_report_is_made_up,
@@ -237,7 +237,7 @@ BROKEN: dict[str, tuple[checks.Check, History, tuple[str, str, str]]] = {
             items=(SOUND.items[0], {"messageId": FOREIGN_ID, "entry": "1", "raw": RAW}),
             truth={"m1": TRUTH | {"reports": []}},
         ),
-        ("P3", "m1", "it has a report that Infobip has never made"),
+        ("P3", "m1", "the table has a report that Infobip never made"),
     ),
 }
 
@@ -295,13 +295,13 @@ EXCUSED: dict[str, tuple[checks.Check, History]] = {
     ),
     "run with the page was killed": (
         checks.no_report_is_lost,
-        replace(UNRECORDED, pages=(TakenPage(frozenset({KEY}), PageEnd.RUN_DIED),)),
+        replace(UNRECORDED, pages=(TakenPage(frozenset({KEY}), PageEnd.RUN_KILLED),)),
     ),
     "neither table nor queue took the page": (
         checks.no_report_is_lost,
-        replace(UNRECORDED, pages=(TakenPage(frozenset({KEY}), PageEnd.NOWHERE),)),
+        replace(UNRECORDED, pages=(TakenPage(frozenset({KEY}), PageEnd.NOT_STORED),)),
     ),
-    "pull was cut": (checks.no_report_is_lost, replace(UNRECORDED, pages=(), pulls_cut=1)),
+    "pull was cut": (checks.no_report_is_lost, replace(UNRECORDED, pages=(), interrupted_pulls=1)),
     "answer was lost in transit": (
         checks.no_report_is_lost,
         replace(
@@ -340,7 +340,7 @@ def test_personal_line_is_found(personal: str) -> None:
     """The violation does not quote the phone number, text or key."""
     history = replace(SOUND, outputs={"send-0": f"fine\nmessage to {personal}\n"})
     assert found(history, checks.nothing_personal_is_printed) == [
-        ("P5", "send-0", "line 2 is personal after 'message to '")
+        ("P5", "send-0", "line 2 holds personal data after 'message to '")
     ]
 
 

@@ -38,33 +38,33 @@ def test_seed_determines_the_plan() -> None:
 def test_faults_put_first_go_to_the_next_runs() -> None:
     """Each of the function's next runs gets exactly one of them."""
     planned = plan()
-    planned.put_first([(SEND, AFTER_POST), (PULL, AFTER_PAGE), (SEND, AFTER_POST)])
+    planned.prioritize([(SEND, AFTER_POST), (PULL, AFTER_PAGE), (SEND, AFTER_POST)])
     assert [planned.choose(SEND, 0) for _ in range(2)] == [[(AFTER_POST,)]] * 2
-    assert planned.has_first
+    assert planned.has_prioritized
     assert planned.choose(PULL, 0) == [(AFTER_PAGE,)]
-    assert not planned.has_first
+    assert not planned.has_prioritized
 
 
 def test_unfired_fault_put_first_stays_first() -> None:
     """If a run does not reach the fault, the next run gets it."""
     planned = plan()
-    planned.put_first([(SEND, AFTER_POST)])
+    planned.prioritize([(SEND, AFTER_POST)])
     chosen = planned.choose(SEND, 0)
-    planned.give_back_unfired(SEND, chosen, fired=set())
+    planned.replan_unfired(SEND, chosen, fired=set())
     assert planned.choose(SEND, 0) == chosen
-    planned.give_back_unfired(SEND, chosen, fired={AFTER_POST})
-    assert not planned.has_first
+    planned.replan_unfired(SEND, chosen, fired={AFTER_POST})
+    assert not planned.has_prioritized
 
 
 def test_cleared_faults_do_not_come_back() -> None:
     """An unfired fault that is given back later is dropped."""
     planned = plan()
-    planned.put_first([(SEND, AFTER_POST), (SEND, AFTER_POST)])
-    chosen = planned.take_first(SEND)
+    planned.prioritize([(SEND, AFTER_POST), (SEND, AFTER_POST)])
+    chosen = planned.take_prioritized(SEND)
     assert chosen == [(AFTER_POST,)]
-    planned.clear_first()
-    planned.give_back_unfired(SEND, chosen, fired=set())
-    assert planned.take_first(SEND) == []
+    planned.clear_prioritized()
+    planned.replan_unfired(SEND, chosen, fired=set())
+    assert planned.take_prioritized(SEND) == []
 
 
 def test_unfired_fault_is_planned_again() -> None:
@@ -72,7 +72,7 @@ def test_unfired_fault_is_planned_again() -> None:
     planned = plan()
     everything = choices(planned, PULL)
     assert not choices(planned, PULL)
-    planned.give_back_unfired(PULL, everything, fired={AFTER_PAGE})
+    planned.replan_unfired(PULL, everything, fired={AFTER_PAGE})
     again = {faults[-1].name for faults in choices(planned, PULL)}
     assert again == {faults[-1].name for faults in everything} - {AFTER_PAGE.name}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tests.chaos import phases
-from tests.chaos.phases import Phase, go_through
+from tests.chaos.phases import Phase, run_phases
 
 if TYPE_CHECKING:
     from tests.chaos.system import System
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _poll_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phases, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(phases, "_GOAL_CHECK_SECONDS", 0.0)
 
 
 def system_logging_to(log: list[str]) -> System:
@@ -44,12 +44,12 @@ def phase(log: list[str], name: str, steps: int) -> Phase:
 def test_phases_run_in_order() -> None:
     """Each phase starts, steps until it reaches its goal, and ends before the next one starts."""
     log: list[str] = []
-    lasted = go_through(
+    lasted = run_phases(
         [phase(log, "load", 2), phase(log, "drain", 1)], system_logging_to(log), log.append
     )
     assert log == [
         "load starts",
-        "load: 3 messages queued, 2 records left, 1 crash points to come",
+        "load: 3 messages queued, 2 records left, 1 crash points to reach",
         *("load", "step", "load", "step"),
         "load ends",
         *("drain starts", "drain", "step", "drain ends"),
@@ -60,7 +60,7 @@ def test_phases_run_in_order() -> None:
 def test_phase_ends_at_its_bound() -> None:
     """A phase that misses its goal ends when its time is over."""
     log: list[str] = []
-    go_through([Phase("outage", bound=0.0)], system_logging_to(log), log.append)
+    run_phases([Phase("outage", time_limit=0.0)], system_logging_to(log), log.append)
     assert not log
 
 
@@ -73,6 +73,6 @@ def test_phase_can_end_the_run() -> None:
         ends_run=lambda: True,
         on_end=lambda: log.append("load ends"),
     )
-    lasted = go_through([last, phase(log, "drain", 1)], system_logging_to(log), log.append)
+    lasted = run_phases([last, phase(log, "drain", 1)], system_logging_to(log), log.append)
     assert log == ["load ends"]
     assert list(lasted) == ["load"]

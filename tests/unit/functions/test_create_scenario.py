@@ -445,7 +445,7 @@ def test_second_name_with_the_same_slug_is_rejected(harness: Harness) -> None:
     harness.run(OTP)
     harness.client.calls.clear()
 
-    with pytest.raises(SlugTakenError, match="/otp is that of another") as caught:
+    with pytest.raises(SlugTakenError, match="/otp belongs to another") as caught:
         harness.run(OTP.model_copy(update={"name": "OTP!"}))
 
     assert caught.value.member == "name"
@@ -542,7 +542,10 @@ def test_invalid_event_causes_no_call(harness: Harness) -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("Order updates!", "/order-updates is that of another scenario"),
+        (
+            "Order updates!",
+            "/order-updates belongs to another scenario: choose another name",
+        ),
         ("\u03a9\u03bc\u03ad\u03b3\u03b1", "must hold a letter from a to z or a digit"),
     ],
 )

@@ -218,7 +218,7 @@ def test_unknown_message_is_not_an_error(harness: Harness) -> None:
 
     answer = harness.run({"messageId": "m-1"})
 
-    assert answer == {"found": False, "message": None, "history": []}
+    assert answer == {"found": False, "message": None, "history": [], "hint": app.NOT_FOUND_HINT}
 
 
 def test_reports_of_an_unclaimed_message_are_found(harness: Harness) -> None:
@@ -417,7 +417,7 @@ def token_of(token: object) -> str:
     ],
 )
 def test_token_of_another_query_is_rejected(harness: Harness, token: str) -> None:
-    with pytest.raises(InvalidEventError, match="nextToken: must be the one"):
+    with pytest.raises(InvalidEventError, match="nextToken: must be the nextToken"):
         harness.run({"unsettled": True, "nextToken": token})
 
 

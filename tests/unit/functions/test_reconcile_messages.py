@@ -129,7 +129,7 @@ def test_message_in_transit_in_the_logs_is_accepted(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
     harness.show(group_id=1, status_id=7, doneAt=None)
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesAccepted": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesAccepted": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("ACCEPTED", "logs")
 
 
@@ -138,7 +138,7 @@ def test_message_with_a_final_row_is_settled(harness: Harness) -> None:
     harness.add(MessageState.UNKNOWN)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     item = harness.item()
     assert (item["state"], item["channel"], item["evidence"]) == ("DELIVERED", "SMS", "logs")
     assert len(harness.ledger.table.entries("LOG#")) == 1
@@ -180,7 +180,7 @@ def test_message_is_not_queried_before_it_is_due_to_be_sent(
     harness.add(state, send_at=harness.clock.now + timedelta(days=5))
 
     assert harness.run_after(days=5) == {}
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 # --- Unknown outcomes: absent --------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_last_log_query_may_still_find_the_message(harness: Harness) -> None:
     harness.client.before_rows = appear
     counts = harness.run_after(minutes=10)
 
-    assert counts == {"Questions": 2, "MessagesSettled": 1}
+    assert counts == {"LogQueries": 2, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
@@ -250,7 +250,7 @@ def test_failed_log_query_does_not_count(harness: Harness, error: Exception) -> 
     harness.client.before_rows = fail
     for _ in range(5):
         counts = harness.run_after(minutes=10)
-        assert counts == {"Questions": 1, "ReconciliationsFailed": 1}
+        assert counts == {"LogQueries": 1, "ReconciliationsFailed": 1}
     assert harness.state() == "UNKNOWN"
 
     harness.client.before_rows = lambda: None
@@ -374,7 +374,7 @@ def test_row_of_another_recipient_proves_nothing(harness: Harness) -> None:
 
     counts = absent(harness)
 
-    assert counts == {"Questions": 2, "MessagesQuarantined": 1}
+    assert counts == {"LogQueries": 2, "MessagesQuarantined": 1}
     assert harness.state() == "QUARANTINED"
 
 
@@ -383,7 +383,7 @@ def test_message_whose_id_another_recipient_has_is_rejected(harness: Harness) ->
     harness.add(MessageState.UNKNOWN, evidence=Evidence.DUPLICATE_ID)
     harness.show(to="385998888888")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesRejected": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesRejected": 1}
     assert (harness.state(), harness.item()["evidence"]) == ("REJECTED", "duplicate-id")
 
 
@@ -420,10 +420,10 @@ def test_expired_lease_becomes_unknown(harness: Harness) -> None:
     """The sender may have sent the message; the logs are queried ten minutes later."""
     harness.add(MessageState.CLAIMED)
 
-    assert harness.run_after(minutes=10) == {"LeasesLost": 1}
+    assert harness.run_after(minutes=10) == {"LeasesExpired": 1}
     assert harness.state() == "UNKNOWN"
     assert harness.client.log_queries == []
-    assert harness.run_after(minutes=10)["Questions"] == 1
+    assert harness.run_after(minutes=10)["LogQueries"] == 1
 
 
 def test_message_whose_record_is_lost_is_counted(harness: Harness) -> None:
@@ -445,7 +445,7 @@ def test_accepted_message_is_queried_at_growing_intervals(harness: Harness) -> N
     for _ in range(60 * 6):
         counts = harness.run_after(minutes=10)
         unresolved += counts.get("MessagesUnresolved", 0)
-        if counts.get("Questions"):
+        if counts.get("LogQueries"):
             queried_at.append((harness.clock.now - began) / timedelta(minutes=10))
 
     assert queried_at[:6] == [1, 2, 4, 8, 16, 32]
@@ -462,7 +462,7 @@ def test_accepted_message_is_settled_by_the_logs(harness: Harness) -> None:
     harness.add(MessageState.ACCEPTED)
     harness.show()
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 1}
     assert harness.state() == "DELIVERED"
 
 
@@ -512,7 +512,7 @@ def test_verdicts_of_one_answer_are_written_together(
     watch(harness.ledger, "apply")
     watch(harness.ledger.table, "execute")
 
-    assert harness.run_after(minutes=10) == {"Questions": 1, "MessagesSettled": 100}
+    assert harness.run_after(minutes=10) == {"LogQueries": 1, "MessagesSettled": 100}
     assert written == [("record_logs", 100), ("apply", 100), ("execute", 100)]
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
     assert len(harness.ledger.table.entries("LOG#")) == 100
@@ -573,7 +573,7 @@ def ends_of(*kinds: str) -> tuple[dict[str, Item], Counter[str]]:
             transitions.check_postponed, harness.item("quarantined"), began, absent=True
         )
     counts = Counter(harness.run())
-    assert counts.pop("Questions") == 1 + ("quarantined" in kinds)
+    assert counts.pop("LogQueries") == 1 + ("quarantined" in kinds)
     # Tokens are random.
     return {kind: harness.item(kind) | {"claimToken": ""} for kind in kinds}, counts
 
@@ -657,8 +657,8 @@ def test_run_keeps_to_its_share_of_log_queries(
         harness.add(MessageState.ACCEPTED, f"m-{number}")
         harness.show(f"m-{number}")
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
-    assert harness.run_after(minutes=1)["Questions"] == 20
+    assert harness.run_after(minutes=10)["LogQueries"] == 100
+    assert harness.run_after(minutes=1)["LogQueries"] == 20
     assert set(harness.ledger.states().values()) == {"DELIVERED"}
 
 
@@ -669,10 +669,10 @@ def test_last_log_queries_keep_to_the_share(harness: Harness) -> None:
     harness.run_after(minutes=10)
     harness.run_after(minutes=10)
 
-    assert harness.run_after(minutes=10)["Questions"] == 100
+    assert harness.run_after(minutes=10)["LogQueries"] == 100
     counts = harness.run_after(minutes=1)
     assert set(harness.ledger.states().values()) == {"QUARANTINED"}
-    assert counts["Questions"] < 100
+    assert counts["LogQueries"] < 100
 
 
 def test_log_query_needs_the_time_for_its_answer(harness: Harness) -> None:
@@ -682,7 +682,7 @@ def test_log_query_needs_the_time_for_its_answer(harness: Harness) -> None:
 
     assert harness.run_after(minutes=10) == {}
     harness.seconds_left = 52.0
-    assert harness.run() == {"Questions": 1}
+    assert harness.run() == {"LogQueries": 1}
 
 
 # --- Concurrent runs and outages -----------------------------------------------------------
@@ -775,12 +775,12 @@ def test_handler_returns_counts(harness: Harness, printed: Printed) -> None:
     harness.clock.now = began
     harness.show()
 
-    assert harness.invoke({}) == {"Questions": 1, "MessagesSettled": 1}
+    assert harness.invoke({}) == {"LogQueries": 1, "MessagesSettled": 1}
     text = printed()
     assert PHONE not in text
     assert "canary" not in text
     (numbers,) = metrics_in(text)
-    assert (numbers["Questions"], numbers["MessagesSettled"]) == ([1.0], [1.0])
+    assert (numbers["LogQueries"], numbers["MessagesSettled"]) == ([1.0], [1.0])
 
 
 def test_error_texts_of_infobip_are_not_logged(harness: Harness, printed: Printed) -> None:
@@ -794,7 +794,7 @@ def test_error_texts_of_infobip_are_not_logged(harness: Harness, printed: Printe
     harness.run_after(minutes=10)
 
     text = printed()
-    assert "the logs cannot be asked" in text
+    assert "the logs cannot be queried" in text
     assert PHONE not in text
     assert "canary" not in text
 
@@ -883,7 +883,7 @@ def test_unreadable_message_is_logged_and_does_not_stop_the_others(
 
     assert harness.run_after(minutes=10) == {
         "MessagesUnreadable": 1,
-        "Questions": 1,
+        "LogQueries": 1,
         "MessagesSettled": 2,
     }
 

@@ -518,7 +518,9 @@ def test_unquarantined_message_cannot_be_released(settled: bool, harness: Harnes
 
     state = "ACCEPTED" if settled else "CLAIMED"
     assert caught.value.field == "messageId"
-    assert caught.value.rule == f"is of a message that is {state}, not quarantined"
+    assert caught.value.rule == (
+        f"names a message that is {state}, not quarantined: there is nothing to decide"
+    )
     assert harness.sent_again() == []
     assert harness.left() == {record}
 
@@ -552,7 +554,7 @@ def test_proof_that_arrives_during_a_release_wins(harness: Harness) -> None:
 @pytest.mark.parametrize("action", ["release", "close"])
 def test_unknown_message_is_an_error(action: str, harness: Harness) -> None:
     """A mistyped id does not look like success."""
-    with pytest.raises(InvalidEventError, match="no message that is known"):
+    with pytest.raises(InvalidEventError, match="names no known message"):
         harness.run(action, messageId="m-1", **DECISION)
 
 
@@ -760,7 +762,7 @@ def test_unreadable_message_can_be_neither_released_nor_closed(
         harness.run(action, messageId="m-2", **DECISION)
     assert (caught.value.field, caught.value.rule) == (
         "messageId",
-        "is of a message that this version cannot read",
+        "names a message that this version cannot read: deploy the version that wrote it",
     )
 
     answer = harness.run(action, messageId="m-1", **DECISION)

@@ -36,7 +36,6 @@ HARMLESS = {
         "longest",
         "member",
         "names",
-        "problem",  # in settings.py: the rule that a URL breaks
         "reason",
         "error.member",  # in create_scenario, from the registry's error
         "error.rule",
@@ -64,7 +63,7 @@ HARMLESS = {
         "status",
         "text",
         "_retry_after(headers.get('Retry-After'))",
-        "'Infobip limits the rate' if limited else 'Infobip does not let us in'",
+        "'Infobip limits the rate' if limited else 'Infobip refuses the credentials'",
     },
     "the rule that a parameter breaks, as its parser names it": {"parameters.py: error"},
 }

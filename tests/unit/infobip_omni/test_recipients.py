@@ -9,8 +9,8 @@ import pytest
 from infobip_omni.api.sends import Recipient
 from infobip_omni.recipients import (
     address_key,
+    is_another_recipient,
     is_recipient,
-    is_somebody_else,
     recipient_index_key,
 )
 
@@ -72,7 +72,7 @@ def test_address_in_row_is_own_or_foreign_or_neither(
     """Infobip names the address that the channel used, not always in the form that was sent."""
     to = EVERYTHING.model_dump(by_alias=True, exclude_none=True)
 
-    assert (is_recipient(to, address), is_somebody_else(to, address)) == (own, foreign)
+    assert (is_recipient(to, address), is_another_recipient(to, address)) == (own, foreign)
 
 
 @pytest.mark.parametrize("address", [PHONE, "ana@acme.example"])
@@ -81,4 +81,4 @@ def test_address_of_other_kind_is_neither_own_nor_foreign(address: str) -> None:
     to = {"pushRegistrationId": "r-1"}
 
     assert not is_recipient(to, address)
-    assert not is_somebody_else(to, address)
+    assert not is_another_recipient(to, address)

@@ -29,13 +29,13 @@ def test_event_is_json_object_or_file_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "is no JSON: line 1, column 1: Expecting value"),
-        (b'{\n  "a" 1}', "is no JSON: line 2, column 7: Expecting ':' delimiter"),
-        (b"[1]", "is no JSON object"),
-        (b"\xef\xbb\xbf{}", "is no JSON: line 1, column 1: Unexpected UTF-8 BOM"),
-        (b'{"a": "\xff"}', "is no UTF-8, from byte 8 on"),
-        (b'{"a": ' + b"[" * 100_000, "is no JSON that can be read: too deep or too long"),
-        (b'{"a": ' + b"1" * 5000 + b"}", "is no JSON that can be read: too deep or too long"),
+        (b"", "is not JSON, from line 1, column 1 on: a value is missing"),
+        (b'{\n  "a" 1}', "is not JSON, from line 2, column 7 on: a colon is missing"),
+        (b"[1]", "must be a JSON object"),
+        (b"\xef\xbb\xbf{}", "is not JSON, from line 1, column 1 on: remove the byte order mark"),
+        (b'{"a": "\xff"}', "is not UTF-8: byte 8 is invalid"),
+        (b'{"a": ' + b"[" * 100_000, "cannot be read as JSON: it is nested too deep, or a"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON: it is nested too deep, or a"),
     ],
 )
 def test_file_without_json_object_is_refused_with_position(
@@ -104,12 +104,12 @@ def test_records_are_sent_with_their_attributes() -> None:
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        ([{"body": "{}"}, {"dynamodb": {}}], r"Records\[1\] of EVENT is no record of SQS"),
-        ([{"body": 1}], r"Records\[0\].body of EVENT is no text"),
-        (["x"], r"Records\[0\] of EVENT is no record of SQS"),
+        ([{"body": "{}"}, {"dynamodb": {}}], r"Records\[1\] of EVENT must be an SQS record"),
+        ([{"body": 1}], r"Records\[0\].body of EVENT must be a string"),
+        (["x"], r"Records\[0\] of EVENT must be an SQS record"),
         ([{"body": "{}", "messageAttributes": {"a": 1}}], r"Records\[0\] of EVENT"),
-        ("x", "Records of EVENT is no list"),
-        (None, "Records of EVENT is no list"),
+        ("x", "Records of EVENT must be a list"),
+        (None, "Records of EVENT must be a list"),
     ],
 )
 def test_invalid_records_are_refused(records: object, expected: str) -> None:

@@ -31,11 +31,11 @@ def test_empty_value_is_accepted() -> None:
         (
             "ReconcileAfterSecond=5",
             (
-                "ReconcileAfterSecond is no parameter of template.yaml;"
+                "ReconcileAfterSecond is not a parameter of template.yaml;"
                 " did you mean ReconcileAfterSeconds?"
             ),
         ),
-        ("X=1", "X is no parameter of template.yaml; there are Stage, Architecture, "),
+        ("X=1", "X is not a parameter of template.yaml; it has Stage, Architecture, "),
         (
             "DeliveryReportWebhook=yes",
             "DeliveryReportWebhook must be one of disabled, enabled, not 'yes'",
@@ -47,26 +47,26 @@ def test_empty_value_is_accepted() -> None:
         (
             "ReportSchedule='rate(1 minutes)'",
             (
-                "ReportSchedule must be rate(5 minutes), rate(1 hour)"
-                " and so on, or cron() with six fields, not 'rate(1 minutes)'"
+                "ReportSchedule must be an expression like rate(5 minutes) or rate(1 hour),"
+                " or cron() with six fields, not 'rate(1 minutes)'"
             ),
         ),
         (
             "Stage=A",
             (
                 "Stage must be at most 16 lower-case letters, digits and hyphens,"
-                " a letter first, not 'A'"
+                " starting with a letter, not 'A'"
             ),
         ),
         ("'Stage=a\n'", "Stage must be at most 16 lower-case letters"),
-        ("InfobipBaseUrl=https://x", "InfobipBaseUrl is the simulator's in `make local`,"),
+        ("InfobipBaseUrl=https://x", "InfobipBaseUrl is the simulator's URL in `make local`"),
         ("Stage=a Stage=b", "Stage is given twice in PARAMETERS"),
         ("ReportSchedule=rate(5 minutes)", "ReportSchedule must be "),
-        ("enabled", "PARAMETERS are written Name=value, with one space between: enabled"),
+        ("enabled", "PARAMETERS must be Name=value, separated by spaces, not enabled"),
         ("Stage='a", "PARAMETERS has a quote that is not closed: Stage='a"),
         (
             "AlarmEmail=a@b.example AlarmTopicArn=arn:aws:sns:us-east-1:000000000000:a",
-            "AlarmEmail and AlarmTopicArn exclude each other.",
+            "AlarmEmail and AlarmTopicArn exclude each other; leave one of them empty.",
         ),
     ],
 )

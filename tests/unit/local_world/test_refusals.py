@@ -28,7 +28,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--parameters", "Webhook=on"], "Webhook is no parameter of template.yaml"),
+        (["--parameters", "Webhook=on"], "Webhook is not a parameter of template.yaml"),
         (["--parameters", "ClaimSeconds=1"], "ClaimSeconds must be at least 90, not '1'"),
     ],
 )

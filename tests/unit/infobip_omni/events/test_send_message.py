@@ -424,7 +424,7 @@ def test_contents_must_match_steps_of_scenario() -> None:
     with pytest.raises(InvalidEventError, match="viber: is required") as caught:
         parsed.check_flow([Channel.PUSH, Channel.SMS, Channel.VIBER])
     assert caught.value.field == "viber"
-    with pytest.raises(InvalidEventError, match="sms: no step of the scenario"):
+    with pytest.raises(InvalidEventError, match="sms: must be left out: the scenario"):
         parsed.check_flow([Channel.PUSH])
 
 
