@@ -91,9 +91,10 @@ class Upstream:
 
         return wait_until(item, 20, f"{message_id} is settled", every=0.1)
 
-    def pull(self) -> None:
-        """Take the delivery reports, as the schedule does."""
-        self.world.invoke("PullDeliveryReportsFunctionName", {})
+    def pull(self) -> Json:
+        """Pull the delivery reports, as the schedule does, and return the function's answer."""
+        answer: Json = self.world.invoke("PullDeliveryReportsFunctionName", {})
+        return answer
 
     def reconcile(self) -> None:
         """Ask the logs, as the schedule does."""
