@@ -56,9 +56,10 @@ IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 N ?= 2000
 SEED ?= 1
 
-.PHONY: help setup format lint types imports template unit test tools-test sam-test any-machine \
-	chaos check scan demo local invoke sam-local sam-start-lambda send find dead-letter-queue redrive \
-	outcome-events simulator bench build build-local table-template deploy lock clean runtime-elsewhere
+.PHONY: help setup format lint types imports template unit integration test mutants tools-test \
+	sam-test any-machine chaos check scan demo local invoke sam-local sam-start-lambda send find \
+	dead-letter-queue redrive outcome-events simulator bench build build-local table-template deploy lock \
+	clean runtime-elsewhere
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -144,18 +145,24 @@ TWICE := --numprocesses 2 --dist worksteal
 unit: $(READY) ## Run the tests that need nothing but Python
 	$(BIN)/pytest $(TWICE) tests/unit
 
-# What fails soonest comes first. The tests of a file share a world, and so a process; long files
-# begin first, and the short ones fill the end. Chaos divides times, so nothing else runs beside it;
-# its own runs mostly wait, so two at a time do not disturb each other.
-test: unit $(FUNCTIONS_READY) ## Run the tests: unit, contract, end to end, chaos
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-		tests/e2e tests/contract tests/protocol
-	$(BIN)/pytest $(TWICE) tests/chaos
+# The tests of a file share a deployment, and so a process; long files begin first, and short ones
+# fill the end. Much of their time is waiting, so there are more processes than cores. Chaos divides
+# times, so nothing else runs beside it.
+integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end, protocol, contract, chaos
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+		tests/e2e tests/protocol tests/contract
+	$(BIN)/pytest tests/chaos/test_chaos.py
 
-tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, and what README shows of them
+test: unit integration ## Run the tests, those first that take seconds
+
+tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, what README shows of them, and the layer
 	$(BIN)/pytest tests/tools
 
-any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in a folder with an odd name, without a home folder, offline
+# Runs of chaos mostly wait, so two at a time do not disturb each other, while a third would.
+mutants: $(READY) ## Test that chaos notices each guard that is taken out of the system
+	$(BIN)/pytest $(TWICE) tests/chaos/test_mutants.py
+
+any-machine: $(READY) $(FUNCTIONS_READY) ## Run a copy in an odd folder, without home and network
 	$(BIN)/pytest tests/any_machine
 
 sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; needs Docker
@@ -168,7 +175,8 @@ chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-res
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(MUTANT),--mutant $(MUTANT))
 
-check: lint types imports template test ## What must pass before a commit; CI runs more
+# What fails soonest comes first.
+check: lint imports template types test ## What must pass before a commit; CI runs more
 
 scan: $(READY) $(SCAN_READY) ## Scan the template for weaknesses, the packages for advisories
 	@$(BIN)/python -m tests.scan

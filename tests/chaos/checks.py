@@ -148,7 +148,7 @@ def states_are_true(history: History) -> Iterator[Violation]:
 
 
 def pages_are_recorded(history: History) -> Iterator[Violation]:
-    """No stored page of reports is left unrecorded."""
+    """Every stored page of reports is recorded in the end."""
     for item in history.items:
         if item["entry"].startswith("PAGE#"):
             yield Violation("P3", "a page of reports is not recorded", item["entry"])

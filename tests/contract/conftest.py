@@ -22,7 +22,7 @@ NUMBERS = count()
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[DynamoDBClient]:
-    """Run the emulator, and return a client of it that repeats nothing by itself."""
+    """Run the emulator, and return a client of it that never retries."""
     with AwsEmulator() as emulator:
         once = {"total_max_attempts": 1}
         unchecked = options(emulator.url, parameter_validation=False, retries=once)
@@ -45,5 +45,5 @@ def table(table_name: str, dynamodb: DynamoDBClient) -> Table:
 
 @pytest.fixture
 def _without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat at once what DynamoDB has refused."""
+    """Retry without a wait what DynamoDB has refused."""
     monkeypatch.setattr("infobip_omni.dynamodb._FIRST_BACKOFF_SECONDS", 0)

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-from cfnlint import ManualArgs, lint
 from samcli import yamlhelper
 
 from tests.local_world import template as template_module
@@ -47,16 +46,29 @@ OTHER_VALUES = {
 }
 
 
+#: What is transformed in a test is not transformed wherever the tests are collected.
+FUNCTIONS = sorted(
+    name
+    for name, resource in read_template()["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+)
+
+
 @cache
 def template(**parameters: str) -> Json:
     """Transform the template with everything that it can make, but for these parameters."""
     return transformed(EVERYTHING | parameters)
 
 
-def deployed(parameters: Json | None = None, source: Json | None = None) -> Json:
+@cache
+def deployed(**parameters: str) -> Json:
     """Return the resources of a deployment, with all that can be known of them before it."""
-    values = EVERYTHING | (parameters or {})
-    found: Json = resolved(source or template(**values), values)["Resources"]
+    return deployed_from(template(**parameters), parameters)
+
+
+def deployed_from(source: Json, parameters: dict[str, str] | None = None) -> Json:
+    """Return the resources of a deployment of a template that SAM has transformed."""
+    found: Json = resolved(source, EVERYTHING | (parameters or {}))["Resources"]
     return found
 
 
@@ -92,11 +104,12 @@ def test_cloudformation_gets_no_aliases_of_yaml() -> None:
     alias = re.compile(r"(?:[:[,-] )\*\w+")
     source = (ROOT / "template.yaml").read_text()
 
-    built = yamlhelper.yaml_dump(yamlhelper.yaml_parse(source))
+    parsed = yamlhelper.yaml_parse(source)
+    built = yamlhelper.yaml_dump(parsed)
 
     assert alias.search(source)
     assert not alias.search(built)
-    assert yamlhelper.yaml_parse(built) == yamlhelper.yaml_parse(source)
+    assert yamlhelper.yaml_parse(built) == parsed
 
 
 # --- Names and values --------------------------------------------------------------------------
@@ -109,6 +122,9 @@ def test_no_name_or_value_is_longer_than_its_resource_takes(region: str) -> None
     cfn-lint holds every property against the schema that AWS publishes for its resource type. In
     GovCloud, Lambda has no function URLs, so there is no webhook.
     """
+    # Reading its schemas takes seconds, which collecting the tests does without.
+    from cfnlint import ManualArgs, lint  # noqa: PLC0415
+
     webhook = {"DeliveryReportWebhook": "disabled"} if "gov" in region else {}
     values = LONGEST | webhook
     longest = {
@@ -172,7 +188,7 @@ def test_queue_hides_records_for_as_long_as_its_reader_may_keep_them() -> None:
             template()["Parameters"]["SendBatchWindowSeconds"]["MaxValue"]
         )
     }
-    resources = deployed(window)
+    resources = deployed(**window)
     mappings = [
         each["Properties"]
         for each in resources.values()
@@ -314,7 +330,7 @@ def test_no_alarm_looks_back_further_than_cloudwatch_does(minutes: str) -> None:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     """
-    resources = deployed({"MissedRunMinutes": minutes})
+    resources = deployed(MissedRunMinutes=minutes)
     alarms = [
         each["Properties"]
         for each in resources.values()
@@ -369,14 +385,14 @@ def other_value(name: str) -> str:
     return next(value for value in map(str, values) if value != used)
 
 
-@pytest.mark.parametrize("name", template()["Parameters"])
+@pytest.mark.parametrize("name", read_template()["Parameters"])
 def test_changed_parameter_goes_live_in_every_function_that_reads_it(name: str) -> None:
     """A new version, and only where something has changed: Lambda refuses to publish one else.
 
     The description of a version "requires replacement" when it changes:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-lambda-version.html
     """
-    before, after = deployed(), deployed({name: other_value(name)})
+    before, after = deployed(), deployed(**{name: other_value(name)})
 
     affected = changed(functions_of(before), functions_of(after))
     assert changed(versions_of(before), versions_of(after)) == affected
@@ -387,7 +403,7 @@ def test_parameters_are_read_by_functions() -> None:
     read = {
         name
         for name in template()["Parameters"]
-        if changed(functions_of(deployed()), functions_of(deployed({name: other_value(name)})))
+        if changed(functions_of(deployed()), functions_of(deployed(**{name: other_value(name)})))
     }
 
     assert read >= {
@@ -396,7 +412,7 @@ def test_parameters_are_read_by_functions() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["InfobipOmniLayer", *sorted(of_type("AWS::Lambda::Function"))])
+@pytest.mark.parametrize("name", ["InfobipOmniLayer", *FUNCTIONS])
 def test_changed_code_goes_live_where_it_is_used(name: str) -> None:
     """The layer in all functions, the code of a function in that one alone."""
 
@@ -406,7 +422,7 @@ def test_changed_code_goes_live_where_it_is_used(name: str) -> None:
     source = transformed(EVERYTHING, code_of)
     everything = set(of_type("AWS::Lambda::Function"))
 
-    affected = changed(versions_of(deployed()), versions_of(deployed(source=source)))
+    affected = changed(versions_of(deployed()), versions_of(deployed_from(source)))
 
     assert affected == (everything if name == "InfobipOmniLayer" else {name})
 
@@ -421,7 +437,7 @@ def test_changed_property_goes_live(
     changed_template = read_template()
     changed_template["Resources"]["SendMessageFunction"]["Properties"][member] = value
     monkeypatch.setattr(template_module, "read_template", lambda: changed_template)
-    after = deployed(source=transformed(EVERYTHING))
+    after = deployed_from(transformed(EVERYTHING))
 
     assert changed(versions_of(deployed()), versions_of(after)) == {"SendMessageFunction"}
 
@@ -561,9 +577,9 @@ def test_right_value_is_taken(name: str, value: str) -> None:
     assert refusals(**{name: value}) == []
 
 
-@pytest.mark.parametrize("name", template()["Parameters"])
+@pytest.mark.parametrize("name", read_template()["Parameters"])
 def test_default_keeps_its_own_rule(name: str) -> None:
-    """Whoever leaves a parameter alone is not refused."""
+    """A deployment that leaves the parameters alone is accepted."""
     rule = template()["Parameters"][name]
 
     assert keeps_its_rule(rule, str(rule.get("Default", EVERYTHING["InfobipBaseUrl"])))
@@ -586,7 +602,7 @@ def test_one_way_to_tell_of_alarms_is_enough() -> None:
 def test_dashboard_is_json_and_shows_each_function_that_there_is(webhook: str, bus: str) -> None:
     """A function that a parameter leaves out has no line."""
     values = {"DeliveryReportWebhook": webhook, "OutcomeEventBusName": bus}
-    resources = deployed(values)
+    resources = deployed(**values)
     body = resources["Dashboard"]["Properties"]["DashboardBody"]
     text = body["Fn::Sub"]
     for inner in re.findall(r"\$\{(\w+)\}", text):

@@ -1,4 +1,4 @@
-"""Takes permissions from deployed functions for a while, as an outage or a mistake would."""
+"""Denies permissions to deployed functions for a while, as an outage or a mistake would."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def denied(world: World, function: str, *actions: str) -> Iterator[None]:
-    """Forbid a function to do something, on whatever resource.
+    """Deny actions to a function on every resource, for as long as the context lasts.
 
     Args:
         world: The deployment.
         function: The function's name in the template.
-        actions: IAM's names of what is forbidden.
+        actions: The denied actions, by their names in IAM.
     """
     iam = session().client("iam", **options(world.emulator.url))
     name = world.resources()[function]

@@ -1,4 +1,4 @@
-"""What was set aside can be looked at, sent again, released and closed, one by one."""
+"""Dead-lettered records can be listed, redriven, released and closed individually."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
     from .upstream import Upstream
 
-WORDS = {"by": "an operator", "why": "the recipient has called"}
+RECORDED = {"by": "an operator", "why": "the recipient called"}
 
 
-def order(world: World, action: str, **members: Any) -> Json:  # noqa: ANN401 (any JSON)
-    """Give an order, as an operator does."""
+def command(world: World, action: str, **members: Any) -> Json:  # noqa: ANN401 (any JSON)
+    """Run a command, as an operator does."""
     answer: Json = world.invoke("RedriveMessagesFunctionName", {"action": action} | members)
     return answer
 
 
-def letters_about(world: World, message_id: str) -> list[Json]:
-    """List the dead letters that hold a message."""
-    letters = order(world, "list", limit=1000)["records"]
-    return [letter for letter in letters if message_id in letter["messageIds"]]
+def dead_letters_of(world: World, message_id: str) -> list[Json]:
+    """List the dead-lettered records that hold a message."""
+    found = command(world, "list", limit=1000)["records"]
+    return [record for record in found if message_id in record["messageIds"]]
 
 
 @pytest.fixture(scope="module")
 def quarantined(upstream: Upstream) -> tuple[str, str]:
-    """Send one record with two messages, of which neither Infobip nor we know anything."""
+    """Send one record with two messages that Infobip never accepts, so both end quarantined."""
     event = upstream.event()
     ids = (f"{event['messageId']}-a", f"{event.pop('messageId')}-b")
     to = event.pop("to")
@@ -43,16 +43,16 @@ def quarantined(upstream: Upstream) -> tuple[str, str]:
     world.put_message(event | {"destinations": destinations})
     upstream.wait_for(ids[0], "UNKNOWN")
 
-    def is_set_aside() -> bool:
+    def is_dead_lettered() -> bool:
         upstream.reconcile()
-        return bool(letters_about(world, ids[0]))
+        return bool(dead_letters_of(world, ids[0]))
 
-    wait_until(is_set_aside, 60, "the record is set aside")
+    wait_until(is_dead_lettered, 60, "the record is dead-lettered", every=0.5)
     return ids
 
 
-def test_record_that_was_set_aside_wrongly_can_be_sent_again(upstream: Upstream) -> None:
-    """A dry run tells so beforehand; the message id that derives from the record stays the same."""
+def test_record_that_was_dead_lettered_wrongly_can_be_redriven(upstream: Upstream) -> None:
+    """A dry run announces it, and the message id derived from the record stays the same."""
     world = upstream.world
     event = upstream.event()
     del event["messageId"]
@@ -65,55 +65,60 @@ def test_record_that_was_set_aside_wrongly_can_be_sent_again(upstream: Upstream)
         },
     )
 
-    dry = order(world, "redrive", reason="OUTAGE")
-    wet = order(world, "redrive", reason="OUTAGE", dryRun=False)
+    dry = command(world, "redrive", reason="OUTAGE")
+    wet = command(world, "redrive", reason="OUTAGE", dryRun=False)
 
     assert (dry["found"], dry["redriven"]) == ({"OUTAGE": 1}, 0)
     assert (wet["found"], wet["redriven"]) == ({"OUTAGE": 1}, 1)
     upstream.wait_for("first-1-0", "ACCEPTED", "DELIVERED")
-    assert letters_about(world, "first-1-0") == []
+    assert dead_letters_of(world, "first-1-0") == []
 
 
-def test_quarantined_messages_are_released_or_closed_one_by_one(
+def test_quarantined_messages_are_released_or_closed_individually(
     upstream: Upstream, quarantined: tuple[str, str]
 ) -> None:
-    """The released one is sent; the other never is, and its letter goes when it is closed."""
+    """The released one is sent; the other never is, and closing it deletes its record."""
     world = upstream.world
     released, closed = quarantined
-    (letter,) = letters_about(world, released)
-    skipped = order(world, "redrive", dryRun=False, originalMessageId=letter["originalMessageId"])
+    (record,) = dead_letters_of(world, released)
+    skipped = command(world, "redrive", dryRun=False, originalMessageId=record["originalMessageId"])
 
-    answer = order(world, "release", messageId=released, **WORDS)
+    answer = command(world, "release", messageId=released, **RECORDED)
     item = upstream.wait_for(released, "ACCEPTED", "DELIVERED")
-    (again,) = wait_until(lambda: letters_about(world, closed), 20, "it is set aside again")
-    end = order(world, "close", messageId=closed, **WORDS)
+    (again,) = wait_until(
+        lambda: dead_letters_of(world, closed), 60, "it is dead-lettered again", every=0.2
+    )
+    end = command(world, "close", messageId=closed, **RECORDED)
 
-    assert letter["quarantinedMessageIds"] == [released, closed]
+    assert record["quarantinedMessageIds"] == [released, closed]
     assert (skipped["redriven"], skipped["skippedQuarantined"]) == (0, 1)
     assert answer["recordsRedriven"] == 1
-    assert (item["releasedBy"], item["attempts"]) == (WORDS["by"], 2)
+    assert (item["releasedBy"], item["attempts"]) == (RECORDED["by"], 2)
     assert again["quarantinedMessageIds"] == [closed]
-    assert again["originalMessageId"] == letter["originalMessageId"]
+    assert again["originalMessageId"] == record["originalMessageId"]
     assert (end["state"], end["recordsDeleted"]) == ("QUARANTINED", 1)
     assert upstream.acceptances(released, closed) == {released: 1, closed: 0}
 
 
-def test_list_shows_nothing_personal(upstream: Upstream) -> None:
-    """Numbers and texts are shown only to those who ask for them."""
+def test_list_shows_no_personal_data_by_default(upstream: Upstream) -> None:
+    """Numbers and texts are shown only on request."""
     upstream.world.put_message(upstream.event(wrong=True))
     wait_until(
-        lambda: order(upstream.world, "list", reason="INVALID")["records"], 20, "it is set aside"
+        lambda: command(upstream.world, "list", reason="INVALID")["records"],
+        60,
+        "it is dead-lettered",
+        every=0.2,
     )
 
-    plain = json.dumps(order(upstream.world, "list"))
-    full = json.dumps(order(upstream.world, "list", showContent=True))
+    plain = json.dumps(command(upstream.world, "list"))
+    full = json.dumps(command(upstream.world, "list", showContent=True))
 
     assert CANARY_NUMBER not in plain
     assert CANARY_TEXT not in plain
     assert CANARY_NUMBER in full
 
 
-def test_wrong_order_fails_by_naming_the_field(world: World) -> None:
-    """Whoever mistypes an order learns what was wrong, and nothing was done."""
+def test_wrong_command_fails_and_names_the_field(world: World) -> None:
+    """An operator who mistypes a command learns which field is wrong, and nothing is done."""
     with pytest.raises(FunctionFailedError, match="dryrun: "):
-        order(world, "redrive", dryrun=False)
+        command(world, "redrive", dryrun=False)

@@ -1,4 +1,4 @@
-"""The main job: a PUSH, an SMS when the push fails, and the outcome in the table."""
+"""The main purpose: a PUSH, an SMS if the push fails, and the outcome in the table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def reports(world: World, message_id: str) -> dict[str, str]:
-    """Return the id of the status in each of a message's reports, by channel."""
+    """Return the status id of each of a message's reports, by channel."""
     entries = [item["entry"].split("#") for item in world.entries(message_id)]
     return {entry[1]: entry[2] for entry in entries if entry[0] == "REPORT"}
 
 
-def test_push_that_arrives_is_delivered_by_push(upstream: Upstream) -> None:
-    """The recipient gets the push, and no text message."""
+def test_push_that_arrives_is_delivered_as_push(upstream: Upstream) -> None:
+    """The recipient gets the push, and no SMS."""
     message_id = upstream.send(PUSH_ARRIVES)
 
     item = upstream.settle(message_id)
@@ -31,8 +31,8 @@ def test_push_that_arrives_is_delivered_by_push(upstream: Upstream) -> None:
     assert truth["acceptances"] == 1
 
 
-def test_push_that_fails_becomes_a_text_message(upstream: Upstream) -> None:
-    """The item tells that SMS has delivered it, when, at what price; both reports are kept."""
+def test_push_that_fails_becomes_an_sms(upstream: Upstream) -> None:
+    """The item holds channel, time and price of the delivery by SMS; both reports are kept."""
     message_id = upstream.send(PUSH_FAILS)
 
     item = upstream.settle(message_id)
@@ -45,8 +45,8 @@ def test_push_that_fails_becomes_a_text_message(upstream: Upstream) -> None:
     assert reports(upstream.world, message_id) == {"PUSH": "66", "SMS": "5"}
 
 
-def test_push_that_stays_silent_becomes_a_text_message(upstream: Upstream) -> None:
-    """When the validity of the push ends without a word, SMS is tried."""
+def test_push_without_a_report_becomes_an_sms(upstream: Upstream) -> None:
+    """If the push expires without a report, SMS is tried."""
     message_id = upstream.send(PUSH_STAYS_SILENT)
 
     item = upstream.settle(message_id)
@@ -56,7 +56,7 @@ def test_push_that_stays_silent_becomes_a_text_message(upstream: Upstream) -> No
 
 
 def test_message_that_no_step_delivers_is_undelivered(upstream: Upstream) -> None:
-    """The last step decides."""
+    """The last step decides the outcome."""
     message_id = upstream.send(ALL_FAIL)
 
     item = upstream.settle(message_id)
@@ -65,8 +65,8 @@ def test_message_that_no_step_delivers_is_undelivered(upstream: Upstream) -> Non
     assert item["status"]["name"] == "UNDELIVERABLE_NOT_DELIVERED"
 
 
-def test_message_that_infobip_refuses_is_rejected_at_once(upstream: Upstream) -> None:
-    """No report is needed, and the record does not come round again."""
+def test_message_that_infobip_refuses_is_rejected_immediately(upstream: Upstream) -> None:
+    """No report is needed, and the record is not redelivered."""
     message_id = upstream.send(REFUSED)
 
     item = upstream.wait_for(message_id, "REJECTED")

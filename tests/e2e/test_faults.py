@@ -1,4 +1,4 @@
-"""What Infobip and the network do wrong costs time, but no message and no duplicate."""
+"""Faults of Infobip and the network delay messages, but lose and duplicate none."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ RETRY_AFTER_SECONDS = 6
 
 
 @dataclass(frozen=True)
-class Harmed:
-    """Events, each of which met a fault of its own at its first request."""
+class Faulty:
+    """Events that each meet a different fault, or none, at their first request."""
 
     answer_lost: Json
     never_accepted: Json
     must_arrive: Json
     throttled: Json
-    unharmed: Json
+    unaffected: Json
 
     def all(self) -> tuple[Json, ...]:
-        """Return all of them."""
+        """Return all events."""
         return tuple(vars(self).values())
 
 
 @pytest.fixture(scope="module")
-def harmed(upstream: Upstream) -> Harmed:
-    """Send messages through an outage, together, and ask the logs until none is open."""
-    events = Harmed(
+def faulty(upstream: Upstream) -> Faulty:
+    """Send all of them in one batch, and reconcile until no record is left in the queue."""
+    events = Faulty(
         answer_lost=upstream.event(),
         never_accepted=upstream.event(),
         must_arrive=upstream.event(onUnknown="must-arrive"),
         throttled=upstream.event(),
-        unharmed=upstream.event(),
+        unaffected=upstream.event(),
     )
     for event, kind, members in (
         (events.answer_lost, "reset_after", {}),
@@ -57,16 +57,18 @@ def harmed(upstream: Upstream) -> Harmed:
         ids = [event["messageId"]]
         upstream.world.simulator.add_fault("send_advanced", kind, messageIds=ids, **members)
     upstream.send_together(events.all())
-    # Once the records have come round without news, they stay away for longer than it takes to ask
-    # three times. Asking at once works as well, but meets some of them in between.
-    wait_until(lambda: is_overdue(upstream, events.must_arrive), 20, "the logs are to be asked")
-    wait_until(lambda: is_over(upstream), 60, "every record has left the queue", every=0.2)
+    # Once the records were redelivered without a result, they stay hidden for longer than three log
+    # queries take. Reconciling immediately works as well, but meets some of them in between.
+    wait_until(
+        lambda: is_overdue(upstream, events.must_arrive), 60, "the log query is due", every=0.2
+    )
+    wait_until(lambda: is_over(upstream), 60, "the queue is empty", every=0.5)
     return events
 
 
 @pytest.fixture
 def changed_key(world: World) -> Iterator[str]:
-    """Change the API key at Infobip, and nowhere else; what the test did is undone afterwards."""
+    """Change the API key at Infobip but not in the parameter, and restore both afterwards."""
     world.simulator.change_credentials(apiKey=CANARY_KEY)
     yield CANARY_KEY
     world.simulator.change_credentials(apiKey=API_KEY)
@@ -74,20 +76,20 @@ def changed_key(world: World) -> Iterator[str]:
 
 
 def is_overdue(upstream: Upstream, event: Json) -> bool:
-    """Return whether the logs should have been asked about a message a second ago."""
+    """Return whether the log query for a message was due a second ago."""
     item = upstream.wait_for(event["messageId"], "UNKNOWN")
     due: str = item["nextCheckAt"]
     return datetime.fromisoformat(due) + timedelta(seconds=1) <= datetime.now(UTC)
 
 
 def is_over(upstream: Upstream) -> bool:
-    """Ask the logs what they are to be asked, and return whether no record waits any more."""
+    """Reconcile, and return whether the queue is empty."""
     upstream.reconcile()
     return upstream.world.waiting() == 0
 
 
 def store_key(world: World, key: str) -> None:
-    """Put an API key where the functions look for it."""
+    """Store an API key in the parameter that the functions read."""
     world.ssm.put_parameter(
         Name="/omni/local/infobip/credentials",
         Value=json.dumps({"apiKey": key}),
@@ -97,10 +99,10 @@ def store_key(world: World, key: str) -> None:
 
 
 def test_message_whose_answer_was_lost_is_not_sent_again(
-    upstream: Upstream, harmed: Harmed
+    upstream: Upstream, faulty: Faulty
 ) -> None:
-    """The logs tell that Infobip has it."""
-    message_id = harmed.answer_lost["messageId"]
+    """The logs show that Infobip has accepted it."""
+    message_id = faulty.answer_lost["messageId"]
 
     item = upstream.settle(message_id)
 
@@ -110,31 +112,29 @@ def test_message_whose_answer_was_lost_is_not_sent_again(
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_message_that_the_logs_do_not_know_is_quarantined(
-    upstream: Upstream, harmed: Harmed
-) -> None:
-    """After three questions it is set aside with its content, and never sent again blindly."""
-    message_id = harmed.never_accepted["messageId"]
+def test_message_that_is_not_in_the_logs_is_quarantined(upstream: Upstream, faulty: Faulty) -> None:
+    """After three log queries it is dead-lettered with its content, and never resent blindly."""
+    message_id = faulty.never_accepted["messageId"]
 
     item = upstream.wait_for(message_id, "QUARANTINED")
 
-    (letter,) = upstream.dead_lettered_records([json.dumps(harmed.never_accepted)])
-    questions = [
-        question
-        for question in upstream.world.simulator.requests("search_logs")
-        if message_id in question["messageIds"] and question["status"] == 200
+    (record,) = upstream.dead_lettered_records([json.dumps(faulty.never_accepted)])
+    queries = [
+        query
+        for query in upstream.world.simulator.requests("search_logs")
+        if message_id in query["messageIds"] and query["status"] == 200
     ]
-    assert len(questions) >= 3
+    assert len(queries) >= 3
     assert item["attempts"] == 1
-    assert letter["attributes"]["reason"] == "QUARANTINED"
+    assert record["attributes"]["reason"] == "QUARANTINED"
     assert len(upstream.attempts(message_id)) == 1
 
 
-def test_message_that_must_arrive_is_sent_again_when_the_logs_do_not_know_it(
-    upstream: Upstream, harmed: Harmed
+def test_message_that_must_arrive_is_resent_if_it_is_not_in_the_logs(
+    upstream: Upstream, faulty: Faulty
 ) -> None:
-    """It goes out under the same id, is delivered, and was accepted once."""
-    message_id = harmed.must_arrive["messageId"]
+    """It is sent under the same id, is delivered, and is accepted once."""
+    message_id = faulty.must_arrive["messageId"]
 
     item = upstream.settle(message_id)
 
@@ -143,30 +143,30 @@ def test_message_that_must_arrive_is_sent_again_when_the_logs_do_not_know_it(
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_message_that_was_throttled_waits_for_as_long_as_infobip_asks(
-    upstream: Upstream, harmed: Harmed
+def test_throttled_message_waits_as_long_as_infobip_asks(
+    upstream: Upstream, faulty: Faulty
 ) -> None:
-    """It is sent again, but not sooner than the Retry-After header says."""
-    message_id = harmed.throttled["messageId"]
+    """It is resent, but not before the time that the Retry-After header names."""
+    message_id = faulty.throttled["messageId"]
 
     item = upstream.settle(message_id)
 
     first, second = upstream.attempts(message_id)
-    pause = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
+    wait = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
     assert (first["status"], second["status"]) == (429, 200)
-    assert pause >= timedelta(seconds=RETRY_AFTER_SECONDS)
+    assert wait >= timedelta(seconds=RETRY_AFTER_SECONDS)
     assert (item["state"], item["attempts"]) == ("DELIVERED", 2)
 
 
-def test_fault_touches_no_other_message(upstream: Upstream, harmed: Harmed) -> None:
-    """A message that met no fault is delivered at its first attempt."""
-    item = upstream.settle(harmed.unharmed["messageId"])
+def test_fault_affects_no_other_message(upstream: Upstream, faulty: Faulty) -> None:
+    """A message without a fault is delivered at its first attempt."""
+    item = upstream.settle(faulty.unaffected["messageId"])
 
     assert (item["state"], item["attempts"]) == ("DELIVERED", 1)
 
 
 def test_wrong_credentials_lose_nothing(world: World, upstream: Upstream, changed_key: str) -> None:
-    """The record waits in the queue, and is sent once the parameter holds the right key."""
+    """The record waits in the queue, and is sent as soon as the parameter holds the right key."""
     message_id = upstream.send()
     upstream.wait_for(message_id, "WAITING")
     assert world.waiting() == 1
@@ -178,9 +178,9 @@ def test_wrong_credentials_lose_nothing(world: World, upstream: Upstream, change
     assert upstream.acceptances(message_id) == {message_id: 1}
 
 
-def test_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
-    """While Infobip turns every request away records wait; after that, each is sent once."""
-    # Two, tried twice, are too few to open the circuit, for which other tests would have to wait.
+def test_outage_loses_no_message(upstream: Upstream) -> None:
+    """Records wait while Infobip throttles every request; afterwards each is sent once."""
+    # Two messages, each tried twice, do not open the circuit, which would delay other tests.
     events = [upstream.event() for _ in range(2)]
     ids = [event["messageId"] for event in events]
     fault = upstream.world.simulator.add_fault(
@@ -191,8 +191,9 @@ def test_outage_that_ends_costs_no_message(upstream: Upstream) -> None:
         upstream.wait_for(message_id, "WAITING")
     wait_until(
         lambda: len(upstream.attempts(ids[0])) > 1,
-        30,
-        "a message was tried again during the outage",
+        60,
+        "a message is retried during the outage",
+        every=0.2,
     )
 
     upstream.world.simulator.end_fault(fault)

@@ -1,4 +1,4 @@
-"""Whatever log level somebody sets in Lambda's console, the logs tell nothing personal."""
+"""At any log level set in Lambda's console, the logs hold no personal data."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BUS = "outcomes"
 CANARY_EMAIL = "canary@example.com"
 PERSONAL = (
     *(CANARY_NUMBER, CANARY_TEXT, CANARY_EMAIL, API_KEY, WEBHOOK_KEY),
-    # What a request to AWS is signed by: the role's key, its session's token, the signature.
+    # The parts of a signed AWS request: the role's key, its session token, the signature.
     *("ASIA", "security-token", "AWS4-HMAC"),
 )
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """Deploy all nine functions; nothing happens by a schedule."""
+    """Deploy all nine functions, with schedules so rare that only the test invokes them."""
     parameters = {
         "DeliveryReportWebhook": "enabled",
         "OutcomeEventBusName": BUS,
@@ -43,12 +43,12 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def upstream(world: World) -> Upstream:
-    """Create the scenario, and return an app that sends by it."""
+    """Create the scenario, and return an upstream app that uses it."""
     return Upstream(world)
 
 
 def set_log_level(world: World, level: str) -> dict[str, str]:
-    """Set the level of every function as one does by hand; return the group and version of each."""
+    """Set every function's log level, as in the console; return log group and version of each."""
     versions = {}
     for function in world.functions.list_functions()["Functions"]:
         name = function["FunctionName"]
@@ -68,13 +68,13 @@ def set_log_level(world: World, level: str) -> dict[str, str]:
 
 
 def fail(world: World, output_name: str, event: Json) -> None:
-    """Invoke a function with what it refuses, or cannot do."""
+    """Invoke a function with an event that it refuses or cannot handle."""
     with pytest.raises(FunctionFailedError):
         world.invoke(output_name, event)
 
 
 def use_all_functions(upstream: Upstream) -> None:
-    """Send what arrives, what is refused, lost and parked; ask, and ask wrongly."""
+    """Invoke every function, with events that succeed and events that fail."""
     world = upstream.world
     world.invoke("CreateScenarioFunctionName", SCENARIO)
     fail(world, "CreateScenarioFunctionName", SCENARIO | {"flow": [{"to": CANARY_NUMBER}]})
@@ -89,12 +89,14 @@ def use_all_functions(upstream: Upstream) -> None:
     world.simulator.add_fault("send_advanced", "reset_after", messageIds=[lost["messageId"]])
     invalid = upstream.send_together([lost, upstream.event(wrong=CANARY_TEXT)])[1:]
     upstream.wait_for_dead_lettered(invalid)
-    wait_until(lambda: is_known(upstream, lost["messageId"]), 30, "the logs are asked", every=0.2)
+    wait_until(
+        lambda: is_reconciled(upstream, lost["messageId"]), 60, "the logs are queried", every=0.5
+    )
 
     parked = upstream.send(notifyContentType="application/xml", notifyUrl="http://127.0.0.1/")
     upstream.wait_for(parked, "ACCEPTED")
     with denied(world, "PullDeliveryReportsFunction", "dynamodb:BatchWriteItem"):
-        wait_until(lambda: parks(world), 20, "a page is parked")
+        wait_until(lambda: parks(world), 60, "a page is parked")
     upstream.wait_for(parked, "DELIVERED")
 
     body = json.dumps({"results": [{"messageId": settled, "to": CANARY_NUMBER}]})
@@ -107,29 +109,29 @@ def use_all_functions(upstream: Upstream) -> None:
     fail(world, "RedriveMessagesFunctionName", {"action": CANARY_TEXT})
 
 
-def is_known(upstream: Upstream, message_id: str) -> bool:
-    """Ask the logs, and return whether they have told of a message."""
+def is_reconciled(upstream: Upstream, message_id: str) -> bool:
+    """Reconcile, and return whether the logs have resolved a message."""
     upstream.reconcile()
     item = upstream.world.message(message_id) or {}
     return item.get("state") not in (None, "CLAIMED", "UNKNOWN")
 
 
 def parks(world: World) -> bool:
-    """Take reports, and return whether a page had to be parked."""
+    """Pull reports, and return whether a page was parked."""
     return bool(world.invoke("PullDeliveryReportsFunctionName", {})["parked"])
 
 
 def group_lines(world: World, group: str) -> str:
-    """Return all that was logged to a group."""
+    """Return everything logged to a log group."""
     pages = world.cloudwatch_logs.get_paginator("filter_log_events").paginate(logGroupName=group)
     return "\n".join(event["message"] for page in pages for event in page["events"])
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "TRACE"])
-def test_no_level_of_the_platform_makes_a_function_log_anything_personal(
+def test_no_log_level_of_lambda_makes_a_function_log_personal_data(
     world: World, upstream: Upstream, level: str
 ) -> None:
-    """Lambda sets the root logger to that level, at which botocore logs requests and answers."""
+    """Lambda sets the root logger to this level, at which botocore logs requests and responses."""
     versions = set_log_level(world, level)
 
     use_all_functions(upstream)

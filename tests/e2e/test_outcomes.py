@@ -1,4 +1,4 @@
-"""What became of messages is looked up, and told to apps upstream on an event bus."""
+"""Upstream apps look up outcomes, and receive them on an event bus."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ BUS = "outcomes"
 
 
 class Listener:
-    """An app upstream that hears what is told on the bus, by the rule and queue of the world."""
+    """An upstream app that receives events from the bus, through the world's rule and queue."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.heard: list[Json] = []
+        self.received: list[Json] = []
 
     def details(self, message_id: str) -> list[Json]:
-        """Return what was told about a message so far."""
-        self.heard += [event["detail"] for event in self.world.take_outcome_events()]
-        return [detail for detail in self.heard if detail["messageId"] == message_id]
+        """Return the details of all events about a message so far."""
+        self.received += [event["detail"] for event in self.world.take_outcome_events()]
+        return [detail for detail in self.received if detail["messageId"] == message_id]
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """Deploy with a bus to tell."""
+    """Deploy with a bus for outcome events."""
     with World(parameters={"ReconcileAfterSeconds": 1, "OutcomeEventBusName": BUS}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def upstream(world: World) -> Upstream:
-    """Create the scenario, and return an app that sends by it."""
+    """Create the scenario, and return an upstream app that uses it."""
     return Upstream(world)
 
 
 @pytest.fixture(scope="module")
 def listener(world: World) -> Listener:
-    """Listen to the bus."""
+    """Return a listener on the bus."""
     return Listener(world)
 
 
 def write(world: World, *items: Json) -> None:
-    """Write a message's item over itself, one change after the other."""
+    """Overwrite a message's item, one change after the other."""
     serialize = TypeSerializer().serialize
     for item in items:
         wire = {name: serialize(value) for name, value in item.items()}
@@ -61,21 +61,21 @@ def write(world: World, *items: Json) -> None:
 
 
 def find(world: World, **event: Any) -> Json:  # noqa: ANN401 (any JSON)
-    """Ask a question."""
+    """Look messages up."""
     answer: Json = world.invoke("FindMessagesFunctionName", event)
     return answer
 
 
-def test_app_upstream_is_told_once_for_each_state_that_a_message_settles_in(
+def test_upstream_app_gets_one_event_for_each_state_that_a_message_settles_in(
     upstream: Upstream, listener: Listener
 ) -> None:
-    """Not while it is under way, and not again for a change of anything else."""
+    """It gets none while the message is in transit, and none for any other change."""
     message_id = upstream.send(PUSH_FAILS, callbackData="order 7")
     delivered = upstream.settle(message_id)
-    wait_until(lambda: listener.details(message_id), 20, "the app upstream is told")
+    wait_until(lambda: listener.details(message_id), 60, "the upstream app gets the event")
 
     write(upstream.world, delivered | {"evidence": "logs"}, delivered | {"state": "UNDELIVERED"})
-    wait_until(lambda: len(listener.details(message_id)) > 1, 20, "the app upstream is told")
+    wait_until(lambda: len(listener.details(message_id)) > 1, 60, "the upstream app gets the event")
 
     first, second = listener.details(message_id)
     assert first == {
@@ -90,8 +90,8 @@ def test_app_upstream_is_told_once_for_each_state_that_a_message_settles_in(
     assert second == first | {"state": "UNDELIVERED"}
 
 
-def test_message_and_its_history_are_found_by_its_id(upstream: Upstream) -> None:
-    """State, and the reports of both steps in their order; the recipient is masked."""
+def test_message_and_its_history_are_found_by_id(upstream: Upstream) -> None:
+    """The answer holds state and reports of both steps in order, and masks the recipient."""
     message_id = upstream.send(PUSH_FAILS)
     upstream.settle(message_id)
 
@@ -102,8 +102,8 @@ def test_message_and_its_history_are_found_by_its_id(upstream: Upstream) -> None
     assert CANARY_NUMBER not in json.dumps(answer)
 
 
-def test_messages_are_found_by_recipient_and_by_what_is_open(upstream: Upstream) -> None:
-    """Until a message settles it is among the unsettled ones, and always among its recipient's."""
+def test_messages_are_found_by_recipient_and_among_unsettled(upstream: Upstream) -> None:
+    """A message is listed as unsettled until it settles, and always for its recipient."""
     event = upstream.event(PUSH_STAYS_SILENT)
     upstream.world.put_message(event)
     message_id, number = event["messageId"], event["to"]["phoneNumber"]
@@ -117,18 +117,18 @@ def test_messages_are_found_by_recipient_and_by_what_is_open(upstream: Upstream)
     assert to_recipient[0]["to"] == {"phoneNumber": number}
 
 
-def test_nothing_is_found_where_nothing_is(upstream: Upstream) -> None:
-    """Each question is allowed to be asked, and has an answer that is no error."""
+def test_lookup_without_a_match_is_no_error(upstream: Upstream) -> None:
+    """Each kind of lookup is allowed, and answers that nothing was found."""
     world = upstream.world
 
     assert find(world, messageId="never-sent")["found"] is False
-    assert find(world, recipient="nobody@example.com") == {"messages": []}
+    assert find(world, recipient="unknown@example.com") == {"messages": []}
     assert find(world, quarantined=True) == {"messages": []}
     assert find(world, unresolved=True) == {"messages": []}
 
 
-def test_wrong_question_is_refused_with_the_field_that_is_wrong(upstream: Upstream) -> None:
-    """The caller learns what to put right."""
+def test_wrong_lookup_is_refused_and_names_the_field(upstream: Upstream) -> None:
+    """The caller learns what to correct."""
     with pytest.raises(FunctionFailedError, match="limit: must be at least 1"):
         find(upstream.world, unsettled=True, limit=0)
 
@@ -136,12 +136,12 @@ def test_wrong_question_is_refused_with_the_field_that_is_wrong(upstream: Upstre
 def test_neither_events_nor_logs_hold_recipients_or_texts(
     upstream: Upstream, listener: Listener
 ) -> None:
-    """Whoever listens learns outcomes, and no more."""
+    """Listeners and readers of logs learn outcomes, and nothing else."""
     message_id = upstream.send(PUSH_FAILS)
     upstream.settle(message_id)
-    wait_until(lambda: listener.details(message_id), 20, "the app upstream is told")
+    wait_until(lambda: listener.details(message_id), 60, "the upstream app gets the event")
 
-    said = json.dumps(listener.heard) + upstream.world.logs()
-    assert "outcomes published" in said
-    assert CANARY_NUMBER not in said
-    assert CANARY_TEXT not in said
+    written = json.dumps(listener.received) + upstream.world.logs()
+    assert "outcomes published" in written
+    assert CANARY_NUMBER not in written
+    assert CANARY_TEXT not in written

@@ -1,4 +1,4 @@
-"""What becomes of records: each is sent once, set aside with a reason, or refused by SQS."""
+"""Each record is sent once, dead-lettered with a reason, or refused by SQS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_BODY = 256 * 1024  # bytes
 
 
 def lambda_event(body: Json) -> Json:
-    """Write what Lambda gets for a record."""
+    """Build the event with which Lambda receives a record."""
     record = {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "handle",
@@ -39,7 +39,7 @@ def lambda_event(body: Json) -> Json:
 
 
 def padded(event: Json, size: int) -> str:
-    """Write an event with so many bytes."""
+    """Serialize an event, padded to a size in bytes."""
     return json.dumps(event).ljust(size)
 
 
@@ -50,14 +50,14 @@ def test_event_that_is_queued_twice_is_sent_once(upstream: Upstream) -> None:
         upstream.world.put_message(event)
 
     upstream.wait_for(event["messageId"], "ACCEPTED", "DELIVERED")
-    wait_until(lambda: upstream.world.waiting() == 0, 20, "both records are acknowledged")
+    wait_until(lambda: upstream.world.waiting() == 0, 60, "both records are acknowledged")
 
     assert upstream.acceptances(event["messageId"]) == {event["messageId"]: 1}
     assert upstream.dead_lettered_records([json.dumps(event)]) == []
 
 
-def test_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None:
-    """Where the caller has given no id, that of the record stands in."""
+def test_redelivered_record_is_sent_once(upstream: Upstream) -> None:
+    """If the caller gives no message id, the record's own id takes its place."""
     body = upstream.event()
     del body["messageId"]
     event = lambda_event(body)
@@ -70,7 +70,7 @@ def test_record_that_is_delivered_again_is_sent_once(upstream: Upstream) -> None
 
 
 def test_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
-    """The second event is set aside with a reason, and nothing of it is sent."""
+    """The second event is dead-lettered with a reason, and nothing of it is sent."""
     event = upstream.event()
     other = event | {"sms": {"text": "canary text, but another one"}}
     upstream.world.put_message(event)
@@ -78,14 +78,14 @@ def test_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
 
     upstream.world.put_message(other)
 
-    (letter,) = upstream.wait_for_dead_lettered([json.dumps(other)])
-    assert letter["attributes"]["reason"] == "CONFLICT"
-    assert letter["attributes"]["field"] == "messageId"
+    (record,) = upstream.wait_for_dead_lettered([json.dumps(other)])
+    assert record["attributes"]["reason"] == "CONFLICT"
+    assert record["attributes"]["field"] == "messageId"
     assert len(upstream.attempts(event["messageId"])) == 1
 
 
-def test_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> None:
-    """Of a batch of ten the wrong one is set aside, by field and rule, and nine are delivered."""
+def test_invalid_record_does_not_affect_its_batch(upstream: Upstream) -> None:
+    """Of ten records, the invalid one is dead-lettered with its field, and nine are delivered."""
     events = [upstream.event() for _ in range(10)]
     events[4]["to"] = {"phoneNumber": f"+{CANARY_NUMBER} 555"}
     ids = [event["messageId"] for event in events if event is not events[4]]
@@ -93,9 +93,9 @@ def test_poisoned_record_does_not_touch_its_neighbours(upstream: Upstream) -> No
     bodies = upstream.send_together(events)
 
     assert [upstream.settle(message_id)["state"] for message_id in ids] == ["DELIVERED"] * 9
-    (letter,) = upstream.wait_for_dead_lettered(bodies)
-    assert letter["body"] == bodies[4]
-    attributes = letter["attributes"]
+    (record,) = upstream.wait_for_dead_lettered(bodies)
+    assert record["body"] == bodies[4]
+    attributes = record["attributes"]
     assert (attributes["reason"], attributes["field"]) == ("INVALID", "to.phoneNumber")
     assert CANARY_NUMBER not in json.dumps(attributes)
     assert set(upstream.acceptances(*ids).values()) == {1}
@@ -116,12 +116,12 @@ def test_largest_record_can_be_set_aside(upstream: Upstream) -> None:
 
     upstream.world.put_message(body)
 
-    (letter,) = upstream.wait_for_dead_lettered([body])
-    assert letter["attributes"]["field"] == "wrong"
+    (record,) = upstream.wait_for_dead_lettered([body])
+    assert record["attributes"]["field"] == "wrong"
 
 
 def test_larger_record_is_refused_by_the_queue(upstream: Upstream) -> None:
-    """The caller learns at once that the body is too large."""
+    """The caller learns immediately that the body is too large."""
     with pytest.raises(ClientError) as caught:
         upstream.world.put_message(padded(upstream.event(), LARGEST_BODY + 1))
 

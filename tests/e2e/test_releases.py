@@ -1,4 +1,4 @@
-"""A deployment harms nobody: not the traffic, not a neighbour, and not who has mistyped a value."""
+"""A deployment disturbs neither traffic nor other stacks, and refuses wrong parameters."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _RAISED = re.compile(r'"errorType"|Traceback|Task timed out|Unable to import')
 
 @pytest.fixture(scope="module")
 def own_world() -> Iterator[World]:
-    """Deploy a world that these tests may change."""
+    """Deploy a world that these tests may update."""
     with World(parameters={"ReconcileAfterSeconds": 1}) as running:
         yield running
 
 
 @contextmanager
 def traffic(upstream: Upstream) -> Iterator[list[str]]:
-    """Send a message every 50 ms for as long as the context lasts; the list grows by their ids."""
+    """Send a message every 50 ms while the context lasts; the list collects their ids."""
     stopped = threading.Event()
     sent: list[str] = []
 
@@ -53,7 +53,7 @@ def traffic(upstream: Upstream) -> Iterator[list[str]]:
 
 
 def versions_that_ran(world: World, function: str) -> set[str]:
-    """Return the versions of a function that have handled something, as its log names them."""
+    """Return the versions of a function that were invoked, as named in its log."""
     group = f"/aws/lambda/omni-local-{function}"
     events = world.cloudwatch_logs.get_paginator("filter_log_events")
     found = (
@@ -65,7 +65,7 @@ def versions_that_ran(world: World, function: str) -> set[str]:
 
 
 def names_of_everything(world: World) -> set[str]:
-    """Name all that exists in the account and could have been left behind."""
+    """Return the names of everything in the account that a deletion could leave behind."""
     dynamodb, sqs = world.dynamodb, world.sqs
     return {
         *dynamodb.list_tables()["TableNames"],
@@ -77,22 +77,28 @@ def names_of_everything(world: World) -> set[str]:
     }
 
 
-def test_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
+def test_release_of_the_layer_and_its_rollback_lose_and_duplicate_nothing(
     own_world: World,
 ) -> None:
-    """Version A under traffic, version B with a change in the layer only, then A again."""
+    """Under traffic, deploy version B, which changes only the layer, and then A again."""
     upstream = Upstream(own_world)
 
     def handled_by(number: int) -> bool:
         return len(versions_that_ran(own_world, "send-message")) >= number
 
     with traffic(upstream) as sent:
-        wait_until(lambda: handled_by(1), 20, "A sends")
+        # Each look reads logs that grow with the traffic.
+        wait_until(lambda: handled_by(1), 60, "A sends", every=0.5)
         own_world.update(replaced={SHARED_FILE: RELEASE_B})
-        wait_until(lambda: handled_by(2), 20, "B sends")
-        wait_until(lambda: '{"release": "B"}' in own_world.logs(), 20, "the layer of B is used")
+        wait_until(lambda: handled_by(2), 60, "B sends", every=0.5)
+        wait_until(
+            lambda: '{"release": "B"}' in own_world.logs(containing="release"),
+            60,
+            "the layer of B is used",
+            every=0.5,
+        )
         own_world.update()
-        wait_until(lambda: handled_by(3), 20, "A sends again")
+        wait_until(lambda: handled_by(3), 60, "A sends again", every=0.5)
 
     for message_id in sent:
         upstream.wait_for(message_id, "ACCEPTED", "DELIVERED")
@@ -103,8 +109,8 @@ def test_release_of_the_layer_alone_and_its_roll_back_lose_and_repeat_nothing(
     assert _RAISED.search(own_world.logs()) is None
 
 
-def test_parameter_that_is_changed_takes_effect(own_world: World) -> None:
-    """What runs reads the new value, though neither code nor layer has changed."""
+def test_changed_parameter_takes_effect(own_world: World) -> None:
+    """Running functions read the new value, although neither code nor layer has changed."""
     name = own_world.outputs["SendMessageFunctionName"]
 
     own_world.update(OnUnknown="must-arrive")
@@ -114,7 +120,7 @@ def test_parameter_that_is_changed_takes_effect(own_world: World) -> None:
 
 
 def test_pulling_is_disabled_and_enabled_again_by_a_parameter(own_world: World) -> None:
-    """The schedule and its alarm go and come; the function can be invoked all the time."""
+    """The schedule and its alarm are removed and created again; the function stays invocable."""
     function = own_world.outputs["PullDeliveryReportsFunctionName"]
 
     def scheduled() -> set[str]:
@@ -134,8 +140,8 @@ def test_pulling_is_disabled_and_enabled_again_by_a_parameter(own_world: World) 
     assert own_world.alarms().keys() == alarms
 
 
-def test_change_of_the_processor_goes_live_in_every_function(own_world: World) -> None:
-    """The alias names a new version, which runs on the other processor with the same layer."""
+def test_changed_processor_goes_live_in_every_function(own_world: World) -> None:
+    """The alias points to a new version, on the other processor and with the same layer."""
     names = {
         name: each for name, each in own_world.outputs.items() if name.endswith("FunctionName")
     }
@@ -155,7 +161,7 @@ def test_change_of_the_processor_goes_live_in_every_function(own_world: World) -
 
 
 def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
-    """Each has names of its own, and deleting one takes nothing from the other."""
+    """Each has its own names, and deleting one leaves the other complete."""
     before = names_of_everything(own_world)
 
     outputs = own_world.create_stack("omni-other", Stage="other")
@@ -174,7 +180,7 @@ def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "refusal"),
     [
         ({"InfobipBaseUrl": "https://abc.api.infobip.com/omni/1"}, "InfobipBaseUrl"),
         (
@@ -190,12 +196,12 @@ def test_two_stacks_side_by_side_stay_apart(own_world: World) -> None:
     ],
 )
 def test_wrong_parameter_is_refused_before_anything_is_created(
-    own_world: World, parameters: dict[str, str], told: str
+    own_world: World, parameters: dict[str, str], refusal: str
 ) -> None:
     """The refusal names the parameter or its rule."""
     before = names_of_everything(own_world)
 
-    with pytest.raises(ClientError, match=told):
+    with pytest.raises(ClientError, match=refusal):
         own_world.create_stack("omni-wrong", **parameters)
 
     assert names_of_everything(own_world) == before
@@ -206,7 +212,7 @@ def test_wrong_parameter_is_refused_before_anything_is_created(
 def test_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_behind(
     own_world: World,
 ) -> None:
-    """EventBridge itself would take events for such a bus, and drop them without an error."""
+    """EventBridge itself accepts events for a missing bus, and drops them without an error."""
     before = names_of_everything(own_world)
 
     with pytest.raises(RuntimeError, match=r"OutcomeEventBusExists: .*no-such-bus"):
@@ -216,7 +222,7 @@ def test_bus_that_does_not_exist_fails_the_deployment_which_leaves_nothing_behin
 
 
 def test_bus_that_exists_is_deployed_to(own_world: World) -> None:
-    """The rule that looks for the bus is there, and does nothing."""
+    """The rule that checks for the bus exists, and is disabled."""
     own_world.events.create_event_bus(Name="outcomes")
 
     own_world.update(OutcomeEventBusName="outcomes")
@@ -225,8 +231,8 @@ def test_bus_that_exists_is_deployed_to(own_world: World) -> None:
     assert (rule["State"], json.loads(rule["EventPattern"])) == ("DISABLED", {"source": ["omni"]})
 
 
-def test_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world: World) -> None:
-    """As the README says: import it, then deploy over it; ids sent before are known again."""
+def test_table_that_a_deleted_stack_retained_is_adopted_by_a_new_one(own_world: World) -> None:
+    """As in the README: import the table, then deploy over it; earlier message ids stay known."""
     cloudformation, stack = own_world.cloudformation, "omni-again"
     own_world.events.create_event_bus(Name="outcomes-again")
     with_bus: Any = {"Stage": "again", "OutcomeEventBusName": "outcomes-again"}
@@ -237,11 +243,11 @@ def test_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world:
     cloudformation.delete_stack(StackName=stack)
     wait_until(
         lambda: stack not in str(cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])),
-        20,
+        60,
         "the stack is deleted",
     )
     written = subprocess.run(
-        ["make", "--silent", "table-template", "BUS=outcomes-again"],  # noqa: S607 (what the README says)
+        ["make", "--silent", "table-template", "BUS=outcomes-again"],  # noqa: S607 (the command of the README)
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -267,7 +273,7 @@ def test_table_that_a_deleted_stack_has_left_is_taken_up_by_a_new_one(own_world:
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         return found["StackStatus"] == "IMPORT_COMPLETE"
 
-    wait_until(imported, 20, "the table is imported")
+    wait_until(imported, 60, "the table is imported")
     second = own_world.update(name=stack, **with_bus)
 
     assert second["MessagesTableName"] == table

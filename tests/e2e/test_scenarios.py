@@ -1,4 +1,4 @@
-"""A scenario is created once, whatever happens to what is known of it."""
+"""A scenario is created once, even if its parameter is lost or changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOW = [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 
 
 def create(world: World, name: str, flow: list[Json] = FLOW) -> Json:
-    """Invoke the function with Infobip's own body."""
+    """Invoke the function with a body as Infobip's API takes it."""
     answer: Json = world.invoke("CreateScenarioFunctionName", {"name": name, "flow": flow})
     return answer
 
@@ -28,7 +28,7 @@ def creations(world: World) -> int:
 
 
 def test_scenario_is_created_once_and_registered(world: World) -> None:
-    """Invoking twice makes one scenario, and its parameter holds key, name, flow and default."""
+    """Two invocations create one scenario; its parameter holds key, name, flow and default."""
     first = create(world, "Parcel, on its way")
     before = creations(world)
     second = create(world, "Parcel, on its way")
@@ -43,7 +43,7 @@ def test_scenario_is_created_once_and_registered(world: World) -> None:
 
 
 def test_scenario_whose_parameter_was_deleted_is_adopted(world: World) -> None:
-    """What Infobip has already is registered again under its old key."""
+    """A scenario that Infobip already has is registered again under its old key."""
     created = create(world, "Invoice")
     before = creations(world)
     world.ssm.delete_parameter(Name=created["parameter"])
@@ -54,7 +54,7 @@ def test_scenario_whose_parameter_was_deleted_is_adopted(world: World) -> None:
 
 
 def test_scenario_with_another_flow_is_updated(world: World) -> None:
-    """The key stays, so that upstream apps notice nothing but the new flow."""
+    """The key stays the same, so upstream apps need no change."""
     created = create(world, "Reminder")
     flow = [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "VOICE"}]
 
@@ -62,7 +62,7 @@ def test_scenario_with_another_flow_is_updated(world: World) -> None:
     assert create(world, "Reminder", flow) == created | {"flow": flow, "outcome": "UNCHANGED"}
 
 
-def test_wrong_scenario_is_refused_by_naming_the_field(world: World) -> None:
-    """Whoever invokes the function is told what to change."""
+def test_wrong_scenario_is_refused_and_names_the_field(world: World) -> None:
+    """The caller learns what to correct."""
     with pytest.raises(FunctionFailedError, match=r"flow\[0\]\.channel"):
         create(world, "Carrier pigeon", [{"from": "Acme", "channel": "PIGEON"}])

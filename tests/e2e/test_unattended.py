@@ -1,4 +1,4 @@
-"""What holds while nobody looks: schedules fire, roles hold, logs tell nothing personal."""
+"""Unattended operation: schedules run, roles are minimal, logs hold no personal data."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SCHEDULES = {
     "PullDeliveryReportsFunctionName": "rate(1 minute)",
     "ReconcileMessagesFunctionName": "rate(5 minutes)",
 }
-#: The emulator looks every ten seconds whether a schedule is due.
-SECONDS_TO_FIRE = 30
+#: The emulator checks every ten seconds whether a schedule is due.
+SECONDS_TO_FIRE = 60
 PERSONAL = (CANARY_NUMBER, CANARY_TEXT, CANARY_KEY, API_KEY)
 
 
@@ -37,19 +37,19 @@ def client(
     service: Any,  # noqa: ANN401 (the stubs list every service)
     keys: tuple[str, ...] = (),
 ) -> Any:  # noqa: ANN401 (any client)
-    """Make a client of the emulator, by default as the root user of its account."""
+    """Return a client of the emulator, by default as the root user of its account."""
     return session(*keys).client(service, **options(world.emulator.url))
 
 
 def role_of(world: World, output_name: str) -> str:
-    """Return the ARN of the role that a function runs with."""
+    """Return the ARN of a function's role."""
     name = world.outputs[output_name]
     return world.functions.get_function_configuration(FunctionName=name)["Role"]
 
 
 @contextmanager
 def without_permissions(world: World, output_name: str) -> Iterator[None]:
-    """Take a function's own policy from its role for a while."""
+    """Remove the policy of a function's role, for as long as the context lasts."""
     iam = client(world, "iam")
     role = role_of(world, output_name).rsplit("/", 1)[1]
     (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -62,7 +62,7 @@ def without_permissions(world: World, output_name: str) -> Iterator[None]:
 
 
 def schedule_of(world: World, output_name: str) -> Any:  # noqa: ANN401 (what boto3 answers)
-    """Return the schedule that invokes a function; CloudFormation has chosen its name."""
+    """Return the schedule of a function; CloudFormation generates its name."""
     target = f":function:{world.outputs[output_name]}"
     [name] = [
         schedule["Name"]
@@ -73,7 +73,7 @@ def schedule_of(world: World, output_name: str) -> Any:  # noqa: ANN401 (what bo
 
 
 def bring_forward(world: World, output_name: str) -> None:
-    """Make another schedule that does once, in two seconds, what a deployed one does."""
+    """Create a schedule that runs once, in two seconds, with the target of a deployed one."""
     deployed = schedule_of(world, output_name)
     due = datetime.now(UTC) + timedelta(seconds=2)
     world.scheduler.create_schedule(
@@ -85,8 +85,8 @@ def bring_forward(world: World, output_name: str) -> None:
     )
 
 
-def test_function_may_do_what_its_policy_names_and_nothing_else(world: World) -> None:
-    """With the sender's role one can read the credentials, but not the table as a whole."""
+def test_function_may_do_only_what_its_policy_names(world: World) -> None:
+    """The sender's role can read the credentials, but cannot scan the table."""
     session = client(world, "sts").assume_role(
         RoleArn=role_of(world, "SendMessageFunctionName"), RoleSessionName="test"
     )["Credentials"]
@@ -98,7 +98,7 @@ def test_function_may_do_what_its_policy_names_and_nothing_else(world: World) ->
 
 
 def test_missing_permission_fails_here_and_not_in_production(world: World) -> None:
-    """A function without its policy is told so by name, and works once it has it again."""
+    """A function without its policy names the missing permission, and works once it has it."""
     with (
         without_permissions(world, "CreateScenarioFunctionName"),
         pytest.raises(FunctionFailedError, match=r"cannot be read: AccessDenied"),
@@ -110,15 +110,15 @@ def test_missing_permission_fails_here_and_not_in_production(world: World) -> No
 
 @pytest.mark.parametrize("output_name", SCHEDULES)
 def test_schedule_is_for_its_function(world: World, output_name: str) -> None:
-    """Each is enabled, and as frequent as the parameters say by default."""
+    """Each is enabled, with the frequency of the parameters' defaults."""
     schedule = schedule_of(world, output_name)
 
     assert schedule["State"] == "ENABLED"
     assert schedule["ScheduleExpression"] == SCHEDULES[output_name]
 
 
-def test_message_gets_its_outcome_without_anybody_asking(world: World, upstream: Upstream) -> None:
-    """The schedule, brought forward so that nobody has to wait a minute, takes the reports."""
+def test_message_gets_its_outcome_by_schedule(world: World, upstream: Upstream) -> None:
+    """The schedule, brought forward to save a minute of waiting, pulls the reports."""
     message_id = upstream.send(PUSH_FAILS)
 
     bring_forward(world, "PullDeliveryReportsFunctionName")
@@ -128,11 +128,13 @@ def test_message_gets_its_outcome_without_anybody_asking(world: World, upstream:
     assert (item["channel"], item["evidence"]) == ("SMS", "report")
 
 
-def test_no_function_has_logged_anything_personal(upstream: Upstream) -> None:
-    """Not a number, text or credential of all that was sent is in a log line."""
+def test_no_function_logs_personal_data(upstream: Upstream) -> None:
+    """No log line holds a number, text or credential that was sent."""
+    message_id = upstream.send(PUSH_FAILS)
     unreadable = f'{{"to": "{CANARY_NUMBER}", "text": "{CANARY_TEXT}"'
     upstream.world.put_message(unreadable)
     upstream.wait_for_dead_lettered([unreadable])
+    upstream.settle(message_id)
 
     logs = upstream.world.logs()
 

@@ -13,7 +13,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from .aws_emulator import REGION, ROOT
@@ -73,6 +72,9 @@ def transformed(
         parameters: Values of template parameters; other parameters have their defaults.
         code_of: Returns bucket and key of the code of a function or layer, by its logical id.
     """
+    # This takes half a second to import, and most who read the template do without.
+    from samtranslator.translator.transform import transform  # noqa: PLC0415
+
     template = read_template()
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":

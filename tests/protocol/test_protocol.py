@@ -66,7 +66,7 @@ def test_without_any_one_guard_a_promise_breaks(guard: str) -> None:
 
 
 def test_must_arrive_may_send_twice_if_the_logs_lag_too_far_behind() -> None:
-    """A limit: what Infobip has taken, but hides from three questions, must-arrive sends again.
+    """A limit: what Infobip has taken, but hides from three log queries, must-arrive sends again.
 
     Only an Infobip that refuses repeated ids keeps the recipient from getting it twice then.
     """

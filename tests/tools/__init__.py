@@ -1,1 +1,1 @@
-"""Tests of the developer commands: `make local`, its commands, and the walkthrough in README.md."""
+"""Tests of what a developer types, of the walkthrough in README.md, and of the built layer."""

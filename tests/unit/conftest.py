@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from moto import mock_aws
+from moto.core.utils import camelcase_to_underscores
 
 from infobip_omni.api import client
 from tests.local_world.clients import session
@@ -22,6 +23,15 @@ def _one_tls_context() -> Iterator[None]:
     """Load the certificate authorities once, not for each of 200 clients that never connect."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "_tls_context", functools.cache(client._tls_context))  # noqa: SLF001
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _names_of_attributes_once() -> Iterator[None]:
+    """Derive moto's name of an attribute once, not for each attribute in each call of SQS."""
+    with pytest.MonkeyPatch.context() as patch:
+        derive = functools.cache(camelcase_to_underscores)
+        patch.setattr("moto.sqs.models.camelcase_to_underscores", derive)
         yield
 
 

@@ -89,7 +89,7 @@ def libraries(packages: Path, processor: str) -> set[str]:
 
 
 def closed_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a port of this machine that is not in use."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         return int(bound.getsockname()[1])
