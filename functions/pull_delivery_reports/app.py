@@ -4,6 +4,9 @@ Infobip returns each report once. A page is stored unread, as it came, and recor
 one is requested. A page that the table does not accept is parked in a queue, and the run then ends.
 The reconciler recovers from the logs what is lost in transit, or when a run is killed before it has
 stored a page.
+
+A run continues until a page is empty or its time is nearly over. Under a backlog, runs last longer
+than the schedule's interval and overlap; no two receive the same report, so their rates add up.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import AuthenticationError, OmniError
+from infobip_omni.api.reports import is_empty_page
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
@@ -37,6 +41,12 @@ if TYPE_CHECKING:
 REPORTS_PER_PAGE = 1000
 #: How long storing and recording a page is assumed to take, until a run has measured more.
 _EXPECTED_RECORDING_SECONDS = 10.0
+#: A page below this size is small. Infobip returns this many reports by default, so a server that
+#: ignores the limit of a request still returns pages that are not small.
+_SMALL_PAGE = 50
+#: This many small pages in a row end a run. Their reports have probably arrived one by one during
+#: the run, which would then never end; the next run pulls what arrives until then as one page.
+_SMALL_PAGES_IN_A_ROW = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class Dependencies:
 class Fate(Enum):
     """Where a pulled page is now."""
 
+    EMPTY = auto()  #: it holds no reports and nothing else, so it is not stored
     RECORDED = auto()  #: its reports are in the table
     STORED = auto()  #: the table holds it as it came, and a later run records it
     PARKED = auto()  #: a queue holds it until it can be recorded
@@ -67,18 +78,29 @@ class TakenPage:
 
     @property
     def is_last(self) -> bool:
-        """Whether the run ends here: no page is left, or the table would not accept it."""
-        return self.fate is not Fate.RECORDED or self.recorded.entries < REPORTS_PER_PAGE
+        """Whether the run ends here: no report is left, or the next page might not be recorded.
+
+        A page that is not full may be followed by others. A page without a readable entry is not
+        followed up: reports in a form that this version does not know are better left at Infobip.
+        """
+        return self.fate is not Fate.RECORDED or self.recorded.entries == self.recorded.unreadable
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the page may hold only reports that have arrived since the one before it."""
+        return self.recorded.entries < _SMALL_PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
     """The result of a run."""
 
-    pages: int = 0  #: pulled pages, except one that is left for a later run to record
+    #: Pulled pages, except empty ones and one that is left for a later run to record.
+    pages: int = 0
     parked: int = 0  #: pages that a queue holds until they can be recorded
     lost: int = 0  #: pages that neither the table nor the queue accepted
     recorded: Recorded = field(default_factory=Recorded)
+    small_pages: int = 0  #: small pages in a row, up to the last page
     #: Why the run ended before it had pulled every report; None if it pulled them all.
     stopped_by: str | None = None
     #: Infobip does not accept the credentials, or they lack a scope.
@@ -88,11 +110,12 @@ class Pull:
         """Return the result with a page added."""
         return replace(
             self,
-            pages=self.pages + (page.fate is not Fate.STORED),
+            pages=self.pages + (page.fate not in (Fate.EMPTY, Fate.STORED)),
             parked=self.parked + (page.fate is Fate.PARKED),
             lost=self.lost + (page.fate is Fate.LOST),
             recorded=self.recorded + page.recorded,
-            stopped_by=None if page.fate is Fate.RECORDED else "TableUnavailable",
+            small_pages=self.small_pages + 1 if page.is_small else 0,
+            stopped_by=None if page.fate in (Fate.EMPTY, Fate.RECORDED) else "TableUnavailable",
         )
 
     @property
@@ -124,7 +147,7 @@ class Pull:
 
 
 def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float]) -> Pull:
-    """Pull and record page after page, until one is not full or the time is nearly over.
+    """Pull and record page after page, until one is empty or the time is nearly over.
 
     Args:
         deps: Infobip, the table and the queue for parked pages.
@@ -140,7 +163,7 @@ def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float])
             page = keep_page(body, deps)
             longest = max(longest, time.monotonic() - begun)
             pull = pull.after(page)
-            if page.is_last:
+            if page.is_last or pull.small_pages == _SMALL_PAGES_IN_A_ROW:
                 return pull
     except (OmniError, ParameterUnavailableError) as error:
         logger.warning("reports cannot be pulled", reason=str(error))
@@ -157,6 +180,8 @@ def pull_delivery_reports(deps: Dependencies, seconds_left: Callable[[], float])
 
 def keep_page(body: bytes, deps: Dependencies) -> TakenPage:
     """Store a page as it came, then record its reports."""
+    if is_empty_page(body):
+        return TakenPage(Fate.EMPTY)
     try:
         stored = deps.reports.store_page(body)
     except TableUnavailableError:

@@ -69,6 +69,9 @@ _LONGEST_ENTRY_PART = 64
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 #: A page that is older than the longest run of the puller was left by a run that was killed.
 _ABANDONED_AFTER = timedelta(minutes=15)
+#: How long a report about an unknown message is stored. It names a recipient of another system that
+#: uses the same Infobip account; operators need it only to find out which system that is.
+_UNMATCHED_STORED = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +228,17 @@ class DeliveryReports:
         found = self._ledger.find([report.parsed.message_id for report in page.reports])
         messages = {one.id: one for one in found.values() if isinstance(one, Message)}
         divided = _divide(page.reports, found, bulk_id)
+        unmatched_expiry = self._expiry(_UNMATCHED_STORED)
+
+        def expires_at(report: Report) -> int:
+            message = messages.get(report.parsed.message_id)
+            return message.expires_at if message else unmatched_expiry
+
         self._table.put_all(
             [
                 *(self._unreadable(_message_id(each.parsed), each.raw) for each in page.unreadable),
                 *(self._kept_raw(FOREIGN_ID, "FOREIGN", each.raw) for each in divided.foreign),
-                *(
-                    self._kept_row(each, messages.get(each.parsed.message_id))
-                    for each in divided.own
-                ),
+                *(self._kept_row(each, expires_at(each)) for each in divided.own),
             ]
         )
         if divided.waiting:
@@ -307,12 +313,11 @@ class DeliveryReports:
     def _kept_row(
         self,
         entry: RawEntry[DeliveryReport | SeenReport | LogEntry],
-        message: Message | None = None,
+        expires_at: int | None = None,
     ) -> Item:
         """Build the item that stores a report or log row as it came."""
         row = entry.parsed
         contents = Contents.ROW if isinstance(row, LogEntry) else Contents.REPORT
-        expires_at = message.expires_at if message else None
         return self._kept(row.message_id, _entry(row), contents, entry.raw, expires_at)
 
     def _unreadable(self, message_id: str, raw: str) -> Item:
@@ -337,8 +342,9 @@ class DeliveryReports:
         expiry = self._expiry() if expires_at is None else expires_at
         return Entry(message_id, name, contents, text, self._now(), expiry).to_item()
 
-    def _expiry(self) -> int:
-        return int((self._now() + self._ledger.retention).timestamp())
+    def _expiry(self, stored: timedelta | None = None) -> int:
+        """Return when an item expires that is stored for this long, by default for `retention`."""
+        return int((self._now() + (stored or self._ledger.retention)).timestamp())
 
 
 def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:

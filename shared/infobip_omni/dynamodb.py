@@ -65,8 +65,7 @@ _TRANSIENT = frozenset(
         "TransactionConflict",
     }
 )
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+_SERIALIZER, _DESERIALIZER = TypeSerializer(), TypeDeserializer()
 
 
 class TableUnavailableError(AwsError):
@@ -348,6 +347,15 @@ def to_wire(item: Mapping[str, object]) -> WireItem:
 def from_wire(item: Mapping[str, Any]) -> Item:
     """Convert an item from DynamoDB's JSON; numbers become Decimal."""
     return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _serialize(value: object) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
+    """Convert a value; most are strings, which boto3 recognises only after several other checks."""
+    return {"S": value} if type(value) is str else _SERIALIZER.serialize(value)
+
+
+def _deserialize(value: Any) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)
+    return value["S"] if "S" in value else _DESERIALIZER.deserialize(value)
 
 
 def _statement(table_name: str, write: Insert | Update) -> Any:  # noqa: ANN401 (one of botocore's nested shapes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -87,7 +88,26 @@ def _described(row: Row, now: Measured, base: Measured | None) -> list[str]:
             line += f", base {_milliseconds(others)}"
             line += f", now/base {ratio.middle:.3f} [{ratio.low:.3f} .. {ratio.high:.3f}]"
         lines.append(line)
+    if row.parts:
+        lines += _by_page(row, now)
     return lines
+
+
+def _by_page(row: Row, measured: Measured) -> list[str]:
+    """Format what a backlog costs by page, and where its time goes."""
+    cpu = statistics.median(sample.cpu for sample in measured.samples)
+    wall = statistics.median(sample.wall for sample in measured.samples)
+    parts = {
+        part: statistics.median(sample.parts.get(part, 0.0) for sample in measured.samples)
+        for part in row.parts
+    }
+    parts["the rest"] = wall - sum(parts.values())
+    shares = ", ".join(f"{part} {seconds / wall:.0%}" for part, seconds in parts.items())
+    return [
+        f"  {row.reports:,} reports recorded in {wall:.1f} s: {row.reports / wall:,.0f} a second",
+        f"  a page takes {cpu / row.pages:.3f} s of CPU",
+        f"  of the time: {shares}",
+    ]
 
 
 def _counts(measured: Measured) -> str:

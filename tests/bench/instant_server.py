@@ -39,12 +39,14 @@ class Data:
 
     Args:
         items: The items of the table in DynamoDB's JSON, by message id and entry.
-        reports: A page of delivery reports, as Infobip returns it. Every second call gets an empty
-            page instead, so a function that pulls until there are no more reports ends.
+        reports: A page of delivery reports, as Infobip returns it.
+        pages: The number of calls that get this page before one gets an empty page, so a function
+            that pulls until there are no more reports ends.
     """
 
     items: Mapping[tuple[str, str], bytes]
     reports: bytes
+    pages: int = 1
 
 
 class InstantServer:
@@ -133,7 +135,10 @@ class InstantServer:
 
     def _next_reports(self, _: bytes) -> bytes:
         self._pages_taken += 1
-        return self.data.reports if self._pages_taken % 2 else _NO_REPORTS
+        if self._pages_taken <= self.data.pages:
+            return self.data.reports
+        self._pages_taken = 0
+        return _NO_REPORTS
 
     def _found(self, body: bytes) -> bytes:
         ((table, request),) = json.loads(body)["RequestItems"].items()

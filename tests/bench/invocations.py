@@ -21,7 +21,7 @@ import tempfile
 import time
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -51,6 +51,7 @@ Json = dict[str, Any]
 _BATCHES_PER_SAMPLE = 2
 _RECORDS_PER_BATCH = 10
 _REPORTS_PER_PAGE = 1000
+_PAGES_OF_BACKLOG = 50
 _API_KEY = "bench-key"
 _SCENARIO = {
     "name": "Bench",
@@ -72,12 +73,23 @@ class Row:
             to the same load of the machine; many samples make the median of the ratios more
             certain.
         events: Builds the events of a sample from the sample's unique number.
+        warm_ups: The number of samples before these, which only warm the process up.
+        pages: The number of pages of reports that an invocation finds.
+        parts: The functions to time as parts of an invocation: see `worker.time_parts`.
     """
 
     title: str
     function: str
     samples: int
     events: Callable[[int], list[Json]]
+    warm_ups: int = 1
+    pages: int = 1
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reports(self) -> int:
+        """How many reports an invocation finds."""
+        return self.pages * _REPORTS_PER_PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,8 @@ class Sample:
 
     cpu: float
     wall: float
+    #: Wall time of the parts of an invocation, by name.
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -129,6 +143,24 @@ ROWS = {
         "pull_delivery_reports",
         6,
         lambda _: [{}],
+    ),
+    "backlog": Row(
+        f"backlog: pull_delivery_reports, {_PAGES_OF_BACKLOG} pages of 1,000 delivery reports",
+        "pull_delivery_reports",
+        samples=1,
+        events=lambda _: [{}],
+        warm_ups=0,
+        pages=_PAGES_OF_BACKLOG,
+        parts={
+            "taking pages": "infobip_omni.api.client:OmniClient.take_reports",
+            "packing pages": "infobip_omni.delivery_reports:DeliveryReports.store_page",
+            "parsing pages": "infobip_omni.delivery_reports:parse_page",
+            "reading reports": "infobip_omni.delivery_reports:_read_entries",
+            "reading messages": "infobip_omni.message_ledger:MessageLedger.find",
+            "writing reports and pages": "infobip_omni.dynamodb:Table.put_all",
+            "settling messages": "infobip_omni.message_ledger:MessageLedger.apply",
+            "deleting pages": "infobip_omni.dynamodb:Table.delete",
+        },
     ),
 }
 
@@ -189,17 +221,18 @@ def _measure_round(
     """Measure samples with a new process for each commit, in alternating order."""
     with ExitStack() as exits:
         workers = [
-            (exits.enter_context(_Worker(code, row.function)), code, measured)
+            (exits.enter_context(_Worker(code, row.function, row.parts)), code, measured)
             for code, measured in codes
         ]
-        first = round_number * (row.samples + 1)
-        for number in range(first, first + row.samples + 1):
+        samples = row.warm_ups + row.samples
+        first = round_number * samples
+        for number in range(first, first + samples):
             events = row.events(number)
             for worker, code, measured in workers if number % 2 else reversed(workers):
-                server.data = code.data
+                server.data = replace(code.data, pages=row.pages)
                 server.calls.clear()
                 sample = worker.measure(events)
-                if number > first:  # the first sample warms the process up
+                if number >= first + row.warm_ups:
                     measured.samples.append(sample)
                     measured.calls = {
                         name: count / len(events) for name, count in sorted(server.calls.items())
@@ -209,7 +242,7 @@ def _measure_round(
 class _Worker:
     """A process that runs one function; leaving the context ends it."""
 
-    def __init__(self, code: _Code, function: str) -> None:
+    def __init__(self, code: _Code, function: str, parts: Mapping[str, str] | None = None) -> None:
         self._code = code
         self._output: IO[str] = code.output.open("a+")
         self._process = subprocess.Popen(  # noqa: S603 (all of the command is ours)
@@ -219,6 +252,7 @@ class _Worker:
                 str(Path(__file__).with_name("worker.py")),
                 str(code.folder / "functions" / function),
                 str(code.folder / "shared"),
+                json.dumps(dict(parts or {})),
             ],
             env=code.environment,
             stdin=subprocess.PIPE,
@@ -261,7 +295,9 @@ class _Worker:
             folder, printed = self._code.folder, self._code.output.read_text()[-3000:]
             raise BenchError(f"a function of {folder} logged a problem or ended:\n{printed}")
         measured = json.loads(line)
-        return Sample(measured["cpu"] / len(events), measured["wall"] / len(events))
+        count = len(events)
+        parts = {part: seconds / count for part, seconds in measured["parts"].items()}
+        return Sample(measured["cpu"] / count, measured["wall"] / count, parts)
 
 
 # --- Prepare ---------------------------------------------------------------------------------

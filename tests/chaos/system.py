@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SIMULATOR_OPTIONS = ("--step-seconds", "0.3", "--report-delay", "0.2")
 _SILENT_STEP_SECONDS = 5.0
 #: Longer than every function timeout of a run.
-_LONGEST_RUN_SECONDS = 5.0
+_LONGEST_RUN_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ DIVISOR = 30.0
 #: How long Infobip is down in the middle of a run, in seconds of production.
 OUTAGE = 3600.0
 #: Extra divisors of waits on which no promise depends.
-_DELAYS, _ABANDONED, _LOG_QUERIES, _PUSHES = 15.0, 3.0, 10.0, 4.0
+_DELAYS, _ABANDONED, _LOG_QUERIES, _PUSHES = 15.0, 2.0, 10.0, 4.0
 _MINUTE = 60.0
 #: Seconds from the end of a lease to an early redelivery.
 _AFTER_LEASE = 2

@@ -143,6 +143,17 @@ def test_names_that_are_left_to_cloudformation_have_no_other_owner() -> None:
         assert "Name" not in schedule["Properties"]
 
 
+def test_stage_that_does_not_pull_has_neither_a_schedule_nor_an_alarm_for_it() -> None:
+    """Everything else is the same: the stage can still be invoked by hand, and reconciles."""
+    left = deployed(PullReports="disabled")
+    gone = {name: each["Type"] for name, each in deployed().items() if name not in left}
+
+    assert gone == {
+        "PullDeliveryReportsFunctionSchedule": "AWS::Scheduler::Schedule",
+        "NoReportsPulledAlarm": "AWS::CloudWatch::Alarm",
+    }
+
+
 # --- Queues ------------------------------------------------------------------------------------
 
 
@@ -536,6 +547,7 @@ def keeps_its_rule(rule: Json, value: str) -> bool:
         ("LogLevel", "TRACE"),
         ("OnUnknown", "maybe"),
         ("DeliveryReportWebhook", "yes"),
+        ("PullReports", "no"),
     ],
 )
 def test_wrong_value_is_refused_before_anything_is_created(name: str, value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from pydantic import ValidationError
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
+from functions.pull_delivery_reports import app as pull
+from infobip_omni import delivery_reports
+from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.dead_letter_queue import VISIBILITY_SECONDS
 from infobip_omni.message import MESSAGE_ENTRY, SETTLED
 from infobip_omni.settings import (
@@ -289,6 +293,35 @@ def test_disabling_the_webhook_removes_only_its_own_resources() -> None:
     assert [name for name, function in FUNCTIONS.items() if "FunctionUrlConfig" in function] == [
         "ReceiveDeliveryReportFunction"
     ]
+
+
+def test_pulling_can_be_disabled_with_its_schedule_and_its_alarm() -> None:
+    """Nothing pulls then, and nothing misses it; the function can still be invoked."""
+    parts = {
+        name
+        for section in ("Resources", "Outputs")
+        for name, part in TEMPLATE[section].items()
+        if part.get("Condition") == "PullsReports"
+    }
+
+    assert PARAMETERS["PullReports"]["Default"] == "enabled"
+    assert parts == {"PullDeliveryReportsFunctionSchedule", "NoReportsPulledAlarm"}
+    assert "Events" not in FUNCTIONS["PullDeliveryReportsFunction"]
+
+
+def test_runs_of_the_puller_overlap_under_a_backlog() -> None:
+    """Each run may pull pages for five of the schedule's minutes at least."""
+    timeout = FUNCTIONS["PullDeliveryReportsFunction"]["Timeout"]
+    reserve = LONGEST_CALL_SECONDS + 2 * pull._EXPECTED_RECORDING_SECONDS  # noqa: SLF001 (its own)
+
+    assert timeout - reserve >= 5 * 60
+
+
+def test_page_is_abandoned_only_after_the_run_that_stored_it() -> None:
+    """A page that its own run still records must not be recorded by another run as well."""
+    timeout = timedelta(seconds=FUNCTIONS["PullDeliveryReportsFunction"]["Timeout"])
+
+    assert timeout < delivery_reports._ABANDONED_AFTER  # noqa: SLF001 (its own)
 
 
 def test_every_queue_is_encrypted_at_rest_and_in_transit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -41,7 +42,11 @@ def pages_pulled(world: World) -> int:
 def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
     world: World, upstream: Upstream
 ) -> None:
-    """Three events with 500 destinations each become 1500 messages, each delivered once."""
+    """Three events with 500 destinations each become 1500 messages, each delivered once.
+
+    Two overlapping runs pull their reports. No two runs get the same report, and each run continues
+    after a page that is not full, until one is empty.
+    """
     count = EVENTS * DESTINATIONS
     ids = [f"many-{number}" for number in range(count)]
     destinations = [
@@ -57,11 +62,15 @@ def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
     wait_until(lambda: states(world, "many-")["ACCEPTED"] == count, 60, "all are accepted", every=1)
     before = pages_pulled(world)
 
-    upstream.pull()
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda _: upstream.pull(), range(2)))
 
     wait_until(
         lambda: states(world, "many-") == {"DELIVERED": count}, 60, "all are delivered", every=1
     )
     assert pages_pulled(world) - before > count // REPORTS_PER_PAGE
+    assert pages_pulled(world) - before == sum(run["pages"] for run in runs) + len(runs)
+    assert [run["stoppedBy"] for run in runs] == [None, None]
+    assert sum(run["reports"] for run in runs) >= count
     truth = world.simulator.messages(*ids[:500])
     assert {entry["acceptances"] for entry in truth} == {1}

@@ -119,6 +119,27 @@ def test_changed_parameter_takes_effect(own_world: World) -> None:
     assert running["Environment"]["Variables"]["ON_UNKNOWN"] == "must-arrive"
 
 
+def test_pulling_is_disabled_and_enabled_again_by_a_parameter(own_world: World) -> None:
+    """The schedule and its alarm are removed and created again; the function stays invocable."""
+    function = own_world.outputs["PullDeliveryReportsFunctionName"]
+
+    def scheduled() -> set[str]:
+        schedules = own_world.scheduler.list_schedules()["Schedules"]
+        return {each["Target"]["Arn"].partition(":function:")[2] for each in schedules}
+
+    before, alarms = scheduled(), own_world.alarms().keys()
+    own_world.update(PullReports="disabled")
+
+    assert before - scheduled() == {function}
+    assert alarms - own_world.alarms().keys() == {"NoReportsPulledAlarm"}
+    assert own_world.invoke("PullDeliveryReportsFunctionName", {})["stoppedBy"] is None
+
+    own_world.update()
+
+    assert scheduled() == before
+    assert own_world.alarms().keys() == alarms
+
+
 def test_changed_processor_goes_live_in_every_function(own_world: World) -> None:
     """The alias points to a new version, on the other processor and with the same layer."""
     names = {

@@ -92,9 +92,10 @@ class Upstream:
 
         return wait_until(item, 60, f"{message_id} is settled", every=0.2)
 
-    def pull(self) -> None:
-        """Pull delivery reports, as the schedule does."""
-        self.world.invoke("PullDeliveryReportsFunctionName", {})
+    def pull(self) -> Json:
+        """Pull delivery reports, as the schedule does, and return the function's answer."""
+        answer: Json = self.world.invoke("PullDeliveryReportsFunctionName", {})
+        return answer
 
     def reconcile(self) -> None:
         """Reconcile messages with Infobip's logs, as the schedule does."""

@@ -100,6 +100,9 @@ class LogEntry(_Row):
 
 #: Anything but JSON's white space.
 _TOKEN = re.compile(r"[^ \t\n\r]")
+_EMPTY_PAGE = re.compile(
+    rb"[ \t\n\r]*".join((b"", rb"\{", b'"results"', b":", rb"\[", rb"\]", rb"\}", b""))
+)
 #: Reads NaN and Infinity, which JSON does not have, as strings, so they do not spoil an entry.
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=str)
 
@@ -143,6 +146,15 @@ def parse_page(body: bytes, member: str = "results") -> list[RawEntry[Any]]:
     except (ValueError, RecursionError):
         # The cause would quote the body.
         raise UnreadablePageError("the body is not a JSON object with the list") from None
+
+
+def is_empty_page(body: bytes) -> bool:
+    """Return whether a body is ``{"results": []}`` and nothing else, but for white space.
+
+    Any other body may hold something worth storing: with one more member, with the same member
+    twice, or in a form that this version does not know.
+    """
+    return _EMPTY_PAGE.fullmatch(body) is not None
 
 
 def page_of(entries: Iterable[RawEntry[Any]]) -> bytes:

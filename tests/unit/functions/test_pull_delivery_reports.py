@@ -19,7 +19,7 @@ from functions.pull_delivery_reports.app import (
 )
 from infobip_omni.api.errors import AuthenticationError, OutcomeUnknownError, RateLimitedError
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.delivery_reports import DeliveryReports, Recorded
+from infobip_omni.delivery_reports import DeliveryReports, Page, Recorded
 from infobip_omni.dynamodb import from_wire, to_wire
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.parked_reports import ParkedReports
@@ -93,22 +93,122 @@ def full_page() -> bytes:
 # --- Taking pages --------------------------------------------------------------------------
 
 
-def test_reports_are_taken_until_a_page_is_short(harness: Harness) -> None:
+@pytest.mark.parametrize("empty", [b'{"results": []}', b'{"results": [], "cursor": null}'])
+def test_reports_are_taken_until_a_page_is_empty(harness: Harness, empty: bytes) -> None:
+    """A page may be short although more reports are there."""
     harness.client.pages = [
         full_page(),
-        full_page(),
         page_of(report_of("m-1")),
+        full_page(),
         page_of(report_of("m-2")),
+        empty,
+        page_of(report_of("m-3")),
     ]
 
     pull = harness.run()
 
-    assert (pull.pages, pull.stopped_by) == (3, None)
-    assert pull.recorded.reports == 2 * REPORTS_PER_PAGE + 1
-    assert pull.recorded.settled == 1
+    assert pull.stopped_by is None
+    assert pull.recorded.reports == 2 * REPORTS_PER_PAGE + 2
+    assert pull.recorded.settled == 2
     assert pull.recorded.unmatched == 2 * REPORTS_PER_PAGE
-    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "CLAIMED", "m-3": "CLAIMED"}
+    assert harness.ledger.states() == {"m-1": "DELIVERED", "m-2": "DELIVERED", "m-3": "CLAIMED"}
     assert len(harness.client.pages) == 1
+
+
+def small_page(size: int = 49) -> bytes:
+    return page_of(*[report_of(f"other-{number}") for number in range(size)])
+
+
+def test_reports_that_trickle_in_do_not_keep_a_run_alive(harness: Harness) -> None:
+    """Ten small pages in a row end a run before its time is over; others do not count."""
+    harness.client.pages = [
+        *[small_page() for _ in range(9)],
+        small_page(50),
+        *[small_page() for _ in range(9)],
+        small_page(1),
+        page_of(report_of("m-1")),
+    ]
+
+    pull = harness.run()
+
+    assert (pull.pages, pull.stopped_by) == (20, None)
+    assert harness.ledger.states()["m-1"] == "CLAIMED"
+    assert len(harness.client.pages) == 1
+
+
+def test_backlog_is_taken_until_the_time_is_nearly_over(harness: Harness) -> None:
+    harness.client.pages = [full_page() for _ in range(5)]
+    harness.client.before_page = lambda: setattr(
+        harness, "seconds_left", harness.seconds_left - 100
+    )
+
+    pull = harness.run()
+
+    assert (pull.pages, pull.stopped_by) == (3, "TIME")
+    assert len(harness.client.pages) == 2
+
+
+def test_empty_page_is_not_stored(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(DeliveryReports, "store_page")
+    harness.client.pages = [b'\n{ "results" : [ ] }\n']
+
+    pull = harness.run()
+
+    assert (pull.pages, pull.stopped_by) == (0, None)
+    assert pull.recorded == Recorded()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results": [], "results": []}',
+        b'{"results": [], "nextToken": "more"}',
+        b'{"results": [{}]}',
+        b'{"results": [null]}',
+        b'{"results": {}}',
+        b'{"Results": []}',
+        b'[{"results": []}]',
+        b"[]",
+        b"{}",
+        b"",
+    ],
+)
+def test_page_that_is_not_exactly_empty_is_stored_first(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    stored: list[bytes] = []
+    store_page = harness.reports.store_page
+
+    def store(body: bytes) -> Page:
+        stored.append(body)
+        return store_page(body)
+
+    monkeypatch.setattr(harness.reports, "store_page", store)
+    harness.client.pages = [body]
+
+    harness.run()
+
+    assert stored == [body]
+    assert harness.stored_pages() == 0
+
+
+def test_overlapping_runs_record_each_report_once(harness: Harness) -> None:
+    """Another run takes and records pages while this one waits for Infobip."""
+    harness.client.pages = [full_page(), page_of(report_of("m-1")), page_of(report_of("m-2"))]
+    other: list[Pull] = []
+
+    def run_another() -> None:
+        harness.client.before_page = lambda: None
+        other.append(harness.run())
+        harness.client.pages = [page_of(report_of("m-3"))]
+
+    harness.client.before_page = run_another
+
+    pull = harness.run()
+
+    assert (other[0].recorded.settled, pull.recorded.settled) == (2, 1)
+    assert harness.ledger.states() == dict.fromkeys(("m-1", "m-2", "m-3"), "DELIVERED")
+    assert harness.stored_pages() == 0
 
 
 def test_page_is_recorded_before_the_next_is_taken(harness: Harness) -> None:

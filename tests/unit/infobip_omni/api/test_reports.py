@@ -17,6 +17,7 @@ from infobip_omni.api.reports import (
     LogEntry,
     RawEntry,
     UnreadablePageError,
+    is_empty_page,
     page_of,
     parse_page,
 )
@@ -172,6 +173,47 @@ def test_page_of_reports_keeps_every_entry_unchanged() -> None:
         '{"c": NaN}',
     ]
     assert parse_page(b'{"results": []}') == []
+
+
+_SPACES = st.text(" \t\n\r", max_size=3)
+
+
+@given(spaces=st.lists(_SPACES, min_size=7, max_size=7))
+def test_page_is_empty_whatever_white_space_it_has(spaces: list[str]) -> None:
+    tokens = ["", "{", '"results"', ":", "[", "]", "}"]
+    body = "".join(token + space for token, space in zip(tokens, spaces, strict=True))
+
+    assert json.loads(body) == {"results": []}
+    assert is_empty_page(body.encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results": [], "results": []}',
+        b'{"results": [{}], "results": []}',
+        b'{"results": [], "more": true}',
+        b'{"results": [0]}',
+        b'{"results": [[]]}',
+        b'{"results": null}',
+        b'{"results": {}}',
+        b'{"result": []}',
+        b'{"Results": []}',
+        b'{"res ults": []}',
+        b'{"results": []',
+        b'{"results": []} {}',
+        b'[{"results": []}]',
+        b"{'results': []}",
+        b'\x0b{"results": []}',
+        b'\xc2\xa0{"results": []}',
+        b'{"results": [\x00]}',
+        b"[]",
+        b"{}",
+        b"",
+    ],
+)
+def test_page_that_may_hold_something_is_not_empty(body: bytes) -> None:
+    assert not is_empty_page(body)
 
 
 @pytest.mark.parametrize(
