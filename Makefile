@@ -219,7 +219,7 @@ simulator: $(READY) ## Control the simulated Infobip: CALL='POST faults {...}'; 
 	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
 # Run nothing else meanwhile; ROUNDS=32 shows smaller differences.
-bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, alternating with BASE=commit; ROW=send|pull|backlog|outcome
+bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, alternating with BASE=commit; ROW=send|pull|backlog|outcome|verdict
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
 		--rounds="$${ROUNDS:-8}"
 

@@ -1,4 +1,4 @@
-"""`make bench`: measure the cost of invocations and the delay until an outcome is recorded."""
+"""`make bench`: measure the cost of invocations, and the delays of outcomes and verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import outcome_delay
+from . import outcome_delay, verdict_delay
 from .figures import Spread
 from .invocations import ROWS, BenchError, measure
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from .invocations import Measured, Row
 
-_OUTCOME = "outcome"
+#: What is measured otherwise than by invocations of functions in their own processes.
+_DELAYS = {"outcome": outcome_delay.measure, "verdict": verdict_delay.measure}
 
 
 def main() -> None:
     """Measure and print the figures, without judging them."""
     arguments = _arguments()
-    if arguments.row == _OUTCOME:
-        outcome_delay.measure()
+    if arguments.row in _DELAYS:
+        _DELAYS[arguments.row]()
         return
     rows = [ROWS[arguments.row]] if arguments.row else list(ROWS.values())
     compared = f", alternating with those of {arguments.base}" if arguments.base else ""
@@ -50,9 +51,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "--row",
-        choices=["", *ROWS, _OUTCOME],
+        choices=["", *ROWS, *_DELAYS],
         default="",
-        help="what to measure; default: everything except the outcome, which takes five minutes",
+        help="what to measure; default: everything except the delays",
     )
     parser.add_argument(
         "--base", default="", metavar="COMMIT", help="a commit to compare this folder with"
@@ -64,8 +65,8 @@ def _arguments() -> argparse.Namespace:
         help="how many rounds of new processes to measure; more rounds make ratios more certain",
     )
     arguments = parser.parse_args()
-    if arguments.row == _OUTCOME and arguments.base:
-        parser.error("the outcome cannot be compared with another commit: omit --base")
+    if arguments.row in _DELAYS and arguments.base:
+        parser.error("delays cannot be compared with another commit: omit --base")
     return arguments
 
 

@@ -133,6 +133,6 @@ def _reconcile(
 
 
 def _add_others(logs: _Logs, minutes: int) -> None:
-    """Let the logs show other traffic of some minutes."""
+    """Add the rows of some minutes of other traffic."""
     for number in range(minutes * _OTHERS_PER_MINUTE):
         logs.add(f"other-{len(logs.by_id)}-{number}", status={"groupId": 1, "id": 7}, doneAt=None)
