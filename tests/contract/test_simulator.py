@@ -1002,6 +1002,47 @@ def test_repeated_message_id_can_be_refused(infobip: Infobip) -> None:
     assert infobip.acceptances() == 1
 
 
+def test_account_can_refuse_everything_until_it_is_topped_up(infobip: Infobip) -> None:
+    """A refused message was not accepted, and its id may be used again."""
+    infobip.change(refuseAll="REJECTED_NOT_ENOUGH_CREDITS", duplicateIds="refuse")
+    refused = infobip.send("m-1")
+    infobip.change(refuseAll="")
+    accepted = infobip.send("m-1")
+
+    assert (refused["status"]["groupId"], refused["status"]["id"]) == (5, 12)
+    assert accepted["status"]["groupId"] == 1
+    assert infobip.acceptances() == 1
+    assert infobip.truth("m-1")["acceptances"] == 1
+
+
+@pytest.mark.parametrize("rows", ["none", "logs", "reports", "both"])
+def test_refused_message_can_have_log_rows_and_reports(infobip: Infobip, rows: str) -> None:
+    """No document says whether it has; each step of the flow has one here."""
+    infobip.change(refuseAll="REJECTED_NOT_ENOUGH_CREDITS", refusedRows=rows)
+    infobip.send("m-1", bulkId="refused")
+    infobip.change(refuseAll="")
+    infobip.send("m-1", bulkId="accepted")
+
+    logs = infobip.logs(messageId="m-1")
+    reports = infobip.reports()
+    for found, names in ((logs, ("logs", "both")), (reports, ("reports", "both"))):
+        refused = [row for row in found if row["bulkId"] == "refused"]
+        assert len(refused) == (2 if rows in names else 0)
+        assert {row["status"]["id"] for row in refused} <= {12}
+        assert all("doneAt" in row for row in refused)
+        assert [row["bulkId"] for row in found if row not in refused] <= ["accepted"] * 2
+    assert infobip.acceptances() == 1
+
+
+def test_id_of_a_refused_message_can_count_as_used(infobip: Infobip) -> None:
+    infobip.change(refuseAll="REJECTED_SYSTEM_ERROR", duplicateIds="refuse", refusedIds="used")
+    infobip.send("m-1")
+    infobip.change(refuseAll="")
+
+    assert infobip.send("m-1")["status"]["id"] == 23
+    assert infobip.acceptances() == 0
+
+
 @pytest.mark.parametrize(
     ("operation", "method", "limit", "window"),
     [
@@ -1125,6 +1166,21 @@ def test_slow_answer_is_complete(infobip: Infobip) -> None:
 
     assert response.elapsed.total_seconds() >= 0.2
     assert len(response.json()["scenarios"]) == 1
+
+
+@pytest.mark.parametrize("status", [404, 400, 502])
+def test_another_server_can_answer(infobip: Infobip, status: int) -> None:
+    """As it does at a mistyped host: its page hides no acceptance."""
+    infobip.fault("send_advanced", "page_before", status=status)
+    body = {"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "text/html"
+    with pytest.raises(requests.JSONDecodeError):
+        response.json()
+    assert infobip.acceptances() == 0
 
 
 @pytest.mark.parametrize("kind", ["garbage_answer", "empty_answer"])
@@ -1434,6 +1490,9 @@ def test_settings_are_changed_one_by_one(infobip: Infobip) -> None:
         ({"stepSeconds": "1"}, "stepSeconds"),
         ({"stepSeconds": -1}, "stepSeconds"),
         ({"duplicateIds": "maybe"}, "duplicateIds"),
+        ({"refuseAll": "DELIVERED_TO_HANDSET"}, "refuseAll"),
+        ({"refusedRows": "some"}, "refusedRows"),
+        ({"refusedIds": ""}, "refusedIds"),
         ({"throttles": {"fly": 1}}, "throttles.fly"),
         ([], "body"),
     ],
@@ -1778,6 +1837,7 @@ NAMES = st.sampled_from(
         *("stepSeconds", "defaultValiditySeconds", "reportDelaySeconds", "logLagSeconds"),
         *("intermediateStepReports", "pushedReports", "pushRetries", "pushMinuteSeconds"),
         *("duplicateIds", "acceptedStatus", "errorEnvelope", "magicRecipients", "throttles"),
+        *("refuseAll", "refusedRows", "refusedIds"),
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),

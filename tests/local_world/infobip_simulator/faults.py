@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KINDS_BEFORE = {
     "reset_before": "the connection is reset",
     "error_before": "an error with `status`",
+    "page_before": "a page of HTML with `status`, as from another server",
     "hang_before": "nothing is sent for `seconds`, then the connection closes",
     "rate_limit": "429, with `retryAfter` seconds (0 leaves the header out)",
     "unauthorized": "401",
@@ -81,7 +82,7 @@ class Fault:
 
     def error(self) -> ApiError | None:
         """Return the error that replaces the answer; None for kinds without one."""
-        if self.kind in {"error_before", "error_after"}:
+        if self.kind in {"error_before", "page_before", "error_after"}:
             return ApiError(self.status)
         if self.kind == "rate_limit":
             return ApiError(HTTPStatus.TOO_MANY_REQUESTS, retry_after=self.retry_after)

@@ -537,7 +537,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind in {"reset_before", "reset_after"}:
             self._reset_connection()
-        elif kind == "garbage_answer":
+        elif kind in {"garbage_answer", "page_before"}:
             self._write(answer, b"<html><body>Service temporarily", content_type="text/html")
         elif kind == "empty_answer":
             self._write(answer, b"")

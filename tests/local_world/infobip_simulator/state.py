@@ -205,6 +205,15 @@ class Settings:
     push_retries: int = field(default=20, metadata={"most": 1000})
     push_minute_seconds: float = 60.0  #: the length of a minute of the waits between retries
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
+    #: The status by which every destination is refused, such as REJECTED_NOT_ENOUGH_CREDITS; empty
+    #: refuses none.
+    refuse_all: str = field(default="", metadata={"choices": ("", *REFUSALS)})
+    #: Whether refused destinations have log rows, and reports.
+    refused_rows: str = field(
+        default="none", metadata={"choices": ("none", "logs", "reports", "both")}
+    )
+    #: Whether the id of a refused destination counts as used, where repeated ids are refused.
+    refused_ids: str = field(default="free", metadata={"choices": ("free", "used")})
     accepted_status: str = field(
         default="PENDING_ENROUTE",
         metadata={"choices": ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")},
@@ -366,6 +375,8 @@ class Account:
         self._clock = clock
         self._scenarios: dict[str, Json] = {}
         self._messages: dict[str, list[Message]] = {}
+        #: Refused destinations, by message id.
+        self._refused: dict[str, list[Message]] = {}
         self._bulks: dict[str, list[Message]] = {}
         self._report_numbers = count()
         self._coming_reports: list[tuple[float, int, Report]] = []
@@ -468,7 +479,7 @@ class Account:
         ids = log_lists.ids_read(way, search.message_ids, length)
         rows = (
             _log_row(message, attempt, now)
-            for message in self._searched_messages(replace(search, message_ids=tuple(ids)))
+            for message in self._logged_messages(replace(search, message_ids=tuple(ids)))
             if message.accepted_at + self.settings.log_lag_seconds <= now
             for attempt in reversed(message.attempts)
             if now - _LOGS_REACH_BACK <= attempt.started_at <= now
@@ -573,13 +584,10 @@ class Account:
             if isinstance(address := destination["to"].get(member), str) and address
         }
         rules = self.rules.of(to.values(), magic=self.settings.magic_recipients)
-        refusal = self.rules.refusal(rules)
+        refusal = self.settings.refuse_all or self.rules.refusal(rules)
         # Infobip promises nothing about repeated ids, so callers must cope with both behaviours.
-        if message_id in self._messages and self.settings.duplicate_ids == "refuse":
+        if self._is_used(message_id) and self.settings.duplicate_ids == "refuse":
             refusal = "REJECTED_DUPLICATE_MESSAGE_ID"
-        if refusal is not None:
-            self.refusals += 1
-            return answer | {"status": STATUSES[refusal]}
         send_at = body.get("sendAt")
         start = now if send_at is None else max(now, parse_moment(send_at, "sendAt"))
         message = Message(
@@ -590,14 +598,28 @@ class Account:
             callback_data=body.get("callbackData"),
             accepted_at=now,
             notify_url=_notify_url(body),
-            attempts=list(self._attempts(scenario, body, to, rules, start)),
+            attempts=(
+                _refused_attempts(scenario, to, now, refusal)
+                if refusal
+                else list(self._attempts(scenario, body, to, rules, start))
+            ),
         )
+        if refusal:
+            self.refusals += 1
+            self._refused.setdefault(message_id, []).append(message)
+            if self.settings.refused_rows in {"reports", "both"}:
+                self._schedule_reports(message)
+            return answer | {"status": STATUSES[refusal]}
         self.acceptances += 1
         self._messages.setdefault(message_id, []).append(message)
         self._bulks.setdefault(bulk_id, []).append(message)
         if body.get("notify") is not False:
             self._schedule_reports(message)
         return answer | {"status": STATUSES[self.settings.accepted_status]}
+
+    def _is_used(self, message_id: str) -> bool:
+        is_refused = message_id in self._refused and self.settings.refused_ids == "used"
+        return message_id in self._messages or is_refused
 
     def _attempts(
         self, scenario: Json, body: Json, to: Json, rules: list[Rule], start: float
@@ -678,6 +700,13 @@ class Account:
             and channel in (None, report.attempt.channel)
         )
 
+    def _logged_messages(self, search: LogSearch) -> Iterator[Message]:
+        """Return the messages that can match, refused ones first where they have log rows."""
+        if self.settings.refused_rows in {"logs", "both"}:
+            wanted = search.message_ids or tuple(self._refused)
+            yield from (each for one in wanted for each in self._refused.get(one, []))
+        yield from self._searched_messages(search)
+
     def _searched_messages(self, search: LogSearch) -> Iterator[Message]:
         """Return the messages that can match, as few as the index allows, newest first."""
         if search.message_ids or not search.bulk_ids:
@@ -736,6 +765,22 @@ def timestamp(moment: float) -> str:
         timespec="milliseconds"
     )
     return re.sub(r"\+00:00$", "+0000", written)
+
+
+def _refused_attempts(scenario: Json, to: Json, now: float, refusal: str) -> list[Attempt]:
+    """Return an attempt for each step of the flow, since no document says which is reported."""
+    return [
+        Attempt(
+            channel=step["channel"],
+            sender=step.get("from"),
+            to=next(iter(to.values()), None),
+            text=None,
+            started_at=now,
+            ended_at=now,
+            outcome=refusal,
+        )
+        for step in scenario["flow"]
+    ]
 
 
 def _final_status(messages: list[Message], now: float) -> Json | None:
