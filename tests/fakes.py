@@ -395,8 +395,15 @@ class OpenLedger(MessageLedger):
         return next(readable([Message.from_item(self.item(message_id))]))
 
     def settle(self, verdicts: Mapping[str, Verdict]) -> int:
-        """Apply verdicts, and return how many messages changed."""
-        return self.apply(transitions.settled(*each) for each in verdicts.items())
+        """Apply verdicts, also to messages that are not there; return how many changed."""
+        found = {one.id: one for one in readable(self.find(verdicts).values())}
+        some = next(iter(found.values()), None)
+        if some is None:
+            return 0
+        return self.apply(
+            transitions.settled(found.get(each) or replace(some, id=each), verdict)
+            for each, verdict in verdicts.items()
+        )
 
     def change(
         self,

@@ -37,6 +37,7 @@ from infobip_omni.absence import (
 )
 from infobip_omni.api.client import LONGEST_LOG_QUERY, log_query_length
 from infobip_omni.api.errors import AuthenticationError, OmniError
+from infobip_omni.attempts import Bearing, bearing_of, is_about_earlier_attempt
 from infobip_omni.aws import in_batches
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.dynamodb import TableUnavailableError
@@ -49,13 +50,9 @@ from infobip_omni.observability import count, logger, observed, time_left
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.recipients import is_another_recipient, is_recipient
 from infobip_omni.settings import ReconcileMessagesSettings
+from infobip_omni.statuses import is_duplicate, is_unlisted, refuses_account
 from infobip_omni.timestamps import utc_now
-from infobip_omni.verdicts import (
-    DUPLICATE_MESSAGE_ID,
-    check_delay,
-    refuses_account,
-    verdict_of_logs,
-)
+from infobip_omni.verdicts import check_delay, verdict_of_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,13 +93,31 @@ class Dependencies:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedRows:
+    """The rows of a message, by what they mean for it."""
+
+    #: They prove that Infobip has accepted it.
+    own: list[RawEntry[LogEntry]]
+    #: They are about refused attempts, or may be, so they decide nothing.
+    kept: list[RawEntry[LogEntry]]
+    #: The id belongs to another message.
+    is_foreign: bool
+    #: Some of the kept ones may be about another attempt.
+    is_undecided: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Decisions:
     """The decisions that follow from an answer of the logs; each message is in one of these."""
 
     #: By message id.
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    #: The messages of the verdicts, as they were read.
+    settled: list[Message] = field(default_factory=list)
     #: The rows that prove the verdicts.
     rows: list[RawEntry[LogEntry]] = field(default_factory=list)
+    #: Rows that change nothing, since they are about refused attempts, or may be.
+    kept: list[RawEntry[LogEntry]] = field(default_factory=list)
     #: Messages that were UNKNOWN and that Infobip has accepted.
     accepted: list[Message] = field(default_factory=list)
     #: Refused, since another message has their id.
@@ -117,6 +132,8 @@ class Decisions:
     given_up: list[Message] = field(default_factory=list)
     #: Absent from a list that does not even count, or not as the last one: to be asked about again.
     unproven: list[Message] = field(default_factory=list)
+    #: Ids of absent messages of which the answer has a row that decides nothing.
+    doubtful: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,13 +395,23 @@ def _log_unreadable(messages: Iterable[Message | UnreadableMessage]) -> Counts:
 def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[Counts]:
     """Write what was decided, each kind of it in one batch."""
     ledger, check_after = deps.ledger, deps.ledger.check_after
-    if decisions.verdicts:
+    if decisions.rows or decisions.kept:
         # Rows first, because a settled message is never queried again.
-        deps.reports.record_logs(decisions.rows)
-        settled = (transitions.settled(*verdict) for verdict in decisions.verdicts.items())
+        deps.reports.record_logs([*decisions.rows, *decisions.kept])
+    if decisions.verdicts:
+        settled = (
+            transitions.settled(each, decisions.verdicts[each.id]) for each in decisions.settled
+        )
         yield _change("MessagesSettled", settled, ledger)
-        if refusals := sum(refuses_account(row.parsed.status) for row in decisions.rows):
-            yield {"AccountRefusals": refusals}
+        statuses = [row.parsed.status for row in decisions.rows]
+        yield {
+            name: refusals
+            for name, counts in (
+                ("AccountRefusals", refuses_account),
+                ("RefusalsUnlisted", is_unlisted),
+            )
+            if (refusals := sum(map(counts, statuses)))
+        }
     accepted = (
         transitions.proven_accepted(message, Evidence.LOGS, now, check_after)
         for message in decisions.accepted
@@ -394,18 +421,31 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
     yield _change("MessagesRejected", rejected, ledger)
     unresolved = (transitions.left_unresolved(each, now) for each in decisions.unresolved)
     yield _change("MessagesUnresolved", unresolved, ledger)
-    again = [message for message in decisions.given_up if _may_be_sent_again(message, now)]
+    again = [
+        message
+        for message in decisions.given_up
+        if message.id not in decisions.doubtful and _may_be_sent_again(message, now)
+    ]
     yield _change(
         "MessagesSentAgain", (transitions.sent_again(each, now) for each in again), ledger
     )
+    spent = [message for message in decisions.given_up if _has_spent_its_id(message)]
+    yield _change("IdsSpent", (transitions.id_spent(each, now) for each in spent), ledger)
     quarantined = (
-        transitions.quarantined(each, now) for each in decisions.given_up if each not in again
+        transitions.quarantined(each, now)
+        for each in decisions.given_up
+        if each not in again and each not in spent
     )
     yield _change("MessagesQuarantined", quarantined, ledger)
     until = now + check_after
     ledger.apply(
         [
-            *(transitions.check_postponed(each, until, absent=True) for each in decisions.absent),
+            *(
+                transitions.check_postponed(
+                    each, until, absent=True, is_undecided=each.id in decisions.doubtful
+                )
+                for each in decisions.absent
+            ),
             *(transitions.check_postponed(*each, absent=False) for each in decisions.undecided),
         ]
     )
@@ -415,8 +455,17 @@ def _may_be_sent_again(message: Message, now: datetime) -> bool:
     """Whether a message that the logs do not know is handed back to the sender."""
     # The logs may have forgotten an old message, and an id that was refused would be refused again.
     age = now - message.first_unknown_attempt_at
-    hopeless = age >= PROVABLE_FOR or message.was_refused_as_repeat
+    hopeless = age >= PROVABLE_FOR or message.was_refused_as_repeat or message.has_undecided_row
     return message.on_unknown == "must-arrive" and not hopeless
+
+
+def _has_spent_its_id(message: Message) -> bool:
+    """Whether Infobip refuses the id for attempts that it has refused itself, so none was sent."""
+    return (
+        message.was_refused_as_repeat
+        and bool(message.refused_bulk_ids)
+        and not message.follows_unknown
+    )
 
 
 def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Counts:
@@ -443,25 +492,29 @@ def decide(group: Group, page: LogPage, now: datetime, check_after: timedelta) -
     judgements = judge(group.query, _answer(page), now)
     decisions = Decisions()
     for message in group.messages:
-        own, is_duplicate = _judge_rows(message, rows[message.id])
-        judged = [row.parsed for row in own]
-        verdict = verdict_of_logs(judged, message.last_step, now - check_after)
+        judged = _judge_rows(message, rows[message.id])
+        decisions.kept.extend(judged.kept)
+        verdict = verdict_of_logs(
+            [row.parsed for row in judged.own], message.last_step, now - check_after
+        )
         if verdict is not None:
             decisions.verdicts[message.id] = verdict
-            decisions.rows.extend(own)
+            decisions.settled.append(message)
+            decisions.rows.extend(judged.own)
         elif message.state is not MessageState.UNKNOWN:
             delay = check_delay(message.age(now), check_after)
             if delay is None:
                 decisions.unresolved.append(message)
             else:
                 decisions.undecided.append((message, now + delay))
-        elif own:
+        elif judged.own:
             decisions.accepted.append(message)
-        elif is_duplicate:
+        elif judged.is_foreign:
             decisions.duplicates.append(message)
         elif message.id in page.unread_ids:
             decisions.undecided.append((message, now + check_after))
         else:
+            decisions.doubtful.update([message.id] if judged.is_undecided else [])
             _decide_absent(
                 decisions, message, group.query, judgements[message.id], now + check_after
             )
@@ -472,7 +525,7 @@ def _decide_absent(
     decisions: Decisions, message: Message, query: LogQuery, judgement: Judgement, until: datetime
 ) -> None:
     """Decide about an unknown message of which the answer has no row of its own."""
-    # A row of another recipient under its id is no row of this message.
+    # Rows of another recipient under its id, or of refused attempts, are no rows of this message.
     finding = replace(judgement, is_present=False).finding
     is_alone = len(query.ids) == 1
     if Doubt.TOO_EARLY in judgement.doubts or (is_alone and finding is Finding.VOID):
@@ -487,22 +540,36 @@ def _decide_absent(
         decisions.unproven.append(message)
 
 
-def _judge_rows(
-    message: Message, rows: Sequence[RawEntry[LogEntry]]
-) -> tuple[list[RawEntry[LogEntry]], bool]:
-    """Return the rows that prove acceptance, and whether the id belongs to another message."""
+def _judge_rows(message: Message, rows: Sequence[RawEntry[LogEntry]]) -> JudgedRows:
     # A refusal for a repeated id shows that Infobip knows the id, not whose message it is. Then
-    # only a row that names the recipient counts as proof. Otherwise any row counts, unless it
-    # names another recipient.
+    # only a row of an earlier attempt, or one that names the recipient, counts as proof. Otherwise
+    # any row counts, unless it names another recipient.
     refused = message.was_refused_as_repeat
-    proofs = [row for row in rows if row.parsed.status.id != DUPLICATE_MESSAGE_ID]
-    foreign = [row for row in proofs if is_another_recipient(message.to, row.parsed.to)]
+    bearings = [bearing_of(row.parsed, message) for row in rows]
+    proofs, kept = [], []
+    for row, bearing in zip(rows, bearings, strict=True):
+        if bearing is not Bearing.COUNTS:
+            kept.append(row)
+        elif not is_duplicate(row.parsed.status):
+            proofs.append(row)
+    earlier = [row for row in proofs if refused and is_about_earlier_attempt(row.parsed, message)]
+    foreign = [
+        row
+        for row in proofs
+        if row not in earlier and is_another_recipient(message.to, row.parsed.to)
+    ]
     own = [
         row
         for row in proofs
-        if (is_recipient(message.to, row.parsed.to) if refused else row not in foreign)
+        if row in earlier
+        or (is_recipient(message.to, row.parsed.to) if refused else row not in foreign)
     ]
-    return own, refused and bool(proofs) and foreign == proofs
+    return JudgedRows(
+        own,
+        kept,
+        is_foreign=refused and bool(proofs) and foreign == proofs,
+        is_undecided=Bearing.UNDECIDED in bearings,
+    )
 
 
 def divided(messages: Iterable[Message]) -> list[list[Message]]:

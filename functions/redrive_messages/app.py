@@ -26,6 +26,7 @@ from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
     HINTS,
+    NEVER_REDRIVEN,
     CloseCommand,
     Closed,
     ListCommand,
@@ -123,7 +124,7 @@ def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], f
             shown.append(described)
             if len(shown) == command.limit:
                 break
-    quarantined = [each for each in shown if each.reason is DeadLetterReason.QUARANTINED]
+    quarantined = [each for each in shown if each.reason in NEVER_REDRIVEN]
     ids = (message_id for record in quarantined for message_id in record.message_ids)
     messages = deps.ledger.find(ids)
     waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
@@ -141,15 +142,16 @@ def _redrive(
     command: RedriveCommand, deps: Dependencies, seconds_left: Callable[[], float]
 ) -> Redriven:
     found: Counter[str] = Counter()
-    skipped = redriven = failed = 0
+    skipped: Counter[DeadLetterReason] = Counter()
+    redriven = failed = 0
     with Scan(deps.queue, seconds_left) as scan:
         for record in scan:
             if command.reason not in (None, record.reason):
                 continue
             if command.original_message_id not in (None, record.original_id):
                 continue
-            if record.reason is DeadLetterReason.QUARANTINED:
-                skipped += 1
+            if record.reason in NEVER_REDRIVEN:
+                skipped[record.reason] += 1
                 continue
             found[record.reason.value] += 1
             if not command.dry_run:
@@ -164,8 +166,8 @@ def _redrive(
         found=dict(found),
         redriven=redriven,
         failed=failed,
-        skipped_quarantined=skipped,
-        hint=HINTS[DeadLetterReason.QUARANTINED] if skipped else None,
+        skipped_quarantined=skipped.total(),
+        hint=" ".join(HINTS[reason] for reason in sorted(skipped)) or None,
         complete=scan.complete,
     )
 
@@ -221,7 +223,7 @@ _CLOSE = Decision(
     transitions.closed,
     # A message may have settled in the meantime.
     is_made=lambda message: message.is_done,
-    reasons=frozenset({DeadLetterReason.QUARANTINED}),
+    reasons=NEVER_REDRIVEN,
 )
 
 
@@ -233,6 +235,9 @@ def _release(
     A record that is not in the dead-letter queue is still in the send queue, or an earlier run has
     moved it there.
     """
+    if _find(command.message_id, deps.ledger).is_spent:
+        rule = "names a message whose id Infobip refuses as used: queue its content under a new id"
+        raise InvalidEventError("messageId", rule)
     message = _decide(command, _RELEASE, deps.ledger, now)
     redriven = 0
     with Scan(deps.queue, seconds_left) as scan:

@@ -12,6 +12,9 @@ keeps a message from being sent twice or forgotten, wherever the run is killed:
 4. A record that can never be sent, or that needs an operator, is put into the dead-letter queue.
 5. The record is acknowledged if each of its messages has a verdict; otherwise SQS redelivers it.
    If the run is killed before, SQS redelivers the record, and the next run finds the verdicts.
+
+While Infobip refuses everything from the account or from a scenario, until a person acts, one
+message after each backoff finds out whether it still does; the others wait.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +39,7 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.aws import QueueUnavailableError
-from infobip_omni.circuit_breaker import CircuitBreaker
+from infobip_omni.circuit_breaker import CircuitBreaker, CircuitBreakers
 from infobip_omni.dynamodb import TableUnavailableError
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
@@ -57,6 +60,7 @@ from infobip_omni.queued_events import (
 from infobip_omni.scenario_registry import ScenarioRegistry
 from infobip_omni.send_queue import DeadLetter, Record, Retry, SendQueue
 from infobip_omni.settings import SendMessageSettings
+from infobip_omni.statuses import Scope
 from infobip_omni.timestamps import utc_now
 from infobip_omni.verdicts import SendAnswer, not_processed, request_rejected
 from infobip_omni.webhook import Webhook, parse_keys
@@ -97,10 +101,17 @@ class Dependencies:
     scenarios: ScenarioRegistry
     ledger: MessageLedger
     queue: SendQueue
+    #: For everything that is sent.
     breaker: CircuitBreaker
     policy: Policy
     #: The webhook that Infobip calls with delivery reports, if it is enabled.
     webhook: Webhook | None = None
+    #: For what is sent by a scenario, by its key: its sender may be refused.
+    scenario_breakers: CircuitBreakers = field(default_factory=CircuitBreakers)
+
+    def circuits_of(self, scenario_key: str | None) -> tuple[CircuitBreaker, CircuitBreaker]:
+        """Return the circuit of a scenario, and that of everything."""
+        return self.scenario_breakers.of(scenario_key or ""), self.breaker
 
 
 def send_messages(
@@ -138,23 +149,25 @@ def _resolve(batch: Iterable[QueuedEvent], deps: Dependencies) -> list[QueuedEve
     """Find the scenarios; while the circuit is open, postpone every event instead."""
     backoff_seconds = deps.breaker.retry_in_seconds()
     return [
-        _resolved(queued, backoff_seconds, deps.scenarios)
-        if isinstance(queued, Pending)
-        else queued
+        _resolved(queued, backoff_seconds, deps) if isinstance(queued, Pending) else queued
         for queued in batch
     ]
 
 
-def _resolved(pending: Pending, backoff_seconds: float, scenarios: ScenarioRegistry) -> QueuedEvent:
+def _resolved(pending: Pending, backoff_seconds: float, deps: Dependencies) -> QueuedEvent:
     if backoff_seconds:
         return Postponed(pending.record, pending.event, backoff_seconds)
     try:
-        return replace(pending, scenario=_scenario(pending.event, scenarios))
+        resolved = replace(pending, scenario=_scenario(pending.event, deps.scenarios))
     except InvalidEventError as error:
         return Refused.invalid(pending.record, error)
     except ParameterUnavailableError as error:
         logger.warning("the scenario cannot be looked up", reason=str(error))
         return Postponed(pending.record, pending.event)
+    circuit, _ = deps.circuits_of(resolved.scenario_key)
+    if backoff_seconds := circuit.retry_in_seconds():
+        return Postponed(pending.record, pending.event, backoff_seconds)
+    return resolved
 
 
 def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
@@ -203,22 +216,67 @@ def _post(
 def _post_one(
     request: OutboundRequest, deps: Dependencies, has_time: Callable[[], bool]
 ) -> list[AnsweredMessage]:
-    """Send one request, once, and return the state of each of its messages."""
-    if not has_time() or not deps.breaker.allow_request():
+    """Send one request if there is time and its circuits allow it; return each message's state."""
+    if not has_time():
         return request.all_are(SendAnswer(MessageState.WAITING))
+    circuits = deps.circuits_of(request.scenario_key)
+    if len(request.messages) > 1 and any(circuit.is_open for circuit in circuits):
+        # One message is enough to find out whether Infobip still refuses them.
+        first, rest = request.with_first_alone()
+        return [answered for part in (first, rest) for answered in _post_one(part, deps, has_time)]
+    if not _are_closed(circuits):
+        cause = next((circuit.cause for circuit in circuits if circuit.cause), None)
+        return request.all_are(SendAnswer(MessageState.WAITING, status=cause))
+    return _send(request, deps, circuits, has_time)
+
+
+def _send(
+    request: OutboundRequest,
+    deps: Dependencies,
+    circuits: tuple[CircuitBreaker, CircuitBreaker],
+    has_time: Callable[[], bool],
+) -> list[AnsweredMessage]:
+    """Send one request, once, and return the state of each of its messages."""
     try:
         response = deps.client.send_advanced(request.body(deps.webhook))
     except RequestRejectedError as error:
-        deps.breaker.succeeded()
+        for circuit in circuits:
+            circuit.succeeded()
         parts = request.by_record()
         if len(parts) > 1:
             # One invalid record must not fail the others. Nothing was sent, so each is sent alone.
             return [answered for part in parts for answered in _post_one(part, deps, has_time)]
         return request.all_are(request_rejected(error))
     except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
+        circuits[0].not_called()
         return request.all_are(_unanswered(error, deps.breaker))
-    deps.breaker.succeeded()
-    return request.answered(response)
+    answered = request.answered(response)
+    _note_refusals([each.answer for each in answered], circuits)
+    return answered
+
+
+def _are_closed(circuits: Sequence[CircuitBreaker]) -> bool:
+    """Return whether all circuits allow the request; if one does not, it is none's probe."""
+    for number, circuit in enumerate(circuits):
+        if not circuit.allow_request():
+            for other in circuits[:number]:
+                other.not_called()
+            return False
+    return True
+
+
+def _note_refusals(
+    answers: Iterable[SendAnswer], circuits: tuple[CircuitBreaker, CircuitBreaker]
+) -> None:
+    """Open the circuit of what Infobip refuses until a person acts; close the others."""
+    refused = {
+        answer.refusal.scope: answer.status for answer in answers if answer.refusal is not None
+    }
+    for scope, circuit in zip((Scope.SCENARIO, Scope.ACCOUNT), circuits, strict=True):
+        if scope in refused:
+            circuit.refused(refused[scope])
+        else:
+            circuit.succeeded()
 
 
 def _unanswered(
@@ -232,8 +290,9 @@ def _unanswered(
         return SendAnswer(MessageState.UNKNOWN)
     logger.warning("a request was not processed", reason=str(error))
     if isinstance(error, NotProcessedError):
-        breaker.failed()
-        return not_processed(error)
+        answer = not_processed(error)
+        breaker.failed(answer.status)
+        return answer
     # A failure of SSM says nothing about Infobip.
     breaker.not_called()
     return SendAnswer(MessageState.WAITING)
@@ -244,6 +303,7 @@ def _unanswered(
 
 def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[str, ClaimStatus]:
     """Write the outcomes, and return the claim status of each message."""
+    answered = list(answered)
     results = [each.message.result(each.answer) for each in answered]
     ids = [result.message_id for result in results]
     claim_statuses = dict(zip(ids, ledger.save(results), strict=True))
@@ -254,8 +314,25 @@ def _save(answered: Iterable[AnsweredMessage], ledger: MessageLedger) -> dict[st
         claim_status.state for claim_status in claim_statuses.values() if claim_status.state
     )
     count({f"Messages{state.title()}": number for state, number in states.items()})
-    count({"AccountRefusals": sum(result.account_refused for result in results)})
+    _count_refusals([each.answer for each in answered])
     return claim_statuses
+
+
+def _count_refusals(answers: Sequence[SendAnswer]) -> None:
+    """Publish what needs a person, or is only waited for."""
+    unlisted = sum(answer.is_unlisted for answer in answers)
+    if unlisted:
+        logger.error("messages are refused by a status that is not listed", count=unlisted)
+    for refusal, number in Counter(each.refusal for each in answers if each.refusal).items():
+        logger.warning("messages are refused for now", status=refusal.name, count=number)
+    count(
+        {
+            "AccountRefusals": sum(answer.account_refused for answer in answers),
+            "RefusalsThatEnd": sum(answer.refusal is not None for answer in answers),
+            "RefusalsUnlisted": unlisted,
+            "SendsRefusedUnread": sum(answer.is_refused_unread for answer in answers),
+        }
+    )
 
 
 # --- Settle ----------------------------------------------------------------------------------

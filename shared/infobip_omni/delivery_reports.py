@@ -28,6 +28,7 @@ from infobip_omni.api.reports import (
     page_of,
     parse_page,
 )
+from infobip_omni.attempts import Bearing, bearing_of
 from infobip_omni.dynamodb import Query
 from infobip_omni.message import (
     UNPROVEN,
@@ -39,13 +40,9 @@ from infobip_omni.message import (
     UnreadableMessage,
 )
 from infobip_omni.recipients import is_another_recipient
+from infobip_omni.statuses import ends, is_duplicate, is_unlisted, refuses_account
 from infobip_omni.timestamps import format_utc, utc_now
-from infobip_omni.verdicts import (
-    DUPLICATE_MESSAGE_ID,
-    highest,
-    refuses_account,
-    verdict_of,
-)
+from infobip_omni.verdicts import highest, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -94,6 +91,7 @@ class Recorded:
     foreign: int = 0  #: entries about messages of another bulk than the webhook's
     inbound: int = 0  #: inbound messages, which are ignored
     account_refusals: int = 0  #: reports by which Infobip refuses the account, not the message
+    unlisted_refusals: int = 0  #: reports that refuse a message by a status that is not listed
     #: Reports about messages that cannot be read: they are stored as a page of their own.
     waiting: int = 0
 
@@ -113,6 +111,7 @@ class Recorded:
             self.foreign + other.foreign,
             self.inbound + other.inbound,
             self.account_refusals + other.account_refusals,
+            self.unlisted_refusals + other.unlisted_refusals,
             self.waiting + other.waiting,
         )
 
@@ -127,6 +126,7 @@ class Recorded:
             "InboundMessagesIgnored": self.inbound,
             "MessagesSettled": self.settled,
             "AccountRefusals": self.account_refusals,
+            "RefusalsUnlisted": self.unlisted_refusals,
         }
 
 
@@ -245,16 +245,22 @@ class DeliveryReports:
             # It is recorded later, like a page that a killed run has left.
             self.store_page(page_of(divided.waiting))
         reports = [each.parsed for each in divided.own if isinstance(each.parsed, DeliveryReport)]
+        counted = [
+            report.status
+            for report in reports
+            if _bearing(report, messages, bulk_id) is not Bearing.REFUSED
+        ]
         return Recorded(
             reports=len(reports),
-            settled=self._settle(reports, messages),
+            settled=self._settle(reports, messages, bulk_id),
             unmatched=sum(report.message_id not in messages for report in reports),
             unreadable=len(page.unreadable),
             seen=len(divided.own) - len(reports),
             foreign=len(divided.foreign),
             inbound=page.inbound,
             waiting=len(divided.waiting),
-            account_refusals=sum(refuses_account(report.status) for report in reports),
+            account_refusals=sum(map(refuses_account, counted)),
+            unlisted_refusals=sum(map(is_unlisted, counted)),
         )
 
     def record_logs(self, rows: Iterable[RawEntry[LogEntry]]) -> None:
@@ -268,47 +274,38 @@ class DeliveryReports:
             for row in rows
         )
 
-    def _settle(self, reports: Iterable[DeliveryReport], messages: dict[str, Message]) -> int:
+    def _settle(
+        self,
+        reports: Iterable[DeliveryReport],
+        messages: Mapping[str, Message],
+        bulk_id: str | None,
+    ) -> int:
         """Settle messages by their reports, and return the number of settled messages.
 
         A report that names another recipient is about another system's message with the same id.
+        One about a refused attempt changes nothing.
         """
         by_message: dict[str, list[DeliveryReport]] = defaultdict(list)
         for report in reports:
             message = messages.get(report.message_id)
             if message and not is_another_recipient(message.to, report.to):
                 by_message[message.id].append(report)
-        settled: list[Update] = []
-        accepted: list[Message] = []
-        for message_id, its_reports in by_message.items():
-            message = messages[message_id]
-            judged = (verdict_of(report, message.last_step) for report in its_reports)
-            verdict = highest(verdict for verdict in judged if verdict)
-            if verdict is not None:
-                if verdict.rank > message.verdict_rank:
-                    settled.append(transitions.settled(message_id, verdict))
-            elif message.state in UNPROVEN and any(
-                report.status.id != DUPLICATE_MESSAGE_ID for report in its_reports
-            ):
-                accepted.append(message)
-        changed = self._ledger.apply(settled)
-        self._prove_accepted(accepted)
-        return changed
-
-    def _prove_accepted(self, messages: list[Message]) -> None:
-        """Write ACCEPTED, and repeat it for messages that changed at the same time."""
-        while messages:
+        settled = 0
+        while by_message:
             now, check_after = self._now(), self._ledger.check_after
-            self._ledger.apply(
-                transitions.proven_accepted(message, Evidence.REPORT, now, check_after)
-                for message in messages
-            )
-            seen = self._ledger.find([message.id for message in messages])
-            messages = [
-                message
-                for message in seen.values()
-                if isinstance(message, Message) and message.state in UNPROVEN
+            changes = [
+                change
+                for message_id, its_reports in by_message.items()
+                if (change := _change(messages[message_id], its_reports, bulk_id, now, check_after))
             ]
+            settled += self._ledger.apply(each.update for each in changes if each.settles)
+            self._ledger.apply(each.update for each in changes if not each.settles)
+            # Those that have changed at the same time are decided again.
+            needs_read = [each.update.message_id for each in changes if each.needs_read]
+            found = self._ledger.find(needs_read) if needs_read else {}
+            messages = {one.id: one for one in found.values() if isinstance(one, Message)}
+            by_message = {message_id: by_message[message_id] for message_id in messages}
+        return settled
 
     def _kept_row(
         self,
@@ -401,13 +398,54 @@ def _divide(
     for report in reports:
         message = messages.get(report.parsed.message_id)
         # An unknown message belongs to no bulk.
-        if message is not None and bulk_id not in (None, message.bulk_id):
+        if message is not None and bulk_id is not None and bulk_id not in message.bulk_ids:
             divided.foreign.append(report)
         elif isinstance(message, UnreadableMessage):
             divided.waiting.append(report)
         else:
             divided.own.append(report)
     return divided
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The change of a message that follows from reports."""
+
+    update: Update
+    settles: bool  #: otherwise it proves that Infobip has accepted the message
+    needs_read: bool  #: it is made only if the message is as it was read
+
+
+def _change(
+    message: Message,
+    reports: Iterable[DeliveryReport],
+    bulk_id: str | None,
+    now: datetime,
+    check_after: timedelta,
+) -> _Change | None:
+    """Decide what a message's reports change; nothing if they are about refused attempts."""
+    counted = [
+        report for report in reports if bearing_of(report, message, bulk_id) is Bearing.COUNTS
+    ]
+    judged = (verdict_of(report, message.last_step) for report in counted)
+    verdict = highest(verdict for verdict in judged if verdict)
+    if verdict is not None:
+        if verdict.rank <= message.verdict_rank:
+            return None
+        return _Change(
+            transitions.settled(message, verdict), settles=True, needs_read=ends(verdict.status)
+        )
+    if message.state in UNPROVEN and not all(is_duplicate(each.status) for each in counted):
+        proven = transitions.proven_accepted(message, Evidence.REPORT, now, check_after)
+        return _Change(proven, settles=False, needs_read=True)
+    return None
+
+
+def _bearing(
+    report: DeliveryReport, messages: Mapping[str, Message], bulk_id: str | None
+) -> Bearing:
+    message = messages.get(report.message_id)
+    return Bearing.COUNTS if message is None else bearing_of(report, message, bulk_id)
 
 
 def _read(entry: RawEntry[Any]) -> Report | None:

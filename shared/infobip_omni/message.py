@@ -24,11 +24,12 @@ from infobip_omni.dynamodb import (
     Item,
     Update,
 )
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.observability import masked
 from infobip_omni.timestamps import format_utc, parse_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from infobip_omni.api.channels import Channel
     from infobip_omni.api.reports import Price, Status
@@ -59,6 +60,8 @@ _INTERNAL = frozenset(
         "verdictRank",
         "checkShard",
         "firstUnknownAttemptAt",
+        "refusedAttempt",
+        "hasUndecidedRow",
     }
 )
 #: Members of an outcome event. They hold no message text and no address, because the bus may have
@@ -143,6 +146,12 @@ class Changes(TypedDict, total=False):
     #: The key of `RECIPIENT_INDEX`.
     recipient: str
     bulk_id: str
+    #: The bulk ids of earlier attempts whose outcome stayed unknown.
+    earlier_bulk_ids: tuple[str, ...] | None
+    #: The bulk ids of refused attempts, by the id of the status that refused them, as text.
+    refused_bulk_ids: Mapping[str, list[str]] | None
+    #: The number of the last attempt that was refused.
+    refused_attempt: int | None
     on_unknown: OnUnknown
     callback_data: str | None
     send_at: datetime | None
@@ -168,6 +177,8 @@ class Changes(TypedDict, total=False):
     #: The claim of the first attempt whose outcome stayed unknown, once another has followed it.
     first_unknown_attempt_at: datetime | None
     absent_answers: int | None
+    #: The logs have shown a row that may be about a refused attempt or about the last one.
+    has_undecided_row: bool | None
     unresolved_at: datetime | None
     dead_letter_reason: str | None
     released_at: datetime | None
@@ -192,7 +203,7 @@ class Message:
     to: Mapping[str, str] = field(repr=False)
     #: The flow's channels; None when the flow is unknown.
     steps: tuple[str, ...] | None
-    bulk_id: str
+    bulk_id: str  #: of the last attempt
     on_unknown: str
     send_at: datetime | None
     attempts: int
@@ -212,6 +223,17 @@ class Message:
     absent_answers: int
     is_released: bool
     is_closed: bool
+    dead_letter_reason: str | None = None
+    #: The bulk ids of earlier attempts whose outcome stayed unknown.
+    earlier_bulk_ids: tuple[str, ...] = ()
+    #: The bulk ids of refused attempts, by the id of the status that refused them.
+    refused_bulk_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    #: The number of the last attempt that was refused; 0 if none was.
+    refused_attempt: int = 0
+    #: Another attempt has followed one whose outcome stayed unknown.
+    follows_unknown: bool = False
+    #: The logs have shown a row that may be about a refused attempt or about the last one.
+    has_undecided_row: bool = False
 
     @classmethod
     def from_item(cls, item: Item) -> Self | UnreadableMessage:
@@ -220,7 +242,11 @@ class Message:
             return cls._from_item(item)
         except (ArithmeticError, LookupError, TypeError, ValueError):
             bulk_id = item.get("bulkId")
-            return UnreadableMessage(item[MESSAGE_ID], bulk_id if isinstance(bulk_id, str) else "")
+            return UnreadableMessage(
+                item[MESSAGE_ID],
+                bulk_id if isinstance(bulk_id, str) else "",
+                frozenset(_texts_in((item.get("earlierBulkIds"), item.get("refusedBulkIds")))),
+            )
 
     @classmethod
     def _from_item(cls, item: Item) -> Self:
@@ -235,6 +261,12 @@ class Message:
             to={_text(kind): _text(address) for kind, address in dict(item["to"]).items()},
             steps=None if steps is None else tuple(map(_text, steps)),
             bulk_id=_text(item["bulkId"]),
+            earlier_bulk_ids=tuple(map(_text, item.get("earlierBulkIds", ()))),
+            refused_bulk_ids={
+                int(status_id): tuple(map(_text, bulk_ids))
+                for status_id, bulk_ids in dict(item.get("refusedBulkIds", {})).items()
+            },
+            refused_attempt=int(item.get("refusedAttempt", 0)),
             on_unknown=_text(item["onUnknown"]),
             send_at=None if send_at is None else _timestamp(send_at),
             attempts=int(item["attempts"]),
@@ -249,7 +281,10 @@ class Message:
             first_unknown_attempt_at=(
                 claimed_at if first_attempt_at is None else _timestamp(first_attempt_at)
             ),
+            follows_unknown=first_attempt_at is not None,
             absent_answers=int(item.get("absentAnswers", 0)),
+            has_undecided_row="hasUndecidedRow" in item,
+            dead_letter_reason=item.get("deadLetterReason"),
             is_released="releasedAt" in item,
             is_closed="closedAt" in item,
         )
@@ -258,6 +293,25 @@ class Message:
     def last_step(self) -> str | None:
         """The channel of the flow's last step; None when the flow is unknown."""
         return self.steps[-1] if self.steps else None
+
+    @property
+    def bulk_ids(self) -> frozenset[str]:
+        """The bulk ids of all attempts that Infobip may report about."""
+        refused = (each for bulk_ids in self.refused_bulk_ids.values() for each in bulk_ids)
+        return frozenset((self.bulk_id, *self.earlier_bulk_ids, *refused))
+
+    @property
+    def is_last_attempt_refused(self) -> bool:
+        """Whether the answer to the last attempt has refused it."""
+        return self.refused_attempt == self.attempts
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing was sent, and Infobip takes no more under this id."""
+        return (
+            self.state is MessageState.QUARANTINED
+            and self.dead_letter_reason == DeadLetterReason.ID_SPENT
+        )
 
     @property
     def is_open(self) -> bool:
@@ -275,6 +329,17 @@ class Message:
     def was_refused_as_repeat(self) -> bool:
         """Whether Infobip has refused the message id as already used."""
         return self.evidence == Evidence.DUPLICATE_ID
+
+    def is_shared_bulk_id(self, bulk_id: str) -> bool:
+        """Return whether a refused attempt had this bulk id, and another attempt too.
+
+        So it is when the bulk id is the caller's own.
+        """
+        others = self.earlier_bulk_ids
+        if not self.is_last_attempt_refused:
+            others = (*others, self.bulk_id)
+        is_refused = any(bulk_id in bulk_ids for bulk_ids in self.refused_bulk_ids.values())
+        return is_refused and bulk_id in others
 
     def age(self, now: datetime) -> timedelta:
         """Return how long ago the message was due to be sent; negative before its `sendAt`."""
@@ -310,6 +375,12 @@ class UnreadableMessage:
 
     id: str
     bulk_id: str  #: empty if it cannot be read either
+    other_bulk_ids: frozenset[str] = frozenset()  #: of other attempts
+
+    @property
+    def bulk_ids(self) -> frozenset[str]:
+        """The bulk ids of all attempts that Infobip may report about."""
+        return self.other_bulk_ids | {self.bulk_id}
 
 
 def new_item(message_id: str, **attributes: Unpack[Changes]) -> Item:
@@ -338,6 +409,17 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("an attribute is not text")
     return value
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Yield the texts in lists and maps, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts_in(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_in(each)
 
 
 def _timestamp(value: object) -> datetime:

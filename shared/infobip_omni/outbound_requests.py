@@ -32,6 +32,15 @@ class OutboundRequest:
 
     messages: tuple[ClaimedMessage, ...]
 
+    @property
+    def scenario_key(self) -> str | None:
+        """Infobip's key of the scenario; None for the account's default scenario."""
+        return self.messages[0].pending.scenario_key
+
+    def with_first_alone(self) -> tuple[OutboundRequest, OutboundRequest]:
+        """Split the request into one for its first message, and one for the others."""
+        return OutboundRequest(self.messages[:1]), OutboundRequest(self.messages[1:])
+
     def by_record(self) -> list[OutboundRequest]:
         """Split the request into one for each record."""
         parts: dict[str, list[ClaimedMessage]] = defaultdict(list)
@@ -48,14 +57,14 @@ class OutboundRequest:
             ParameterUnavailableError: The key that signs the webhook's URL cannot be read.
         """
         first = self.messages[0]
-        body, scenario = first.pending.event.body, first.pending.scenario
+        body = first.pending.event.body
         bulk_id = first.claim.bulk_id
         notify_url, notify_content_type = body.notify_url, body.notify_content_type
         if webhook is not None and notify_url is None and body.notify is not False:
             notify_url, notify_content_type = webhook.url_for(bulk_id), "application/json"
         return AdvancedRequest.of(
             body,
-            scenario_key=scenario.key if scenario else body.scenario_key,
+            scenario_key=self.scenario_key,
             bulk_id=bulk_id,
             notify_url=notify_url,
             notify_content_type=notify_content_type,

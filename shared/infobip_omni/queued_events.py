@@ -15,7 +15,7 @@ from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import MessageState
 from infobip_omni.send_queue import DeadLetter, backoff, disposition
-from infobip_omni.transitions import AttemptResult, Claim, ClaimStatus
+from infobip_omni.transitions import FIRST_ATTEMPT, AttemptResult, Claim, ClaimStatus, Past
 from infobip_omni.verdicts import SendAnswer
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class Pending:
     event: SendEvent
     #: None until it is looked up, and for an event that names none.
     scenario: RegisteredScenario | None = None
+
+    @property
+    def scenario_key(self) -> str | None:
+        """Infobip's key of the scenario; None for the account's default scenario."""
+        return self.scenario.key if self.scenario else self.event.body.scenario_key
 
     def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
         """Return the claims of the event's messages.
@@ -114,19 +119,27 @@ class ClaimedMessage:
     pending: Pending
     claim: Claim
     token: str
+    past: Past = FIRST_ATTEMPT
 
     def result(self, answer: SendAnswer, reason: DeadLetterReason | None = None) -> AttemptResult:
-        """Return the result of the attempt, for the ledger."""
+        """Return the result of the attempt, for the ledger.
+
+        The refusal of this attempt says nothing about an earlier one that may have been accepted.
+        """
+        is_unknown = answer.refusal is not None and self.past.has_unknown
         return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,
-            state=answer.state,
+            state=MessageState.UNKNOWN if is_unknown else answer.state,
             evidence=answer.evidence,
             status=answer.status,
             send_at=self.claim.send_at,
             first_step_validity=self.claim.first_step_validity,
             dead_letter_reason=reason,
             account_refused=answer.account_refused,
+            refused_by=answer.refused_by,
+            bulk_id=self.claim.bulk_id,
+            past=self.past,
         )
 
 
@@ -165,7 +178,12 @@ class Wanted:
         batch = [_refused_if_used(queued, used) for queued in self.batch]
         refused = {queued.record.sqs_id for queued in batch if isinstance(queued, Refused)}
         held = [
-            ClaimedMessage(self.owners[message_id], self.claims[message_id], claim_status.token)
+            ClaimedMessage(
+                self.owners[message_id],
+                self.claims[message_id],
+                claim_status.token,
+                claim_status.past,
+            )
             for message_id, claim_status in claim_statuses.items()
             if claim_status.token
         ]

@@ -179,7 +179,14 @@ def disposition(
         default=default_delay,
     )
     if not unresolved:
-        if any(claim_status.state is MessageState.QUARANTINED for claim_status in claim_statuses):
+        quarantined = [
+            claim_status
+            for claim_status in claim_statuses
+            if claim_status.state is MessageState.QUARANTINED
+        ]
+        if quarantined and all(claim_status.is_spent for claim_status in quarantined):
+            return DeadLetter(DeadLetterReason.ID_SPENT, delay)
+        if quarantined:
             return DeadLetter(DeadLetterReason.QUARANTINED, delay)
         return Acknowledge()
     if record.is_about_to_be_dropped(now):

@@ -9,6 +9,9 @@
         │              └──── outcome unknown ─▶ UNKNOWN ─logs──▶ ACCEPTED … | QUARANTINED
         └─ expired                                               | WAITING (must-arrive)
 
+    A refusal that ends, in the answer to the POST, counts as "not processed", but the item keeps
+    the attempt's bulk id: its row and its report may still come, and change nothing.
+
     QUARANTINED ─release─▶ WAITING
     QUARANTINED ─close───▶ QUARANTINED, with closedAt, closedBy and closedWhy
 
@@ -23,11 +26,12 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from infobip_omni.dynamodb import Insert
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.message import (
     ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
@@ -42,6 +46,7 @@ from infobip_omni.message import (
     update,
 )
 from infobip_omni.recipients import recipient_index_key
+from infobip_omni.statuses import ends
 from infobip_omni.verdicts import NO_RANK
 
 if TYPE_CHECKING:
@@ -69,6 +74,7 @@ _WITHOUT_OUTCOME: Changes = {
     "dead_letter_reason": None,
     "done_at": None,
     "evidence": None,
+    "has_undecided_row": None,
     "price": None,
     "sent_at": None,
     "status": None,
@@ -80,6 +86,9 @@ _WITHOUT_PAST: Changes = {
     "closed_at": None,
     "closed_by": None,
     "closed_why": None,
+    "earlier_bulk_ids": None,
+    "refused_attempt": None,
+    "refused_bulk_ids": None,
     "released_at": None,
     "released_by": None,
     "released_why": None,
@@ -131,6 +140,26 @@ class Periods:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """The attempts before the one of a claim."""
+
+    #: The number of the claim's own attempt.
+    attempt: int = 1
+    #: The bulk ids of refused attempts, by the id of the status that refused them.
+    refused_bulk_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    #: The outcome of one stayed unknown.
+    has_unknown: bool = False
+
+    @classmethod
+    def of(cls, message: Message, attempt: int) -> Self:
+        """Return the past of an attempt from the item of its message."""
+        return cls(attempt, message.refused_bulk_ids, message.follows_unknown)
+
+
+FIRST_ATTEMPT = Past()
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimStatus:
     """The state of a message for the sender, after its claim or its attempt."""
 
@@ -144,6 +173,10 @@ class ClaimStatus:
     unreadable: bool = False
     #: When the state may change: at the end of another sender's lease, or with the next log query.
     until: datetime | None = None
+    #: Nothing was sent, and Infobip takes no more under this id.
+    is_spent: bool = False
+    #: The earlier attempts, if the caller holds the claim.
+    past: Past = FIRST_ATTEMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +197,10 @@ class AttemptResult:
     dead_letter_reason: str | None = None
     #: Infobip refused the account rather than the message; for alarms only, not stored.
     account_refused: bool = False
+    #: The id of the status by which Infobip refused this attempt for a while; None if it did not.
+    refused_by: int | None = None
+    bulk_id: str = ""
+    past: Past = FIRST_ATTEMPT
 
 
 # --- Claims ----------------------------------------------------------------------------------
@@ -232,6 +269,7 @@ def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave 
         # An expired item belongs to an earlier message with the same id.
         return Write(taken_over(claim, lease, found, periods), own, ClaimStatus(None))
     if found.state is MessageState.WAITING and not claim_status.conflict:
+        own = replace(own, past=Past.of(found, found.attempts + 1))
         return Write(taken_over(claim, lease, found, periods), own, claim_status)
     if found.lease_has_ended(now):
         until = first_check(found.send_at, now, periods.check_after)
@@ -243,12 +281,13 @@ def meet(claim: Claim, lease: Lease, found: Message, periods: Periods) -> Leave 
 def claim_status_of(claim: Claim, lease: Lease, found: Message) -> ClaimStatus:
     """Return the claim status of a message as it was read."""
     if found.claim_token == lease.token and found.state is MessageState.CLAIMED:
-        return ClaimStatus(found.state, token=lease.token)
+        return ClaimStatus(found.state, token=lease.token, past=Past.of(found, found.attempts))
     until = found.lease_until if found.state is MessageState.CLAIMED else found.next_check_at
     return ClaimStatus(
         found.state,
         conflict=found.content_hash != claim.content_hash,
         until=None if found.state in ACCEPTED_OR_FINAL else until,
+        is_spent=found.is_spent,
     )
 
 
@@ -291,6 +330,10 @@ def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -
     }
     if result.status is not None:
         changes["status"] = result.status
+    if result.refused_by is not None:
+        refused = _with_bulk_id(result.past.refused_bulk_ids, result.refused_by, result.bulk_id)
+        changes["refused_bulk_ids"] = refused
+        changes["refused_attempt"] = result.past.attempt
     if result.state is MessageState.ACCEPTED:
         changes["sent_at"] = now
         validity = min(result.first_step_validity or check_after, LONGEST_FIRST_WAIT)
@@ -312,6 +355,14 @@ def result_saved(result: AttemptResult, now: datetime, check_after: timedelta) -
     return update(result.message_id, expected, **changes)
 
 
+def _with_bulk_id(
+    refused: Mapping[int, tuple[str, ...]], status_id: int, bulk_id: str
+) -> Mapping[str, list[str]]:
+    """Add the bulk id of a refused attempt, in the table's format."""
+    added = {**refused, status_id: (*refused.get(status_id, ()), bulk_id)}
+    return {str(each): list(dict.fromkeys(bulk_ids)) for each, bulk_ids in added.items()}
+
+
 def waiting_stopped(message_id: str, reason: str) -> Update:
     """Mark a waiting message as dead-lettered; a redrive of its record still sends it."""
     expected = expect(state=MessageState.WAITING)
@@ -328,11 +379,18 @@ def record_lost(message: Message) -> Update:
 # --- Reports and logs ------------------------------------------------------------------------
 
 
-def settled(message_id: str, verdict: Verdict) -> Update:
-    """Settle a message by a verdict, unless it has one of the same or a higher rank."""
+def settled(message: Message, verdict: Verdict) -> Update:
+    """Settle a message by a verdict, unless it has one of the same or a higher rank.
+
+    A refusal that ends settles it only if it is as it was read: in the meantime, the answer to the
+    attempt may have said the same, or another attempt may have been made.
+    """
+    expected = expect_rank_below(verdict.rank)
+    if ends(verdict.status):
+        expected += expect(state=message.state, claim_token=message.claim_token)
     return update(
-        message_id,
-        expect_rank_below(verdict.rank),
+        message.id,
+        expected,
         state=verdict.state,
         verdict_rank=verdict.rank,
         evidence=verdict.evidence,
@@ -359,19 +417,26 @@ def proven_accepted(
     )
 
 
-def check_postponed(message: Message, until: datetime, *, absent: bool) -> Update:
+def check_postponed(
+    message: Message, until: datetime, *, absent: bool, is_undecided: bool = False
+) -> Update:
     """Set the time of the next log query.
 
     Args:
         message: The message.
         until: The time of the next log query.
         absent: Whether the last one was answered without a row for the message; that is counted.
+        is_undecided: Whether its answer had a row that decides nothing, so the message must not be
+            sent again.
     """
-    return message.changed(
-        absent_answers=message.absent_answers + absent,
-        next_check_at=until,
-        check_shard=shard_of(message.id),
-    )
+    changes: Changes = {
+        "absent_answers": message.absent_answers + absent,
+        "next_check_at": until,
+        "check_shard": shard_of(message.id),
+    }
+    if is_undecided:
+        changes["has_undecided_row"] = True
+    return message.changed(**changes)
 
 
 def left_unresolved(message: Message, now: datetime) -> Update:
@@ -396,8 +461,28 @@ def sent_again(message: Message, now: datetime) -> Update:
         state=MessageState.WAITING,
         absent_answers=None,
         first_unknown_attempt_at=message.first_unknown_attempt_at,
+        earlier_bulk_ids=_unrefused_bulk_ids(message),
         next_check_at=now + LONGEST_WAIT,
         check_shard=shard_of(message.id),
+    )
+
+
+def _unrefused_bulk_ids(message: Message) -> tuple[str, ...]:
+    """Return the bulk ids of attempts that may have been accepted, the last one included."""
+    last = () if message.is_last_attempt_refused else (message.bulk_id,)
+    return tuple(dict.fromkeys((*message.earlier_bulk_ids, *last)))
+
+
+def id_spent(message: Message, now: datetime) -> Update:
+    """Write QUARANTINED for a message that was not sent, and whose id Infobip no longer takes.
+
+    Its content has to be sent under another id.
+    """
+    return message.changed(
+        state=MessageState.QUARANTINED,
+        dead_letter_reason=DeadLetterReason.ID_SPENT,
+        next_check_at=now,
+        check_shard=QUARANTINED_SHARD,
     )
 
 
@@ -427,6 +512,7 @@ def released(message: Message, by: str, why: str, now: datetime) -> Update:
         state=MessageState.WAITING,
         absent_answers=None,
         first_unknown_attempt_at=message.first_unknown_attempt_at,
+        earlier_bulk_ids=_unrefused_bulk_ids(message),
         released_at=now,
         released_by=by,
         released_why=why,

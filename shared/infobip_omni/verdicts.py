@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from infobip_omni.api.errors import AuthenticationError
+from infobip_omni.api.errors import AuthenticationError, RefusedUnreadError
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.message import Evidence, MessageState
+from infobip_omni.statuses import DUPLICATE_MESSAGE_ID, RefusalKind, is_unlisted, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
     from infobip_omni.api.errors import NotProcessedError, RequestRejectedError
     from infobip_omni.api.reports import DeliveryReport, Price, Status
     from infobip_omni.api.sends import SendResponse, SendResult
+    from infobip_omni.statuses import Refusal
 
-#: Infobip has seen the message id before. This status says nothing about the message's outcome.
-DUPLICATE_MESSAGE_ID = 23
-#: Statuses by which Infobip refuses everything from the account until a person acts: the sender is
-#: blocked or not registered, the credit, the package or the trial is used up. See "Response Status
-#: and Error Codes" in Infobip's documentation.
-_ACCOUNT_REFUSALS = frozenset({11, 12, 13, 17, 75})
 #: Sorts before the rank of every verdict.
 NO_RANK = ""
 
@@ -69,6 +65,14 @@ class SendAnswer:
     retry_after_seconds: float | None = None
     #: Infobip refused the account rather than the message.
     account_refused: bool = False
+    #: The refusal of this attempt that ends, so the message is sent again.
+    refusal: Refusal | None = None
+    #: The id of the status by which Infobip refused this attempt for a while.
+    refused_by: int | None = None
+    #: Infobip refused the message by a status that the table of statuses lacks.
+    is_unlisted: bool = False
+    #: The answer to the request is none of Infobip's refusals of its content.
+    is_refused_unread: bool = False
 
 
 def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[SendAnswer]:
@@ -86,18 +90,25 @@ def read_answer(response: SendResponse, message_ids: Sequence[str]) -> list[Send
 
 def request_rejected(error: RequestRejectedError) -> SendAnswer:
     """Return the state of the messages of a request that can never succeed."""
-    members = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
-    status = {name: value for name, value in members.items() if value is not None}
-    return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status)
+    return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, _status_of(error))
 
 
 def not_processed(error: NotProcessedError) -> SendAnswer:
     """Return the state of the messages of a request that Infobip has not processed."""
     return SendAnswer(
         MessageState.WAITING,
+        # An outage needs no reason: each message waits for its end.
+        status=_status_of(error) if error.status else None,
         retry_after_seconds=error.retry_after_seconds,
         account_refused=isinstance(error, AuthenticationError),
+        is_refused_unread=isinstance(error, RefusedUnreadError),
     )
+
+
+def _status_of(error: NotProcessedError | RequestRejectedError) -> Mapping[str, object]:
+    """Return the code and text of a refused request, which explain the state of its messages."""
+    members = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict | None:
@@ -149,11 +160,6 @@ def highest(verdicts: Iterable[Verdict]) -> Verdict | None:
     return max(verdicts, key=lambda verdict: verdict.rank, default=None)
 
 
-def refuses_account(status: Status) -> bool:
-    """Return whether Infobip refuses the account rather than the message."""
-    return status.group_id == StatusGroup.REJECTED and status.id in _ACCOUNT_REFUSALS
-
-
 def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
     """Return the delay before the next log query about an accepted message.
 
@@ -174,10 +180,14 @@ def check_delay(age: timedelta, first: timedelta) -> timedelta | None:
 
 
 def _result(response: SendResponse, message_ids: Sequence[str], position: int) -> SendResult | None:
-    """Return a message's entry in the answer: by its id, or by its position if ids are missing."""
-    for result in response.messages:
-        if result.message_id == message_ids[position]:
-            return result
+    """Return a message's entry in the answer: by its id, or by its position if ids are missing.
+
+    Several entries for one id must have one status group; otherwise none of them counts.
+    """
+    named = [each for each in response.messages if each.message_id == message_ids[position]]
+    if named:
+        groups = {each.status and each.status.group_id for each in named}
+        return named[0] if len(groups) == 1 else None
     if len(response.messages) != len(message_ids):
         return None
     result = response.messages[position]
@@ -192,9 +202,16 @@ def _send_answer(result: SendResult | None) -> SendAnswer:
         # Infobip knows the id from an earlier attempt, or from another system's message. Only the
         # logs can show which, because they name the recipient.
         return SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
-    if status.group_id == StatusGroup.REJECTED:
-        refused = refuses_account(status)
-        return SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, status, account_refused=refused)
+    if refusal := refusal_of(status):
+        return SendAnswer(
+            MessageState.WAITING if refusal.ends else MessageState.REJECTED,
+            Evidence.RESPONSE,
+            status,
+            account_refused=refusal.kind is RefusalKind.ACCOUNT,
+            refusal=refusal if refusal.ends else None,
+            refused_by=status.id if refusal.ends else None,
+            is_unlisted=is_unlisted(status),
+        )
     if status.group_id in set(StatusGroup):
         return SendAnswer(MessageState.ACCEPTED, Evidence.RESPONSE)
     return SendAnswer(MessageState.UNKNOWN)

@@ -34,6 +34,7 @@ from infobip_omni.api.errors import (
     OmniError,
     OutcomeUnknownError,
     RateLimitedError,
+    RefusedUnreadError,
     RequestRejectedError,
 )
 from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_page
@@ -146,7 +147,11 @@ def test_message_is_sent_reported_and_found_in_the_logs(
         ("error_before", {"status": 503}, OutcomeUnknownError, 0),
         ("error_before", {"status": 408}, OutcomeUnknownError, 0),
         ("error_before", {"status": 302}, OutcomeUnknownError, 0),
-        ("error_before", {"status": 404}, RequestRejectedError, 0),
+        ("error_before", {"status": 409}, RequestRejectedError, 0),
+        ("error_before", {"status": 404}, RefusedUnreadError, 0),
+        ("page_before", {"status": 404}, RefusedUnreadError, 0),
+        ("page_before", {"status": 400}, RefusedUnreadError, 0),
+        ("page_before", {"status": 502}, OutcomeUnknownError, 0),
         ("rate_limit", {"retryAfter": 7}, RateLimitedError, 0),
         ("unauthorized", {"times": 2}, AuthenticationError, 0),
         ("forbidden", {}, AuthenticationError, 0),
@@ -387,9 +392,10 @@ def test_failure_while_sending_leaves_the_outcome_unknown(
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(429, RateLimitedError), (403, AuthenticationError), (400, RequestRejectedError)],
+    [(429, RateLimitedError), (403, AuthenticationError), (400, RefusedUnreadError)],
 )
 def test_error_status_suffices_without_its_body(status: int, error: type[OmniError]) -> None:
+    """Only Infobip's own error refuses the content; without one the send is tried again."""
     answer = f"HTTP/1.1 {status} No\r\nContent-Length: 100\r\nRetry-After: 7\r\n\r\n{{".encode()
     with RawServer(answering(answer)) as server, pytest.raises(error) as caught:
         OmniClient(f"http://127.0.0.1:{server.port}", key).send_advanced(send_request("m1"))

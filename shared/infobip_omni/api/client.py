@@ -26,18 +26,19 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from .errors import NotProcessedError, OutcomeUnknownError, error_for
+from .errors import NotProcessedError, OutcomeUnknownError, error_for, error_of_send
 from .reports import LogEntry, UnreadablePageError, parse_page
 from .scenarios import Scenario
 from .sends import SendResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from urllib3.response import HTTPResponse
 
     from .authorization import Credentials
+    from .errors import OmniError
     from .reports import RawEntry
     from .scenarios import ScenarioDefinition
     from .sends import AdvancedRequest
@@ -148,8 +149,12 @@ class OmniClient:
 
         Infobip has no idempotency key: after an `OutcomeUnknownError`, query the logs before you
         send the same messages again.
+
+        Raises:
+            RefusedUnreadError: A 4xx that does not refuse the content.
         """
-        return _read(SendResponse, self._call("POST", "/omni/1/advanced", body=request))
+        content = self._call("POST", "/omni/1/advanced", body=request, error=error_of_send)
+        return _read(SendResponse, content)
 
     def take_reports(self, *, limit: int = 1000) -> bytes:
         """Return a page of delivery reports that Infobip has not returned before, as it came.
@@ -199,8 +204,12 @@ class OmniClient:
         *,
         query: Sequence[tuple[str, str]] = (),
         body: BaseModel | None = None,
+        error: Callable[[int, object, Mapping[str, str]], OmniError] = error_for,
     ) -> bytes:
-        """Return the body of a successful answer; repeat the call once after a 401."""
+        """Return the body of a successful answer; repeat the call once after a 401.
+
+        *error* returns the error for any other answer.
+        """
         content = None if body is None else body.model_dump_json(exclude_none=True).encode()
         request = requests.Request(method, self._base_url + path, params=query, data=content)
         if content is not None:
@@ -209,7 +218,7 @@ class OmniClient:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             answer = self._exchange(request, self._credentials(refresh=True))
         if not answer.is_success:
-            raise error_for(answer.status, answer.json(), answer.headers)
+            raise error(answer.status, answer.json(), answer.headers)
         return answer.content
 
     def _exchange(self, request: requests.Request, credentials: Credentials) -> _Answer:

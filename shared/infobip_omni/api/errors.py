@@ -4,7 +4,8 @@
     ├── RequestRejectedError     the same request can never succeed
     ├── NotProcessedError        Infobip did not process the request: safe to send again
     │   ├── RateLimitedError       too many calls
-    │   └── AuthenticationError    the credentials were not accepted, or lack a scope
+    │   ├── AuthenticationError    the credentials were not accepted, or lack a scope
+    │   └── RefusedUnreadError     the refusal of a send says nothing about its content
     └── OutcomeUnknownError      Infobip may or may not have processed the request
 
 The text of an error holds only a fixed reason, the HTTP status and Infobip's error id, so it can be
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 #: The longest wait that is read from a Retry-After header, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
 _ERROR_ID = re.compile(r"[A-Z0-9_]{1,64}")
+#: Refusals of an address, a method or a format, whatever the content of the request.
+_NOT_ABOUT_CONTENT = frozenset(
+    {
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.GONE,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.MISDIRECTED_REQUEST,
+    }
+)
 
 
 class OmniError(Exception):
@@ -76,6 +88,10 @@ class AuthenticationError(NotProcessedError):
     """401 with fresh credentials, or 403: they lack the scope."""
 
 
+class RefusedUnreadError(NotProcessedError):
+    """A 4xx after a send that says nothing about its content: another server may have answered."""
+
+
 class OutcomeUnknownError(OmniError):
     """No conclusive answer: none at all, 3xx, 408, 5xx, or a success that cannot be read."""
 
@@ -105,6 +121,41 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
         return RequestRejectedError(reason, status=status, error_id=error_id, text=text)
     reason = "Infobip's answer does not show whether it processed the request"
     return OutcomeUnknownError(reason, status=status, error_id=error_id, text=text)
+
+
+def error_of_send(status: int, body: object, headers: Mapping[str, str]) -> OmniError:
+    """Return the error for an unsuccessful answer to a send.
+
+    A send is refused for its content only by Infobip's own error, and only with a status that can
+    be about the content. A mistyped host answers every send with the 404 page of another server.
+
+    Args:
+        status: An HTTP status outside 2xx.
+        body: The body's JSON; None if it is not JSON.
+        headers: The headers; looking up a name must ignore its case.
+    """
+    error = error_for(status, body, headers)
+    if not isinstance(error, RequestRejectedError):
+        return error
+    if _is_envelope(body) and status not in _NOT_ABOUT_CONTENT:
+        return error
+    return RefusedUnreadError(
+        "the answer does not refuse the content",
+        status=status,
+        error_id=error.error_id,
+        text=error.text,
+        retry_after_seconds=_retry_after(headers.get("Retry-After")),
+    )
+
+
+def _is_envelope(body: object) -> bool:
+    """Return whether a body is OMNI's error envelope, or the platform's newer one."""
+    if not isinstance(body, dict):
+        return False
+    request_error = body.get("requestError")
+    if isinstance(request_error, dict) and isinstance(request_error.get("serviceException"), dict):
+        return True
+    return isinstance(body.get("errorCode"), str)
 
 
 def _error_details(body: object) -> tuple[str | None, str | None]:

@@ -15,4 +15,6 @@ class DeadLetterReason(StrEnum):
     CONFLICT = "CONFLICT"  #: a message id was used before with other content
     OUTAGE = "OUTAGE"  #: the record could not be sent before the queue would have deleted it
     QUARANTINED = "QUARANTINED"  #: it is unknown whether a message was sent; an operator decides
+    #: A message was refused for a while, and Infobip takes no other under its id: it was not sent.
+    ID_SPENT = "ID_SPENT"
     OTHER = "OTHER"  #: no reason: SQS moved the record, or a person put it there

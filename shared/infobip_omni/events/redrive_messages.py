@@ -132,7 +132,7 @@ class ListedRecord:
             unreadable: The ids of messages that this version cannot read.
         """
         written = _written(self)
-        if self.reason is DeadLetterReason.QUARANTINED:
+        if self.reason in NEVER_REDRIVEN:
             waiting = [each for each in self.message_ids if each in quarantined]
             written["quarantinedMessageIds"] = waiting
         if named := [each for each in self.message_ids if each in unreadable]:
@@ -158,7 +158,7 @@ class Redriven(_Answer):
     found: Mapping[str, int]
     redriven: int
     failed: int
-    #: Records whose messages stay quarantined: each message has to be released or closed.
+    #: Records whose messages stay quarantined: each message needs a decision.
     skipped_quarantined: int
     hint: str | None
 
@@ -188,6 +188,8 @@ class Closed(_Answer):
 
 Answer = Listed | Redriven | Released | Closed
 
+#: The reasons of records that `redrive` skips, because their messages are quarantined.
+NEVER_REDRIVEN = frozenset({DeadLetterReason.QUARANTINED, DeadLetterReason.ID_SPENT})
 #: The next step of an operator for a dead-lettered record, by its reason.
 HINTS: Mapping[DeadLetterReason, str] = {
     DeadLetterReason.INVALID: (
@@ -198,11 +200,16 @@ HINTS: Mapping[DeadLetterReason, str] = {
         "The message id was used for other content: queue the event again with another id."
     ),
     DeadLetterReason.OUTAGE: (
-        "The record could not be sent for nine days: redrive it once Infobip can be reached."
+        "The record could not be sent for nine days: redrive it once Infobip can be reached and "
+        "accepts the account's messages."
     ),
     DeadLetterReason.QUARANTINED: (
         "redrive skips records with reason QUARANTINED: release or close each of the "
         "quarantinedMessageIds that list shows for them."
+    ),
+    DeadLetterReason.ID_SPENT: (
+        "Infobip refused the message for a while, and now refuses its id as already used. It was "
+        "not sent: queue its content again with a new messageId, then close it."
     ),
     DeadLetterReason.OTHER: (
         "The sender did not put the record here: find the cause in its log, then redrive it."

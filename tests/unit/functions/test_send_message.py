@@ -71,7 +71,7 @@ BODY: dict[str, Any] = {
     "push": {"text": TEXT},
     "sms": {"text": TEXT},
 }
-REFUSED = Status(group_id=5, id=12, name="REJECTED_NOT_ENOUGH_CREDITS")
+REFUSED = Status(group_id=5, id=14, name="REJECTED_DESTINATION_BLOCKLISTED")
 DUPLICATE = Status(group_id=5, id=23, name="REJECTED_DUPLICATE_MESSAGE_ID")
 NOT_PROCESSED = [
     NotProcessedError("not reached"),
@@ -562,7 +562,7 @@ def test_rejected_destination_does_not_affect_the_others(harness: Harness) -> No
     failed = harness.run(harness.record(1), harness.record(2))
 
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED"}
-    assert harness.ledger.item("m-2")["status"]["id"] == 12
+    assert harness.ledger.item("m-2")["status"]["id"] == 14
     assert failed == []
 
 

@@ -59,6 +59,8 @@ HARMLESS = {
     "not part of the text, or Infobip's status and its id for an error": {
         "', '.join(filter(None, details))",
         "error_id",
+        "error.error_id",
+        "error.text",
         "response.status_code",
         "status",
         "text",

@@ -28,6 +28,7 @@ from infobip_omni.transitions import (
     ClaimStatus,
     Lease,
     Leave,
+    Past,
     Periods,
     Write,
 )
@@ -165,7 +166,11 @@ def test_waiting_message_is_taken_over() -> None:
     decision = met(message)
 
     assert isinstance(decision, Write)
-    assert decision.claim_status == ClaimStatus(MessageState.CLAIMED, token="token")  # noqa: S106
+    assert decision.claim_status == ClaimStatus(
+        MessageState.CLAIMED,
+        token="token",  # noqa: S106
+        past=Past(attempt=3),
+    )
     assert decision.fallback == ClaimStatus(MessageState.WAITING, until=message.next_check_at)
     changed = decision.update.changes
     assert (changed["state"], changed["attempts"], changed["claimToken"]) == ("CLAIMED", 3, "token")
@@ -310,7 +315,7 @@ def test_verdict_is_stored_over_lower_rank() -> None:
     )
     verdict = verdict_of(report, "SMS")
     assert verdict is not None
-    update = transitions.settled("m-1", verdict)
+    update = transitions.settled(found(state=MessageState.QUARANTINED), verdict)
 
     assert update.changes == {
         "state": "DELIVERED",
@@ -392,6 +397,7 @@ def test_message_that_must_arrive_waits_to_be_sent_again() -> None:
 
     assert changes(update) == {
         "state": "WAITING",
+        "earlierBulkIds": ["bulk-1"],
         "absentAnswers": None,
         "firstUnknownAttemptAt": format_utc(OTHER_LEASE.begins),
         "nextCheckAt": format_utc(NOW + LONGEST_WAIT),
@@ -408,6 +414,7 @@ def test_released_message_waits_to_be_sent_again() -> None:
 
     assert changes(update) == {
         "state": "WAITING",
+        "earlierBulkIds": ["bulk-1"],
         "absentAnswers": None,
         "firstUnknownAttemptAt": format_utc(OTHER_LEASE.begins),
         "releasedAt": format_utc(NOW),

@@ -18,8 +18,8 @@ from infobip_omni.message import (
     Evidence,
     MessageState,
 )
+from infobip_omni.statuses import DUPLICATE_MESSAGE_ID, refusal_of
 from infobip_omni.verdicts import (
-    DUPLICATE_MESSAGE_ID,
     LOGS_REACH_BACK,
     NO_RANK,
     SendAnswer,
@@ -359,7 +359,14 @@ NO_CREDIT = Status(group_id=StatusGroup.REJECTED, id=12)
 REPEATED = Status(group_id=StatusGroup.REJECTED, id=DUPLICATE_MESSAGE_ID)
 ACCEPTED = SendAnswer(MessageState.ACCEPTED, Evidence.RESPONSE)
 UNKNOWN = SendAnswer(MessageState.UNKNOWN)
-NOT_PAID = SendAnswer(MessageState.REJECTED, Evidence.RESPONSE, NO_CREDIT, account_refused=True)
+NOT_PAID = SendAnswer(
+    MessageState.WAITING,
+    Evidence.RESPONSE,
+    NO_CREDIT,
+    account_refused=True,
+    refusal=refusal_of(NO_CREDIT),
+    refused_by=12,
+)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_credentials_refused_twice_raise_error(
         (302, OutcomeUnknownError),
         (400, RequestRejectedError),
         (403, AuthenticationError),
-        (404, RequestRejectedError),
+        (409, RequestRejectedError),
         (429, RateLimitedError),
         (500, OutcomeUnknownError),
         (503, OutcomeUnknownError),

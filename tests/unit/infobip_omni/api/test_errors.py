@@ -21,8 +21,10 @@ from infobip_omni.api.errors import (
     OmniError,
     OutcomeUnknownError,
     RateLimitedError,
+    RefusedUnreadError,
     RequestRejectedError,
     error_for,
+    error_of_send,
 )
 
 URL = "https://xxxxx.api.infobip.com"
@@ -89,6 +91,7 @@ def test_only_unprocessed_requests_may_be_sent_again() -> None:
     """Callers that send again catch one class, which has no rejection and no unknown outcome."""
     assert issubclass(RateLimitedError, NotProcessedError)
     assert issubclass(AuthenticationError, NotProcessedError)
+    assert issubclass(RefusedUnreadError, NotProcessedError)
     assert not issubclass(RequestRejectedError, NotProcessedError)
     assert not issubclass(OutcomeUnknownError, NotProcessedError)
 
@@ -105,6 +108,49 @@ def test_both_envelopes_are_read(body: object) -> None:
     error = error_for(400, body, {})
 
     assert (error.error_id, error.text) == ("BAD_REQUEST", "no flow")
+
+
+OMNI_ERROR = {"requestError": {"serviceException": {"messageId": "BAD_REQUEST", "text": "no"}}}
+PLATFORM_ERROR = {"errorCode": "E400", "description": "no", "violations": []}
+#: Refusals of an address, a method or a format.
+NOT_ABOUT_CONTENT = (404, 405, 410, 413, 415, 421)
+
+
+@pytest.mark.parametrize("envelope", [OMNI_ERROR, PLATFORM_ERROR])
+@pytest.mark.parametrize("status", [400, 402, 406, 409, 411, 414, 418, 422, 451, 499])
+def test_only_infobips_own_error_refuses_the_content_of_a_send(
+    status: int, envelope: object
+) -> None:
+    """Any other page may come from a server that a mistyped host leads to."""
+    assert type(error_of_send(status, envelope, {})) is RequestRejectedError
+    pages: list[object] = [None, [], "text", {}, {"message": "Not Found"}, {"requestError": "no"}]
+    for page in pages:
+        assert type(error_of_send(status, page, {})) is RefusedUnreadError
+
+
+@pytest.mark.parametrize("body", [None, OMNI_ERROR, PLATFORM_ERROR])
+@pytest.mark.parametrize("status", NOT_ABOUT_CONTENT)
+def test_status_that_is_not_about_the_content_refuses_no_send(status: int, body: object) -> None:
+    """Infobip may be asked again; the error says what was answered, and when to come back."""
+    error = error_of_send(status, body, {"Retry-After": "7"})
+
+    assert type(error) is RefusedUnreadError
+    assert (error.status, error.retry_after_seconds) == (status, 7.0)
+    assert error.text == (None if body is None else "no")
+
+
+@pytest.mark.parametrize("status", NOT_ABOUT_CONTENT)
+@pytest.mark.parametrize("body", [None, OMNI_ERROR])
+def test_other_calls_are_refused_by_every_4xx(status: int, body: object) -> None:
+    """A 404 means that the scenario is unknown."""
+    assert type(error_for(status, body, {})) is RequestRejectedError
+
+
+@pytest.mark.parametrize("body", [None, OMNI_ERROR, PLATFORM_ERROR])
+@pytest.mark.parametrize("status", [301, 302, 308, 401, 403, 408, 429, 500, 502, 503, 599])
+def test_other_answers_to_a_send_mean_what_they_mean_elsewhere(status: int, body: object) -> None:
+    """A gateway's page may hide an acceptance, whoever wrote it."""
+    assert type(error_of_send(status, body, {})) is type(error_for(status, body, {}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""The table of refusals: when each ends, and what it applies to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from infobip_omni.api.reports import Status, StatusGroup
+from infobip_omni.statuses import (
+    REFUSALS,
+    RefusalKind,
+    Scope,
+    ends,
+    is_unlisted,
+    refusal_of,
+    refuses_account,
+)
+
+#: The ids of the group REJECTED on Infobip's page "Response status and error codes".
+DOCUMENTED = {
+    *{6, 8, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21, 23, 24, 25, 51, 52, 87, 99, 100},  # general
+    *{65, 68, 69, 70, 71, 73, 74},  # push
+    *{*range(53, 65), 83, 87, 91},  # voice
+    *{56, 77},  # MMS
+    *{75, 88, 89, 90},  # e-mail
+}
+
+
+def rejected(status_id: int, name: str | None = None) -> Status:
+    return Status(group_id=StatusGroup.REJECTED, id=status_id, name=name)
+
+
+def test_every_documented_refusal_is_listed() -> None:
+    assert {each.id for each in REFUSALS} == DOCUMENTED
+    repeated = {status_id for status_id, n in Counter(r.id for r in REFUSALS).items() if n > 1}
+    assert repeated == {87}
+    assert len({each.name for each in REFUSALS}) == len(REFUSALS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status_ids"),
+    [
+        (RefusalKind.ACCOUNT, {11, 12, 13, 17, 18, 19, 65, 75}),
+        (RefusalKind.LATER, {20, 21, 89, 100}),
+    ],
+)
+def test_only_refusals_that_are_not_about_the_content_end(
+    kind: RefusalKind, status_ids: set[int]
+) -> None:
+    assert {each.id for each in REFUSALS if each.kind is kind} == status_ids
+    assert {each.id for each in REFUSALS if ends(rejected(each.id))} >= status_ids
+
+
+def test_only_credit_and_sender_apply_to_other_messages() -> None:
+    """A refusal that may depend on the recipient must not hold up messages to others."""
+    scopes = {each.id: each.scope for each in REFUSALS if each.scope is not Scope.MESSAGE}
+
+    assert scopes == {
+        **dict.fromkeys((12, 17, 75), Scope.ACCOUNT),
+        **dict.fromkeys((11, 13, 65), Scope.SCENARIO),
+    }
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.name)
+def test_refusal_is_known_by_its_name_and_by_its_id(refusal: object) -> None:
+    """Either may be missing, and ids repeat; two refusals with one id are of one kind."""
+    assert isinstance(refusal, type(REFUSALS[0]))
+    by_id = refusal_of(rejected(refusal.id))
+
+    assert refusal_of(rejected(refusal.id, refusal.name)) == refusal
+    assert refusal_of(rejected(10**6, refusal.name)) == refusal
+    assert by_id is not None
+    assert (by_id.id, by_id.kind) == (refusal.id, refusal.kind)
+    assert not is_unlisted(rejected(refusal.id))
+
+
+@pytest.mark.parametrize("status_id", [0, 1, 7, 12345, -1])
+def test_refusal_that_is_not_listed_is_for_good(status_id: int) -> None:
+    status = rejected(status_id, "REJECTED_FOR_A_NEW_REASON")
+    refusal = refusal_of(status)
+
+    assert refusal is not None
+    assert refusal.kind is RefusalKind.FOR_GOOD
+    assert is_unlisted(status)
+    assert not ends(status)
+    assert not refuses_account(status)
+
+
+@pytest.mark.parametrize("group_id", [0, 1, 2, 3, 4, 6])
+def test_status_of_another_group_is_no_refusal(group_id: int) -> None:
+    status = Status(group_id=group_id, id=12, name="REJECTED_NOT_ENOUGH_CREDITS")
+
+    assert refusal_of(status) is None
+    assert not ends(status)
+    assert not is_unlisted(status)
+    assert not refuses_account(status)
