@@ -1,9 +1,10 @@
 """Looks up messages and their outcomes, for operators and upstream apps.
 
 An invocation answers one query: a message and its history, the messages to a recipient, or the
-messages that are not settled, whose outcome the logs no longer hold, or that an operator has to
-decide about. Recipients are masked and free texts are left out unless the event asks for them, and
-any caller may ask: permission to invoke the function is permission to see recipients.
+messages that are not settled, that wait to be sent, whose outcome the logs no longer hold, or that
+an operator has to decide about. Recipients are masked and free texts are left out unless the event
+asks for them, and any caller may ask: permission to invoke the function is permission to see
+recipients.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ def _found(event: FindMessagesEvent, search: MessageSearch, places: Mapping[str,
         bare = event.recipient.removeprefix("+")  # the table stores phone numbers without it
         address = bare if bare.isdigit() else event.recipient
         return search.to_recipient(address, event.limit, places, bytes_of)
+    if event.waiting is not None:
+        return search.waiting(event.limit, places, bytes_of)
     return search.listed(LISTS[event.queries()[0]], event.limit, places, bytes_of)
 
 

@@ -21,8 +21,8 @@ _MOST_CIRCUITS = 1000
 class CircuitBreaker:
     """Opens after five failures in a row, and then allows one probe after each backoff.
 
-    A refusal of everything that is sent opens it at once. The backoff doubles from 5 to 60 seconds
-    with every probe that fails; the first success closes the circuit. It is thread-safe.
+    A refusal of everything that is sent opens it immediately. The backoff doubles from 5 to 60
+    seconds with every probe that fails; the first success closes the circuit. It is thread-safe.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

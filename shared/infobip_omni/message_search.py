@@ -8,7 +8,8 @@ key on the page.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,15 @@ from infobip_omni.message import (
     QUARANTINED_SHARD,
     RECIPIENT_INDEX,
     UNRESOLVED_SHARD,
+    MessageState,
     claimed_at,
     happened_at,
     has_expired,
     is_message,
+    state_of,
 )
 from infobip_omni.recipients import address_key
-from infobip_omni.timestamps import utc_now
+from infobip_omni.timestamps import format_utc, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,13 +38,17 @@ if TYPE_CHECKING:
 
     from infobip_omni.dynamodb import Item, Table
 
+_SHARDS = (*map(str, range(CHECK_SHARDS)),)
 #: Messages that a report, a log row or an operator has yet to settle.
-UNSETTLED = (*map(str, range(CHECK_SHARDS)), UNRESOLVED_SHARD)
+UNSETTLED = (*_SHARDS, UNRESOLVED_SHARD)
 #: Messages whose outcome the logs no longer hold.
 UNRESOLVED = (UNRESOLVED_SHARD,)
 #: Messages that an operator has to decide about.
 QUARANTINED = (QUARANTINED_SHARD,)
 
+#: A waiting message is checked eleven days after its last attempt, and its record leaves the queue
+#: after nine at most.
+_WAITING_FROM = timedelta(days=1)
 #: Items per read: a page that ends early has then not read many more.
 _ITEMS_PER_READ = 100
 
@@ -182,14 +189,50 @@ class MessageSearch:
         Raises:
             TableUnavailableError: The index or the table could not be read.
         """
-        keys = self._table.query_merged(
-            [_query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards]
-        )
 
         def is_listed(item: Item) -> bool:
             # The index may lag behind the table.
             return item.get(CHECK_INDEX.partition_key) in shards
 
+        queries = [_query(CHECK_INDEX, shard, limit, places.get(shard)) for shard in shards]
+        return self._listed(queries, is_listed, limit, places, bytes_of)
+
+    def waiting(self, limit: int, places: Mapping[str, Place], bytes_of: BytesOf) -> Found:
+        """Return messages that wait to be sent, with the reason where Infobip gave one.
+
+        A page holds those whose last attempt was first, sorted by the time of their claim. There
+        are none of records that no sender has tried yet, or that were dead-lettered.
+
+        Args:
+            limit: The maximum number of messages to read.
+            places: Where to continue.
+            bytes_of: Returns the bytes that a message adds to the answer.
+
+        Raises:
+            TableUnavailableError: The index or the table could not be read.
+        """
+
+        def is_waiting(item: Item) -> bool:
+            return state_of(item) is MessageState.WAITING and CHECK_INDEX.partition_key in item
+
+        # They are checked last of all, so most of the others need not be read.
+        first = format_utc(self._now() + _WAITING_FROM)
+        queries = [
+            replace(query, first=None if query.after else first)
+            for query in (_query(CHECK_INDEX, each, limit, places.get(each)) for each in _SHARDS)
+        ]
+        return self._listed(queries, is_waiting, limit, places, bytes_of)
+
+    def _listed(
+        self,
+        queries: Sequence[Query],
+        is_listed: Callable[[Item], bool],
+        limit: int,
+        places: Mapping[str, Place],
+        bytes_of: BytesOf,
+    ) -> Found:
+        """Return a page of the messages that queries of the index find."""
+        keys = self._table.query_merged(queries)
         read, items, is_last = self._page(
             keys, limit, lambda item: bytes_of(item) if is_listed(item) else 0
         )

@@ -231,6 +231,29 @@ def test_unsettled_messages_come_oldest_first(store: Store, limit: int) -> None:
     assert found == [*accepted, "claimed", "unknown", "waiting"]
 
 
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_waiting_messages_come_oldest_first(store: Store, limit: int) -> None:
+    """Each is returned once over all shards; messages of other states are not, nor lost ones."""
+    for number in range(12):
+        store.put(f"m-{number}")
+        store.put(f"waiting-{number:02d}", "WAITING")
+    for state in ("CLAIMED", "UNKNOWN", "REJECTED", "QUARANTINED"):
+        store.put(state.lower(), state)
+    store.put("later")
+    store.ledger.change(
+        transitions.check_postponed,
+        store.item("later"),
+        store.ledger.clock() + timedelta(days=5),
+        absent=False,
+    )
+    store.ledger.change(transitions.record_lost, store.item("waiting-03"))
+    store.clock.time += timedelta(days=8)
+
+    found = all_pages(lambda places: store.search.waiting(limit, places, no_bytes))
+
+    assert found == [f"waiting-{number:02d}" for number in range(12) if number != 3]
+
+
 def test_unresolved_message_is_also_listed_as_unsettled(store: Store) -> None:
     """An alarm tells an operator to look for the unresolved ones."""
     store.put("m-1")

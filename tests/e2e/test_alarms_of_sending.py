@@ -123,12 +123,36 @@ def record_is_purged(scene: Scene) -> Iterator[None]:
     scene.world.simulator.end_fault(fault)
 
 
+def another_server_answers(scene: Scene) -> Iterator[None]:
+    """Answer a send with the page of another server, as at a mistyped host."""
+    event = scene.upstream.event()
+    message_id = event["messageId"]
+    fault = scene.world.simulator.add_fault(
+        "send_advanced", "page_before", times=0, status=404, messageIds=[message_id]
+    )
+    scene.world.put_message(event)
+    scene.upstream.wait_for(message_id, "WAITING")
+    yield
+    scene.world.simulator.end_fault(fault)
+    scene.upstream.wait_for(message_id, "ACCEPTED", within_seconds=60)
+
+
+def infobip_refuses_by_an_unlisted_status(scene: Scene) -> Iterator[None]:
+    """Refuse a message by a status that is on no page of Infobip's."""
+    scene.world.simulator.change_settings(refuseAll="REJECTED_FOR_A_NEW_REASON")
+    scene.upstream.wait_for(scene.upstream.send(), "REJECTED")
+    scene.world.simulator.change_settings(refuseAll="")
+    yield
+
+
 CAUSES: dict[str, Cause] = {
     "SendDeadLetterAlarm": record_is_dead_lettered,
     "DeadLetterAgeAlarm": dead_lettered_record_is_forgotten,
     "OldestRecordAlarm": message_is_throttled_for_an_hour,
     "SendMessageErrorsAlarm": senders_crash,
     "AccountRefusedAlarm": infobip_refuses_credentials,
+    "SendsRefusedUnreadAlarm": another_server_answers,
+    "UnlistedRefusalAlarm": infobip_refuses_by_an_unlisted_status,
     "QuarantinedAlarm": message_is_quarantined,
     "RecordsLostAlarm": record_is_purged,
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     #: The value of a sort key, and a message id.
     Place = tuple[str, str]
 
-QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined")
+QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined", "waiting")
 #: Characters; a token with a place in each of 65 lists takes at most half.
 LONGEST_TOKEN = 524_288
 
@@ -55,7 +55,7 @@ _Token = TypeAdapter(dict[str, dict[str, tuple[_SortKey, _Key]]])
 
 
 class FindMessagesEvent(InvocationEvent):
-    """A query: exactly one of the first five fields."""
+    """A query: exactly one of the first six fields."""
 
     message_id: _Key | None = None
     #: A phone number, an e-mail address, a push registration or a WhatsApp user, exactly as the
@@ -64,6 +64,7 @@ class FindMessagesEvent(InvocationEvent):
     unsettled: _OnlyTrue | None = None
     unresolved: _OnlyTrue | None = None
     quarantined: _OnlyTrue | None = None
+    waiting: _OnlyTrue | None = None
     #: The maximum number of entries to read for one answer; expired ones are then left out.
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     #: From the previous answer, to continue where it ended.

@@ -99,6 +99,7 @@ _STATUS_NAMES: dict[tuple[int, str], dict[int, str]] = {
         73: "REJECTED_INVALID_INBOX_TOPIC",
         99: "REJECTED",
         100: "UNDELIVERABLE_REJECTED_PLATFORM",
+        999: "REJECTED_FOR_A_NEW_REASON",  # invented: Infobip may add statuses
     },
 }
 _DESCRIPTIONS = {

@@ -128,6 +128,11 @@ class FakeSearch(MessageSearch):
         self.sizes = [bytes_of(item) for item in self.items]
         return Found(self.items, self.places)
 
+    def waiting(self, limit: int, places: Mapping[str, Place], bytes_of: BytesOf) -> Found:
+        self.calls.append(("waiting", limit, places))
+        self.sizes = [bytes_of(item) for item in self.items]
+        return Found(self.items, self.places)
+
 
 @dataclass
 class Harness:
@@ -261,6 +266,32 @@ def test_list_query_reads_its_own_lists(
     harness.run({query: True})
 
     assert harness.search.calls == [(shards, 100, {})]
+
+
+def test_waiting_messages_show_why_they_wait(harness: Harness) -> None:
+    """The status names the cure; the bulk ids are what Infobip's support asks for."""
+    status = {"groupId": Decimal(5), "id": Decimal(12), "name": "REJECTED_NOT_ENOUGH_CREDITS"}
+    refused: dict[str, Any] = {
+        "state": "WAITING",
+        "status": status | {"description": TEXT},
+        "refusedBulkIds": {"12": ["bulk-1"]},
+        "refusedAttempt": Decimal(1),
+        "hasUndecidedRow": True,
+    }
+    harness.search.items = [
+        MESSAGE | refused,
+        MESSAGE | {"state": "WAITING", "status": {"httpStatus": Decimal(404), "name": "NOT_FOUND"}},
+    ]
+    answer = harness.run({"waiting": True, "limit": 7})
+
+    assert harness.search.calls == [("waiting", 7, {})]
+    assert [message["status"] for message in answer["messages"]] == [
+        {"groupId": 5, "id": 12, "name": "REJECTED_NOT_ENOUGH_CREDITS"},
+        {"httpStatus": 404, "name": "NOT_FOUND"},
+    ]
+    first = answer["messages"][0]
+    assert first["refusedBulkIds"] == {"12": ["bulk-1"]}
+    assert not first.keys() & {"refusedAttempt", "hasUndecidedRow"}
 
 
 # --- Shown and masked ----------------------------------------------------------------------

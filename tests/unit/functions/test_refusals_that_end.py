@@ -120,7 +120,7 @@ class World:
         return [each.sqs_id for each in failed]
 
     def refuse(self, status: Status = NO_CREDIT) -> None:
-        """Let Infobip refuse the message, and remember the attempt."""
+        """Send the message while Infobip refuses it, and wait out the backoff."""
         self.client.answer = lambda request: answer_to(request, status)
         assert self.send() == ["record-1"]
         self.clock.now += BACKOFF
@@ -227,7 +227,7 @@ def test_unlisted_refusal_is_for_good_and_counted(world: World) -> None:
 
 
 def test_item_keeps_every_refused_attempt(world: World) -> None:
-    """Under each status, with the number of the last one, which nobody but the code needs."""
+    """Under each status, with the number of the last one, which only the code needs."""
     for status in (NO_CREDIT, NO_CREDIT, FLOODING):
         world.refuse(status)
 
@@ -331,7 +331,7 @@ def test_probe_of_a_large_request_is_its_first_message(world: World) -> None:
 @pytest.mark.parametrize(
     "status_id", [each.id for each in REFUSALS if each.scope is Scope.SCENARIO]
 )
-def test_refused_sender_holds_up_no_other_scenario(world: World, status_id: int) -> None:
+def test_refused_sender_delays_no_other_scenario(world: World, status_id: int) -> None:
     refused = Status(group_id=5, id=status_id)
 
     def answer(request: AdvancedRequest) -> SendResponse:
@@ -362,7 +362,7 @@ def test_refused_sender_holds_up_no_other_scenario(world: World, status_id: int)
 @pytest.mark.parametrize(
     "status_id", [each.id for each in REFUSALS if each.scope is Scope.MESSAGE and each.ends]
 )
-def test_refusal_of_one_recipient_holds_up_nobody(world: World, status_id: int) -> None:
+def test_refusal_of_one_recipient_delays_no_other_message(world: World, status_id: int) -> None:
     refused = Status(group_id=5, id=status_id)
     world.client.answer = lambda request: answer_to(request, refused)
     world.send(*(different(world, number) for number in range(1, 7)))
@@ -671,7 +671,7 @@ def test_refusal_in_a_report_waits_for_the_answer_to_the_send(world: World) -> N
     assert world.state() == "WAITING"
 
 
-def test_refusal_in_a_report_yields_to_the_answer_that_comes_at_once(world: World) -> None:
+def test_refusal_in_a_report_is_judged_again_if_the_message_has_changed(world: World) -> None:
     """The message was read UNKNOWN, and is claimed for a third time when the report is written."""
     world.on_unknown = "must-arrive"
     world.client.answer = lost

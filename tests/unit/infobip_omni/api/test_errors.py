@@ -149,7 +149,7 @@ def test_other_calls_are_refused_by_every_4xx(status: int, body: object) -> None
 @pytest.mark.parametrize("body", [None, OMNI_ERROR, PLATFORM_ERROR])
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 403, 408, 429, 500, 502, 503, 599])
 def test_other_answers_to_a_send_mean_what_they_mean_elsewhere(status: int, body: object) -> None:
-    """A gateway's page may hide an acceptance, whoever wrote it."""
+    """Any page may hide an acceptance, a gateway's too."""
     assert type(error_of_send(status, body, {})) is type(error_for(status, body, {}))
 
 
