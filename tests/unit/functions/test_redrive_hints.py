@@ -12,6 +12,7 @@ import pytest
 from functions.redrive_messages.app import Dependencies, redrive_messages
 from infobip_omni.dead_letter_queue import DeadLetteredRecord
 from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import HINTS, parse
 from infobip_omni.message import Message, MessageState
 
@@ -126,6 +127,39 @@ def test_redrive_of_quarantined_records_hints_at_release_and_close(
 
     assert answer["skippedQuarantined"] == 1
     assert "release or close" in answer["hint"]
+
+
+def test_redrive_skips_records_whose_id_is_spent() -> None:
+    records = [record(DeadLetterReason.ID_SPENT, "m-1")]
+
+    answer = run({"action": "redrive"}, records)
+
+    assert (answer["redriven"], answer["skippedQuarantined"]) == (0, 1)
+    assert "new messageId" in answer["hint"]
+
+
+def spent(message_id: str) -> Message:
+    return replace(message(message_id), dead_letter_reason=DeadLetterReason.ID_SPENT)
+
+
+def test_message_whose_id_is_spent_cannot_be_released() -> None:
+    """Infobip would refuse it again; its record stays."""
+    records = [record(DeadLetterReason.ID_SPENT, "m-1")]
+
+    with pytest.raises(InvalidEventError, match="messageId: names a message whose id Infobip"):
+        run({"action": "release", "messageId": "m-1", **DECISION}, records, spent("m-1"))
+
+    assert records == [record(DeadLetterReason.ID_SPENT, "m-1")]
+
+
+def test_message_whose_id_is_spent_can_be_closed() -> None:
+    records = [record(DeadLetterReason.ID_SPENT, "m-1")]
+
+    listed = run({"action": "list"}, list(records), spent("m-1"))
+    closed = run({"action": "close", "messageId": "m-1", **DECISION}, records, spent("m-1"))
+
+    assert listed["records"][0]["quarantinedMessageIds"] == ["m-1"]
+    assert (closed["state"], closed["recordsDeleted"]) == ("QUARANTINED", 1)
 
 
 def test_redrive_that_skips_nothing_has_no_hint() -> None:

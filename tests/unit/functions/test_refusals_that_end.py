@@ -835,7 +835,10 @@ def test_id_is_not_spent_if_an_attempt_may_have_been_sent(world: World) -> None:
 
     assert world.state() == "QUARANTINED"
     assert "deadLetterReason" not in world.item()
-    assert len(world.posts()) == 3
+    first, second, third = world.posts()
+    assert world.item()["earlierBulkIds"] == [first]
+    assert world.item()["refusedBulkIds"] == {"12": [second]}
+    assert world.item()["bulkId"] == third
 
 
 def test_proof_reopens_a_message_whose_id_seemed_spent(world: World) -> None:

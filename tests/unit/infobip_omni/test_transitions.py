@@ -184,6 +184,24 @@ def test_waiting_message_is_taken_over() -> None:
     }
 
 
+def test_claim_knows_the_attempts_before_its_own() -> None:
+    """Also if the answer to its write was lost, and the item is read again."""
+    waiting = replace(
+        found(state=MessageState.WAITING, attempts=1),
+        refused_bulk_ids={12: ("bulk-1",)},
+        refused_attempt=1,
+        follows_unknown=True,
+    )
+    decision = met(waiting)
+    assert isinstance(decision, Write)
+    own = replace(waiting, state=MessageState.CLAIMED, attempts=2, claim_token=LEASE.token)
+
+    expected_past = Past(2, {12: ("bulk-1",)}, has_unknown=True)
+    assert decision.claim_status.past == expected_past
+    assert transitions.claim_status_of(CLAIM, LEASE, own).past == expected_past
+    assert met(own).claim_status.past == expected_past
+
+
 def test_waiting_message_with_other_content_is_conflict() -> None:
     """It is left to its own record."""
     decision = met(found(state=MessageState.WAITING), replace(CLAIM, content_hash="other"))
