@@ -251,7 +251,7 @@ def test_id_may_contain_the_syntax_of_shell_and_make(message_id: str) -> None:
         (["find", "--message", "x", "--until", "DONE"], "UNTIL must be one of CLAIMED, WAITING,"),
         (["outcome-events"], "no outcome events are published: start `make local PARAMETERS="),
         (["redrive", "--reason", "WEATHER"], "redrive_messages failed: "),
-        (["simulator", "--call", "faults"], "CALL is written like POST faults"),
+        (["simulator", "--call", "faults"], "CALL must be like GET messages or POST faults"),
         (["simulator", "--call", "GET nosuch"], "the simulator has nothing at nosuch: "),
         (["find", "--world", "1"], f"no world is running on port 1 in {ROOT}: choose one\n"),
         (
