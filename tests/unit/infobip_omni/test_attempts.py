@@ -74,7 +74,7 @@ def row(  # noqa: PLR0913
 
 
 @pytest.mark.parametrize("kind", [DeliveryReport, LogEntry])
-@pytest.mark.parametrize("state", set(MessageState))
+@pytest.mark.parametrize("state", list(MessageState))
 @pytest.mark.parametrize("done_at", [None, BEFORE, AFTER])
 def test_row_with_bulk_id_of_refused_attempt_changes_nothing(
     state: MessageState, kind: type[DeliveryReport | LogEntry], done_at: datetime | None
