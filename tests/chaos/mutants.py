@@ -185,9 +185,13 @@ def ignore_verdicts_of_logs() -> None:
 def prefer_last_report() -> None:
     """Use the last report received as the verdict, regardless of its step."""
 
+    ranks: dict[str, str] = {}
+
     def verdict_of_last(report: DeliveryReport, last_step: str | None) -> Verdict | None:
         verdict = verdict_of(report, last_step=report.channel or last_step)
-        return verdict and replace(verdict, rank=f"{time.time_ns():020d}")
+        # A report that is judged twice keeps its rank, or its message would be settled endlessly.
+        rank = ranks.setdefault(report.model_dump_json(), f"{time.time_ns():020d}")
+        return verdict and replace(verdict, rank=rank)
 
     _replace(delivery_reports, "verdict_of", verdict_of_last)
 
