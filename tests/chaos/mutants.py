@@ -184,7 +184,6 @@ def ignore_verdicts_of_logs() -> None:
 
 def prefer_last_report() -> None:
     """Use the last report received as the verdict, regardless of its step."""
-
     ranks: dict[str, str] = {}
 
     def verdict_of_last(report: DeliveryReport, last_step: str | None) -> Verdict | None:
