@@ -290,9 +290,9 @@ class _Run:
         oldest = min(candidates, key=lambda each: each.first_attempt_at)
         youngest = max(candidates, key=lambda each: each.due_at)
         if not any(each.is_younger_than(youngest) for each in self._fresh_witnesses(now)):
-            self._note_witnesses({}, self._queries.ask())
+            self._note_witnesses({}, self._ask())
         if not any(each.is_older_than(oldest) for each in self._fresh_witnesses(now)):
-            self._note_witnesses({}, self._queries.ask(until=oldest.first_attempt_at))
+            self._note_witnesses({}, self._ask(until=oldest.first_attempt_at))
 
     def _calibrate(self, now: datetime) -> None:
         """Find out once in a run how long a list of ids the logs read to its end."""
@@ -300,21 +300,26 @@ class _Run:
             return
         self._was_calibrated = True
         ids = calibration_ids(self._fresh_witnesses(now), IDS_PER_LOG_QUERY, LONGEST_LOG_QUERY)
-        page = self._queries.ask(ids) if ids else None
-        self._calibration = None if page is None else calibrated_by(ids, _answer(page))
+        if ids:
+            self._calibration = calibrated_by(ids, self._ask(ids))
+
+    def _ask(self, ids: tuple[str, ...] = (), until: datetime | None = None) -> Answer:
+        """Ask the logs, and wait for the answer; one that does not come is like a cut one."""
+        page = self._queries.ask(ids, until)
+        return Answer((), is_whole=False) if page is None else answer_of(page)
 
     def _fresh_witnesses(self, now: datetime) -> list[Witness]:
         return [each for each in self._witnesses.values() if now - each.earliest < PROVABLE_FOR]
 
-    def _note_witnesses(self, claimed: Mapping[str, datetime], page: LogPage | None) -> None:
+    def _note_witnesses(self, claimed: Mapping[str, datetime], answer: Answer) -> None:
         """Remember the messages that an answer shows.
 
         Args:
             claimed: When messages were claimed, as far as they are of this table.
-            page: The answer, if there is one.
+            answer: The answer.
         """
         rows: dict[str, list[Row]] = defaultdict(list)
-        for row in _answer(page).rows if page else ():
+        for row in answer.rows:
             rows[row.id].append(row)
         for message_id, shown in rows.items():
             sent = [row.sent_at for row in shown if row.sent_at]
@@ -328,8 +333,9 @@ class _Run:
         """Write what follows from an answer."""
         now, ledger = self._now(), self._deps.ledger
         claimed = {message.id: message.claimed_at for message in group.messages}
-        self._note_witnesses(claimed, page)
-        decisions = decide(group, page, now, ledger.check_after)
+        answer = answer_of(page)
+        self._note_witnesses(claimed, answer)
+        decisions = decide(group, page, answer, now, ledger.check_after)
         for written in _write(decisions, self._deps, now):
             self._counts.update(written)
         if decisions.unproven:
@@ -376,7 +382,8 @@ def _listed(messages: Sequence[Message]) -> Group:
     return Group(tuple(messages), LogQuery(ids, candidates))
 
 
-def _answer(page: LogPage) -> Answer:
+def answer_of(page: LogPage) -> Answer:
+    """Return what a page says about which messages are present."""
     rows = [Row(row.parsed.message_id, row.parsed.sent_at, row.parsed.done_at) for row in page.rows]
     return Answer((*rows, *map(Row, sorted(page.unread_ids))), page.is_whole)
 
@@ -421,22 +428,12 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
     yield _change("MessagesRejected", rejected, ledger)
     unresolved = (transitions.left_unresolved(each, now) for each in decisions.unresolved)
     yield _change("MessagesUnresolved", unresolved, ledger)
-    again = [
-        message
-        for message in decisions.given_up
-        if message.id not in decisions.doubtful and _may_be_sent_again(message, now)
-    ]
-    yield _change(
-        "MessagesSentAgain", (transitions.sent_again(each, now) for each in again), ledger
-    )
-    spent = [message for message in decisions.given_up if _has_spent_its_id(message)]
-    yield _change("IdsSpent", (transitions.id_spent(each, now) for each in spent), ledger)
-    quarantined = (
-        transitions.quarantined(each, now)
-        for each in decisions.given_up
-        if each not in again and each not in spent
-    )
-    yield _change("MessagesQuarantined", quarantined, ledger)
+    given_up: dict[str, list[Update]] = defaultdict(list)
+    for message in decisions.given_up:
+        metric, transition = _end_of(message, now, is_doubtful=message.id in decisions.doubtful)
+        given_up[metric].append(transition(message, now))
+    for metric, updates in given_up.items():
+        yield _change(metric, updates, ledger)
     until = now + check_after
     ledger.apply(
         [
@@ -449,6 +446,17 @@ def _write(decisions: Decisions, deps: Dependencies, now: datetime) -> Iterator[
             *(transitions.check_postponed(*each, absent=False) for each in decisions.undecided),
         ]
     )
+
+
+def _end_of(
+    message: Message, now: datetime, *, is_doubtful: bool
+) -> tuple[str, Callable[[Message, datetime], Update]]:
+    """Return the metric and the transition of a message that the logs do not know."""
+    if not is_doubtful and _may_be_sent_again(message, now):
+        return "MessagesSentAgain", transitions.sent_again
+    if _has_spent_its_id(message):
+        return "IdsSpent", transitions.id_spent
+    return "MessagesQuarantined", transitions.quarantined
 
 
 def _may_be_sent_again(message: Message, now: datetime) -> bool:
@@ -477,19 +485,22 @@ def _change(metric: str, updates: Iterable[Update], ledger: MessageLedger) -> Co
 # --- Decisions -------------------------------------------------------------------------------
 
 
-def decide(group: Group, page: LogPage, now: datetime, check_after: timedelta) -> Decisions:
+def decide(
+    group: Group, page: LogPage, answer: Answer, now: datetime, check_after: timedelta
+) -> Decisions:
     """Decide what becomes of the messages that an answer of the logs is about.
 
     Args:
         group: The messages, and what was asked.
-        page: The answer.
+        page: The page of the logs.
+        answer: What it says about which messages are present; see `answer_of`.
         now: When it came.
         check_after: How long after an answer the logs are asked again.
     """
     rows: dict[str, list[RawEntry[LogEntry]]] = defaultdict(list)
     for row in page.rows:
         rows[row.parsed.message_id].append(row)
-    judgements = judge(group.query, _answer(page), now)
+    judgements = judge(group.query, answer, now)
     decisions = Decisions()
     for message in group.messages:
         judged = _judge_rows(message, rows[message.id])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from infobip_omni.api.errors import AuthenticationError, RefusedUnreadError
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.message import Evidence, MessageState
-from infobip_omni.statuses import DUPLICATE_MESSAGE_ID, RefusalKind, is_unlisted, refusal_of
+from infobip_omni.statuses import RefusalKind, is_duplicate, is_unlisted, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -123,7 +123,7 @@ def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict
         earlier step that has failed, or the last step is unknown.
     """
     state = _STATE_OF_GROUP.get(row.status.group_id)
-    if state is None or row.status.id == DUPLICATE_MESSAGE_ID:
+    if state is None or is_duplicate(row.status):
         return None
     if state is not MessageState.DELIVERED and (last_step is None or row.channel != last_step):
         return None
@@ -149,7 +149,7 @@ def verdict_of_logs(
             verdicts = [
                 _verdict(row, state)
                 for row, state in zip(rows, states, strict=True)
-                if state is not None and row.status.id != DUPLICATE_MESSAGE_ID
+                if state is not None and not is_duplicate(row.status)
             ]
             verdicts = verdicts if len(verdicts) == len(rows) else []
     return highest(verdicts)
@@ -198,7 +198,7 @@ def _send_answer(result: SendResult | None) -> SendAnswer:
     if result is None or result.status is None:
         return SendAnswer(MessageState.UNKNOWN)
     status = result.status
-    if status.group_id == StatusGroup.REJECTED and status.id == DUPLICATE_MESSAGE_ID:
+    if status.group_id == StatusGroup.REJECTED and is_duplicate(status):
         # Infobip knows the id from an earlier attempt, or from another system's message. Only the
         # logs can show which, because they name the recipient.
         return SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)

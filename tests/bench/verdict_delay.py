@@ -34,7 +34,6 @@ _SCHEDULE = timedelta(minutes=5)
 _ANSWER_SECONDS = 0.4
 #: Messages of other traffic in each minute, which the logs show.
 _OTHERS_PER_MINUTE = 60
-_QUERIES_PER_MINUTE = 120
 
 
 class _Logs(FakeClient):
