@@ -31,7 +31,7 @@ from infobip_omni.dynamodb import (
     from_wire,
     to_wire,
 )
-from infobip_omni.message import MESSAGE_ENTRY, Message, UnreadableMessage
+from infobip_omni.message import MESSAGE_ENTRY, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger
 from infobip_omni.scenario_registry import (
     RegisteredScenario,
@@ -166,6 +166,35 @@ class Clock:
 
     def pass_by(self, **duration: float) -> None:
         self.now += timedelta(**duration)
+
+
+def make_message(message_id: str = "m-1", **changes: Any) -> Message:  # noqa: ANN401 (any member)
+    """Return a message that was claimed at noon, has an unknown flow, and waits for a decision."""
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    message = Message(
+        id=message_id,
+        state=MessageState.QUARANTINED,
+        content_hash="",
+        to={"phoneNumber": "385915550101"},
+        steps=None,
+        bulk_id="",
+        on_unknown="never-duplicate",
+        send_at=None,
+        attempts=1,
+        claim_token="",
+        claimed_at=noon,
+        lease_until=noon,
+        verdict_rank="",
+        expires_at=int((noon + timedelta(days=90)).timestamp()),
+        next_check_at=noon,
+        evidence=None,
+        unknown_at=noon,
+        first_unknown_attempt_at=noon,
+        absent_answers=3,
+        is_released=False,
+        is_closed=False,
+    )
+    return replace(message, **changes)
 
 
 def make_claim(message_id: str = "m-1", **changes: Any) -> Claim:  # noqa: ANN401 (of any member)

@@ -1,4 +1,4 @@
-"""DynamoDB as the emulator plays it, and a table of its own for each test."""
+"""DynamoDB as the emulator plays it, with a table for each test, and the simulator of Infobip."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infobip_omni.api.authorization import ApiKeyCredentials, Credentials
+from infobip_omni.api.client import OmniClient
 from infobip_omni.dynamodb import Table
 from tests.local_world.aws_emulator import AwsEmulator
 from tests.local_world.clients import options, session
+from tests.local_world.infobip_simulator import process
+from tests.local_world.simulator_control import SimulatorControl
 from tests.local_world.template import messages_table
 
 if TYPE_CHECKING:
@@ -18,6 +22,29 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NUMBERS = count()
+
+
+def key(*, refresh: bool = False) -> Credentials:
+    del refresh
+    return ApiKeyCredentials(api_key="key-1")
+
+
+@pytest.fixture(scope="module")
+def simulator_url() -> Iterator[str]:
+    with process.running("--api-key", "key-1") as url:
+        yield url
+
+
+@pytest.fixture
+def infobip(simulator_url: str) -> SimulatorControl:
+    infobip = SimulatorControl(simulator_url)
+    infobip.reset()
+    return infobip
+
+
+@pytest.fixture
+def omni(infobip: SimulatorControl) -> OmniClient:
+    return OmniClient(infobip.url, key)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infobip_omni.api import client as client_module
-from infobip_omni.api.authorization import ApiKeyCredentials, Credentials
 from infobip_omni.api.client import OmniClient
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -40,12 +39,14 @@ from infobip_omni.api.errors import (
 from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_page
 from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.api.sends import AdvancedRequest
-from tests.local_world.infobip_simulator import process
-from tests.local_world.simulator_control import SimulatorControl
+
+from .conftest import key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.local_world.simulator_control import SimulatorControl
 
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 DEFINITION = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW, "default": True})
@@ -55,11 +56,6 @@ EMPTY_PAGE = b'{"results":[]}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + EMPTY_PAGE
 #: With this value of SO_LINGER, closing a socket resets the connection.
 RESET = struct.pack("ii", 1, 0)
-
-
-def key(*, refresh: bool = False) -> Credentials:
-    del refresh
-    return ApiKeyCredentials(api_key="key-1")
 
 
 def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest:
@@ -77,24 +73,6 @@ def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest
 
 
 # --- The simulator -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def simulator_url() -> Iterator[str]:
-    with process.running("--api-key", "key-1") as url:
-        yield url
-
-
-@pytest.fixture
-def infobip(simulator_url: str) -> SimulatorControl:
-    infobip = SimulatorControl(simulator_url)
-    infobip.reset()
-    return infobip
-
-
-@pytest.fixture
-def omni(infobip: SimulatorControl) -> OmniClient:
-    return OmniClient(infobip.url, key)
 
 
 def test_scenario_is_created_listed_read_and_replaced(

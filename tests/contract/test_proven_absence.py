@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.reconcile_messages.app import Dependencies, reconcile_messages
-from infobip_omni.api.authorization import ApiKeyCredentials, Credentials
-from infobip_omni.api.client import OmniClient
 from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.api.sends import AdvancedRequest, Recipient
 from infobip_omni.delivery_reports import DeliveryReports
@@ -18,13 +16,13 @@ from infobip_omni.message import MessageState
 from infobip_omni.timestamps import utc_now
 from infobip_omni.transitions import AttemptResult
 from tests.fakes import Clock, FakeLedger, FakeTable, make_claim
-from tests.local_world.infobip_simulator import process
 from tests.local_world.infobip_simulator.log_lists import WAYS
-from tests.local_world.simulator_control import SimulatorControl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import timedelta
+
+    from infobip_omni.api.client import OmniClient
+    from tests.local_world.simulator_control import SimulatorControl
 
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 #: Its last digits are not magic.
@@ -32,12 +30,6 @@ PHONE = "385915551234"
 CANDIDATES = [f"m-{number:02d}" for number in range(40)]
 #: Those of them that Infobip has.
 KNOWN = set(CANDIDATES[3::9])
-
-
-def key(*, refresh: bool = False) -> Credentials:
-    """Always return the same API key."""
-    del refresh
-    return ApiKeyCredentials(api_key="key-1")
 
 
 @dataclass
@@ -81,20 +73,12 @@ class Harness:
         return reconcile_messages(deps, lambda: 300.0, self.clock).answer()["LogQueries"]
 
 
-@pytest.fixture(scope="module")
-def simulator_url() -> Iterator[str]:
-    with process.running("--api-key", "key-1") as url:
-        yield url
-
-
 @pytest.fixture
-def harness(simulator_url: str) -> Harness:
+def harness(infobip: SimulatorControl, omni: OmniClient) -> Harness:
     """Return messages of unknown outcome, and others that Infobip has accepted around them."""
-    infobip = SimulatorControl(simulator_url)
-    infobip.reset()
     clock = Clock()
     clock.now = utc_now()
-    harness = Harness(infobip, OmniClient(infobip.url, key), FakeLedger(clock), clock)
+    harness = Harness(infobip, omni, FakeLedger(clock), clock)
     flow = {"name": "otp", "flow": FLOW, "default": True}
     harness.client.create_scenario(ScenarioDefinition.model_validate(flow))
     infobip.change_settings(defaultValiditySeconds=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,31 @@ def dead_lettered_record_is_forgotten(scene: Scene) -> Iterator[None]:
     scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendDeadLetterQueue"))
 
 
-def message_is_throttled_for_an_hour(scene: Scene) -> Iterator[None]:
-    """Throttle one message until SQS leaves it out of its oldest age, then skip an hour."""
+@contextmanager
+def unsendable_message(scene: Scene, kind: str, **members: object) -> Iterator[str]:
+    """Queue a message whose sends meet a fault while the context lasts, and yield its id."""
     event = scene.upstream.event()
-    message_id = event["messageId"]
+    message_id: str = event["messageId"]
     fault = scene.world.simulator.add_fault(
-        "send_advanced", "rate_limit", times=0, retryAfter=0, messageIds=[message_id]
+        "send_advanced", kind, times=0, messageIds=[message_id], **members
     )
     scene.world.put_message(event)
-    wait_until(
-        lambda: len(scene.upstream.attempts(message_id)) > 2,
-        60,
-        "it was attempted three times",
-        every=0.5,
-    )
-    scene.see_queues()
-    scene.skip(HOUR + MINUTE)
-    yield
+    yield message_id
     scene.world.simulator.end_fault(fault)
+
+
+def message_is_throttled_for_an_hour(scene: Scene) -> Iterator[None]:
+    """Throttle one message until SQS leaves it out of its oldest age, then skip an hour."""
+    with unsendable_message(scene, "rate_limit", retryAfter=0) as message_id:
+        wait_until(
+            lambda: len(scene.upstream.attempts(message_id)) > 2,
+            60,
+            "it was attempted three times",
+            every=0.5,
+        )
+        scene.see_queues()
+        scene.skip(HOUR + MINUTE)
+        yield
     scene.upstream.wait_for(message_id, "ACCEPTED", "DELIVERED", within_seconds=60)
     wait_until_queue_is_empty(scene)
 
@@ -108,32 +116,20 @@ def message_is_quarantined(scene: Scene) -> Iterator[None]:
 
 def record_is_purged(scene: Scene) -> Iterator[None]:
     """Purge the send queue while a message waits, and reconcile once its record is overdue."""
-    event = scene.upstream.event()
-    message_id = event["messageId"]
-    fault = scene.world.simulator.add_fault(
-        "send_advanced", "rate_limit", times=0, retryAfter=0, messageIds=[message_id]
-    )
-    scene.world.put_message(event)
-    scene.upstream.wait_for(message_id, "WAITING")
-    scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendQueue"))
-    past = datetime.now(UTC) - timedelta(seconds=1)
-    scene.change_item(message_id, nextCheckAt=formatted(past))
-    scene.upstream.reconcile()
-    yield
-    scene.world.simulator.end_fault(fault)
+    with unsendable_message(scene, "rate_limit", retryAfter=0) as message_id:
+        scene.upstream.wait_for(message_id, "WAITING")
+        scene.world.sqs.purge_queue(QueueUrl=scene.queue_url("SendQueue"))
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        scene.change_item(message_id, nextCheckAt=formatted(past))
+        scene.upstream.reconcile()
+        yield
 
 
 def another_server_answers(scene: Scene) -> Iterator[None]:
     """Answer a send with the page of another server, as at a mistyped host."""
-    event = scene.upstream.event()
-    message_id = event["messageId"]
-    fault = scene.world.simulator.add_fault(
-        "send_advanced", "page_before", times=0, status=404, messageIds=[message_id]
-    )
-    scene.world.put_message(event)
-    scene.upstream.wait_for(message_id, "WAITING")
-    yield
-    scene.world.simulator.end_fault(fault)
+    with unsendable_message(scene, "page_before", status=404) as message_id:
+        scene.upstream.wait_for(message_id, "WAITING")
+        yield
     scene.upstream.wait_for(message_id, "ACCEPTED", within_seconds=60)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -15,6 +15,7 @@ from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import HINTS, parse
 from infobip_omni.message import Message, MessageState
+from tests.fakes import make_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,32 +25,6 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DECISION = {"by": "Ana", "why": "the customer called"}
-
-
-def message(message_id: str, state: MessageState = MessageState.QUARANTINED) -> Message:
-    return Message(
-        id=message_id,
-        state=state,
-        content_hash="",
-        to={"phoneNumber": "385915550101"},
-        steps=None,
-        bulk_id="",
-        on_unknown="never-duplicate",
-        send_at=None,
-        attempts=1,
-        claim_token="",
-        claimed_at=NOW,
-        lease_until=NOW,
-        verdict_rank="",
-        expires_at=int((NOW + timedelta(days=90)).timestamp()),
-        next_check_at=NOW,
-        evidence=None,
-        unknown_at=NOW,
-        first_unknown_attempt_at=NOW,
-        absent_answers=3,
-        is_released=False,
-        is_closed=False,
-    )
 
 
 def record(reason: DeadLetterReason, *message_ids: str) -> DeadLetteredRecord:
@@ -139,7 +114,7 @@ def test_redrive_skips_records_whose_id_is_spent() -> None:
 
 
 def spent(message_id: str) -> Message:
-    return replace(message(message_id), dead_letter_reason=DeadLetterReason.ID_SPENT)
+    return replace(make_message(message_id), dead_letter_reason=DeadLetterReason.ID_SPENT)
 
 
 def test_message_whose_id_is_spent_cannot_be_released() -> None:
@@ -183,7 +158,7 @@ def test_empty_list_has_no_hints() -> None:
 def test_close_explains_that_the_state_stays_quarantined() -> None:
     records = [record(DeadLetterReason.QUARANTINED, "m-1")]
 
-    answer = run({"action": "close", "messageId": "m-1", **DECISION}, records, message("m-1"))
+    answer = run({"action": "close", "messageId": "m-1", **DECISION}, records, make_message("m-1"))
 
     assert (answer["state"], answer["recordsDeleted"]) == ("QUARANTINED", 1)
     assert "keeps the state QUARANTINED; closedAt" in answer["hint"]
@@ -194,7 +169,10 @@ def test_close_explains_why_records_are_kept() -> None:
     records = [record(DeadLetterReason.QUARANTINED, "m-1", "m-2")]
 
     answer = run(
-        {"action": "close", "messageId": "m-1", **DECISION}, records, message("m-1"), message("m-2")
+        {"action": "close", "messageId": "m-1", **DECISION},
+        records,
+        make_message("m-1"),
+        make_message("m-2"),
     )
 
     assert (answer["recordsDeleted"], answer["recordsKept"]) == (0, 1)
@@ -203,7 +181,7 @@ def test_close_explains_why_records_are_kept() -> None:
 
 def test_close_of_a_settled_message_has_no_hint() -> None:
     records = [record(DeadLetterReason.QUARANTINED, "m-1")]
-    delivered = message("m-1", MessageState.DELIVERED)
+    delivered = make_message("m-1", state=MessageState.DELIVERED)
 
     answer = run({"action": "close", "messageId": "m-1", **DECISION}, records, delivered)
 

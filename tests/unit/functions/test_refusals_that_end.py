@@ -94,6 +94,13 @@ class World:
             scenario_breakers=CircuitBreakers(self.clock.seconds),
         )
 
+    def lose(self) -> None:
+        """Send, and lose Infobip's answer; three log queries then show nothing of the message."""
+        self.client.answer = lost
+        self.send()
+        for _ in range(3):
+            self.reconcile()
+
     def record(self, number: int = 1, **changes: object) -> Record:
         body: dict[str, object] = {
             "scenario": "otp",
@@ -716,10 +723,7 @@ def test_refusal_saved_between_read_and_write_of_its_report_wins(world: World) -
 def test_late_report_of_an_earlier_attempt_is_its_own_at_the_webhook(world: World) -> None:
     """It was sent again since, under another bulk id."""
     world.on_unknown = "must-arrive"
-    world.client.answer = lost
-    world.send()
-    for _ in range(3):
-        world.reconcile()
+    world.lose()
     world.client.answer = accept_all
     world.send()
     first, second = world.posts()
@@ -794,11 +798,8 @@ def test_row_of_the_same_recipient_decides_after_a_duplicate(world: World) -> No
 @pytest.mark.parametrize("to", [PHONE, None, "device-1"])
 def test_row_of_an_earlier_attempt_decides_after_a_duplicate(world: World, to: str | None) -> None:
     """Its bulk id is ours, so it need not name the recipient."""
-    world.client.answer = lost
     world.on_unknown = "must-arrive"
-    world.send()
-    for _ in range(3):
-        world.reconcile()
+    world.lose()
     world.client.answer = lambda request: answer_to(request, DUPLICATE)
     world.send()
     world.show(world.row(0, Status(group_id=3, id=5), to=to))
@@ -821,10 +822,7 @@ def test_foreign_rows_alone_show_that_the_id_is_anothers(world: World, refused_r
 def test_id_is_not_spent_if_an_attempt_may_have_been_sent(world: World) -> None:
     """Lost, sent again, refused, and then its id: the first attempt may have been accepted."""
     world.on_unknown = "must-arrive"
-    world.client.answer = lost
-    world.send()
-    for _ in range(3):
-        world.reconcile()
+    world.lose()
     world.refuse()
     for _ in range(3):
         world.reconcile()
@@ -857,10 +855,7 @@ def test_proof_reopens_a_message_whose_id_seemed_spent(world: World) -> None:
 def test_refusal_after_an_unknown_attempt_leaves_the_outcome_unknown(world: World) -> None:
     """It says nothing of the earlier attempt, of which the logs are asked again."""
     world.on_unknown = "must-arrive"
-    world.client.answer = lost
-    world.send()
-    for _ in range(3):
-        world.reconcile()
+    world.lose()
     assert world.state() == "WAITING"
     world.refuse()
 
@@ -877,10 +872,7 @@ def test_refusal_after_an_unknown_attempt_leaves_the_outcome_unknown(world: Worl
 
 
 def test_refusal_after_a_release_leaves_the_outcome_unknown(world: World) -> None:
-    world.client.answer = lost
-    world.send()
-    for _ in range(3):
-        world.reconcile()
+    world.lose()
     assert world.state() == "QUARANTINED"
     world.ledger.change(transitions.released, "m-1", "ada", "asked for", world.clock.now)
     world.refuse()

@@ -10,31 +10,15 @@ import pytest
 from infobip_omni.api.reports import DeliveryReport, LogEntry
 from infobip_omni.attempts import Bearing, bearing_of, is_about_earlier_attempt
 from infobip_omni.message import Message, MessageState
+from tests.fakes import make_message
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 #: Its first attempt was refused by status 12, and the second is claimed at noon.
-MESSAGE = Message(
-    id="m-1",
+MESSAGE = make_message(
     state=MessageState.UNKNOWN,
-    content_hash="",
-    to={"phoneNumber": "385915550101"},
     steps=("PUSH", "SMS"),
     bulk_id="second",
-    on_unknown="never-duplicate",
-    send_at=None,
     attempts=2,
-    claim_token="",
-    claimed_at=NOON,
-    lease_until=NOON,
-    verdict_rank="",
-    expires_at=0,
-    next_check_at=NOON,
-    evidence=None,
-    unknown_at=NOON,
-    first_unknown_attempt_at=NOON,
-    absent_answers=0,
-    is_released=False,
-    is_closed=False,
     refused_bulk_ids={12: ("first",)},
     refused_attempt=1,
 )
