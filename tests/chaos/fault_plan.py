@@ -205,6 +205,12 @@ class FaultPlan:
                     planned.appendleft(due)
                 else:
                     self._replan(function, due)
+            # A second kill at a point already reached would end the run before a rarer one.
+            self._rare[function] = [
+                kill
+                for kill in self._rare[function]
+                if f"{function}: {kill[-1].name}" in points_left
+            ]
         if any("expired lease" in point for point in points_left):
             self._planned[SEND].append((Fault(KILL, "after claim"),))
         if any("proof" in point for point in points_left):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import create_autospec
+
 import pytest
 
 from tests.chaos.fault_plan import FaultPlan
 from tests.chaos.faults import CRASH_POINTS, KILL, PULL, SEND, Fault
 from tests.chaos.times import DIVISOR, Deployment
+from tests.local_world.simulator_control import SimulatorControl
 from tests.local_world.template import read_template
 
 MESSAGES = 100
@@ -75,6 +78,17 @@ def test_unfired_fault_is_planned_again() -> None:
     planned.replan_unfired(PULL, everything, fired={AFTER_PAGE})
     again = {faults[-1].name for faults in choices(planned, PULL)}
     assert again == {faults[-1].name for faults in everything} - {AFTER_PAGE.name}
+
+
+def test_search_for_a_rare_point_drops_unfired_kills_at_points_already_reached() -> None:
+    """Of several kills in a run, only the first fires, so the rare one would hardly ever."""
+    planned, simulator = plan(), create_autospec(SimulatorControl)
+    rare = Fault(KILL, "after proof")
+    everything = choices(planned, PULL)
+    planned.replan_unfired(PULL, everything, fired=set())
+    planned.steer(simulator, {f"{PULL}: {rare.name}"})
+    kills = {faults for faults in choices(planned, PULL) if faults[-1].kind == KILL}
+    assert {faults for faults in kills if len(faults) == 1} == {(rare,)}
 
 
 def test_settings_change_as_messages_are_queued() -> None:
