@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 
 from .content import IS_URL, LARGEST_INT32, Content, ContentObject, RegisteredId, error_at
 
@@ -20,6 +20,14 @@ def _unique(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(texts)) < len(texts):
         raise PydanticCustomError("unique", "must not repeat an entry")
     return texts
+
+
+def _surely_fits(value: object, characters: int) -> bool:
+    """Return whether JSON of so many bytes can hold a value; this is fast, but not exact."""
+    try:
+        return len(to_json(value)) <= characters
+    except PydanticSerializationError:  # a lone surrogate, for one
+        return False
 
 
 def _shortest_json(value: object) -> int:
@@ -57,21 +65,19 @@ class PushContent(Content):
     device_subscriptions: _UniqueIds | None = None
 
     @model_validator(mode="after")
-    def _holds_something(self) -> Self:
-        if self.text is None and not self.custom_payload and self.notification_options is None:
-            rule = "is required, unless there is customPayload or notificationOptions"
-            raise error_at("text", PydanticCustomError("no_content", rule))
-        return self
-
-    @model_validator(mode="after")
-    def _fits_into_payload(self) -> Self:
+    def _has_content_of_permitted_size(self) -> Self:
+        if not self.custom_payload:
+            if self.text is None and self.notification_options is None:
+                rule = "is required, unless there is customPayload or notificationOptions"
+                raise error_at("text", PydanticCustomError("no_content", rule))
+            return self
         # How Infobip counts is not documented. Whatever it adds, both of these are part of a push.
-        room = LONGEST_PUSH - len(self.text or "")
-        if self.custom_payload and len(_COMPACT.encode(self.custom_payload)) > room:
-            count = LONGEST_PUSH - room + _shortest_json(self.custom_payload)
+        text = len(self.text or "")
+        if not _surely_fits(self.custom_payload, LONGEST_PUSH - text):
+            count = text + _shortest_json(self.custom_payload)
             if count > LONGEST_PUSH:
                 error = PydanticCustomError(
-                    "push_payload",
+                    "push_size",
                     "must fit into {most} characters together with text; they take {count}",
                     {"most": LONGEST_PUSH, "count": count},
                 )

@@ -80,7 +80,7 @@ class ViberContent(Content):
     def _is_supported(cls, period: int | None, info: ValidationInfo) -> int | None:
         if period is not None:
             nanoseconds = cls._nanoseconds(period, info.data.get("validity_period_time_unit"))
-            if nanoseconds > cls.longest_validity // timedelta(microseconds=1) * 1000:
+            if nanoseconds > cls.longest_validity.days * 86400 * 10**9:
                 raise PydanticCustomError(
                     "validity", "must not exceed {days} days", {"days": cls.longest_validity.days}
                 )
