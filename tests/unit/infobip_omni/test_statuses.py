@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,28 @@ def test_status_of_another_group_is_no_refusal(group_id: int) -> None:
     assert not ends(status)
     assert not is_unlisted(status)
     assert not refuses_account(status)
+
+
+def _chapter_of_readme() -> str:
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    return text.partition("### Refusals by Infobip\n")[2].partition("\n### ")[0]
+
+
+def test_readme_lists_every_refusal_that_ends_with_its_reason() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| `(\w+)` \| (.+) \| (.+) \|$", _chapter_of_readme(), re.MULTILINE
+    )
+
+    assert rows == [
+        (str(each.id), each.name, each.kind.value, each.reason)
+        for kind in (RefusalKind.ACCOUNT, RefusalKind.LATER)
+        for each in REFUSALS
+        if each.kind is kind
+    ]
+
+
+def test_readme_lists_the_ids_of_all_other_refusals() -> None:
+    [listed] = re.findall(r"are for good \(([\d, ]+)\)", _chapter_of_readme())
+
+    ids = {each.id for each in REFUSALS if not each.ends}
+    assert listed == ", ".join(map(str, sorted(ids)))
