@@ -24,8 +24,8 @@ HARMLESS = {
         "LARGEST_EVENT_BYTES",
         "LONGEST_BULK_ID",
         "LONGEST_SEND_DELAY.days",
-        "LONGEST_SMS_BYTES",
         "MOST_KEYS",
+        "MOST_PARTS",
         "SHORTEST_KEY",
         "_LARGEST_ENTRY",
         "_LONGEST_SLUG",
@@ -36,6 +36,7 @@ HARMLESS = {
         "longest",
         "member",
         "names",
+        "parts",
         "reason",
         "error.member",  # in create_scenario, from the registry's error
         "error.rule",
