@@ -26,7 +26,7 @@ _Alignment = Literal["START", "END", "CENTER"]
 _Gravity = Literal["TOP", "BOTTOM", "CENTER"]
 _Spacing = Literal["XS", "SM", "MD", "LG", "XL", "XXL", "NONE"]
 _Size = Literal["XXS", "XS", "SM", "MD", "LG", "XL", "XXL", "XXXL", "XXXXL", "XXXXXL"]
-_ImageSize = _Size | Literal["FULL"]
+_ImageSize = Literal[_Size, "FULL"]
 
 
 # --- Actions ---------------------------------------------------------------------------------
