@@ -125,8 +125,10 @@ class ClaimedMessage:
         """Return the result of the attempt, for the ledger.
 
         The refusal of this attempt says nothing about an earlier one that may have been accepted.
+        One without a reason may even be for the id, which Infobip then has from the earlier one.
         """
-        is_unknown = answer.refusal is not None and self.past.has_unknown
+        is_refused = answer.refusal is not None or answer.is_unexplained
+        is_unknown = is_refused and self.past.has_unknown
         return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,

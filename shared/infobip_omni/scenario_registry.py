@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
+from infobip_omni.api.json_text import trimmed
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError, ssm_client
 
@@ -59,7 +60,7 @@ class RegisteredScenario(BaseModel):
             ValueError: The text is not an entry; the error never quotes it.
         """
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(trimmed(text))
         except ValidationError:
             # The cause may quote the text.
             raise ValueError("must hold JSON with key, name, flow and default") from None

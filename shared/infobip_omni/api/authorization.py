@@ -6,14 +6,30 @@ import base64
 import json
 from typing import Annotated
 
-from pydantic import Field, StrictStr
+from pydantic import BeforeValidator, Field, StrictStr
 
+from .json_text import trimmed
 from .wire import RequestBody
 
 #: Characters; a value in SSM has at most 8192.
 _LONGEST_CREDENTIAL = 4096
+
+
+def _trimmed(value: object) -> object:
+    return trimmed(value) if isinstance(value, str) else value
+
+
+def _without_line_breaks(value: object) -> object:
+    """Drop what tools add to a text: spaces may belong to it, but no line break can."""
+    return value.strip("\ufeff\r\n") if isinstance(value, str) else value
+
+
 #: Characters that an HTTP header can hold.
-_Secret = Annotated[StrictStr, Field(pattern=r"^[\x21-\x7e]+$", max_length=_LONGEST_CREDENTIAL)]
+_Secret = Annotated[
+    StrictStr,
+    Field(pattern=r"^[\x21-\x7e]+$", max_length=_LONGEST_CREDENTIAL),
+    BeforeValidator(_trimmed),
+]
 
 
 class ApiKeyCredentials(RequestBody):
@@ -29,12 +45,16 @@ class ApiKeyCredentials(RequestBody):
 class BasicCredentials(RequestBody):
     """A user's name and password."""
 
-    username: Annotated[StrictStr, Field(pattern=r"^[^:]+$", max_length=_LONGEST_CREDENTIAL)] = (
-        Field(repr=False)
-    )
-    password: Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_CREDENTIAL)] = Field(
-        repr=False
-    )
+    username: Annotated[
+        StrictStr,
+        Field(pattern=r"^[^:]+$", max_length=_LONGEST_CREDENTIAL),
+        BeforeValidator(_without_line_breaks),
+    ] = Field(repr=False)
+    password: Annotated[
+        StrictStr,
+        Field(min_length=1, max_length=_LONGEST_CREDENTIAL),
+        BeforeValidator(_without_line_breaks),
+    ] = Field(repr=False)
 
     def authorization(self) -> str:
         """Return the value of the Authorization header."""
@@ -52,7 +72,7 @@ def parse_credentials(text: str) -> Credentials:
         ValueError: The text is neither; the error names the rule and never quotes the text.
     """
     try:
-        members = json.loads(text)
+        members = json.loads(trimmed(text))
     except (ValueError, RecursionError):
         raise ValueError("credentials must be JSON") from None
     if not isinstance(members, dict):

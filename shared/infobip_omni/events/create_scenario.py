@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from infobip_omni.api.scenarios import ScenarioDefinition
 
-from .errors import read_as
+from .errors import opened, read_as
 
 
 class Outcome(StrEnum):
@@ -24,4 +24,4 @@ def parse(event: object) -> ScenarioDefinition:
     Raises:
         InvalidEventError: The event breaks a rule.
     """
-    return read_as(ScenarioDefinition, event)
+    return read_as(ScenarioDefinition, opened(event))

@@ -85,7 +85,7 @@ def test_user_and_password_use_basic_scheme() -> None:
         f'"{CANARY}"',
         json.dumps({"apiKey": CANARY, "username": CANARY}),
         json.dumps({"apiKey": [CANARY]}),
-        json.dumps({"apiKey": f"{CANARY}\n"}),
+        json.dumps({"apiKey": f"{CANARY}\n{CANARY}"}),
         json.dumps({"username": CANARY}),
         json.dumps({"username": f"{CANARY}:", "password": CANARY}),
         json.dumps({CANARY: CANARY}),
