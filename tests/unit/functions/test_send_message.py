@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.send_message import app
-from functions.send_message.app import Dependencies, Policy, send_messages
+from functions.send_message.app import (
+    MOST_CALLS_PER_REQUEST,
+    Dependencies,
+    Policy,
+    send_messages,
+)
 from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
@@ -536,19 +541,101 @@ def test_rejected_request_settles_its_message(harness: Harness) -> None:
     assert len(harness.client.sent) == 1
 
 
-def test_rejection_of_a_group_fails_only_the_faulty_record(harness: Harness) -> None:
-    """A rejected request for several records is repeated for each one; none was sent yet."""
+def refuse(*faulty: str) -> Callable[[AdvancedRequest], SendResponse]:
+    """Refuse every request that has one of these destinations; accept all others."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
-        if any(each.message_id == "m-2" for each in request.destinations):
+        if any(each.message_id in faulty for each in request.destinations):
             raise RequestRejectedError("no", status=400)
         return accept_all(request)
 
-    harness.client.answer = answer
+    return answer
+
+
+def test_rejection_of_a_group_fails_only_the_faulty_record(harness: Harness) -> None:
+    """A rejected request for several records is divided; none was sent yet."""
+    harness.client.answer = refuse("m-2")
     failed = harness.run(*[harness.record(number) for number in (1, 2, 3)])
 
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
     assert failed == []
+
+
+@pytest.mark.parametrize("faulty", [["d-0"], ["d-41"], ["d-99"], ["d-7", "d-8", "d-60"]])
+def test_faulty_destination_costs_no_other_of_its_record(
+    harness: Harness, faulty: list[str]
+) -> None:
+    """A rejected request is divided until only the faulty destinations are rejected."""
+    harness.client.answer = refuse(*faulty)
+    failed = harness.run(harness.record(messageId=None, to=None, destinations=many(100)))
+
+    states = harness.ledger.states()
+    assert {each for each, state in states.items() if state == "REJECTED"} == set(faulty)
+    assert list(states.values()).count("ACCEPTED") == 100 - len(faulty)
+    assert len(harness.client.sent) <= 15 * len(faulty)
+    assert {request.bulk_id for request in harness.client.sent} == {
+        harness.ledger.item("d-0")["bulkId"]
+    }
+    assert (failed, harness.queue.dead) == ([], [])
+
+
+def test_only_faulty_destinations_are_rejected_over_several_runs(harness: Harness) -> None:
+    """A run makes a limited number of calls; the rest waits, and each run gets further."""
+    faulty = [f"d-{number}" for number in range(99)]
+    harness.client.answer = refuse(*faulty)
+    record = harness.record(messageId=None, to=None, destinations=many(100))
+
+    runs = 1
+    while harness.run(record):
+        assert len(harness.client.sent) <= runs * MOST_CALLS_PER_REQUEST
+        assert set(harness.ledger.states().values()) == {"REJECTED", "WAITING"}
+        runs += 1
+
+    assert runs == 4
+    assert sorted(harness.ledger.states().values()) == [
+        "ACCEPTED",
+        *["REJECTED"] * 99,
+    ]
+
+
+def test_division_stops_when_the_time_is_over(harness: Harness) -> None:
+    """The messages that are left wait for the next run, which rejects the faulty one."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        harness.seconds_left -= 15
+        return refuse("d-2")(request)
+
+    harness.client.answer = answer
+    record = harness.record(messageId=None, to=None, destinations=many(4))
+
+    assert harness.run(record) == ["record-1"]
+    assert harness.ledger.states() == {
+        "d-0": "ACCEPTED",
+        "d-1": "ACCEPTED",
+        "d-2": "REJECTED",
+        "d-3": "WAITING",
+    }
+    harness.seconds_left = 60
+    assert harness.run(record) == []
+    assert harness.ledger.states()["d-3"] == "ACCEPTED"
+    assert harness.client.posted_ids().count("d-3") == 3
+
+
+def test_lost_answer_during_a_division_leaves_its_part_unknown(harness: Harness) -> None:
+    """What was refused may be sent again, but what may have been accepted may not."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        if len(request.destinations) == 1:
+            raise OutcomeUnknownError("no answer")
+        raise RequestRejectedError("no", status=400)
+
+    harness.client.answer = answer
+    record = harness.record(messageId=None, to=None, destinations=many(2))
+    harness.run(record)
+    harness.run(record)
+
+    assert harness.ledger.states() == {"d-0": "UNKNOWN", "d-1": "UNKNOWN"}
+    assert [len(request.destinations) for request in harness.client.sent] == [2, 1, 1]
 
 
 def test_rejected_destination_does_not_affect_the_others(harness: Harness) -> None:
