@@ -128,7 +128,15 @@ def _size(shown: Item) -> int:
 
 
 def _message(item: Item, event: FindMessagesEvent) -> Item:
-    return _plain(shown_message(item, None if event.show_recipients else _impersonal))
+    return _plain(shown_message(item, None if event.show_recipients else _impersonal_status))
+
+
+def _impersonal_status(status: object) -> object:
+    """Keep what is known not to be personal, and the broken rules, which quote no value."""
+    shown = _impersonal(status)
+    if isinstance(shown, dict) and isinstance(status, dict) and "violations" in status:
+        return shown | {"violations": status["violations"]}
+    return shown
 
 
 def _history_entry(item: Item, event: FindMessagesEvent) -> Item:

@@ -276,6 +276,8 @@ def _send(
             circuit.succeeded()
         if len(request.messages) > 1:
             return _post_parts(request.halves(), deps, limit)
+        message_id = request.messages[0].claim.message_id
+        logger.warning("a message was refused", message_id=message_id, reason=str(error))
         return request.all_are(request_rejected(error))
     except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
         circuits[0].not_called()

@@ -311,6 +311,17 @@ def test_recipients_are_masked_and_texts_omitted(harness: Harness, event: dict[s
     assert message["status"] == {"groupId": 3, "name": "DELIVERED_TO_HANDSET"}
 
 
+def test_rules_that_a_refused_request_breaks_are_always_shown(harness: Harness) -> None:
+    """They quote no value; Infobip's own text may, and is shown on request."""
+    violations = [{"field": "destinations[0].to.emailAddress", "rule": "must not be blank"}]
+    status = {"httpStatus": 400, "name": "BAD_REQUEST", "violations": violations}
+    harness.search.items = [MESSAGE | {"status": status | {"description": TEXT}}]
+
+    assert harness.run({"messageId": "m-1"})["message"]["status"] == status
+    shown = harness.run({"messageId": "m-1", "showRecipients": True})["message"]["status"]
+    assert shown == status | {"description": TEXT}
+
+
 def test_status_time_price_and_error_are_always_shown(harness: Harness) -> None:
     """They hold no personal data."""
     answer = harness.run({"messageId": "m-1"})

@@ -29,6 +29,7 @@ from infobip_omni.api.errors import (
 from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
+from infobip_omni.api.violations import Violation
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.send_message import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
@@ -530,13 +531,23 @@ def test_old_record_is_still_tried(harness: Harness) -> None:
 
 def test_rejected_request_settles_its_message(harness: Harness) -> None:
     """The same request can never succeed, so the record is acknowledged."""
-    harness.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
+    violations = (Violation("destinations[0].to.emailAddress", "must not be blank"),)
+    harness.fail(
+        RequestRejectedError(
+            "no", status=400, error_id="BAD_REQUEST", text="why", violations=violations
+        )
+    )
     failed = harness.run(harness.record())
 
     assert failed == []
     item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("REJECTED", "response")
-    assert item["status"] == {"httpStatus": 400, "name": "BAD_REQUEST", "description": "why"}
+    assert item["status"] == {
+        "httpStatus": 400,
+        "name": "BAD_REQUEST",
+        "description": "why",
+        "violations": [{"field": "destinations[0].to.emailAddress", "rule": "must not be blank"}],
+    }
     harness.run(harness.record())
     assert len(harness.client.sent) == 1
 
