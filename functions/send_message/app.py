@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.client import OmniClient
     from infobip_omni.events.send_message import OnUnknown, SendEvent
+    from infobip_omni.message import RefusedRecord
     from infobip_omni.outbound_requests import AnsweredMessage, OutboundRequest
     from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario
@@ -379,15 +380,22 @@ def _settle(
     """Acknowledge, dead-letter or retry each record, depending on its messages."""
     now = utc_now()
     failed: list[tuple[Record, timedelta]] = []
+    refused: list[RefusedRecord] = []
     for queued in batch:
         choice = disposition_of(queued, claim_statuses, retry_after_seconds, now)
         if isinstance(choice, Retry):
             failed.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
-            if not _dead_letter(queued.record, choice, deps.queue):
+            dead_letter_id = _dead_letter(queued, choice, deps.queue)
+            if dead_letter_id is None:
                 failed.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
                 _stop_waiting(queued, choice.reason, deps.ledger)
+            elif isinstance(queued, Refused):
+                refused += queued.at(dead_letter_id)
+    if refused and not deps.ledger.keep_refused(refused):
+        # The records name their messages too, so an operator can still find them.
+        logger.warning("refused records cannot be found by all their message ids")
     failures = deps.queue.change_visibility(failed)
     if failures:
         logger.warning("records keep the queue's visibility timeout", count=failures)
@@ -412,22 +420,28 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
         )
 
 
-def _dead_letter(record: Record, disposition: DeadLetter, queue: SendQueue) -> bool:
-    """Put a record into the dead-letter queue, and return whether SQS confirmed it."""
+def _dead_letter(queued: QueuedEvent, disposition: DeadLetter, queue: SendQueue) -> str | None:
+    """Put a record into the dead-letter queue, and return its id there; None if that failed."""
     try:
-        queue.dead_letter(record, disposition.reason, disposition.field, disposition.rule)
+        dead_letter_id = queue.dead_letter(
+            queued.record,
+            disposition.reason,
+            disposition.field,
+            disposition.rule,
+            message_ids=queued.message_ids(),
+        )
     except QueueUnavailableError as error:
         logger.warning("a record cannot be dead-lettered", reason=str(error))
-        return False
+        return None
     logger.warning(
         "record dead-lettered",
-        record_id=record.sqs_id,
+        record_id=queued.record.sqs_id,
         reason=disposition.reason,
         field=disposition.field,
         rule=disposition.rule,
     )
     count({"RecordsDeadLettered": 1})
-    return True
+    return dead_letter_id
 
 
 # --- The function ----------------------------------------------------------------------------

@@ -226,6 +226,53 @@ def test_unknown_message_is_not_an_error(harness: Harness) -> None:
     assert answer == {"found": False, "message": None, "history": [], "hint": app.NOT_FOUND_HINT}
 
 
+REFUSED_ENTRY: dict[str, Any] = {
+    "messageId": "m-1",
+    "entry": "REFUSED#record-1",
+    "deadLetterId": "dead-1",
+    "reason": "INVALID",
+    "field": "sms.text",
+    "rule": "must not be empty",
+    "refusedAt": "2026-01-31T12:00:00.000Z",
+    "expiresAt": Decimal(1_800_000_000),
+}
+
+
+def test_message_id_that_was_only_refused_leads_to_its_record(harness: Harness) -> None:
+    """The answer says why and where the record is, and what to do."""
+    harness.search.items = []
+    harness.search.entries = [REFUSED_ENTRY]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert answer == {
+        "found": True,
+        "message": None,
+        "history": [],
+        "refused": [
+            {
+                "at": "2026-01-31T12:00:00.000Z",
+                "reason": "INVALID",
+                "field": "sms.text",
+                "rule": "must not be empty",
+                "deadLetterId": "dead-1",
+            }
+        ],
+        "hint": app.REFUSED_HINT,
+    }
+
+
+def test_refused_record_is_shown_apart_from_the_history_of_a_message(harness: Harness) -> None:
+    """A corrected record was sent later under the same id, so there is nothing left to do."""
+    harness.search.entries = [REFUSED_ENTRY, *HISTORY]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert [each["deadLetterId"] for each in answer["refused"]] == ["dead-1"]
+    assert len(answer["history"]) == len(HISTORY)
+    assert "hint" not in answer
+
+
 def test_reports_of_an_unclaimed_message_are_found(harness: Harness) -> None:
     """A report may be about a message of another system."""
     harness.search.items = []

@@ -346,6 +346,72 @@ def test_unsendable_event_is_dead_lettered_with_its_field(
     assert harness.dead() == [("record-1", DeadLetterReason.INVALID, name)]
 
 
+def test_refused_record_is_found_by_its_message_ids(harness: Harness) -> None:
+    """A redelivery changes nothing, and no value of the body is stored."""
+    two = [*many(1), {"to": {"phoneNumber": PHONE}, "wrong": True}]
+    record = harness.record(messageId=None, to=None, destinations=two)
+    harness.run(record)
+    harness.clock.pass_by(seconds=30)
+    harness.run(record)
+
+    assert harness.queue.dead_message_ids == {"record-1": ["d-0", "record-1-1"]}
+    assert harness.ledger.states() == {}
+    items = harness.ledger.table.entries("REFUSED#")
+    assert items == [
+        {
+            "messageId": message_id,
+            "entry": "REFUSED#record-1",
+            "deadLetterId": "dead-record-1",
+            "reason": "INVALID",
+            "field": "destinations[1].wrong",
+            "rule": "is not a field of this object",
+            "refusedAt": "2026-01-31T12:00:00.000Z",
+            "expiresAt": int((harness.clock.now - timedelta(seconds=30)).timestamp()) + 90 * 86400,
+        }
+        for message_id in ("d-0", "record-1-1")
+    ]
+    assert PHONE not in json.dumps(items, default=str)
+
+
+def test_id_of_a_refused_record_can_be_used_by_the_corrected_one(harness: Harness) -> None:
+    harness.run(harness.record(1, colour="red"))
+    failed = harness.run(harness.record(2, messageId="m-1"))
+
+    assert failed == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    assert harness.client.posted_ids() == ["m-1"]
+
+
+def test_conflicting_record_is_found_by_its_message_id(harness: Harness) -> None:
+    """The message of the other record stays as it is."""
+    harness.run(harness.record(1))
+    harness.run(harness.record(2, messageId="m-1", sms={"text": "other"}))
+
+    (item,) = harness.ledger.table.entries("REFUSED#")
+    assert (item["messageId"], item["reason"], item["field"]) == ("m-1", "CONFLICT", "messageId")
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+
+
+def test_refused_record_is_acknowledged_even_if_its_ids_cannot_be_stored(
+    harness: Harness, log: Log
+) -> None:
+    """It is in the dead-letter queue, where its attributes name them."""
+    harness.ledger.table.failures["execute"] = 10
+    failed = harness.run(harness.record(1, colour="red"))
+
+    assert failed == []
+    assert harness.ledger.table.entries("") == []
+    assert harness.queue.dead_message_ids == {"record-1": ["m-1"]}
+    assert "refused records cannot be found by all their message ids" in str(log())
+
+
+def test_record_without_readable_ids_stores_nothing(harness: Harness) -> None:
+    harness.run(replace(harness.record(), body="{"))
+
+    assert harness.queue.dead_message_ids == {"record-1": []}
+    assert harness.ledger.table.entries("") == []
+
+
 def test_record_with_an_invalid_original_id_is_dead_lettered_whole(harness: Harness) -> None:
     """Its attribute is named, the other record is sent, and no content is lost."""
     wrong = replace(harness.record(1), original_id="a,b" + 1000 * "x")
