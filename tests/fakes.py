@@ -294,6 +294,8 @@ class FakeSendQueue(SendQueue):
         self.delays: dict[str, timedelta] = {}
         #: Dead-lettered records, each with reason, field and rule.
         self.dead: list[tuple[Record, DeadLetterReason, str, str]] = []
+        #: The message ids of each dead-lettered record, by its id.
+        self.dead_message_ids: dict[str, list[str]] = {}
         self.available = True
 
     def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
@@ -304,11 +306,19 @@ class FakeSendQueue(SendQueue):
         return 0
 
     def dead_letter(
-        self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
-    ) -> None:
+        self,
+        record: Record,
+        reason: DeadLetterReason,
+        field: str = "",
+        rule: str = "",
+        *,
+        message_ids: Sequence[str] = (),
+    ) -> str:
         if not self.available:
             raise QueueUnavailableError("SQS did not accept it")
         self.dead.append((record, reason, field, rule))
+        self.dead_message_ids[record.sqs_id] = list(message_ids)
+        return f"dead-{record.sqs_id}"
 
 
 class FakeTable(Table):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.message_ids import message_ids_in
 from infobip_omni.events.send_message import SendEvent
-from infobip_omni.message import MessageState
+from infobip_omni.message import MessageState, RefusedRecord
 from infobip_omni.send_queue import DeadLetter, backoff, disposition
 from infobip_omni.transitions import FIRST_ATTEMPT, AttemptResult, Claim, ClaimStatus, Past
 from infobip_omni.verdicts import SendAnswer
@@ -43,6 +44,10 @@ class Pending:
     def scenario_key(self) -> str | None:
         """Infobip's key of the scenario; None for the account's default scenario."""
         return self.scenario.key if self.scenario else self.event.body.scenario_key
+
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages."""
+        return _message_ids(self.event)
 
     def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
         """Return the claims of the event's messages.
@@ -82,6 +87,10 @@ class Postponed:
     #: The minimum wait before the next attempt.
     backoff_seconds: float = 0.0
 
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages."""
+        return _message_ids(self.event)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -96,6 +105,32 @@ class Refused:
     def invalid(cls, record: Record, error: InvalidEventError) -> Self:
         """Return the refusal of an event that breaks a rule."""
         return cls(record, DeadLetterReason.INVALID, error.field, error.rule)
+
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages, as far as they can be read."""
+        return message_ids_in(self.record.body, self.record.original_id)
+
+    def at(self, dead_letter_id: str) -> list[RefusedRecord]:
+        """Return what is stored with each message id of the record, once it is dead-lettered.
+
+        Args:
+            dead_letter_id: The id of the record in the dead-letter queue.
+        """
+        return [
+            RefusedRecord(
+                message_id=message_id,
+                record_id=self.record.sqs_id,
+                dead_letter_id=dead_letter_id,
+                reason=self.reason,
+                field=self.field,
+                rule=self.rule,
+            )
+            for message_id in self.message_ids()
+        ]
+
+
+def _message_ids(event: SendEvent) -> list[str]:
+    return [message.message_id for message in event.messages]
 
 
 QueuedEvent = Pending | Postponed | Refused

@@ -116,8 +116,13 @@ def not_processed(error: NotProcessedError) -> SendAnswer:
 
 
 def _status_of(error: NotProcessedError | RequestRejectedError) -> Mapping[str, object]:
-    """Return the code and text of a refused request, which explain the state of its messages."""
-    members = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
+    """Return what Infobip says of a refused request, which explains the state of its messages."""
+    members: dict[str, object] = {
+        "httpStatus": error.status,
+        "name": error.error_id,
+        "description": error.text,
+        "violations": [each._asdict() for each in error.violations] or None,
+    }
     return {name: value for name, value in members.items() if value is not None}
 
 

@@ -119,9 +119,9 @@ class ListedRecord:
     rule: str | None
     sent_at: str
     age_seconds: int
-    #: The number of messages of the event; None where the body is not a valid event.
+    #: The number of `message_ids`; None where there are none.
     destinations: int | None
-    #: Empty where the body is not a valid event; only the body then shows which message it was.
+    #: The ids of its messages, as far as they can be read, also from a body that breaks a rule.
     message_ids: list[str]
     body: str | None = dataclasses.field(repr=False)
 
