@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 LONGEST_SCENARIO_KEY = 200
 #: Characters; Infobip documents no limit, and this is the limit of a slug.
 LONGEST_SCENARIO_NAME = 200
+_BYTE_ORDER_MARK = "\ufeff"
 
 
-def _not_blank(text: str) -> str:
+def _plain_name(text: str) -> str:
     if not text.strip():
         raise PydanticCustomError("blank", "must not be blank")
+    # Names are compared exactly, and no person sees such a difference.
+    if text != text.strip().strip(_BYTE_ORDER_MARK):
+        raise PydanticCustomError(
+            "surrounded", "must not begin or end with white space or a byte order mark"
+        )
     return text
 
 
@@ -45,7 +51,7 @@ class ScenarioStep(RequestBody):
 class ScenarioDefinition(RequestBody):
     """The description of a scenario; its steps are tried in their order."""
 
-    name: Annotated[StrictStr, Field(max_length=LONGEST_SCENARIO_NAME), AfterValidator(_not_blank)]
+    name: Annotated[StrictStr, Field(max_length=LONGEST_SCENARIO_NAME), AfterValidator(_plain_name)]
     flow: Annotated[tuple[ScenarioStep, ...], AfterValidator(one_or_more)]
     default: StrictBool | None = None
 
