@@ -43,7 +43,8 @@ from .errors import (
     whole_number,
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
-from .state import OUTCOMES, REFUSALS, Account, Clock, LogSearch, Settings, timestamp
+from .state import BAD_REQUEST, Account, Clock, LogSearch, Settings, timestamp
+from .statuses import OUTCOMES, REFUSALS
 from .webhooks import deliver
 
 if TYPE_CHECKING:
@@ -224,10 +225,10 @@ class Simulator:
             with self._lock:
                 if not control:
                     return self._omni(call)
-                if not may_control:
-                    return self._refusal(ApiError(HTTPStatus.FORBIDDEN))
-                return self._control(call)
+                return self._control(call, may_control=may_control)
         except ApiError as error:
+            if control:
+                return Answer(error.status, error.envelope("legacy"))
             return self._refusal(error)
         finally:
             self.pushes_changed.set()
@@ -339,7 +340,9 @@ class Simulator:
         )
         return self._account.search_logs(search)
 
-    def _control(self, call: Call) -> Answer:
+    def _control(self, call: Call, *, may_control: bool) -> Answer:
+        if not may_control:
+            raise ApiError(HTTPStatus.FORBIDDEN)
         name, _, argument = call.path.removeprefix("/_control/").partition("/")
         methods = [method for method, known in self._controls if known == name]
         if not methods:
@@ -372,7 +375,8 @@ class Simulator:
                 raise bad_request(
                     (name, "must be *, refuse or one of " + ", ".join(CONTENT_MEMBERS))
                 )
-            _check_outcome(name, outcome, REFUSALS if name == "refuse" else OUTCOMES)
+            refusals = (*REFUSALS, BAD_REQUEST)
+            _check_outcome(name, outcome, refusals if name == "refuse" else OUTCOMES)
         self._account.rules.recipients[_required(address)] = rule
         return rule
 
