@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.local_world.infobip_simulator import __main__ as program
-from tests.local_world.infobip_simulator import process
+from tests.local_world.infobip_simulator import process, routes
 from tests.local_world.infobip_simulator.errors import DEEPEST_BODY
 from tests.local_world.infobip_simulator.process import COMMAND
 from tests.local_world.infobip_simulator.routes import LONGEST_BODY, Credentials, Server, Simulator
@@ -1614,6 +1614,73 @@ def test_connection_is_kept_and_absolute_urls_are_accepted(infobip: Infobip) -> 
         assert answer.endswith(b'{"results":[]}')
 
 
+def test_send_of_an_old_client_is_understood(infobip: Infobip) -> None:
+    """Absolute URI, no Accept header, a charset, a byte order mark, and a period as a string."""
+    push = {"text": "ž", "validityPeriod": "5"}
+    body = {"destinations": [{"messageId": "m-1", "to": {"phoneNumber": PHONE}}], "push": push}
+    content = b"\xef\xbb\xbf" + json.dumps(body, ensure_ascii=False).encode()
+    fields = (
+        "Authorization: App key-1",
+        'Content-Type: application/json; charset="UTF-8"',
+        f"Content-Length: {len(content)}",
+    )
+    line = f"POST {infobip.url}/omni/1/advanced HTTP/1.1"
+
+    [answer] = exchange(infobip.port, request(line, *fields, body=content))
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Type: application/json" in answer
+    assert b'"messageId":"m-1"' in answer
+    [sent] = infobip.control("GET", "requests?operation=send_advanced")["requests"]
+    assert sent["body"] == body
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "ISO-8859-1", ""])
+def test_body_is_read_in_its_character_set(empty: Infobip, charset: str) -> None:
+    """One that is not named is found, as JSON allows."""
+    content = '{"name": "ä", "flow": [{"channel": "SMS"}]}'.encode(charset or "utf-16")
+    content_type = f"application/json; charset={charset}" if charset else "application/json"
+
+    response = empty.call("POST", "scenarios", data=content, headers={"Content-Type": content_type})
+
+    assert response.json()["name"] == "ä"
+
+
+def test_default_of_the_old_client_is_ignored(empty: Infobip) -> None:
+    """It writes `defaultScenario` for `default`, so its scenario is not the default one."""
+    body = {"name": "otp", "flow": FLOW, "defaultScenario": True}
+
+    assert empty.call("POST", "scenarios", json=body).json()["default"] is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("Accept", "*/*", 200),
+        ("Accept", "text/html, application/*;q=0.5", 200),
+        ("Accept", "Application/JSON", 200),
+        ("Accept", "", 200),
+        ("Accept", "application/xml", 406),
+        ("Content-Type", "application/json;charset=latin-9", 415),
+        ("Content-Type", "application/xml", 415),
+        ("Content-Type", "nonsense", 415),
+    ],
+)
+def test_only_json_is_read_and_written(
+    infobip: Infobip, field: str, value: str, status: int
+) -> None:
+    """Infobip also has XML, which this project never asks for."""
+    body = json.dumps({"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT)
+    headers = {"Content-Type": "application/json", field: value}
+
+    response = infobip.call("POST", "advanced", data=body, headers=headers)
+
+    assert response.status_code == status
+    if status != 200:
+        assert list(errors_of(response)) == [field]
+    assert infobip.acceptances() == int(status == 200)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -1691,6 +1758,35 @@ def test_truncated_body_is_refused(infobip: Infobip) -> None:
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert infobip.control("GET", "settings")["stepSeconds"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        b"POST /omni/1/advanced HTTP/1.1\r\nHost: x\r\nX-Rest",
+        b"POST /omni/1/advanced HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}",
+    ],
+    ids=["head", "body"],
+)
+def test_request_that_stops_in_the_middle_is_refused(
+    monkeypatch: pytest.MonkeyPatch, started: bytes
+) -> None:
+    """An idle connection is kept meanwhile, and other calls are answered."""
+    monkeypatch.setattr(routes, "_READ_SECONDS", 0.05)
+    whole = request("GET /omni/1/reports HTTP/1.1")
+    with Server(("127.0.0.1", 0), Simulator(Credentials(), Settings()), verbose=False) as server:
+        threading.Thread(target=partial(server.serve_forever, 0.02), daemon=True).start()
+        port: int = server.server_address[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
+            idle.sendall(whole)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 401 ")
+            [answer] = exchange(port, started)
+            idle.sendall(whole)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 401 ")
+        server.shutdown()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"REQUEST_TIMEOUT"' in answer
 
 
 def test_body_that_is_too_long_is_answered(infobip: Infobip) -> None:
