@@ -479,8 +479,8 @@ def test_all_broken_rules_are_named(infobip: Infobip) -> None:
     response = infobip.call("POST", "advanced", json=body)
 
     assert errors_of(response) == {
-        "destinations[1].to.emailAddress": ["must match .@."],
-        "push.text": ["must have at least 1 characters"],
+        "destinations[1].to.emailAddress": ["must be an e-mail address"],
+        "push.text": ["must not be empty"],
     }
 
 
@@ -497,7 +497,10 @@ def test_error_can_have_violations(infobip: Infobip) -> None:
         "description": "Bad Request",
         "action": "Check the request.",
         "violations": [
-            {"property": "destinations[0].to.emailAddress", "violation": "must match .@."}
+            {
+                "property": "destinations[0].to.emailAddress",
+                "violation": "must be an e-mail address",
+            }
         ],
         "resources": [],
     }
@@ -887,6 +890,16 @@ def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
     while not (pushes := infobip.control("GET", "pushes")["pushes"]):
         assert time.monotonic() < deadline
     assert pushes == [{"url": url, "messageIds": ["m-1"], "attempt": 1, "status": None}]
+
+
+def test_simulator_does_not_call_itself(infobip: Infobip) -> None:
+    """Otherwise a notifyUrl could reset it."""
+    infobip.send("m-1", notifyUrl=f"{infobip.url}/_control/reset")
+    infobip.pass_time()
+
+    [push] = wait_until(lambda: infobip.control("GET", "pushes")["pushes"], 5, "the push is made")
+    assert push["status"] is None
+    assert infobip.acceptances() == 1
 
 
 @pytest.mark.parametrize("rule", ["hook.example", ".example"])

@@ -14,7 +14,8 @@ answers 400 with all broken rules. What the document leaves to the channel is re
 next step follows: a push of over 4,000 characters, or an SMS of over 25 parts or 4,000 bytes.
 
 Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine. Any
-other host counts as one that does not answer, unless --resolve gives it an address. A push that is
+other host counts as one that does not answer, unless --resolve gives it an address; so does the
+simulator itself. A push that is
 not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes; advancing the clock shortens
 these. The setting pushedReports says whether GET /omni/1/reports returns such reports, too.
 
@@ -260,7 +261,7 @@ def main() -> None:
         others = [listen(str(each.ip), port, each.network) for each in arguments.also_on]
         for other in others:
             threading.Thread(target=other.serve_forever, daemon=True).start()
-        resolver = Resolver(arguments.resolve)
+        resolver = Resolver(arguments.resolve, port)
         threading.Thread(target=simulator.push_forever, args=(resolver,), daemon=True).start()
         # Parent processes read the first line only.
         lines = [f"infobip simulator ready on http://{host}:{port}"]

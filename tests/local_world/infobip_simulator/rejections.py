@@ -35,10 +35,14 @@ def rejection_of(channel: str, content: Json, inbox_topics: Collection[str]) -> 
         content: A valid content.
         inbox_topics: The topics of the app's inbox; if empty, any topic exists.
     """
+    if channel == "VOICE" and not content["text"].strip():
+        return "REJECTED_MESSAGE_IS_EMPTY"
     if channel == "SMS":
         is_long = len(content["text"].encode(errors="surrogatepass")) > _MOST_BYTES
         return "REJECTED_MESSAGE_TOO_LONG" if is_long or sms_parts(content) > _MOST_PARTS else None
     if channel == "PUSH":
+        if not content["text"].strip():
+            return "REJECTED_NO_CONTENT"
         options = content.get("notificationOptions") or {}
         topic = options.get("inboxTopic")
         if inbox_topics and topic is not None and topic not in inbox_topics:

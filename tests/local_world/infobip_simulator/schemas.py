@@ -32,11 +32,18 @@ _PLACES = ("HOME", "WORK")
 #: Rules that the document states in its descriptions only, by schema and member.
 _DESCRIBED: Mapping[tuple[str, str], Json] = {
     ("Address", "type"): {"enum": _PLACES},
-    ("Contact", "birthday"): {"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+    ("Contact", "birthday"): {
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+        "rule": "must be a date, such as 1815-12-10",
+    },
     ("Email", "type"): {"enum": _PLACES},
     ("Phone", "type"): {"enum": (*_PLACES, "CELL", "MAIN", "IPHONE")},
-    ("To", "emailAddress"): {"pattern": ".@."},
-    ("To", "whatsAppUserId"): {"pattern": "^[A-Za-z]{2}[.][A-Za-z0-9]+$", "maxLength": 150},
+    ("To", "emailAddress"): {"pattern": ".@.", "rule": "must be an e-mail address"},
+    ("To", "whatsAppUserId"): {
+        "pattern": "^[A-Za-z]{2}[.][A-Za-z0-9]+$",
+        "rule": "must be a country code, a full stop, and letters and digits",
+        "maxLength": 150,
+    },
     ("Url", "type"): {"enum": _PLACES},
     ("ViberData", "fileType"): {"enum": _FILE_TYPES},
 }
@@ -115,14 +122,14 @@ def _problems(value: Any, schema: Json, path: str) -> Iterator[Problem]:  # noqa
 def _broken_by_text(text: str, schema: Json) -> Iterator[str]:
     least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
     if len(text) < least:
-        yield f"must have at least {least} characters"
+        yield "must not be empty" if least == 1 else f"must have at least {least} characters"
     if len(text) > most:
         yield f"must have at most {most} characters"
     choices = schema.get("enum")
     if choices is not None and text not in choices:
         yield "must be one of " + ", ".join(choices)
     if "pattern" in schema and not re.search(schema["pattern"], text):
-        yield f"must match {schema['pattern']}"
+        yield schema.get("rule", f"must match {schema['pattern']}")
 
 
 def _broken_by_number(number: float, schema: Json) -> Iterator[str]:

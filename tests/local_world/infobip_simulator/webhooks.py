@@ -117,13 +117,20 @@ class Resolver:
 
     Args:
         places: Hosts with their addresses; one that begins with a dot matches its subdomains.
+        own_port: Of the simulator, which is never called: its control interface needs no
+            credentials, so a notifyUrl could change its state.
     """
 
-    def __init__(self, places: Iterable[tuple[str, Place]]) -> None:
+    def __init__(self, places: Iterable[tuple[str, Place]], own_port: int) -> None:
         self._places = dict(places)
+        self._own_port = own_port
 
     def place_of(self, url: str) -> Place | None:
-        """Return address and port to connect to; None if the host is not on this machine."""
+        """Return address and port to connect to; None if the host must not be called."""
+        place = self._found(url)
+        return None if place is not None and place[1] == self._own_port else place
+
+    def _found(self, url: str) -> Place | None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         for name, place in self._places.items():

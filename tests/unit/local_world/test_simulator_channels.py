@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.local_world.infobip_simulator import log_lists
 from tests.local_world.infobip_simulator.rejections import rejection_of
 from tests.local_world.infobip_simulator.sms_parts import count_parts
 from tests.local_world.infobip_simulator.statuses import (
@@ -90,7 +91,10 @@ def test_transliterated_text_is_counted_in_the_default_alphabet() -> None:
             {"text": "x", "notificationOptions": {"inboxTopic": "olds"}},
             "REJECTED_INVALID_INBOX_TOPIC",
         ),
-        ("EMAIL", {"text": "x" * 5000}, None),
+        ("PUSH", {"text": " "}, "REJECTED_NO_CONTENT"),
+        ("VOICE", {"text": "\n"}, "REJECTED_MESSAGE_IS_EMPTY"),
+        ("VOICE", {"text": "x" * 5000}, None),
+        ("EMAIL", {"text": " "}, None),
         ("KAKAO_CHINGU", {"imageUrl": "x"}, None),
     ],
 )
@@ -99,6 +103,21 @@ def test_channel_rejects_content_above_its_limits(
 ) -> None:
     """At most 25 parts and 4,000 bytes of an SMS, and 4,000 characters of a push."""
     assert rejection_of(channel, content, ("news",)) == status
+
+
+@pytest.mark.parametrize(
+    ("way", "length", "returned"),
+    [
+        ("newest-n-rows", 1, [3]),
+        ("oldest-n-rows", 1, [1]),
+        ("oldest-n-rows", 0, []),
+        ("all", 0, [3, 2, 1]),
+    ],
+)
+def test_rows_of_the_logs_can_be_capped(way: str, length: int, returned: list[int]) -> None:
+    rows = [{"number": number} for number in (3, 2, 1)]
+
+    assert [row["number"] for row in log_lists.rows_returned(way, rows, length)] == returned
 
 
 def test_statuses_are_those_of_the_page() -> None:

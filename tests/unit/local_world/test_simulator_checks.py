@@ -108,7 +108,7 @@ def test_documented_content_is_accepted(member: str, content: Json) -> None:
 SHORT = {"validityPeriodTimeUnit": "SECONDS"}
 BROKEN: list[tuple[str, Json, str, str]] = [
     ("sms", {}, "sms.text", "is required"),
-    ("sms", {"text": ""}, "sms.text", "must have at least 1 characters"),
+    ("sms", {"text": ""}, "sms.text", "must not be empty"),
     ("sms", {"text": 1}, "sms.text", "must be a string"),
     ("sms", {"text": "x", "transliteration": "LATIN"}, "sms.transliteration", "must be one of"),
     ("sms", {"text": "x", "language": {"languageCode": "DE"}}, "sms.language.languageCode", "NONE"),
@@ -122,7 +122,7 @@ BROKEN: list[tuple[str, Json, str, str]] = [
     ("push", {"text": "x", "customPayload": []}, "push.customPayload", "must be an object"),
     ("push", {"text": "x", "notificationOptions": {"badge": 1.5}}, "push.notificationOp", "whole"),
     ("push", {"text": "x", "deviceSubscriptions": ["a", "a"]}, "push.deviceSub", "must not repeat"),
-    ("voice", {"text": ""}, "voice.text", "must have at least 1"),
+    ("voice", {"text": ""}, "voice.text", "must not be empty"),
     ("email", {"text": "x", "subject": 1}, "email.subject", "must be a string"),
     ("viber", {}, "viber", "must hold exactly one of: text, image, file, button with text"),
     ("viber", {"text": "x", "imageURL": IMAGE}, "viber", "must hold exactly one of"),
@@ -149,7 +149,12 @@ BROKEN: list[tuple[str, Json, str, str]] = [
         "whatsApp.contacts[0].name.firstName",
         "is required",
     ),
-    ("whatsApp", {"contacts": [{"name": NAME, "birthday": "10.12.1815"}]}, "birthday", "match"),
+    (
+        "whatsApp",
+        {"contacts": [{"name": NAME, "birthday": "10.12.1815"}]},
+        "birthday",
+        "must be a date",
+    ),
     (
         "whatsApp",
         {"contacts": [{"name": NAME}, {"name": NAME, "emails": [{"type": "IPHONE"}]}]},
@@ -174,7 +179,7 @@ BROKEN: list[tuple[str, Json, str, str]] = [
     ("kakaoAlim", alim(type="APP_LINK", iosScheme="a:"), "kakaoAlim.buttons[0]", "must hold 2 of"),
     ("kakaoAlim", alim(type="CHATBOT_SWITCH", chatExtra="a"), "buttons[0].chatEvent", "is req"),
     ("kakaoAlim", alim(buttonText="x" * 29), "kakaoAlim.buttons[0].buttonText", "at most 28"),
-    ("kakaoChingu", {"imageLink": ""}, "kakaoChingu.imageLink", "at least 1"),
+    ("kakaoChingu", {"imageLink": ""}, "kakaoChingu.imageLink", "must not be empty"),
     (
         "kakaoChingu",
         {"buttons": [{"buttonText": "b", "type": "APP_LINK", "iosScheme": "a:"}]},
@@ -225,7 +230,18 @@ def test_scenario_may_have_a_member_of_the_old_client() -> None:
 
 #: What the simulator reads of a schema. The document has no other keyword for bodies of requests.
 KEYWORDS = {
-    *("$ref", "type", "format", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum"),
+    *(
+        "$ref",
+        "type",
+        "format",
+        "enum",
+        "pattern",
+        "rule",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+    ),
     *("items", "minItems", "maxItems", "uniqueItems", "properties", "required", "discriminator"),
 }
 #: Texts this long are not tried.
