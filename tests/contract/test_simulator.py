@@ -892,6 +892,32 @@ def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
     assert pushes == [{"url": url, "messageIds": ["m-1"], "attempt": 1, "status": None}]
 
 
+def test_push_can_hold_several_reports(infobip: Infobip, listener: Listener) -> None:
+    """Reports that are due together for one URL share a call, up to a number and when retried."""
+    infobip.change(pushBucketSize=3, stepSeconds=4)
+    listener.statuses = [503] * 3
+    destinations = [
+        {"messageId": f"m-{number}", "to": {"phoneNumber": "385910000002"}} for number in range(2)
+    ]
+    body = {"destinations": destinations, "notifyUrl": listener.url} | CONTENT
+    infobip.call("POST", "advanced", json=body)
+    infobip.send("m-2", notifyUrl=f"{listener.url}&other")
+    infobip.pass_time()
+    calls = [listener.next_call() for _ in range(3)]
+    assert infobip.control("GET", "totals")["reportsPending"] == 5
+
+    infobip.pass_time(60)
+    retried = [listener.next_call() for _ in range(3)]
+
+    sizes = sorted((call["path"], len(call["body"]["results"])) for call in calls)
+    assert sizes == [("/reports/b?c=d", 1), ("/reports/b?c=d", 3), ("/reports/b?c=d&other", 1)]
+    assert all(call in calls for call in retried)
+    wait_until(
+        lambda: infobip.control("GET", "totals")["reportsPending"] == 0, 5, "all are delivered"
+    )
+    assert [infobip.truth(f"m-{number}")["reportsHandedOut"] for number in range(3)] == [2, 2, 1]
+
+
 def test_simulator_does_not_call_itself(infobip: Infobip) -> None:
     """Otherwise a notifyUrl could reset it."""
     infobip.send("m-1", notifyUrl=f"{infobip.url}/_control/reset")
@@ -2223,7 +2249,7 @@ NAMES = st.sampled_from(
         *("intermediateStepReports", "pushedReports", "pushRetries", "pushMinuteSeconds"),
         *("duplicateIds", "acceptedStatus", "errorEnvelope", "magicRecipients", "throttles"),
         *("refuseAll", "refusedRows", "refusedIds", "statusForm", "statusFormIn", "inboxTopics"),
-        *("missingAddress", "logLists", "logListLength", "throttleMinuteSeconds"),
+        *("missingAddress", "pushBucketSize", "logLists", "logListLength", "throttleMinuteSeconds"),
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),

@@ -14,10 +14,10 @@ answers 400 with all broken rules. What the document leaves to the channel is re
 next step follows: a push of over 4,000 characters, or an SMS of over 25 parts or 4,000 bytes.
 
 Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine. Any
-other host counts as one that does not answer, unless --resolve gives it an address; so does the
-simulator itself. A push that is
-not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes; advancing the clock shortens
-these. The setting pushedReports says whether GET /omni/1/reports returns such reports, too.
+other host counts as one that does not answer, unless --resolve gives it an address, and so does the
+simulator itself. A push that is not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes;
+advancing the clock shortens these. The setting pushedReports says whether GET /omni/1/reports
+returns such reports, too.
 
 Control interface (JSON, no credentials):
 
@@ -56,6 +56,7 @@ Settings, with their values at the start:
   pushedReports = "push-only"          or "both": whether pushed reports can also be pulled
   pushRetries = 20                     of a push that is not answered with 2xx
   pushMinuteSeconds = 60.0             the length of a minute of the waits between them
+  pushBucketSize = 1                   the reports that one push holds at most
   duplicateIds = "send-twice"          or "refuse"
   refuseAll = ""                       the status by which every destination is refused
   refusedRows = "none"                 or "logs", "reports", "both": what refused destinations have

@@ -258,7 +258,7 @@ class Simulator:
         with self._lock:
             # The wait for the next attempt counts from here, however long the answer takes.
             account, now = self._account, self._clock.now()
-            due = account.pushes.take_due(now)
+            due = account.pushes.take_due(now, account.settings.push_bucket_size)
         for push, status in self._pushing.map(lambda push: (push, deliver(push, resolver)), due):
             with self._lock:
                 account.pushes.note(

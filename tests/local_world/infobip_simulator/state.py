@@ -118,6 +118,7 @@ class Settings:
     pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
     #: How often a push that was not answered with 2xx is retried.
     push_retries: int = field(default=20, metadata={"most": 1000})
+    push_bucket_size: int = field(default=1, metadata={"most": 2000})  #: reports per push
     push_minute_seconds: float = 60.0  #: the length of a minute of the waits between retries
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     #: The status by which every destination is refused, such as REJECTED_NOT_ENOUGH_CREDITS; empty
@@ -621,7 +622,7 @@ class Account:
             ready_at = attempt.ended_at + self.settings.report_delay_seconds
             if message.notify_url is not None:
                 row = _report_row(report, self.settings)
-                self.pushes.add(ready_at, Push(message.notify_url, [row], report.was_pushed))
+                self.pushes.add(ready_at, Push(message.notify_url, [row], (report.was_pushed,)))
             if message.notify_url is None or self.settings.pushed_reports == "both":
                 heapq.heappush(self._coming_reports, (ready_at, report.number, report))
 
