@@ -53,7 +53,12 @@ HARMLESS = {
         "field",
     },
     "a rule of ours, with limits and names of ours": {"_rule(problem)"},
-    "the name of an SSM parameter": {"parameter", "self._name", "self.parameter(entry.name)"},
+    "the name of an SSM parameter": {
+        "parameter",
+        "self._name",
+        "self.parameter(entry.name)",
+        "task.parameter",
+    },
     "the class of an error, or a service's code for it": {
         "' <- '.join(_causes(error))",
         "_kind(error)",
@@ -72,7 +77,10 @@ HARMLESS = {
         "_retry_after(headers.get('Retry-After'))",
         "'Infobip limits the rate' if limited else 'Infobip refuses the credentials'",
     },
-    "the rule that a parameter breaks, as its parser names it": {"parameters.py: error"},
+    "the rule that a parameter breaks, as its parser names it": {
+        "parameters.py: error",
+        "scenario_registry.py: error",
+    },
 }
 
 
