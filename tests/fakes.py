@@ -371,7 +371,8 @@ class FakeTable(Table):
     def query_merged(self, queries: Sequence[Query]) -> Iterator[Item]:
         """Read partitions as one."""
         items = [list(self.query(query)) for query in queries]
-        return heapq.merge(*items, key=operator.itemgetter(queries[0].index.sort_key))
+        order = operator.itemgetter(queries[0].index.sort_key)
+        return heapq.merge(*items, key=order, reverse=queries[0].is_descending)
 
     def delete(self, message_id: str, entry: str) -> None:
         self._fail("delete")

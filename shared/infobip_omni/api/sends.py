@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -36,6 +35,7 @@ from .channels import (
     VoiceContent,
     WhatsAppContent,
 )
+from .phone_numbers import normal_phone_number
 from .reports import Status
 from .scenarios import LONGEST_SCENARIO_KEY
 from .wire import (
@@ -75,7 +75,6 @@ LONGEST_MESSAGE_ID = 200
 LONGEST_BULK_ID = 200
 #: Infobip documents no limit; this is twenty times what push services issue.
 LONGEST_PUSH_REGISTRATION = 4096
-_PHONE_NUMBER = re.compile(r"[0-9]{5,20}")
 
 
 def _web_address(text: str) -> str:
@@ -90,9 +89,10 @@ def _web_address(text: str) -> str:
 
 
 def _phone_number(text: str) -> str:
-    if not _PHONE_NUMBER.fullmatch(text):
-        raise PydanticCustomError("phone_number", "must be 5 to 20 digits")
-    return text
+    number = normal_phone_number(text)
+    if number is None:
+        raise PydanticCustomError("phone_number", "must be 5 to 20 digits that do not begin with 0")
+    return number
 
 
 def _bulk_id_size(text: str) -> str:
@@ -106,6 +106,7 @@ def _bulk_id_size(text: str) -> str:
 class Recipient(RequestBody):
     """The addresses of a message's recipient; each channel uses the one that it needs."""
 
+    #: In its normal form, however it was written.
     phone_number: Annotated[StrictStr, AfterValidator(_phone_number)] | None = Field(
         default=None, repr=False
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field, StrictStr
 
+from infobip_omni.api.phone_numbers import normal_phone_number
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_NAME
 from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
@@ -41,6 +42,7 @@ LARGEST_EVENT_BYTES = 256 * 1024
 #: SQS's own ids have 36 characters, and a message id also has room for a position after it. In a
 #: log query, an id with a comma would look like two ids.
 _RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
+_DIGITS = re.compile(r"[0-9]+")
 #: Members that differ between destinations, or that the recipient does not receive.
 _NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
 
@@ -70,7 +72,8 @@ class EventMessage:
 
     message_id: str
     recipient: Recipient
-    #: SHA-256 of the canonical JSON that the caller wrote for this destination.
+    #: SHA-256 of the canonical JSON that the caller wrote for this destination, with the phone
+    #: number in its normal form.
     content_hash: str
 
 
@@ -110,7 +113,7 @@ class SendEvent:
             EventMessage(
                 message_id=destination.message_id or f"{record_id}-{position}",
                 recipient=destination.to,
-                content_hash=_sha256(_canonical(content | {"to": to})),
+                content_hash=_sha256(_canonical(content | {"to": _hashed(to)})),
             )
             for position, (destination, to) in enumerate(_destinations(parsed, written))
         )
@@ -214,7 +217,7 @@ def _check_message_ids(messages: tuple[EventMessage, ...], *, alone: bool) -> No
 
 def _destinations(
     body: SendEventBody, written: dict[str, Any]
-) -> Iterator[tuple[Destination, object]]:
+) -> Iterator[tuple[Destination, dict[str, Any]]]:
     """Pair each destination with its recipient as the caller wrote it."""
     if body.to is not None:
         yield Destination(message_id=body.message_id, to=body.to), written["to"]
@@ -222,6 +225,16 @@ def _destinations(
         body.destinations or (), written.get("destinations") or (), strict=True
     ):
         yield destination, entry["to"]
+
+
+def _hashed(to: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipient as it counts for the hash: however its phone number is written."""
+    written = to.get("phoneNumber")
+    # Earlier versions took digits only and hashed them as they were, also with the prefix 00. Their
+    # messages wait in the table, and their records in the queue.
+    if written is None or _DIGITS.fullmatch(written):
+        return to
+    return to | {"phoneNumber": normal_phone_number(written)}
 
 
 def _canonical(value: object) -> str:

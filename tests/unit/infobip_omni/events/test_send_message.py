@@ -146,12 +146,12 @@ def test_deepest_nesting_can_be_serialized() -> None:
         ),
         (event(to={}), "to"),
         (event(to={"phoneNumber": None}), "to"),
-        (event(to={"phoneNumber": "+385995550123"}), "to.phoneNumber"),
-        (event(to={"phoneNumber": "00385 99"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": "099 555 0123"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": "+385 (0)99 555 0123"}), "to.phoneNumber"),
         (event(to={"phoneNumber": "1234"}), "to.phoneNumber"),
         (event(to={"phoneNumber": 21 * "1"}), "to.phoneNumber"),
         (event(to={"phoneNumber": "38599555012٣"}), "to.phoneNumber"),
-        (event(to={"phoneNumber": PHONE + "\n"}), "to.phoneNumber"),
+        (event(to={"phoneNumber": PHONE + "\n" + PHONE}), "to.phoneNumber"),
         (event(to={"phoneNumber": 385995550123}), "to.phoneNumber"),
         (event(to={"emailAddress": ""}), "to.emailAddress"),
         (event(to={"whatsAppUserId": 151 * "a"}), "to.whatsAppUserId"),
@@ -351,6 +351,49 @@ def test_other_content_or_recipient_has_other_hash(changed: Json) -> None:
     assert hashes(changed) != hashes(event())
 
 
+def test_hashes_of_earlier_versions_are_kept() -> None:
+    """Their records are still in the queue, and their messages wait in the table.
+
+    The digests were computed by version 0.1.0.
+    """
+    first = (
+        '{"to": {"phoneNumber": "385995550123"}, "push": {"text": "Your parcel is on its way."}}'
+    )
+    second = (
+        '{"scenario": "order-updates", "messageId": "m-1", "bulkId": "b-1", "destinations": null,'
+        ' "onUnknown": "must-arrive",'
+        ' "to": {"phoneNumber": "00385995550123", "emailAddress": null},'
+        ' "push": {"text": "Gr\\u00fcezi \\ud83d\\ude00",'
+        ' "customPayload": {"b": 1.10, "a": [1e3, null, true, "\\u00e9"]}},'
+        ' "sms": {"text": "Gr\u00fcezi", "validityPeriod": 5}, "whatsApp": {"text": "x"},'
+        ' "notify": false, "callbackData": null}'
+    )
+    third = (
+        '{"destinations": [{"messageId": "m-1", "to": {"phoneNumber": "12345"}},'
+        ' {"to": {"emailAddress": "Ana@ACME.example", "phoneNumber": "385995550124"}}],'
+        ' "viber": {"text": "v"}, "sms": {"text": "s"}, "sendAt": "2026-02-01T12:00:00Z"}'
+    )
+
+    assert [
+        message.content_hash
+        for body in (first, second, third)
+        for message in SendEvent.parse(body, RECORD_ID, NOW).messages
+    ] == [
+        "72f43d12f36e242deb059c2c1d9922396e4918d49873c30e7178f4fee583f1de",
+        "6c3efb470e232a601b940b2c43edc84558dcba04fb52587576a21a9ae6c18b48",
+        "397888b9af9b53535043ff74432fc0bab62d1215b4ba0d60a0b159053231fa7e",
+        "ee083b0fbd0d841b8cfec12f640fc8bf1e1aa60cf679d49b202fb7f57b73278d",
+    ]
+
+
+def test_spelling_of_phone_number_makes_no_other_message() -> None:
+    """A repeat is the same message, and Infobip gets the normal form."""
+    spelled = parse(event(to={"phoneNumber": "\u202a+385 (99) 555-01.23\u202c"}))
+
+    assert [message.content_hash for message in spelled.messages] == hashes(event())
+    assert spelled.messages[0].recipient == Recipient(phone_number=PHONE)
+
+
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 )
@@ -364,7 +407,7 @@ PAYLOADS = st.dictionaries(
     ),
     max_size=4,
 )
-PHONES = st.text("0123456789", min_size=5, max_size=20)
+PHONES = st.from_regex(r"[1-9][0-9]{4,19}", fullmatch=True)
 
 
 @given(PHONES, PAYLOADS, PHONES, PAYLOADS)
