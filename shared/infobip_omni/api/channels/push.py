@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from infobip_omni.api.wire import RequestBody
-
-from .content import LARGEST_INT32, LONGEST_URL, Content, RegisteredId
+from .content import LARGEST_INT32, LONGEST_URL, Content, ContentObject, RegisteredId
 
 LONGEST_PUSH_TEXT = 2000
 #: The limit of Infobip's platform for a whole push.
@@ -30,7 +28,7 @@ _PushOption = Annotated[StrictStr, Field(max_length=_LONGEST_PUSH_OPTION)]
 _PushUrl = Annotated[StrictStr, Field(max_length=LONGEST_URL)]
 
 
-class _NotificationOptions(RequestBody):
+class _NotificationOptions(ContentObject):
     vibration_enabled: StrictBool | None = None
     sound_enabled: StrictBool | None = None
     sound_name: _PushOption | None = None

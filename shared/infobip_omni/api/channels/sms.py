@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from infobip_omni.api.wire import RequestBody
-
-from .content import Content, NonEmptyText, RegisteredId
+from .content import Content, ContentObject, NonEmptyText, RegisteredId
 
 LONGEST_SMS_BYTES = 4000
 
@@ -22,21 +20,21 @@ def _sms_size(text: str) -> str:
     return text
 
 
-class _Language(RequestBody):
+class _Language(ContentObject):
     language_code: Literal["NONE", "TR", "ES", "PT", "AUTODETECT"] | None = None
 
 
-class _IndiaDlt(RequestBody):
+class _IndiaDlt(ContentObject):
     principal_entity_id: RegisteredId
     content_template_id: RegisteredId | None = None
     telemarketer_id: RegisteredId | None = None
 
 
-class _Korea(RequestBody):
+class _Korea(ContentObject):
     title: Annotated[StrictStr, Field(max_length=66)] | None = None
 
 
-class _Regional(RequestBody):
+class _Regional(ContentObject):
     india_dlt: _IndiaDlt | None = None
     korea: _Korea | None = None
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from .content import NANOSECONDS, RichContent, TimeUnit
+from .content import RichContent
 
 
 class ViberContent(RichContent):
@@ -20,10 +20,10 @@ class ViberContent(RichContent):
     @field_validator("validity_period")
     @classmethod
     def _is_supported(cls, period: int | None, info: ValidationInfo) -> int | None:
-        unit = info.data.get("validity_period_time_unit") or TimeUnit.MINUTES
-        longest = cls.longest_validity // timedelta(microseconds=1) * 1000
-        if period is not None and period * NANOSECONDS[unit] > longest:
-            raise PydanticCustomError(
-                "validity", "must not exceed {days} days", {"days": cls.longest_validity.days}
-            )
+        if period is not None:
+            nanoseconds = cls._nanoseconds(period, info.data.get("validity_period_time_unit"))
+            if nanoseconds > cls.longest_validity // timedelta(microseconds=1) * 1000:
+                raise PydanticCustomError(
+                    "validity", "must not exceed {days} days", {"days": cls.longest_validity.days}
+                )
         return period

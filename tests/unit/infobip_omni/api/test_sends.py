@@ -117,7 +117,7 @@ def test_contents_are_found_by_channel() -> None:
         (send(push={"text": "hi", "notificationOptions": {"isSilent": 1}}),
          "push.notificationOptions.isSilent"),
         (send(push={"text": "hi", "personSubscriptions": ["a", "a"]}), "push.personSubscriptions"),
-        (send(push={"text": "hi", "validityPeriod": "10"}), "push.validityPeriod"),
+        (send(push={"text": "hi", "validityPeriod": "ten"}), "push.validityPeriod"),
         (send(push={"text": "hi", "validityPeriod": 1.0}), "push.validityPeriod"),
         (send(push={"text": "hi", "validityPeriodTimeUnit": "WEEKS"}),
          "push.validityPeriodTimeUnit"),
