@@ -59,5 +59,5 @@ def test_other_texts_are_no_number(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["+44 (0)20 7946 0000", "+44(\u200e0\u202c)2079460000"])
 def test_trunk_prefix_in_parentheses_is_refused(text: str) -> None:
-    """Callers abroad leave it out; as a digit of the number it would reach somebody else."""
+    """Callers abroad leave it out; as a digit of the number it would reach someone else."""
     assert normal_phone_number(text) is None
