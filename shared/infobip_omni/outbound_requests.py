@@ -96,7 +96,7 @@ class AnsweredMessage:
 
 def requests_of(messages: Iterable[ClaimedMessage]) -> list[OutboundRequest]:
     """Group messages with the same scenario and content into requests."""
-    groups: dict[str, list[ClaimedMessage]] = defaultdict(list)
+    groups: dict[tuple[str | None, ...], list[ClaimedMessage]] = defaultdict(list)
     for message in messages:
         groups[message.pending.event.content_key].append(message)
     return [

@@ -135,10 +135,10 @@ _scan = make_scanner(
 
 def _may_be_unsound(text: str) -> bool:
     """Return whether a text may be nested too deeply or hold what UTF-8 cannot."""
-    if text.count("[") + text.count("{") > DEEPEST_NESTING:
-        return True
-    return not _is_encodable(text) or (
-        ("\\ud" in text or "\\uD" in text) and _LONE_SURROGATE.search(text) is not None
+    return (
+        text.count("[") + text.count("{") > DEEPEST_NESTING
+        or not _is_encodable(text)
+        or ("\\u" in text and _LONE_SURROGATE.search(text) is not None)
     )
 
 

@@ -43,10 +43,11 @@ _NOT_CONTENT = frozenset({"destinations", "to", "messageId", "bulkId", "onUnknow
 #: Members that the request has in another form.
 _NOT_SENT = _NOT_CONTENT | {"scenario", "scenarioKey"}
 #: Members that the webhook replaces.
-_NOTIFY = frozenset({"notifyUrl", "notifyContentType"})
+_NOTIFY = ("notifyUrl", "notifyContentType")
 #: Holds fields that Infobip adds after this version, at the top and in each content.
 _EXTRA = "extra"
 _CHANNELS = {member: channel for channel, member in CONTENT_MEMBERS.items()}
+_NOT_OPTIONS = {*_CHANNELS, _EXTRA}
 #: The addresses by which each channel reaches a recipient. For channels that are not listed, the
 #: documents do not say which of Infobip's addresses they take.
 #: https://www.infobip.com/docs/mobile-push/mobile-push-over-api lists those of a push.
@@ -106,7 +107,7 @@ class SendEvent:
     #: The caller's own `notifyUrl` and `notifyContentType`, in the same form; may be empty.
     notify: str = field(repr=False)
     #: Events with the same key can be sent as one request.
-    content_key: str = field(repr=False)
+    content_key: tuple[str | None, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, body: str, record_id: str, now: datetime) -> Self:
@@ -132,11 +133,10 @@ class SendEvent:
         messages = _messages(parsed, written.values, source_id)
         _check_message_ids(messages, alone=parsed.to is not None)
         members = _sent_members(written)
-        content = ",".join(text for name, text in members if name not in _NOTIFY)
-        notify = ",".join(text for name, text in members if name in _NOTIFY)
-        texts = written.texts
-        key = (content, notify, *map(texts.get, ("bulkId", "scenario", "scenarioKey")))
-        return cls(parsed, contents, messages, content, notify, "\n".join(map(str, key)))
+        notify = ",".join([members.pop(name) for name in _NOTIFY if name in members])
+        content = ",".join([members[name] for name in sorted(members)])
+        key = (content, notify, parsed.bulk_id, parsed.scenario, parsed.scenario_key)
+        return cls(parsed, contents, messages, content, notify, key)
 
     def validity(self) -> timedelta:
         """Return how long all steps together may take."""
@@ -184,9 +184,7 @@ def _check_size(body: str) -> None:
 
 
 def _options(written: Mapping[str, Any]) -> SendEventBody:
-    options = {
-        name: value for name, value in written.items() if name not in _CHANNELS and name != _EXTRA
-    }
+    options = {name: value for name, value in written.items() if name not in _NOT_OPTIONS}
     parsed = read_as(SendEventBody, options)
     if _EXTRA in written:
         _check_extra(written[_EXTRA], (), _members_of(SendEventBody) | _CHANNELS.keys())
@@ -230,20 +228,20 @@ def _members_of(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(info.alias or to_camel(name) for name, info in model.model_fields.items())
 
 
-def _sent_members(written: JsonObject) -> list[tuple[str, str]]:
-    """Return the name and the JSON text of each member that is sent, in the order of names."""
+def _sent_members(written: JsonObject) -> dict[str, str]:
+    """Return the JSON text of each member that is sent, its name included."""
     members: dict[str, str] = {}
-    for name, text in written.texts.items():
-        value = written.values[name]
+    for name, value in written.values.items():
         if value is None or name in _NOT_SENT:
             continue
+        text = written.texts[name]
         if name == _EXTRA:
             members |= {each: member_text(each, inner) for each, inner in _texts_in(text)}
         elif name in _CHANNELS and _EXTRA in value:
             members[name] = f'"{name}":{_with_extra(text)}'
         else:
             members[name] = f'"{name}":{text}'
-    return sorted(members.items())
+    return members
 
 
 def _with_extra(text: str) -> str:
