@@ -20,6 +20,8 @@ from infobip_omni.events.send_message import (
     SendEvent,
 )
 
+from .known_examples import KNOWN_EXAMPLES
+
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RECORD_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
 CANARY = "canary-5d1f"
@@ -307,7 +309,7 @@ def test_infobips_own_body_is_accepted() -> None:
         callbackData="order",
         sendAt="2026-02-01T12:00:00.000+0100",
         sms=SMS,
-        email={"text": "<p>Hello</p>", "subject": "Hello", "anything": ["else"]},
+        email={"text": "<p>Hello</p>", "subject": "Hello"},
     )
     parsed = parse(written)
 
@@ -316,6 +318,20 @@ def test_infobips_own_body_is_accepted() -> None:
     assert parsed.body.send_at == datetime(2026, 2, 1, 11, tzinfo=UTC)
     assert set(parsed.contents) == {Channel.PUSH, Channel.SMS, Channel.EMAIL}
     assert parsed.body.on_unknown is None
+
+
+@pytest.mark.parametrize("name", KNOWN_EXAMPLES)
+def test_known_examples_are_accepted_and_sent_as_they_stand(name: str) -> None:
+    """JSON from the documents and from programs of others works unchanged."""
+    example = KNOWN_EXAMPLES[name]
+
+    parsed = parse(example)
+
+    members = json.loads(f"{{{parsed.content}}}")
+    members |= json.loads(f"{{{parsed.notify}}}")
+    ours = {"destinations", "scenarioKey", "bulkId"}
+    given = {name: value for name, value in example.items() if value is not None}
+    assert members == {name: value for name, value in given.items() if name not in ours}
 
 
 def test_single_recipient_needs_no_list_of_destinations() -> None:
