@@ -190,7 +190,7 @@ def test_deepest_nesting_can_be_serialized() -> None:
             "push.notificationOptions.badge",
         ),
         (event(sms={"text": ""}), "sms.text"),
-        (event(sms={"text": 2001 * "é"}), "sms.text"),
+        (event(sms={"text": 3826 * "é"}), "sms.text"),
         (
             event(sms=SMS | {"validityPeriod": 30, "validityPeriodTimeUnit": "SECONDS"}),
             "sms.validityPeriod",

@@ -17,3 +17,10 @@ def refusal(model: type[BaseModel], content: Any) -> str:  # noqa: ANN401 (any J
     with pytest.raises(InvalidEventError) as caught:
         read_as(model, content)
     return str(caught.value)
+
+
+def brief(value: object) -> str | None:
+    """Return the id of a test's parameter, short for a long text."""
+    if not isinstance(value, str) or len(value) < 20:
+        return None
+    return f"{len(value)} from {value[0]} to {value[-1]}"
