@@ -261,10 +261,10 @@ TEXTS_AND_LIMITS: list[tuple[str, str, int, Callable[[str], Json]]] = [
         lambda text: {"sms": {"text": "a", "regional": {"indiaDlt": {"principalEntityId": text}}}},
     ),
     (
-        "push.notificationOptions.contentUrl",
+        "push.notificationOptions.title",
         "x",
-        LONGEST_URL,
-        lambda text: {"push": {"text": "a", "notificationOptions": {"contentUrl": text}}},
+        4000,
+        lambda text: {"push": {"text": "a", "notificationOptions": {"title": text}}},
     ),
     (
         "push.personSubscriptions[0]",

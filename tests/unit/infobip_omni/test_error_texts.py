@@ -23,6 +23,7 @@ HARMLESS = {
         "', '.join(_COMMANDS)",
         "LARGEST_EVENT_BYTES",
         "LONGEST_BULK_ID",
+        "LONGEST_PUSH",
         "LONGEST_SEND_DELAY.days",
         "MOST_KEYS",
         "MOST_PARTS",
@@ -37,13 +38,15 @@ HARMLESS = {
         "member",
         "names",
         "parts",
+        "shapes",
         "reason",
         "error.member",  # in create_scenario, from the registry's error
         "error.rule",
         "rule",
         "state",
+        "' + '.join(held) or 'none of them'",  # names of members
     },
-    "a count": {"failed", "len(by_key)", "len(updates)", "len(left)"},
+    "a count": {"count", "failed", "len(by_key)", "len(updates)", "len(left)"},
     "the name of a field, with numbers left out where a caller has chosen it": {
         "_field_name(problem['loc'])",
         "field",

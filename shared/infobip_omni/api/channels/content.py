@@ -151,7 +151,7 @@ class Content(ContentObject):
     def _lasts_long_enough(cls, period: int | None, info: ValidationInfo) -> int | None:
         if period is not None:
             nanoseconds = cls._nanoseconds(period, info.data.get("validity_period_time_unit"))
-            if nanoseconds <= cls.shortest_validity // timedelta(microseconds=1) * 1000:
+            if nanoseconds <= cls.shortest_validity.seconds * 10**9:
                 raise PydanticCustomError(
                     "validity",
                     "must exceed {seconds} seconds",

@@ -69,12 +69,7 @@ def test_null_members_are_not_sent() -> None:
 def test_contents_are_found_by_channel() -> None:
     """Every channel has a member; only members that are present are contents."""
     body = send(
-        **{
-            member: {"text": "hi"}
-            for member in CONTENT_MEMBERS.values()
-            if member not in ("sms", "push")
-        },
-        sms={"text": "hi"},
+        **{member: {"text": "hi"} for member in CONTENT_MEMBERS.values() if member != "push"}
     )
 
     request = AdvancedRequest.model_validate(body)
@@ -268,7 +263,7 @@ def test_nothing_personal_shows_in_repr_or_errors() -> None:
         "callbackData": secret,
         "notifyUrl": f"https://example.com/{secret}",
         "push": {"text": secret, "customPayload": {secret: secret}},
-        "viber": {"text": secret, secret: secret},
+        "viber": {"text": secret, "trackingData": secret},
     }
     request = AdvancedRequest.model_validate(body)
     with pytest.raises(ValidationError) as caught:

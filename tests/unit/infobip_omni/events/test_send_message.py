@@ -258,7 +258,7 @@ def test_infobips_own_body_is_accepted() -> None:
         callbackData="order",
         sendAt="2026-02-01T12:00:00.000+0100",
         sms=SMS,
-        email={"text": "<p>Hello</p>", "subject": "Hello", "anything": ["else"]},
+        email={"text": "<p>Hello</p>", "subject": "Hello"},
     )
     parsed = parse(written)
 

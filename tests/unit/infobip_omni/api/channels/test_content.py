@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pytest
 from pydantic import StrictStr
 
+import infobip_omni
+from infobip_omni.api import channels
 from infobip_omni.api.channels import (
+    CONTENT_MEMBERS,
     CONTENT_MODELS,
     Channel,
     Content,
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import BaseModel
+
+
+SHARED = Path(infobip_omni.__path__[0]).parent
+PACKAGE = f"{channels.__name__}."
 
 
 class _Link(ContentObject):
@@ -159,10 +169,38 @@ def test_content_shows_nothing_of_itself(model: type[Content]) -> None:
     assert repr(model.model_construct(text="canary")) == f"{model.__name__}()"
 
 
-def test_models_are_built_on_first_use() -> None:
+def test_each_channel_has_model_and_member() -> None:
+    assert set(CONTENT_MODELS) == set(CONTENT_MEMBERS) == set(Channel)
+    assert len(set(CONTENT_MODELS.values())) == len(CONTENT_MODELS) == len(Channel)
+    assert len(set(CONTENT_MEMBERS.values())) == len(Channel)
+
+
+@pytest.mark.parametrize("model", CONTENT_MODELS.values())
+def test_model_is_attribute_of_package(model: type[Content]) -> None:
+    assert getattr(channels, model.__name__) is model
+
+
+def test_package_has_no_other_attributes() -> None:
+    assert not hasattr(channels, "FaxContent")
+
+
+def test_package_imports_no_model() -> None:
     """An app does not pay for channels that it does not use."""
-    package = CONTENT_MODELS[Channel.SMS].__module__.rpartition(".")[0]
-    models = {model for model in _below(RequestBody) if model.__module__.startswith(package)}
+    code = "import sys, infobip_omni.api.channels; print(*sys.modules)"
+    modules = subprocess.run(  # noqa: S603 (a command of this test)
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(SHARED)},
+    ).stdout.split()
+
+    assert [name for name in modules if name.startswith(PACKAGE)] == [f"{PACKAGE}content"]
+
+
+def test_models_are_built_on_first_use() -> None:
+    """Importing a module is not enough."""
+    models = {model for model in _below(RequestBody) if model.__module__.startswith(PACKAGE)}
 
     assert set(CONTENT_MODELS.values()) < models
     assert {model for model in models if not model.model_config.get("defer_build")} == set()
