@@ -21,6 +21,7 @@ from infobip_omni.api.channels import (
     LONGEST_URL,
     Channel,
     PushContent,
+    VKontakteContent,
 )
 from infobip_omni.api.errors import error_for
 from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
@@ -130,7 +131,7 @@ def is_free_form(model: type[BaseModel], name: str) -> bool:
 
     Its known members are tested with their own model.
     """
-    if (model, name) == (PushContent, "custom_payload"):
+    if (model, name) in {(PushContent, "custom_payload"), (VKontakteContent, "template_data")}:
         return True
     kinds = get_args(model.model_fields[name].annotation)
     return any(

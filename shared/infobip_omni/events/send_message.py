@@ -200,13 +200,18 @@ def _contents(written: Mapping[str, Any]) -> dict[Channel, Content]:
 
 
 def _content(channel: Channel, member: str, value: object) -> Content:
-    model = CONTENT_MODELS[channel]
+    model = _model_of(channel)
     if not isinstance(value, dict) or _EXTRA not in value:
         return read_as(model, value, member)
     content = {name: inner for name, inner in value.items() if name != _EXTRA}
     parsed = read_as(model, content, member)
     _check_extra(value[_EXTRA], (member,), _members_of(model) | content.keys())
     return parsed
+
+
+@functools.cache
+def _model_of(channel: Channel) -> type[Content]:
+    return CONTENT_MODELS[channel]
 
 
 def _check_extra(extra: object, at: tuple[str, ...], known: frozenset[str]) -> None:

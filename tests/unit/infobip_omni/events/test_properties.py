@@ -97,7 +97,7 @@ def sent_body(body: str) -> bytes:
     (request,) = requests_of(wanted.claimed([held]).messages)
     with responses.RequestsMock() as wire:
         wire.post(f"{URL}/omni/1/advanced", json={"messages": []})
-        client = OmniClient(URL, lambda **_: ApiKeyCredentials(apiKey="k"))
+        client = OmniClient(URL, lambda **_: ApiKeyCredentials(api_key="k"))
         client.send_advanced(request.body(None))
         sent = wire.calls[0].request.body
     assert isinstance(sent, bytes)
