@@ -29,8 +29,8 @@ from infobip_omni.api.sends import (
     LONGEST_CALLBACK_DATA,
     LONGEST_MESSAGE_ID,
     LONGEST_PUSH_REGISTRATION,
-    MessageContent,
     Recipient,
+    SendOptions,
     SendResult,
 )
 from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
@@ -289,8 +289,8 @@ def test_longest_bulk_id_fits_into_the_webhook_url(character: str) -> None:
     bulk_id = character * (LONGEST_BULK_ID // len(character.encode()))
     webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
 
-    assert is_accepted(reader(MessageContent, "bulk_id"), bulk_id)
-    assert is_accepted(reader(MessageContent, "notify_url"), webhook.url_for(bulk_id))
+    assert is_accepted(reader(SendOptions, "bulk_id"), bulk_id)
+    assert is_accepted(reader(SendOptions, "notify_url"), webhook.url_for(bulk_id))
 
 
 # --- Infobip's answers ---------------------------------------------------------------------

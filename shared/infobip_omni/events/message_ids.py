@@ -7,7 +7,8 @@ from typing import Any
 
 from infobip_omni.api.sends import LONGEST_MESSAGE_ID
 
-from .send_message import MOST_DESTINATIONS, is_record_id
+from .envelopes import is_record_id
+from .send_message import MOST_DESTINATIONS
 
 
 def message_ids_in(body: str, record_id: str) -> list[str]:
