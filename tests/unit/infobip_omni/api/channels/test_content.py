@@ -157,7 +157,17 @@ def test_url_of_any_scheme_is_accepted(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["example.com/a.png", "/a.png", "//example.com", "https:", "https://", "http://[", "a"]
+    "url",
+    [
+        "example.com/a.png",
+        "/a.png",
+        "//example.com",
+        "https:",
+        "https:///a",
+        "https://",
+        "http://[",
+        "a",
+    ],
 )
 def test_text_without_scheme_or_host_is_no_url(url: str) -> None:
     assert refusal(_Link, {"url": url}) == "url: must be a URL, with its scheme like https://"
