@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import operator
 from collections import Counter
 from dataclasses import replace
@@ -14,9 +15,16 @@ from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.client import LogPage, OmniClient
 from infobip_omni.api.errors import RequestRejectedError
+from infobip_omni.api.raw_json import member_text
 from infobip_omni.api.reports import RawEntry, Status, StatusGroup
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
-from infobip_omni.api.sends import Recipient, SendResponse, SendResult
+from infobip_omni.api.sends import (
+    AdvancedRequest,
+    Destination,
+    Recipient,
+    SendResponse,
+    SendResult,
+)
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dynamodb import (
     CONDITION_FAILED,
@@ -46,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from infobip_omni.api.reports import LogEntry
-    from infobip_omni.api.sends import AdvancedRequest
     from infobip_omni.dynamodb import Expectation, Item, Query, Update
     from infobip_omni.events.dead_letter import DeadLetterReason
     from infobip_omni.send_queue import Record
@@ -214,6 +221,21 @@ def make_claim(message_id: str = "m-1", **changes: Any) -> Claim:  # noqa: ANN40
     return replace(claim, **changes)
 
 
+def advanced_request(body: Mapping[str, Any]) -> AdvancedRequest:
+    """Build the request whose body is this JSON."""
+    members = [
+        member_text(name, json.dumps(value))
+        for name, value in body.items()
+        if name not in {"destinations", "scenarioKey", "bulkId"}
+    ]
+    return AdvancedRequest(
+        destinations=tuple(map(Destination.model_validate, body["destinations"])),
+        content=",".join(members),
+        scenario_key=body.get("scenarioKey"),
+        bulk_id=body.get("bulkId"),
+    )
+
+
 def accept_all(request: AdvancedRequest) -> SendResponse:
     """Build an answer that accepts all messages of a request."""
     return answer_to(request, Status(group_id=StatusGroup.PENDING, id=7))
@@ -371,7 +393,8 @@ class FakeTable(Table):
     def query_merged(self, queries: Sequence[Query]) -> Iterator[Item]:
         """Read partitions as one."""
         items = [list(self.query(query)) for query in queries]
-        return heapq.merge(*items, key=operator.itemgetter(queries[0].index.sort_key))
+        order = operator.itemgetter(queries[0].index.sort_key)
+        return heapq.merge(*items, key=order, reverse=queries[0].is_descending)
 
     def delete(self, message_id: str, entry: str) -> None:
         self._fail("delete")

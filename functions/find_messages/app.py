@@ -111,9 +111,7 @@ def _found(event: FindMessagesEvent, search: MessageSearch, places: Mapping[str,
         return _size(_message(item, event))
 
     if event.recipient is not None:
-        bare = event.recipient.removeprefix("+")  # the table stores phone numbers without it
-        address = bare if bare.isdigit() else event.recipient
-        return search.to_recipient(address, event.limit, places, bytes_of)
+        return search.to_recipient(event.recipient, event.limit, places, bytes_of)
     if event.waiting is not None:
         return search.waiting(event.limit, places, bytes_of)
     return search.listed(LISTS[event.queries()[0]], event.limit, places, bytes_of)

@@ -23,6 +23,7 @@ from infobip_omni import transitions
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.events.envelopes import is_record_id
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.redrive_messages import (
     HINTS,
@@ -39,7 +40,7 @@ from infobip_omni.events.redrive_messages import (
     hint_of_close,
     parse,
 )
-from infobip_omni.events.send_message import SendEvent, is_record_id
+from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left

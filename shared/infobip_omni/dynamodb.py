@@ -250,16 +250,17 @@ class Table:
         return self._items(query, self._query_page(query))
 
     def query_merged(self, queries: Sequence[Query]) -> Iterator[Item]:
-        """Read the items of several queries of one index as one, in the order of its sort key.
+        """Read the items of several queries as one, in the order of the sort key.
 
-        The first pages are read concurrently.
+        The queries are of one index and in one direction. The first pages are read concurrently.
 
         Raises:
             TableUnavailableError: A page could not be read.
         """
         pages = self._each(self._query_page, queries)
         items = (self._items(query, page) for query, page in zip(queries, pages, strict=True))
-        return heapq.merge(*items, key=itemgetter(queries[0].index.sort_key))
+        order = itemgetter(queries[0].index.sort_key)
+        return heapq.merge(*items, key=order, reverse=queries[0].is_descending)
 
     def delete(self, message_id: str, entry: str) -> None:
         """Delete one item.

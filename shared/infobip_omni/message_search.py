@@ -29,7 +29,7 @@ from infobip_omni.message import (
     is_message,
     state_of,
 )
-from infobip_omni.recipients import address_key
+from infobip_omni.recipients import address_keys
 from infobip_omni.timestamps import format_utc, utc_now
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ class MessageSearch:
         e-mail address, push registration, WhatsApp user.
 
         Args:
-            address: The address exactly as the message named it, upper and lower case included.
+            address: The address; a phone number and the domain of an e-mail address in any
+                spelling, everything else exactly as the message named it.
             limit: The maximum number of messages to read.
             places: Where to continue.
             bytes_of: Returns the bytes that a message adds to the answer.
@@ -160,14 +161,16 @@ class MessageSearch:
         Raises:
             TableUnavailableError: The index or the table could not be read.
         """
-        part = "recipient"
-        query = _query(
-            RECIPIENT_INDEX, address_key(address), limit, places.get(part), is_descending=True
-        )
-        keys = self._table.query(query)
+        index = RECIPIENT_INDEX
+        parts = {key: f"recipient-{number}" for number, key in enumerate(address_keys(address))}
+        queries = [
+            _query(index, key, limit, places.get(part), is_descending=True)
+            for key, part in parts.items()
+        ]
+        keys = self._table.query_merged(queries)
         read, items, is_last = self._page(keys, limit, bytes_of)
-        more = {} if is_last else {part: _place(RECIPIENT_INDEX, read[-1])}
-        return Found(items, more)
+        last = {parts[key[index.partition_key]]: _place(index, key) for key in read}
+        return Found(items, {} if is_last else dict(places) | last)
 
     def listed(
         self,

@@ -57,21 +57,23 @@ class OutboundRequest:
             ParameterUnavailableError: The key that signs the webhook's URL cannot be read.
         """
         first = self.messages[0]
-        body = first.pending.event.body
+        event = first.pending.event
         bulk_id = first.claim.bulk_id
-        notify_url, notify_content_type = body.notify_url, body.notify_content_type
-        if webhook is not None and notify_url is None and body.notify is not False:
-            notify_url, notify_content_type = webhook.url_for(bulk_id), "application/json"
-        return AdvancedRequest.of(
-            body,
-            scenario_key=self.scenario_key,
-            bulk_id=bulk_id,
-            notify_url=notify_url,
-            notify_content_type=notify_content_type,
+        members = [event.content]
+        notify_url = None
+        if webhook is not None and event.body.notify_url is None and event.body.notify is not False:
+            notify_url = webhook.url_for(bulk_id)
+        elif event.notify:
+            members.append(event.notify)
+        return AdvancedRequest(
             destinations=tuple(
                 Destination(message_id=message.claim.message_id, to=message.claim.recipient)
                 for message in self.messages
             ),
+            content=",".join(members),
+            scenario_key=self.scenario_key,
+            bulk_id=bulk_id,
+            notify_url=notify_url,
         )
 
     def answered(self, response: SendResponse) -> list[AnsweredMessage]:
@@ -94,7 +96,7 @@ class AnsweredMessage:
 
 def requests_of(messages: Iterable[ClaimedMessage]) -> list[OutboundRequest]:
     """Group messages with the same scenario and content into requests."""
-    groups: dict[str, list[ClaimedMessage]] = defaultdict(list)
+    groups: dict[tuple[str | None, ...], list[ClaimedMessage]] = defaultdict(list)
     for message in messages:
         groups[message.pending.event.content_key].append(message)
     return [

@@ -1,10 +1,12 @@
-"""How recipients are indexed and compared."""
+"""How recipients are indexed, looked up and compared."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from typing import TYPE_CHECKING
+
+from infobip_omni.api.phone_numbers import normal_phone_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +25,33 @@ def recipient_index_key(recipient: Recipient) -> str:
 
 
 def address_key(address: str) -> str:
-    """Return the index key of an address: its hash, so lookups need the exact address.
+    """Return the index key of an address: the hash of its form in which all spellings are equal.
 
-    Upper and lower case count, also in an e-mail address: only its domain ignores case for certain
-    (RFC 5321, 2.4).
+    A phone number is in its normal form, and the domain of an e-mail address in lower case. Upper
+    and lower case count in everything else, also before the @ (RFC 5321, 2.4).
     """
+    return _hash(_indexed(address))
+
+
+def address_keys(address: str) -> tuple[str, ...]:
+    """Return every index key under which messages to an address may be stored.
+
+    The first is that of `address_key`. Earlier versions stored an address as it was written, and
+    took a phone number with the prefix 00.
+    """
+    indexed = _indexed(address)
+    forms = [indexed, address]
+    if normal_phone_number(indexed):
+        forms.append(f"00{indexed}")
+    return tuple(_hash(form) for form in dict.fromkeys(forms))
+
+
+def _indexed(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return f"{local}@{domain.lower()}" if at else normal_phone_number(address) or address
+
+
+def _hash(address: str) -> str:
     return hashlib.sha256(address.encode()).hexdigest()
 
 
@@ -58,6 +82,8 @@ def is_another_recipient(to: Mapping[str, str], address: str | None) -> bool:
     return _PHONE_NUMBER.fullmatch(address) is not None and "phoneNumber" in to
 
 
+#: What contradicts another phone number. A number in any other spelling may be read wrongly, so it
+#: can only confirm.
 _PHONE_NUMBER = re.compile(r"\+?[0-9][0-9 ()-]{4,24}")
 _NOT_DIGITS = re.compile(r"[^0-9]")
 #: Phone numbers are written with or without a country code; the last digits are always there.
@@ -68,4 +94,7 @@ def _are_same(one: str, other: str) -> bool:
     if _PHONE_NUMBER.fullmatch(one) and _PHONE_NUMBER.fullmatch(other):
         ends = {_NOT_DIGITS.sub("", number)[-_COMPARED_DIGITS:] for number in (one, other)}
         return len(ends) == 1
+    normal = normal_phone_number(one)
+    if normal is not None and normal == normal_phone_number(other):
+        return True
     return one.casefold() == other.casefold()

@@ -56,13 +56,11 @@ def consume_without_ledger() -> None:
             for message in event.messages
         )
         deps.client.send_advanced(
-            AdvancedRequest.of(
-                event.body,
+            AdvancedRequest(
+                destinations,
+                event.content,
                 scenario_key=scenario.key if scenario else event.body.scenario_key,
                 bulk_id=event.body.bulk_id,
-                notify_url=event.body.notify_url,
-                notify_content_type=event.body.notify_content_type,
-                destinations=destinations,
             )
         )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from infobip_omni.api.client import READ_SECONDS
-from infobip_omni.api.sends import AdvancedRequest
 from infobip_omni.message import MessageState
+from tests.fakes import advanced_request
 from tests.local_world.template import read_template
 
 from .cloud import Cloud, simulator
@@ -219,4 +219,4 @@ def _prepare_infobip(options: Options, cloud: Cloud, foreign: list[str]) -> None
     )
     requests = foreign_requests(options.seed, options.messages, foreign, cloud.scenario_key)
     for request in requests:
-        cloud.client.send_advanced(AdvancedRequest.model_validate(request))
+        cloud.client.send_advanced(advanced_request(request))

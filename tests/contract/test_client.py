@@ -38,7 +38,7 @@ from infobip_omni.api.errors import (
 )
 from infobip_omni.api.reports import DeliveryReport, StatusGroup, parse_page
 from infobip_omni.api.scenarios import ScenarioDefinition
-from infobip_omni.api.sends import AdvancedRequest
+from tests.fakes import advanced_request
 
 from .conftest import key
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from infobip_omni.api.sends import AdvancedRequest
     from tests.local_world.simulator_control import SimulatorControl
 
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
@@ -60,7 +61,7 @@ RESET = struct.pack("ii", 1, 0)
 
 def send_request(*message_ids: str, text: str = "Code: 1234") -> AdvancedRequest:
     """Return a send to the same phone under each message id."""
-    return AdvancedRequest.model_validate(
+    return advanced_request(
         {
             "destinations": [
                 {"messageId": message_id, "to": {"phoneNumber": PHONE}}

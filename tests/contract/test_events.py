@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent, SQSEvent
 
+from infobip_omni.api.channels import Channel, PushContent
 from infobip_omni.api.reports import DeliveryReport, parse_page
 from infobip_omni.events import create_scenario, find_messages, redrive_messages
 from infobip_omni.events.send_message import SendEvent
@@ -109,8 +110,9 @@ def test_send_event_shows_each_kind_of_record() -> None:
     """It has Infobip's own body, this project's short form, and a redriven record."""
     documented, convenient, redriven = send_events(read("send_message_sqs"))
 
-    assert documented.body.push is not None
-    assert documented.body.push.custom_payload == {
+    push = documented.contents[Channel.PUSH]
+    assert isinstance(push, PushContent)
+    assert push.custom_payload == {
         "screen": "orders",
         "campaign": {"name": "shipping", "year": 2026},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,22 @@ def test_message_with_several_addresses_is_found_by_the_first(store: Store) -> N
 
     assert ids(store.search.to_recipient(PHONE_NUMBER, 100, {}, no_bytes)) == ["m-1"]
     assert ids(store.search.to_recipient("ana@example.com", 100, {}, no_bytes)) == ["m-2"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_messages_of_earlier_versions_are_found_by_any_spelling(store: Store, limit: int) -> None:
+    """They were indexed as they were written; pages continue in the order of time."""
+    store.put("m-1")
+    store.put("m-2", phoneNumber="385990000000")
+    as_written = hashlib.sha256(b"00385991234567").hexdigest()
+    store.table.put_all([store.item("m-2") | {"recipient": as_written}])
+    store.put("m-3", phoneNumber="+385 99 123-4567")
+
+    found = all_pages(
+        lambda places: store.search.to_recipient("+385 (99) 1234567", limit, places, no_bytes)
+    )
+
+    assert found == ["m-3", "m-2", "m-1"]
 
 
 # --- Open messages -------------------------------------------------------------------------

@@ -9,13 +9,13 @@ import pytest
 
 from functions.reconcile_messages.app import Dependencies, reconcile_messages
 from infobip_omni.api.scenarios import ScenarioDefinition
-from infobip_omni.api.sends import AdvancedRequest, Recipient
+from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.log_query_limiter import LogQueryLimiter
 from infobip_omni.message import MessageState
 from infobip_omni.timestamps import utc_now
 from infobip_omni.transitions import AttemptResult
-from tests.fakes import Clock, FakeLedger, FakeTable, make_claim
+from tests.fakes import Clock, FakeLedger, FakeTable, advanced_request, make_claim
 from tests.local_world.infobip_simulator.log_lists import WAYS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Harness:
         """Send messages to Infobip."""
         destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]
         request = {"destinations": destinations, "push": {"text": "a"}, "sms": {"text": "a"}}
-        self.client.send_advanced(AdvancedRequest.model_validate(request))
+        self.client.send_advanced(advanced_request(request))
 
     def claim(self, message_id: str) -> None:
         """Leave a message as a sender does that got no answer."""

@@ -16,6 +16,7 @@ import infobip_omni
 from infobip_omni import transitions
 from infobip_omni.api import channels
 from infobip_omni.api.channels import (
+    CONTENT_MEMBERS,
     LONGEST_EMAIL_ADDRESS,
     LONGEST_URL,
     Channel,
@@ -26,13 +27,12 @@ from infobip_omni.api.errors import error_for
 from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, LONGEST_SCENARIO_NAME, Scenario
 from infobip_omni.api.sends import (
-    CONTENT_MEMBERS,
     LONGEST_BULK_ID,
     LONGEST_CALLBACK_DATA,
     LONGEST_MESSAGE_ID,
     LONGEST_PUSH_REGISTRATION,
-    MessageContent,
     Recipient,
+    SendOptions,
     SendResult,
 )
 from infobip_omni.api.wire import LONGEST_DESCRIPTION, LONGEST_TEXT, AnswerBody
@@ -303,8 +303,8 @@ def test_longest_bulk_id_fits_into_the_webhook_url(character: str) -> None:
     bulk_id = character * (LONGEST_BULK_ID // len(character.encode()))
     webhook = Webhook(f"https://{'x' * 63}.lambda-url.ap-southeast-1.on.aws/", lambda: [b"k" * 32])
 
-    assert is_accepted(reader(MessageContent, "bulk_id"), bulk_id)
-    assert is_accepted(reader(MessageContent, "notify_url"), webhook.url_for(bulk_id))
+    assert is_accepted(reader(SendOptions, "bulk_id"), bulk_id)
+    assert is_accepted(reader(SendOptions, "notify_url"), webhook.url_for(bulk_id))
 
 
 # --- Infobip's answers ---------------------------------------------------------------------

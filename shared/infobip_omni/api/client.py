@@ -133,7 +133,7 @@ class OmniClient:
 
         The answer may lack the key; `list_scenarios` then returns it.
         """
-        content = self._call("POST", "/omni/1/scenarios", body=definition)
+        content = self._call("POST", "/omni/1/scenarios", body=_json_of(definition))
         return _read(Scenario, content)
 
     def get_scenario(self, key: str) -> Scenario:
@@ -142,7 +142,7 @@ class OmniClient:
 
     def update_scenario(self, key: str, definition: ScenarioDefinition) -> Scenario:
         """Replace a scenario; for an unknown key, raise `RequestRejectedError` with status 404."""
-        return _read(Scenario, self._call("PUT", _scenario_path(key), body=definition))
+        return _read(Scenario, self._call("PUT", _scenario_path(key), body=_json_of(definition)))
 
     def send_advanced(self, request: AdvancedRequest) -> SendResponse:
         """Send one content to all destinations of the request.
@@ -153,7 +153,9 @@ class OmniClient:
         Raises:
             RefusedUnreadError: A 4xx that does not refuse the content.
         """
-        content = self._call("POST", "/omni/1/advanced", body=request, error=error_of_send)
+        content = self._call(
+            "POST", "/omni/1/advanced", body=request.to_json(), error=error_of_send
+        )
         return _read(SendResponse, content)
 
     def take_reports(self, *, limit: int = 1000) -> bytes:
@@ -203,16 +205,15 @@ class OmniClient:
         path: str,
         *,
         query: Sequence[tuple[str, str]] = (),
-        body: BaseModel | None = None,
+        body: bytes | None = None,
         error: Callable[[int, object, Mapping[str, str]], OmniError] = error_for,
     ) -> bytes:
         """Return the body of a successful answer; repeat the call once after a 401.
 
         *error* returns the error for any other answer.
         """
-        content = None if body is None else body.model_dump_json(exclude_none=True).encode()
-        request = requests.Request(method, self._base_url + path, params=query, data=content)
-        if content is not None:
+        request = requests.Request(method, self._base_url + path, params=query, data=body)
+        if body is not None:
             request.headers["Content-Type"] = "application/json"
         answer = self._exchange(request, self._credentials())
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -319,6 +320,10 @@ def _read(model: type[ModelT], content: bytes) -> ModelT:
 
 def _readable(model: type[ModelT], entries: Iterable[RawEntry[Any]]) -> Iterator[RawEntry[ModelT]]:
     return (read for entry in entries if (read := entry.read(model)))
+
+
+def _json_of(definition: ScenarioDefinition) -> bytes:
+    return definition.model_dump_json(exclude_none=True).encode()
 
 
 def _scenario_path(key: str) -> str:

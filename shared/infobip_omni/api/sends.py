@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import json
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainSerializer,
     StrictBool,
     StrictStr,
     field_validator,
@@ -20,53 +20,17 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from .channels import (
-    LONGEST_EMAIL_ADDRESS,
-    LONGEST_URL,
-    Channel,
-    Content,
-    EmailContent,
-    KakaoAlimContent,
-    KakaoChinguContent,
-    LineContent,
-    PushContent,
-    SmsContent,
-    ViberContent,
-    VKontakteContent,
-    VoiceContent,
-    WhatsAppContent,
-)
+from .channels import LONGEST_EMAIL_ADDRESS, LONGEST_URL
+from .phone_numbers import normal_phone_number
+from .raw_json import member_text, object_text
 from .reports import Status
 from .scenarios import LONGEST_SCENARIO_KEY
 from .wire import (
     AnswerBody,
     RequestBody,
-    infobip_timestamp,
     none_if_unreadable,
-    one_or_more,
     utc_from_strict_timestamp,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_CONTENT_ATTRIBUTES = {
-    Channel.SMS: "sms",
-    Channel.EMAIL: "email",
-    Channel.VOICE: "voice",
-    Channel.PUSH: "push",
-    Channel.VIBER: "viber",
-    Channel.LINE: "line",
-    Channel.VKONTAKTE: "v_kontakte",
-    Channel.KAKAO_CHINGU: "kakao_chingu",
-    Channel.KAKAO_ALIM: "kakao_alim",
-    Channel.WHATSAPP: "whats_app",
-}
-#: The member of a send's body that holds the content, by channel.
-CONTENT_MEMBERS: Mapping[Channel, str] = {
-    channel: to_camel(attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
-}
-NotifyContentType = Literal["application/json", "application/xml"]
 
 LONGEST_CALLBACK_DATA = 4000
 LONGEST_MESSAGE_ID = 200
@@ -75,7 +39,6 @@ LONGEST_MESSAGE_ID = 200
 LONGEST_BULK_ID = 200
 #: Infobip documents no limit; this is twenty times what push services issue.
 LONGEST_PUSH_REGISTRATION = 4096
-_PHONE_NUMBER = re.compile(r"[0-9]{5,20}")
 
 
 def _web_address(text: str) -> str:
@@ -90,9 +53,10 @@ def _web_address(text: str) -> str:
 
 
 def _phone_number(text: str) -> str:
-    if not _PHONE_NUMBER.fullmatch(text):
-        raise PydanticCustomError("phone_number", "must be 5 to 20 digits")
-    return text
+    number = normal_phone_number(text)
+    if number is None:
+        raise PydanticCustomError("phone_number", "must be 5 to 20 digits that do not begin with 0")
+    return number
 
 
 def _bulk_id_size(text: str) -> str:
@@ -106,6 +70,7 @@ def _bulk_id_size(text: str) -> str:
 class Recipient(RequestBody):
     """The addresses of a message's recipient; each channel uses the one that it needs."""
 
+    #: In its normal form, however it was written.
     phone_number: Annotated[StrictStr, AfterValidator(_phone_number)] | None = Field(
         default=None, repr=False
     )
@@ -121,7 +86,12 @@ class Recipient(RequestBody):
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:
-        if not self.model_dump(exclude_none=True):
+        if (
+            self.phone_number is None
+            and self.email_address is None
+            and self.push_registration_id is None
+            and self.whats_app_user_id is None
+        ):
             names = ", ".join(to_camel(name) for name in type(self).model_fields)
             raise PydanticCustomError(
                 "no_address", "must hold at least one of {names}", {"names": names}
@@ -138,8 +108,8 @@ class Destination(RequestBody):
     to: Recipient = Field(repr=False)
 
 
-class MessageContent(RequestBody):
-    """The body of a send without its destinations."""
+class SendOptions(RequestBody):
+    """The members of a send beside its destinations and the contents of channels."""
 
     #: By default, Infobip uses the account's default scenario.
     scenario_key: (
@@ -150,85 +120,42 @@ class MessageContent(RequestBody):
     notify_url: (
         Annotated[StrictStr, Field(max_length=LONGEST_URL), AfterValidator(_web_address)] | None
     ) = Field(default=None, repr=False)
-    notify_content_type: NotifyContentType | None = None
+    notify_content_type: Literal["application/json", "application/xml"] | None = None
     intermediate_report: StrictBool | None = None
     callback_data: Annotated[StrictStr, Field(max_length=LONGEST_CALLBACK_DATA)] | None = Field(
         default=None, repr=False
     )
     #: When the first step starts, in UTC.
-    send_at: (
-        Annotated[
-            datetime,
-            BeforeValidator(utc_from_strict_timestamp),
-            PlainSerializer(infobip_timestamp, when_used="json"),
-        ]
-        | None
-    ) = None
-    sms: SmsContent | None = None
-    push: PushContent | None = None
-    viber: ViberContent | None = None
-    whats_app: WhatsAppContent | None = None
-    voice: VoiceContent | None = None
-    email: EmailContent | None = None
-    line: LineContent | None = None
-    kakao_chingu: KakaoChinguContent | None = None
-    kakao_alim: KakaoAlimContent | None = None
-    v_kontakte: VKontakteContent | None = None
-
-    def contents(self) -> dict[Channel, Content]:
-        """Return the contents by their channel."""
-        by_channel = {
-            channel: getattr(self, attribute) for channel, attribute in _CONTENT_ATTRIBUTES.items()
-        }
-        return {channel: content for channel, content in by_channel.items() if content is not None}
+    send_at: Annotated[datetime, BeforeValidator(utc_from_strict_timestamp)] | None = None
 
 
-class AdvancedRequest(MessageContent):
+@dataclass(frozen=True, slots=True)
+class AdvancedRequest:
     """The body of ``POST /omni/1/advanced``: one content for all destinations."""
 
-    destinations: Annotated[tuple[Destination, ...], AfterValidator(one_or_more)] = Field(
-        repr=False
-    )
+    destinations: tuple[Destination, ...] = field(repr=False)
+    #: The other members as JSON text, as the caller wrote them, with commas between them.
+    content: str = field(repr=False)
+    #: By default, Infobip uses the account's default scenario.
+    scenario_key: str | None = None
+    bulk_id: str | None = None
+    #: Takes reports in JSON; None leaves them to the members in *content*.
+    notify_url: str | None = field(default=None, repr=False)
 
-    @classmethod
-    def of(  # noqa: PLR0913 (each replaces a member of the content)
-        cls,
-        content: MessageContent,
-        *,
-        scenario_key: str | None,
-        bulk_id: str | None,
-        notify_url: str | None,
-        notify_content_type: NotifyContentType | None,
-        destinations: tuple[Destination, ...],
-    ) -> Self:
-        """Build the request that sends a content to destinations.
-
-        The keyword arguments replace the members of the content.
-
-        Raises:
-            ValidationError: There is no destination, or a field breaks its rule.
-        """
-        return cls(
-            scenario_key=scenario_key,
-            bulk_id=bulk_id,
-            notify=content.notify,
-            notify_url=notify_url,
-            notify_content_type=notify_content_type,
-            intermediate_report=content.intermediate_report,
-            callback_data=content.callback_data,
-            send_at=content.send_at,
-            sms=content.sms,
-            push=content.push,
-            viber=content.viber,
-            whats_app=content.whats_app,
-            voice=content.voice,
-            email=content.email,
-            line=content.line,
-            kakao_chingu=content.kakao_chingu,
-            kakao_alim=content.kakao_alim,
-            v_kontakte=content.v_kontakte,
-            destinations=destinations,
-        )
+    def to_json(self) -> bytes:
+        """Return the body as it is sent."""
+        own: dict[str, str] = {}
+        if self.scenario_key is not None:
+            own["scenarioKey"] = self.scenario_key
+        if self.bulk_id is not None:
+            own["bulkId"] = self.bulk_id
+        if self.notify_url is not None:
+            own |= {"notifyUrl": self.notify_url, "notifyContentType": "application/json"}
+        members = [member_text(name, json.dumps(value)) for name, value in own.items()]
+        destinations = (each.model_dump_json(exclude_none=True) for each in self.destinations)
+        members.append(f'"destinations":[{",".join(destinations)}]')
+        members.append(self.content)
+        return object_text(members).encode()
 
 
 class SendResult(AnswerBody):

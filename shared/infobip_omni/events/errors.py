@@ -62,10 +62,15 @@ class InvalidEventError(ValueError):
         self.rule = rule
 
     @classmethod
-    def from_validation(cls, error: ValidationError) -> Self:
-        """Return the error for the first problem that pydantic has found."""
+    def from_validation(cls, error: ValidationError, *at: int | str) -> Self:
+        """Return the error for the first problem that pydantic has found.
+
+        Args:
+            error: The problems.
+            at: The path of the value that was validated.
+        """
         problem = error.errors(include_url=False, include_input=False)[0]
-        return cls(_field_name(problem["loc"]), _rule(problem))
+        return cls(field_name((*at, *problem["loc"])), _rule(problem))
 
 
 class InvocationEvent(BaseModel):
@@ -80,8 +85,13 @@ class InvocationEvent(BaseModel):
     )
 
 
-def read_as(model: type[ModelT], event: object) -> ModelT:
-    """Validate an event as a model.
+def read_as(model: type[ModelT], event: object, *at: int | str) -> ModelT:
+    """Validate an event, or a part of one, as a model.
+
+    Args:
+        model: The rules.
+        event: Parsed JSON.
+        at: The path of the part.
 
     Raises:
         InvalidEventError: The event breaks a rule of the model.
@@ -90,7 +100,7 @@ def read_as(model: type[ModelT], event: object) -> ModelT:
         return model.model_validate(event)
     except ValidationError as error:
         # The cause may quote the value.
-        raise InvalidEventError.from_validation(error) from None
+        raise InvalidEventError.from_validation(error, *at) from None
 
 
 def _rule(problem: ErrorDetails) -> str:
@@ -104,8 +114,8 @@ def _rule(problem: ErrorDetails) -> str:
     return _RULES.get(kind, _OTHER_RULE).format_map(context | {"expected": ", ".join(expected)})
 
 
-def _field_name(location: tuple[int | str, ...]) -> str:
-    """Format a location like ``destinations[0].to.phoneNumber``."""
+def field_name(location: tuple[int | str, ...]) -> str:
+    """Format a path like ``destinations[0].to.phoneNumber``, without digits of a phone number."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     name = name.removeprefix(".") or "body"
     return _LONG_NUMBER.sub("#", name.encode(errors="replace").decode())[:_LONGEST_FIELD]

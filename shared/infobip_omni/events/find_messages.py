@@ -14,6 +14,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from infobip_omni.api.phone_numbers import normal_phone_number
+
 from .errors import InvalidEventError, InvocationEvent, read_as
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     #: The value of a sort key, and a message id.
     Place = tuple[str, str]
 
+_LONGEST_PHONE_NUMBER = 20
 QUERIES = ("messageId", "recipient", "unsettled", "unresolved", "quarantined", "waiting")
 #: Characters; a token with a place in each of 65 lists takes at most half.
 LONGEST_TOKEN = 524_288
@@ -47,7 +50,22 @@ def _only_true(value: object) -> object:
     return value
 
 
+def _address(text: str) -> str:
+    """Accept an address without surrounding spaces; refuse a phone number that no message has."""
+    address = text.strip()
+    is_number = not any(each.isalpha() or each == "@" for each in address)
+    # Push services issue longer numbers than any telephone has.
+    is_registration = address.isdecimal() and len(address) > _LONGEST_PHONE_NUMBER
+    if is_number and not is_registration and normal_phone_number(address) is None:
+        rule = (
+            "must be a phone number of 5 to 20 digits that do not begin with 0, or another address"
+        )
+        raise PydanticCustomError("address", rule)
+    return address
+
+
 _Key = Annotated[StrictStr, _storable(2048)]
+_Address = Annotated[_Key, AfterValidator(_address)]
 _SortKey = Annotated[StrictStr, _storable(1024)]
 _OnlyTrue = Annotated[bool, AfterValidator(_only_true)]
 #: Places by query, then by the part of it that was read.
@@ -58,9 +76,9 @@ class FindMessagesEvent(InvocationEvent):
     """A query: exactly one of the first six fields."""
 
     message_id: _Key | None = None
-    #: A phone number, an e-mail address, a push registration or a WhatsApp user, exactly as the
-    #: message named it: upper and lower case count, also in an e-mail address.
-    recipient: _Key | None = Field(default=None, repr=False)
+    #: A phone number in any spelling, an e-mail address, whose domain may be in upper or lower
+    #: case, or a push registration or a WhatsApp user exactly as the message named it.
+    recipient: _Address | None = Field(default=None, repr=False)
     unsettled: _OnlyTrue | None = None
     unresolved: _OnlyTrue | None = None
     quarantined: _OnlyTrue | None = None

@@ -2,51 +2,71 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictStr
+from pydantic.alias_generators import to_camel
 
+from infobip_omni.api.channels import CONTENT_MEMBERS, CONTENT_MODELS, Channel
+from infobip_omni.api.phone_numbers import normal_phone_number
+from infobip_omni.api.raw_json import JsonObject, member_text, object_text, read_object
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_NAME
-from infobip_omni.api.sends import (
-    CONTENT_MEMBERS,
-    LONGEST_MESSAGE_ID,
-    Destination,
-    MessageContent,
-    Recipient,
-)
+from infobip_omni.api.sends import LONGEST_MESSAGE_ID, Destination, Recipient, SendOptions
 
-from .errors import InvalidEventError, read_as
+from .envelopes import check_record_id, read_body
+from .errors import InvalidEventError, field_name, read_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from infobip_omni.api.channels import Channel
+    from pydantic import BaseModel
+
+    from infobip_omni.api.channels import Content
 
 OnUnknown = Literal["never-duplicate", "must-arrive"]
 
 MOST_DESTINATIONS = 500
-#: Far below the depth at which Python or pydantic fail to serialize it.
-DEEPEST_NESTING = 100
 LONGEST_SEND_DELAY = timedelta(days=180)
 #: Bytes in UTF-8: the limit of the send queue. It is checked here too, so the size of what is
 #: stored for a record does not depend on the queue's settings.
 LARGEST_EVENT_BYTES = 256 * 1024
-#: SQS's own ids have 36 characters, and a message id also has room for a position after it. In a
-#: log query, an id with a comma would look like two ids.
-_RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
+_DIGITS = re.compile(r"[0-9]+")
 #: Members that differ between destinations, or that the recipient does not receive.
-_NOT_CONTENT = ("destinations", "to", "messageId", "bulkId", "onUnknown")
+_NOT_CONTENT = frozenset({"destinations", "to", "messageId", "bulkId", "onUnknown"})
+#: Members that the request has in another form.
+_NOT_SENT = _NOT_CONTENT | {"scenario", "scenarioKey"}
+#: Members that the webhook replaces.
+_NOTIFY = ("notifyUrl", "notifyContentType")
+#: Holds fields that Infobip adds after this version, at the top and in each content.
+_EXTRA = "extra"
+_CHANNELS = {member: channel for channel, member in CONTENT_MEMBERS.items()}
+_NOT_OPTIONS = {*_CHANNELS, _EXTRA}
+#: The addresses by which each channel reaches a recipient. For channels that are not listed, the
+#: documents do not say which of Infobip's addresses they take.
+#: https://www.infobip.com/docs/mobile-push/mobile-push-over-api lists those of a push.
+_PHONE_NUMBER = ("phoneNumber",)
+ADDRESSES: Mapping[Channel, tuple[str, ...]] = {
+    Channel.SMS: _PHONE_NUMBER,
+    Channel.VOICE: _PHONE_NUMBER,
+    Channel.VIBER: _PHONE_NUMBER,
+    Channel.WHATSAPP: ("phoneNumber", "whatsAppUserId"),
+    Channel.EMAIL: ("emailAddress",),
+    Channel.PUSH: ("pushRegistrationId", "phoneNumber", "emailAddress"),
+}
 
 
-class SendEventBody(MessageContent):
-    """The body of a send event: Infobip's advanced body, and some shorthands."""
+class SendEventBody(SendOptions):
+    """The body of a send event: Infobip's advanced body, and some shorthands.
+
+    The contents of channels are read by their own models.
+    """
 
     #: The name or slug of a registered scenario, instead of `scenario_key`.
     scenario: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_SCENARIO_NAME)] | None = (
@@ -70,7 +90,8 @@ class EventMessage:
 
     message_id: str
     recipient: Recipient
-    #: SHA-256 of the canonical JSON that the caller wrote for this destination.
+    #: SHA-256 of the canonical JSON that the caller wrote for this destination, with the phone
+    #: number in its normal form.
     content_hash: str
 
 
@@ -79,63 +100,64 @@ class SendEvent:
     """A send event that has passed every check that needs no scenario."""
 
     body: SendEventBody
+    contents: Mapping[Channel, Content]
     messages: tuple[EventMessage, ...]
+    #: What is sent beside destinations, keys and ids: JSON members as the caller wrote them.
+    content: str = field(repr=False)
+    #: The caller's own `notifyUrl` and `notifyContentType`, in the same form; may be empty.
+    notify: str = field(repr=False)
     #: Events with the same key can be sent as one request.
-    content_key: str = field(repr=False)
+    content_key: tuple[str | None, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, body: str, record_id: str, now: datetime) -> Self:
         """Parse the body of a record.
 
         Args:
-            body: JSON text.
+            body: JSON text, or an envelope that holds it.
             record_id: The SQS id under which the body was first queued. The ids of destinations
-                without one derive from it, so they are the same in each delivery and redrive.
+                without one derive from it, or from the envelope's id, so they are the same in each
+                delivery and redrive.
             now: The current time, to check `sendAt`.
 
         Raises:
             InvalidEventError: The body breaks a rule.
         """
-        if not is_record_id(record_id):
-            rule = "must be 1 to 100 visible characters of ASCII, without a comma"
-            raise InvalidEventError("originalMessageId", rule)
-        if len(body.encode(errors="replace")) > LARGEST_EVENT_BYTES:
-            rule = f"must not exceed {LARGEST_EVENT_BYTES} bytes in UTF-8"
-            raise InvalidEventError("body", rule)
-        written = _read_object(body)
-        parsed = read_as(SendEventBody, written)
-        _check(parsed, now)
-        content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
-        messages = tuple(
-            EventMessage(
-                message_id=destination.message_id or f"{record_id}-{position}",
-                recipient=destination.to,
-                content_hash=_sha256(_canonical(content | {"to": to})),
-            )
-            for position, (destination, to) in enumerate(_destinations(parsed, written))
-        )
+        check_record_id(record_id, "originalMessageId")
+        if len(body) * 4 > LARGEST_EVENT_BYTES:
+            _check_size(body)
+        written, source_id = read_body(body, record_id)
+        parsed = _options(written.values)
+        contents = _contents(written.values)
+        _check(parsed, contents, now)
+        messages = _messages(parsed, written.values, source_id)
         _check_message_ids(messages, alone=parsed.to is not None)
-        return cls(parsed, messages, _canonical(content | {"bulkId": parsed.bulk_id}))
+        members = _sent_members(written)
+        notify = ",".join([members.pop(name) for name in _NOTIFY if name in members])
+        content = ",".join([members[name] for name in sorted(members)])
+        key = (content, notify, parsed.bulk_id, parsed.scenario, parsed.scenario_key)
+        return cls(parsed, contents, messages, content, notify, key)
 
     def validity(self) -> timedelta:
         """Return how long all steps together may take."""
-        contents = self.body.contents().values()
         return sum(
-            (content.validity() or content.longest_validity for content in contents), timedelta()
+            (each.validity() or each.longest_validity for each in self.contents.values()),
+            timedelta(),
         )
 
     def validity_of(self, channel: Channel) -> timedelta | None:
         """Return how long the step of a channel may take; None where the event does not say."""
-        content = self.body.contents().get(channel)
+        content = self.contents.get(channel)
         return content.validity() if content else None
 
     def check_flow(self, channels: Iterable[Channel]) -> None:
-        """Check the contents against the steps of the scenario.
+        """Check the contents and the recipients against the steps of the scenario.
 
         Raises:
-            InvalidEventError: A step has no content, or a content has no step.
+            InvalidEventError: A step has no content, a content has no step, or a recipient has no
+                address for a step.
         """
-        given = set(self.body.contents())
+        given = set(self.contents)
         steps = set(channels)
         for channel in sorted(steps - given):
             member = CONTENT_MEMBERS[channel]
@@ -143,49 +165,98 @@ class SendEvent:
         for channel in sorted(given - steps):
             member = CONTENT_MEMBERS[channel]
             raise InvalidEventError(member, f"must be left out: the scenario has no {channel} step")
+        for channel in sorted(steps & ADDRESSES.keys()):
+            self._check_addresses(channel, ADDRESSES[channel])
+
+    def _check_addresses(self, channel: Channel, names: tuple[str, ...]) -> None:
+        for position, message in enumerate(self.messages):
+            given = message.recipient.model_dump(exclude_none=True)
+            if given.keys().isdisjoint(names):
+                field = "to" if self.body.to is not None else f"destinations[{position}].to"
+                rule = f"must hold {' or '.join(names)}: the scenario has a step for {channel}"
+                raise InvalidEventError(field, rule)
 
 
-def is_record_id(text: str) -> bool:
-    """Return whether a text can be a record id; any sender to the queue can set that attribute."""
-    return _RECORD_ID.fullmatch(text) is not None
+def _check_size(body: str) -> None:
+    if len(body.encode(errors="replace")) > LARGEST_EVENT_BYTES:
+        rule = f"must not exceed {LARGEST_EVENT_BYTES} bytes in UTF-8"
+        raise InvalidEventError("body", rule)
 
 
-def _read_object(body: str) -> dict[str, Any]:
-    try:
-        written = json.loads(body, parse_constant=_refuse_constant)
-        _check_nesting(written)
-        # JSON can hold a lone surrogate, which UTF-8 cannot encode; Python reads 1e999 as infinity.
-        json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        rule = f"must not be nested deeper than {DEEPEST_NESTING} levels"
-        raise InvalidEventError("body", rule) from None
-    except ValueError:
-        raise InvalidEventError("body", "must be JSON in UTF-8") from None
-    if not isinstance(written, dict):
-        raise InvalidEventError("body", "must be a JSON object")
-    return written
+def _options(written: Mapping[str, Any]) -> SendEventBody:
+    options = {name: value for name, value in written.items() if name not in _NOT_OPTIONS}
+    parsed = read_as(SendEventBody, options)
+    if _EXTRA in written:
+        _check_extra(written[_EXTRA], (), _members_of(SendEventBody) | _CHANNELS.keys())
+    return parsed
 
 
-def _check_nesting(value: object) -> None:
-    level = [value]
-    for _ in range(DEEPEST_NESTING):
-        level = [child for parent in level for child in _children(parent)]
-    if any(isinstance(one, dict | list) for one in level):
-        raise RecursionError
+def _contents(written: Mapping[str, Any]) -> dict[Channel, Content]:
+    return {
+        _CHANNELS[name]: _content(_CHANNELS[name], name, value)
+        for name, value in written.items()
+        if name in _CHANNELS and value is not None
+    }
 
 
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _content(channel: Channel, member: str, value: object) -> Content:
+    model = CONTENT_MODELS[channel]
+    if not isinstance(value, dict) or _EXTRA not in value:
+        return read_as(model, value, member)
+    content = {name: inner for name, inner in value.items() if name != _EXTRA}
+    parsed = read_as(model, content, member)
+    _check_extra(value[_EXTRA], (member,), _members_of(model) | content.keys())
+    return parsed
 
 
-def _refuse_constant(_: str) -> NoReturn:
-    # Python parses NaN and Infinity, which JSON does not have.
-    raise ValueError
+def _check_extra(extra: object, at: tuple[str, ...], known: frozenset[str]) -> None:
+    """Check the names of further members; *known* are those that belong beside them."""
+    if extra is None:
+        return
+    if not isinstance(extra, dict):
+        field = field_name((*at, _EXTRA))
+        raise InvalidEventError(field, "must be an object")
+    for name in extra:
+        if name in known or name == _EXTRA:
+            field = field_name((*at, _EXTRA, name))
+            raise InvalidEventError(field, "must not be in extra: it is a field that is checked")
 
 
-def _check(body: SendEventBody, now: datetime) -> None:
+@functools.cache
+def _members_of(model: type[BaseModel]) -> frozenset[str]:
+    """Return Infobip's names for the fields of a model."""
+    return frozenset(info.alias or to_camel(name) for name, info in model.model_fields.items())
+
+
+def _sent_members(written: JsonObject) -> dict[str, str]:
+    """Return the JSON text of each member that is sent, its name included."""
+    members: dict[str, str] = {}
+    for name, value in written.values.items():
+        if value is None or name in _NOT_SENT:
+            continue
+        text = written.texts[name]
+        if name == _EXTRA:
+            members |= {each: member_text(each, inner) for each, inner in _texts_in(text)}
+        elif name in _CHANNELS and _EXTRA in value:
+            members[name] = f'"{name}":{_with_extra(text)}'
+        else:
+            members[name] = f'"{name}":{text}'
+    return members
+
+
+def _with_extra(text: str) -> str:
+    """Return the JSON text of a content, with the members of its `extra` in its place."""
+    members = read_object(text).texts
+    extra = members.pop(_EXTRA)
+    further = [] if extra == "null" else _texts_in(extra)
+    return object_text(member_text(name, value) for name, value in [*members.items(), *further])
+
+
+def _texts_in(text: str) -> Iterable[tuple[str, str]]:
+    return read_object(text).texts.items()
+
+
+def _check(body: SendEventBody, contents: Mapping[Channel, Content], now: datetime) -> None:
     """Check the fields of an event against each other."""
     if body.scenario is not None and body.scenario_key is not None:
         raise InvalidEventError("scenarioKey", "must not be given together with scenario")
@@ -195,38 +266,51 @@ def _check(body: SendEventBody, now: datetime) -> None:
         raise InvalidEventError("to", "must not be given together with destinations")
     if body.message_id is not None and body.to is None:
         raise InvalidEventError("messageId", "needs to; each of destinations has its own messageId")
-    if not body.contents():
+    if not contents:
         raise InvalidEventError("body", "must hold the content of at least one channel")
     if body.send_at is not None and body.send_at > now + LONGEST_SEND_DELAY:
         raise InvalidEventError("sendAt", f"must be within {LONGEST_SEND_DELAY.days} days")
 
 
+def _messages(
+    body: SendEventBody, written: Mapping[str, Any], source_id: str
+) -> tuple[EventMessage, ...]:
+    content = {name: value for name, value in written.items() if name not in _NOT_CONTENT}
+    if body.to is not None:
+        message_id = body.message_id or f"{source_id}-0"
+        return (EventMessage(message_id, body.to, _content_hash(content, written["to"])),)
+    return tuple(
+        EventMessage(
+            destination.message_id or f"{source_id}-{position}",
+            destination.to,
+            _content_hash(content, entry["to"]),
+        )
+        for position, (destination, entry) in enumerate(
+            zip(body.destinations or (), written.get("destinations") or (), strict=True)
+        )
+    )
+
+
 def _check_message_ids(messages: tuple[EventMessage, ...], *, alone: bool) -> None:
-    counts = Counter(message.message_id for message in messages)
-    for position, message in enumerate(messages):
+    ids = [message.message_id for message in messages]
+    is_unique = len(set(ids)) == len(ids)
+    for position, message_id in enumerate(ids):
         field = "messageId" if alone else f"destinations[{position}].messageId"
-        if "," in message.message_id:
+        if "," in message_id:
             # In a log query it would look like two ids, and the message would seem to be absent.
             raise InvalidEventError(field, "must not hold a comma")
-        if counts[message.message_id] > 1:
+        if not is_unique and ids.count(message_id) > 1:
             raise InvalidEventError(field, "must not be repeated within one event")
 
 
-def _destinations(
-    body: SendEventBody, written: dict[str, Any]
-) -> Iterator[tuple[Destination, object]]:
-    """Pair each destination with its recipient as the caller wrote it."""
-    if body.to is not None:
-        yield Destination(message_id=body.message_id, to=body.to), written["to"]
-    for destination, entry in zip(
-        body.destinations or (), written.get("destinations") or (), strict=True
-    ):
-        yield destination, entry["to"]
+def _content_hash(content: dict[str, Any], to: dict[str, Any]) -> str:
+    """Return the hash of a content and its recipient, however its phone number is written."""
+    number = to.get("phoneNumber")
+    # Earlier versions took digits only and hashed them as they were, also with the prefix 00. Their
+    # messages wait in the table, and their records in the queue.
+    if number is not None and not _DIGITS.fullmatch(number):
+        to = to | {"phoneNumber": normal_phone_number(number)}
+    return hashlib.sha256(_canonical(content | {"to": to}).encode()).hexdigest()
 
 
-def _canonical(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode

@@ -176,7 +176,7 @@ def test_accepted_message_is_acknowledged(harness: Harness) -> None:
     assert failed == []
     assert harness.ledger.states() == {"m-1": "ACCEPTED"}
     (request,) = harness.client.sent
-    body = request.model_dump(mode="json", exclude_none=True)
+    body = json.loads(request.to_json())
     assert body == {
         "scenarioKey": "key-1",
         "bulkId": harness.ledger.item("m-1")["bulkId"],
@@ -322,7 +322,7 @@ def test_poison_does_not_affect_its_batch(harness: Harness) -> None:
         ({"scenario": "unknown"}, "scenario"),
         ({"sms": None}, "sms"),
         ({"viber": {"text": TEXT}}, "viber"),
-        ({"to": {"phoneNumber": "+385 99"}}, "to.phoneNumber"),
+        ({"to": {"phoneNumber": "099 123 4567"}}, "to.phoneNumber"),
         ({"scenario": None, "scenarioKey": 201 * "k"}, "scenarioKey"),
         ({"bulkId": 201 * "b"}, "bulkId"),
         ({"sms": {"text": TEXT}, "push": {"text": TEXT, "customPayload": {"a": LARGE}}}, "body"),
@@ -739,7 +739,7 @@ def test_reports_go_to_the_webhook_of_their_bulk(harness: Harness) -> None:
     (request,) = harness.client.sent
     assert request.bulk_id
     assert request.notify_url == harness.webhook.url_for(request.bulk_id)
-    assert request.notify_content_type == "application/json"
+    assert json.loads(request.to_json())["notifyContentType"] == "application/json"
 
 
 @pytest.mark.parametrize("own", [{"notifyUrl": "https://caller.example/"}, {"notify": False}])
@@ -748,7 +748,7 @@ def test_report_settings_of_an_event_are_kept(harness: Harness, own: dict[str, A
     harness.run(harness.record(**own))
 
     (request,) = harness.client.sent
-    assert request.notify_url == own.get("notifyUrl")
+    assert json.loads(request.to_json()).get("notifyUrl") == own.get("notifyUrl")
 
 
 def test_message_waits_without_the_webhook_key(harness: Harness) -> None:
@@ -1022,7 +1022,7 @@ def test_no_personal_data_is_printed(
     bodies = [
         BODY,
         BODY | {"messageId": "m-2", "sms": {"text": [TEXT]}},
-        BODY | {"messageId": "m-3", "to": {"phoneNumber": f"+{PHONE}"}},
+        BODY | {"messageId": "m-3", "to": {"phoneNumber": f"0{PHONE}"}},
         BODY | {"messageId": "m-4", PHONE: TEXT},
         BODY | {"sms": {"text": f"other {TEXT}"}},
     ]

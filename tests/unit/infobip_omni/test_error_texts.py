@@ -21,6 +21,7 @@ HARMLESS = {
     "a text or number of the program's own": {
         "', '.join(QUERIES)",
         "', '.join(_COMMANDS)",
+        "DEEPEST_NESTING",
         "LARGEST_EVENT_BYTES",
         "__init__.py: name",  # of an attribute
         "LONGEST_BULK_ID",
@@ -49,8 +50,9 @@ HARMLESS = {
     },
     "a count": {"count", "failed", "len(by_key)", "len(updates)", "len(left)"},
     "the name of a field, with numbers left out where a caller has chosen it": {
-        "_field_name(problem['loc'])",
+        "field_name((*at, *problem['loc']))",
         "field",
+        "identifier",  # of an envelope
     },
     "a rule of ours, with limits and names of ours": {"_rule(problem)"},
     "the name of an SSM parameter": {"parameter", "self._name", "self.parameter(entry.name)"},
@@ -64,6 +66,8 @@ HARMLESS = {
     "not part of the text, or Infobip's status and its id for an error": {
         "', '.join(filter(None, details))",
         "error_id",
+        "path",  # of an InvalidJsonError
+        "()",
         "error.error_id",
         "error.text",
         "response.status_code",

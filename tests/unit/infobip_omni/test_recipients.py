@@ -9,6 +9,7 @@ import pytest
 from infobip_omni.api.sends import Recipient
 from infobip_omni.recipients import (
     address_key,
+    address_keys,
     is_another_recipient,
     is_recipient,
     recipient_index_key,
@@ -46,11 +47,49 @@ def test_index_key_does_not_show_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "spelling"),
+    [
+        (PHONE, "+385 99 555-0123"),
+        (PHONE, "00385995550123"),
+        ("Ana@acme.example", "Ana@ACME.example"),
+    ],
+)
+def test_spellings_of_an_address_have_the_same_index_key(address: str, spelling: str) -> None:
+    """The domain of an e-mail address ignores case; what is before the @ may not."""
+    assert address_key(spelling) == address_key(address)
+    assert address_key(spelling.lower()) != address_key("ana@acme.example.org")
+    assert address_key("ana@acme.example") != address_key("Ana@acme.example")
+
+
+@pytest.mark.parametrize(
+    ("address", "stored"),
+    [
+        ("+385 99 555 0123", [PHONE, "00" + PHONE, "+385 99 555 0123"]),
+        ("Ana@ACME.example", ["Ana@acme.example", "Ana@ACME.example"]),
+        ("r-1", ["r-1"]),
+    ],
+)
+def test_address_is_looked_up_as_earlier_versions_stored_it(
+    address: str, stored: list[str]
+) -> None:
+    """They stored addresses as they were written."""
+    keys = [hashlib.sha256(each.encode()).hexdigest() for each in stored]
+
+    assert address_keys(address)[0] == keys[0]
+    assert set(address_keys(address)) == set(keys)
+
+
+@pytest.mark.parametrize(
     ("address", "own", "foreign"),
     [
         (PHONE, True, False),
         ("+" + PHONE, True, False),
         ("00" + PHONE, True, False),
+        ("+385.99.555.0123", True, False),
+        ("\u202a+385\u00a099\u00a0555\u00a00123\u202c", True, False),
+        ("+385.99.555.0124", False, False),
+        ("(385) 99 555 0124", False, False),
+        ("385995550124\u202c", False, False),
         ("099 555-0123", True, False),
         ("ana@acme.example", True, False),
         ("Ana@ACME.example", True, False),

@@ -13,11 +13,6 @@ Json = dict[str, Any]
 PHONE = "41793026731"
 
 
-def send(**members: object) -> Json:
-    """Return the body of a send to one phone number, with further members."""
-    return {"destinations": [{"to": {"phoneNumber": PHONE}}]} | members
-
-
 def problems(model: type[BaseModel], body: object) -> list[tuple[str, str]]:
     """Return the field and the rule of each problem with *body*."""
     with pytest.raises(ValidationError) as caught:

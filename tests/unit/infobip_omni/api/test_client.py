@@ -21,7 +21,7 @@ from infobip_omni.api.errors import (
     RequestRejectedError,
 )
 from infobip_omni.api.scenarios import ScenarioDefinition
-from infobip_omni.api.sends import AdvancedRequest
+from tests.fakes import advanced_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ URL = "https://xxxxx.api.infobip.com"
 PHONE = "41793026731"
 FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
 DEFINITION = ScenarioDefinition.model_validate({"name": "otp", "flow": FLOW})
-SEND = AdvancedRequest.model_validate(
+SEND = advanced_request(
     {
         "destinations": [{"messageId": "m1", "to": {"phoneNumber": PHONE}}],
         "scenarioKey": "K",

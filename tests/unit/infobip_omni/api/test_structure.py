@@ -21,14 +21,14 @@ from infobip_omni.api.errors import error_for
 from infobip_omni.api.reports import DeliveryReport, LogEntry, Price, SeenReport, Status, parse_page
 from infobip_omni.api.scenarios import Scenario, ScenarioDefinition
 from infobip_omni.api.sends import (
-    AdvancedRequest,
     Destination,
-    MessageContent,
+    SendOptions,
     SendResponse,
     SendResult,
 )
 from infobip_omni.events.errors import InvalidEventError, read_as
 from infobip_omni.log_query_limiter import SLOTS_PER_MINUTE
+from tests.fakes import advanced_request
 
 from . import structure
 
@@ -283,11 +283,11 @@ TOP_LEVEL = {
 
 
 def test_send_has_members_of_document() -> None:
-    """The members of all channels, and those beside them."""
+    """Contents of channels and destinations have models of their own."""
     contents = set(CONTENT_MEMBERS.values())
 
-    assert contents | set(TOP_LEVEL) | {"destinations"} == set(REQUEST_MEMBERS)
-    assert set(fields(AdvancedRequest)) == set(REQUEST_MEMBERS)
+    assert set(fields(SendOptions)) == set(TOP_LEVEL)
+    assert set(TOP_LEVEL) | contents | {"destinations"} == set(REQUEST_MEMBERS)
 
 
 @pytest.mark.parametrize("member", TOP_LEVEL)
@@ -296,9 +296,9 @@ def test_top_level_of_send_has_limits_of_document(member: str) -> None:
     kind = TOP_LEVEL[member]
 
     for value in structure.allowed_values(member, kind):
-        assert error_of(MessageContent, {member: value}) is None, value
+        assert error_of(SendOptions, {member: value}) is None, value
     for value in structure.broken_values(member, kind):
-        error = error_of(MessageContent, {member: value})
+        error = error_of(SendOptions, {member: value})
         assert error is not None, str(value)[:100]
         assert error.field == member
 
@@ -348,7 +348,7 @@ URL = "https://xxxxx.api.infobip.com"
 DEFINITION = ScenarioDefinition.model_validate(
     structure.complete("CreateOrUpdateScenarioRequest", flow=[{"channel": "SMS"}])
 )
-SEND = AdvancedRequest.model_validate(
+SEND = advanced_request(
     {"destinations": [{"to": {"phoneNumber": "385991234567"}}], "sms": {"text": "a"}}
 )
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

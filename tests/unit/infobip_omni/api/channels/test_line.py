@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infobip_omni.api.channels import LineContent
+from infobip_omni.api.raw_json import DEEPEST_NESTING
 from infobip_omni.events.errors import read_as
-from infobip_omni.events.send_message import DEEPEST_NESTING
 
 from .refusals import refusal
 
