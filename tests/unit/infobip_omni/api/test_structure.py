@@ -13,6 +13,7 @@ import pytest
 import responses
 from pydantic import BaseModel
 
+from infobip_omni.api import channels, reports, scenarios, sends
 from infobip_omni.api.authorization import ApiKeyCredentials
 from infobip_omni.api.channels import CONTENT_MEMBERS, CONTENT_MODELS
 from infobip_omni.api.channels.variants import Variants
@@ -34,6 +35,7 @@ from . import structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from .structure import Place
 
@@ -122,6 +124,12 @@ PLACES = [
     for root in ROOTS
     for place in structure.places(root)
 ]
+
+
+@pytest.mark.parametrize("module", [channels, reports, scenarios, sends])
+def test_models_name_version_of_document(module: ModuleType) -> None:
+    """The digest is of the same version."""
+    assert f"OpenAPI document {structure.VERSION}" in str(module.__doc__)
 
 
 # --- Members and words -----------------------------------------------------------------------
