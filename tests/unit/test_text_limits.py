@@ -15,6 +15,7 @@ import functions
 import infobip_omni
 from infobip_omni import transitions
 from infobip_omni.api.channels import (
+    CONTENT_MEMBERS,
     LONGEST_EMAIL_ADDRESS,
     LONGEST_URL,
     Channel,
@@ -125,11 +126,8 @@ def is_accepted(read: TypeAdapter[Any], value: object) -> bool:
 
 
 def is_free_form(model: type[BaseModel], name: str) -> bool:
-    """Return whether a field accepts any JSON, so only the record's size limits it."""
-    return (model, name) in {
-        (PushContent, "custom_payload"),
-        (VKontakteContent, "template_data"),
-    }
+    """Return whether a field accepts anything, so only the record's size limits it."""
+    return (model, name) in {(PushContent, "custom_payload"), (VKontakteContent, "template_data")}
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -195,6 +193,11 @@ def test_overlong_text_is_not_quoted(model: type[BaseModel], name: str) -> None:
         {"push": {"text": "a", "customPayload": {"x" * LONG: 1}}},
         {"push": {"text": "a", "customPayload": {"a": [1] * LONG}}},
         {"vKontakte": {"templateName": "a", "templateData": {"a": "x" * LONG}}},
+        {"extra": {"aNewField": "x" * LONG}, "sms": {"text": "a"}},
+        *(
+            {member: {"text": "a", "extra": {"aNewField": "x" * LONG}}}
+            for member in CONTENT_MEMBERS.values()
+        ),
     ],
 )
 def test_free_form_members_are_limited_by_the_record(content: Json) -> None:
