@@ -144,7 +144,8 @@ class ListedRecord:
     #: The id under which the content was first queued.
     original_message_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule; only for INVALID and CONFLICT.
+    #: The field that breaks a rule, and the rule, for INVALID and CONFLICT. The rule of an OUTAGE
+    #: is what Infobip answered last, if it did.
     field: str | None
     rule: str | None
     sent_at: str
