@@ -27,6 +27,7 @@ HARMLESS = {
         "LONGEST_SMS_BYTES",
         "MOST_KEYS",
         "SHORTEST_KEY",
+        "_FORMS",
         "_LARGEST_ENTRY",
         "_LONGEST_SLUG",
         "channel",
@@ -57,7 +58,6 @@ HARMLESS = {
         "type(error).__name__",
     },
     "not part of the text, or Infobip's status and its id for an error": {
-        "', '.join(filter(None, details))",
         "error_id",
         "error.error_id",
         "error.text",
@@ -66,6 +66,11 @@ HARMLESS = {
         "text",
         "_retry_after(headers.get('Retry-After'))",
         "'Infobip limits the rate' if limited else 'Infobip refuses the credentials'",
+    },
+    "Infobip's rules, reduced to words that are no values": {
+        "': '.join(filter(None, named))",
+        "violations",
+        "error.violations",
     },
     "the rule that a parameter breaks, as its parser names it": {"parameters.py: error"},
 }
