@@ -125,6 +125,16 @@ class FakeScenarioRegistry(ScenarioRegistry):
         )
         return next(matches, None)
 
+    def find_before_refusal(
+        self,
+        name_or_slug: str,
+        queued_at: datetime,  # noqa: ARG002 (the real one's)
+    ) -> RegisteredScenario | None:
+        return self.find(name_or_slug)
+
+    def all(self) -> list[RegisteredScenario]:
+        return list(self.entries.values())
+
     def current(self, name: str) -> RegisteredScenario | None:
         parameter = self.parameter(name)
         entry = self.entries.get(parameter)
@@ -137,6 +147,9 @@ class FakeScenarioRegistry(ScenarioRegistry):
         self._interfere()
         self.entries.setdefault(self.parameter(entry.name), entry)
         return self.current(entry.name) or entry
+
+    def announce(self, entry: RegisteredScenario) -> None:
+        self.replace(entry.as_updating())
 
     def replace(self, entry: RegisteredScenario) -> None:
         self._interfere()

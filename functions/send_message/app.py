@@ -167,7 +167,7 @@ def _resolved(pending: Pending, backoff_seconds: float, deps: Dependencies) -> Q
     if backoff_seconds:
         return Postponed(pending.record, pending.event, backoff_seconds)
     try:
-        resolved = replace(pending, scenario=_scenario(pending.event, deps.scenarios))
+        resolved = replace(pending, scenario=_scenario(pending, deps.scenarios))
     except InvalidEventError as error:
         return Refused.invalid(pending.record, error)
     except ParameterUnavailableError as error:
@@ -179,11 +179,20 @@ def _resolved(pending: Pending, backoff_seconds: float, deps: Dependencies) -> Q
     return resolved
 
 
-def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
+def _scenario(pending: Pending, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
     """Return the registered scenario that an event names; None if it names none."""
-    if event.body.scenario is None:
+    event, name = pending.event, pending.event.body.scenario
+    if name is None:
         return None
-    scenario = scenarios.find(event.body.scenario)
+    try:
+        return _checked(event, scenarios.find(name))
+    except InvalidEventError:
+        # The scenario may have been registered or updated since it was last read.
+        return _checked(event, scenarios.find_before_refusal(name, pending.record.sent_at))
+
+
+def _checked(event: SendEvent, scenario: RegisteredScenario | None) -> RegisteredScenario:
+    """Return the scenario if the contents of the event fit its flow."""
     if scenario is None:
         raise InvalidEventError("scenario", "must be the name or slug of a registered scenario")
     event.check_flow(step.channel for step in scenario.flow)

@@ -56,7 +56,8 @@ class Pending:
             bulk_id: The bulk in which they are sent.
             on_unknown: The default for events that do not set `onUnknown`.
         """
-        event, body, scenario = self.event, self.event.body, self.scenario
+        event, body = self.event, self.event.body
+        steps = self.scenario.steps if self.scenario else None
         return [
             Claim(
                 message_id=message.message_id,
@@ -64,13 +65,11 @@ class Pending:
                 recipient=message.recipient,
                 scenario=body.scenario,
                 scenario_key=body.scenario_key,
-                steps=tuple(step.channel for step in scenario.flow) if scenario else None,
+                steps=steps,
                 bulk_id=bulk_id,
                 send_at=body.send_at,
                 validity=event.validity(),
-                first_step_validity=event.validity_of(scenario.flow[0].channel)
-                if scenario
-                else None,
+                first_step_validity=event.validity_of(steps[0]) if steps else None,
                 on_unknown=body.on_unknown or on_unknown,
                 callback_data=body.callback_data,
             )
@@ -160,8 +159,10 @@ class ClaimedMessage:
         """Return the result of the attempt, for the ledger.
 
         The refusal of this attempt says nothing about an earlier one that may have been accepted.
+        One without a reason may even be for the id, which Infobip then has from the earlier one.
         """
-        is_unknown = answer.refusal is not None and self.past.has_unknown
+        is_refused = answer.refusal is not None or answer.is_unexplained
+        is_unknown = is_refused and self.past.has_unknown
         return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, ValidationError
 from pydantic_core import PydanticCustomError
 
+from .json_text import trimmed
 from .wire import RequestBody
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _RULES = {
     "string_type": "must be text",
     "string_unicode": "must be text that UTF-8 can hold",
 }
-_BYTE_ORDER_MARK = "\ufeff"
 #: The schemes of Infobip's Authorization header, as a person may have copied them with the key.
 _SCHEME = re.compile(r"(?:Authorization: *)?(App|Basic|Bearer|IBSSO)\s", re.IGNORECASE)
 _SCHEME_RULES = {
@@ -43,12 +43,12 @@ _NAME = re.compile(r"[A-Za-z]{1,20}(?:[_-][A-Za-z]{1,20})?")
 
 def _without_space(value: object) -> object:
     """Drop what an editor or a shell has added around a key."""
-    return value.strip().strip(_BYTE_ORDER_MARK).strip() if isinstance(value, str) else value
+    return trimmed(value) if isinstance(value, str) else value
 
 
 def _without_line_breaks(value: object) -> object:
-    """Drop the line break at the end of a file; spaces may belong to a password."""
-    return value.rstrip("\r\n").removeprefix(_BYTE_ORDER_MARK) if isinstance(value, str) else value
+    """Drop what tools add to a text: spaces may belong to a password, but no line break can."""
+    return value.strip("\ufeff\r\n") if isinstance(value, str) else value
 
 
 def _key(text: str) -> str:
@@ -124,15 +124,13 @@ def parse_credentials(text: str) -> Credentials:
     """Parse ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
 
     A byte order mark and white space around the text are ignored, and around an API key or a user's
-    name; so is a line break at the end of a password.
+    name; so are line breaks at the ends of a password.
 
     Raises:
         InvalidCredentialsError: The text breaks a rule.
     """
     try:
-        members = json.loads(
-            text.strip().removeprefix(_BYTE_ORDER_MARK), object_pairs_hook=_without_repeats
-        )
+        members = json.loads(trimmed(text), object_pairs_hook=_without_repeats)
     except InvalidCredentialsError:
         raise
     except (ValueError, RecursionError):

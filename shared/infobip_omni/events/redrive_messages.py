@@ -12,7 +12,7 @@ from pydantic import Field, StrictStr, StringConstraints, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from .dead_letter import DeadLetterReason
-from .errors import InvalidEventError, InvocationEvent, read_as
+from .errors import InvalidEventError, InvocationEvent, opened, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -94,6 +94,7 @@ def parse(event: object) -> Command:
     Raises:
         InvalidEventError: It breaks a rule.
     """
+    event = opened(event)
     action = event.get("action") if isinstance(event, dict) else None
     command = _COMMANDS.get(action) if isinstance(action, str) else None
     if command is None:

@@ -74,6 +74,7 @@ def test_refused_credentials_raise_error_even_if_refresh_fails(
         f'"{CANARY}"',
         json.dumps({"apiKey": CANARY, "username": CANARY}),
         json.dumps({"apiKey": [CANARY]}),
+        json.dumps({"apiKey": f"{CANARY}\n{CANARY}"}),
         json.dumps({"apiKey": f"App {CANARY}"}),
         json.dumps({"username": CANARY}),
         json.dumps({"username": f"{CANARY}:", "password": CANARY}),

@@ -21,6 +21,26 @@ def test_credentials_format_authorization_header() -> None:
     assert pair.authorization() == "Basic YWRhOnDDpHNzd29yZA=="
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '\ufeff{"apiKey": "key-1"}\r\n',
+        '\n \xa0{"apiKey": "key-1"}\u200b',
+        r'{"apiKey": "key-1\n"}',
+        r'{"apiKey": "\ufeff key-1 "}',
+    ],
+)
+def test_invisible_characters_around_credentials_are_dropped(text: str) -> None:
+    """Editors, shells and secret stores add them."""
+    assert parse_credentials(text) == ApiKeyCredentials(api_key="key-1")
+
+
+def test_spaces_belong_to_password_but_line_breaks_do_not() -> None:
+    pair = parse_credentials(r'{"username": "ada\r\n", "password": "\ufeff pass word \n"}')
+
+    assert pair == parse_credentials('{"username": "ada", "password": " pass word "}')
+
+
 def test_credentials_do_not_show_when_printed() -> None:
     secret = "canary"  # noqa: S105 (not one)
     key = ApiKeyCredentials(api_key=secret)
@@ -72,6 +92,7 @@ LONG = 4097 * "x"
         ('{"apiKey": "IBSSO canary"}', "apiKey: .* a token of the scheme IBSSO expires"),
         ('{"apiKey": ""}', "apiKey: must not be empty"),
         ('{"apiKey": " \\n"}', "apiKey: must not be empty"),
+        ('{"apiKey": "can\\nary"}', "apiKey: must be visible characters of ASCII"),
         ('{"apiKey": "can ary"}', "apiKey: must be visible characters of ASCII"),
         ('{"apiKey": "canary\\u0161"}', "apiKey: must be visible characters of ASCII"),
         ('{"apiKey": 7}', "apiKey: must be text"),
