@@ -47,7 +47,12 @@ from infobip_omni.infobip_client import open_client
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, metrics, observed, time_left
-from infobip_omni.outbound_requests import requested_waits, requests_of
+from infobip_omni.outbound_requests import (
+    refusal_text,
+    refusals,
+    requested_waits,
+    requests_of,
+)
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.queued_events import (
     Pending,
@@ -143,7 +148,7 @@ def send_messages(
 
     answered = _post(requests_of(claimed.messages), deps, has_time)
     claim_statuses = claimed.claim_statuses | _save(answered, deps.ledger)
-    return _settle(claimed.batch, claim_statuses, requested_waits(answered), deps)
+    return _settle(claimed.batch, claim_statuses, answered, deps)
 
 
 # --- Resolve ---------------------------------------------------------------------------------
@@ -383,11 +388,12 @@ def _count_refusals(answers: Sequence[SendAnswer]) -> None:
 def _settle(
     batch: Iterable[QueuedEvent],
     claim_statuses: Mapping[str, ClaimStatus],
-    retry_after_seconds: Mapping[str, float],
+    answered: Sequence[AnsweredMessage],
     deps: Dependencies,
 ) -> list[Record]:
     """Acknowledge, dead-letter or retry each record, depending on its messages."""
     now = utc_now()
+    retry_after_seconds, causes = requested_waits(answered), refusals(answered)
     failed: list[tuple[Record, timedelta]] = []
     refused: list[RefusedRecord] = []
     for queued in batch:
@@ -395,7 +401,8 @@ def _settle(
         if isinstance(choice, Retry):
             failed.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
-            dead_letter_id = _dead_letter(queued, choice, deps.queue)
+            described = _described(choice, causes.get(queued.record.sqs_id), deps.breaker)
+            dead_letter_id = _dead_letter(queued, described, deps.queue)
             if dead_letter_id is None:
                 failed.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
@@ -427,6 +434,18 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
             transitions.waiting_stopped(message.message_id, reason)
             for message in queued.event.messages
         )
+
+
+def _described(choice: DeadLetter, refusal: str | None, breaker: CircuitBreaker) -> DeadLetter:
+    """Give what Infobip answered last to the record of an outage.
+
+    While the circuit is open nothing is sent, so only the circuit has the answer.
+    """
+    if choice.reason is not DeadLetterReason.OUTAGE:
+        return choice
+    if refusal is None and breaker.cause is not None:
+        refusal = refusal_text(breaker.cause)
+    return replace(choice, rule=refusal or "")
 
 
 def _dead_letter(queued: QueuedEvent, disposition: DeadLetter, queue: SendQueue) -> str | None:

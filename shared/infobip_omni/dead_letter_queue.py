@@ -50,7 +50,7 @@ class DeadLetteredRecord:
     #: The SQS id under which the content was first queued.
     original_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule; None for other reasons.
+    #: The field that breaks a rule, and the rule; the rule of an outage is Infobip's last answer.
     field_name: str | None
     rule: str | None
     #: When it was dead-lettered; if SQS moved it, when it was first queued.

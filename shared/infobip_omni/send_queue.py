@@ -141,7 +141,7 @@ class SendQueue:
             record: The record; the caller acknowledges it afterwards.
             reason: The reason.
             field: The field that breaks a rule, if any.
-            rule: The rule, if any.
+            rule: The rule, if any, or Infobip's last answer.
             message_ids: The ids of its messages, as far as they could be read.
 
         Returns:

@@ -58,9 +58,9 @@ class OmniError(Exception):
         violations: tuple[Violation, ...] = (),
     ) -> None:
         details = [reason, f"HTTP {status}" if status else "", error_id or ""]
-        said = "; ".join(f"{each.field}: {each.rule}" for each in violations)
-        said = said or without_values(text or "")
-        super().__init__(": ".join(filter(None, (", ".join(filter(None, details)), said))))
+        rules = "; ".join(f"{each.field}: {each.rule}" for each in violations)
+        named = [", ".join(filter(None, details)), rules or without_values(text or "")]
+        super().__init__(": ".join(filter(None, named)))
         self.status = status  #: HTTP status; None when no answer came back
         self.error_id = error_id  #: Infobip's `messageId` or `errorCode`, if it looks like one
         self.text = text  #: the beginning of Infobip's own text; not for logs

@@ -24,6 +24,7 @@ from infobip_omni.api.errors import (
     NotProcessedError,
     OutcomeUnknownError,
     RateLimitedError,
+    RefusedUnreadError,
     RequestRejectedError,
 )
 from infobip_omni.api.reports import Status
@@ -36,7 +37,7 @@ from infobip_omni.events.send_message import LARGEST_EVENT_BYTES, MOST_DESTINATI
 from infobip_omni.message import Evidence
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import RegisteredScenario
-from infobip_omni.send_queue import Record
+from infobip_omni.send_queue import OLDEST_RECORD, Record
 from infobip_omni.webhook import Webhook
 from tests.fakes import (
     Clock,
@@ -580,6 +581,27 @@ def test_old_record_is_dead_lettered_before_the_queue_drops_it(
     assert failed == ([] if dead else ["record-1"])
     assert harness.ledger.states() == {"m-1": "WAITING"}
     assert harness.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
+
+
+def test_record_of_an_outage_says_what_infobip_answered_last(harness: Harness) -> None:
+    """The operator reads what to cure before the redrive; without an answer there is no rule."""
+    violations = (Violation("scenarioKey", "must not be blank"),)
+    refused = RefusedUnreadError("no", status=404, error_id="NOT_FOUND", violations=violations)
+    records = [harness.record(number) for number in range(3)]
+    harness.clock.now += OLDEST_RECORD
+
+    harness.fail(NotProcessedError("not reached"))
+    harness.run(records[0])
+    harness.fail(refused)
+    harness.run(records[1])
+    harness.breaker.refused({"httpStatus": 403, "name": "FORBIDDEN"})
+    harness.run(records[2])
+
+    assert [rule for _, _, _, rule in harness.queue.dead] == [
+        "",
+        "Infobip answered HTTP 404, NOT_FOUND, scenarioKey: must not be blank",
+        "Infobip answered HTTP 403, FORBIDDEN",
+    ]
 
 
 def test_old_record_is_still_tried(harness: Harness) -> None:

@@ -30,6 +30,7 @@ HARMLESS = {
         "MOST_KEYS",
         "MOST_PARTS",
         "SHORTEST_KEY",
+        "_FORMS",
         "_LARGEST_ENTRY",
         "_LONGEST_SLUG",
         "channel",
@@ -69,7 +70,6 @@ HARMLESS = {
         "type(error).__name__",
     },
     "not part of the text, or Infobip's status and its id for an error": {
-        "', '.join(filter(None, details))",
         "error_id",
         "path",  # of an InvalidJsonError
         "()",
@@ -80,6 +80,11 @@ HARMLESS = {
         "text",
         "_retry_after(headers.get('Retry-After'))",
         "'Infobip limits the rate' if limited else 'Infobip refuses the credentials'",
+    },
+    "Infobip's rules, reduced to words that are no values": {
+        "': '.join(filter(None, named))",
+        "violations",
+        "error.violations",
     },
     "the rule that a parameter breaks, as its parser names it": {
         "parameters.py: error",

@@ -62,6 +62,29 @@ def test_only_what_can_be_a_message_id_is_read(body: str, ids: list[str]) -> Non
     assert message_ids_in(body, RECORD_ID) == ids
 
 
+EVENT = {"destinations": [TO | {"messageId": "m-1"}, TO], "wrong": True}
+FROM_SNS = {"TopicArn": "arn", "MessageId": "sns-1", "Message": json.dumps(EVENT)}
+FROM_EVENTBRIDGE = {"detail-type": "Order", "id": "bus-1", "detail": EVENT}
+
+
+@pytest.mark.parametrize(
+    ("envelope", "ids"),
+    [
+        (FROM_SNS, ["m-1", "sns-1-1"]),
+        (FROM_EVENTBRIDGE, ["m-1", "bus-1-1"]),
+        (FROM_EVENTBRIDGE | {"detail": FROM_SNS}, ["m-1", "sns-1-1"]),
+        (FROM_SNS | {"Message": json.dumps(FROM_EVENTBRIDGE)}, ["m-1", "bus-1-1"]),
+        (FROM_SNS | {"MessageId": 7}, ["m-1"]),
+        (FROM_SNS | {"Message": "no JSON"}, []),
+        (FROM_SNS | {"Message": None}, []),
+        (FROM_EVENTBRIDGE | {"detail": FROM_SNS | {"Message": json.dumps(FROM_SNS)}}, []),
+    ],
+)
+def test_ids_are_read_from_envelopes(envelope: dict[str, Any], ids: list[str]) -> None:
+    """Those that destinations lack derive from the envelope's id, which a repeat has too."""
+    assert message_ids_in(json.dumps(envelope), RECORD_ID) == ids
+
+
 def test_no_id_derives_from_an_invalid_record_id() -> None:
     """Any sender to the queue can set the attribute that holds it."""
     assert message_ids_in(json.dumps({"destinations": [TO]}), "a,b") == []
