@@ -507,8 +507,8 @@ class FakeLedger(OpenLedger):
 
     table: FakeTable
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        super().__init__(FakeTable(), clock)
+    def __init__(self, clock: Callable[[], datetime], table: FakeTable | None = None) -> None:
+        super().__init__(table or FakeTable(), clock)
 
     def item(self, message_id: str = "m-1") -> Item:
         return dict(self.table.items[message_id, MESSAGE_ENTRY])
