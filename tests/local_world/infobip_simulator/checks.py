@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from . import schemas
@@ -30,28 +30,30 @@ _SHORTEST_VALIDITY, _SHORTEST_VIBER_VALIDITY = 30, 35
 _LONGEST_VIBER_VALIDITY = 14 * DAY
 
 
+class _Part(NamedTuple):
+    """Members that come together."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Shapes:
-    """The combinations of parts in which an object may come.
+    """The combinations of parts in which an object may come."""
 
-    Args:
-        parts: The members of each part; all before the ``?`` are required where it is used.
-        allowed: The combinations.
-    """
-
-    parts: Mapping[str, str]
+    parts: Mapping[str, _Part]
     allowed: tuple[set[str], ...]
 
     def problems(self, value: Json, path: str) -> Iterator[Problem]:
+        present = {member for member, content in value.items() if content is not None}
         used = set()
-        for part, members in self.parts.items():
-            required, _, optional = (each.split() for each in members.partition("?"))
-            if not any(value.get(member) is not None for member in required + optional):
+        for name, part in self.parts.items():
+            if present.isdisjoint(part.required + part.optional):
                 continue
-            used.add(part)
-            for member in required:
-                if value.get(member) is None:
-                    yield f"{path}.{member}", f"is required with the other members of {part}"
+            used.add(name)
+            for member in part.required:
+                if member not in present:
+                    yield f"{path}.{member}", f"is required with the other members of {name}"
         if used not in self.allowed:
             combinations = (" with ".join(sorted(each)) for each in self.allowed)
             yield path, "must hold exactly one of: " + ", ".join(combinations)
@@ -59,26 +61,26 @@ class _Shapes:
 
 _VIBER = _Shapes(
     parts={
-        "text": "text",
-        "image": "imageURL",
-        "file": "fileUrl ? fileName fileType",
-        "button": "buttonText buttonURL",
+        "text": _Part(("text",)),
+        "image": _Part(("imageURL",)),
+        "file": _Part(("fileUrl",), ("fileName", "fileType")),
+        "button": _Part(("buttonText", "buttonURL")),
     },
     allowed=({"text"}, {"image"}, {"file"}, {"text", "button"}, {"text", "image", "button"}),
 )
 _MEDIA = ("image", "audio", "video", "file")
 _WHATSAPP = _Shapes(
     parts={
-        "text": "text",
-        "template": "templateName ? templateNamespace",
-        "data": "templateData",
-        "media data": "mediaTemplateData",
-        "image": "imageUrl",
-        "audio": "audioUrl",
-        "video": "videoUrl",
-        "file": "fileUrl",
-        "location": "longitude latitude ? locationName address",
-        "contacts": "contacts",
+        "text": _Part(("text",)),
+        "template": _Part(("templateName",), ("templateNamespace",)),
+        "data": _Part(("templateData",)),
+        "media data": _Part(("mediaTemplateData",)),
+        "image": _Part(("imageUrl",)),
+        "audio": _Part(("audioUrl",)),
+        "video": _Part(("videoUrl",)),
+        "file": _Part(("fileUrl",)),
+        "location": _Part(("longitude", "latitude"), ("locationName", "address")),
+        "contacts": _Part(("contacts",)),
     },
     allowed=(
         {"text"},
@@ -93,20 +95,24 @@ _WHATSAPP = _Shapes(
 )
 _TEMPLATE_HEADER = _Shapes(
     parts={
-        "text": "textPlaceholder",
-        "document": "documentUrl ? documentFilename",
-        "image": "imageUrl",
-        "video": "videoUrl",
-        "location": "latitude longitude",
+        "text": _Part(("textPlaceholder",)),
+        "document": _Part(("documentUrl",), ("documentFilename",)),
+        "image": _Part(("imageUrl",)),
+        "video": _Part(("videoUrl",)),
+        "location": _Part(("latitude", "longitude")),
     },
     allowed=({"text"}, {"document"}, {"image"}, {"video"}, {"location"}),
 )
 _TEMPLATE_BUTTON = _Shapes(
-    parts={"URL": "urlPlaceholder", "quick reply": "quickReplyPayload"},
+    parts={"URL": _Part(("urlPlaceholder",)), "quick reply": _Part(("quickReplyPayload",))},
     allowed=({"URL"}, {"quick reply"}),
 )
 _VKONTAKTE = _Shapes(
-    parts={"text": "text", "template": "templateName", "data": "templateData"},
+    parts={
+        "text": _Part(("text",)),
+        "template": _Part(("templateName",)),
+        "data": _Part(("templateData",)),
+    },
     allowed=(
         {"text"},
         {"template"},
@@ -117,7 +123,7 @@ _VKONTAKTE = _Shapes(
 )
 #: The URL of a button of KakaoTalk, whose older name is deprecated.
 _KAKAO_URL = _Shapes(
-    parts={"buttonUrl": "buttonUrl", "buttonUrlMobile": "buttonUrlMobile"},
+    parts={"buttonUrl": _Part(("buttonUrl",)), "buttonUrlMobile": _Part(("buttonUrlMobile",))},
     allowed=({"buttonUrl"}, {"buttonUrlMobile"}),
 )
 _APP_LINKS, _APP_LINKS_NEEDED = ("androidScheme", "iosScheme", "buttonUrlMobile"), 2

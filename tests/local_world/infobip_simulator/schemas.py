@@ -163,6 +163,7 @@ def _object_problems(value: Json, schema: Json, path: str) -> Iterator[Problem]:
     for member in schema.get("required", ()):
         if value.get(member) is None:
             yield prefix + member, "is required"
-    for member, child in schema.get("properties", {}).items():
-        if value.get(member) is not None:
-            yield from _problems(value[member], child, prefix + member)
+    known = schema.get("properties", {})
+    for member, content in value.items():
+        if content is not None and member in known:
+            yield from _problems(content, known[member], prefix + member)
