@@ -28,6 +28,7 @@ _SECONDS_PER_UNIT = {
 }
 _SHORTEST_VALIDITY, _SHORTEST_VIBER_VALIDITY = 30, 35
 _LONGEST_VIBER_VALIDITY = 14 * DAY
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 class _Part(NamedTuple):
@@ -39,13 +40,16 @@ class _Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Shapes:
-    """The combinations of parts in which an object may come."""
+    """The combinations of parts in which an object may come.
+
+    An empty member counts as absent, since templates of other systems write it for one.
+    """
 
     parts: Mapping[str, _Part]
     allowed: tuple[set[str], ...]
 
     def problems(self, value: Json, path: str) -> Iterator[Problem]:
-        present = {member for member, content in value.items() if content is not None}
+        present = {member for member, content in value.items() if content not in _EMPTY}
         used = set()
         for name, part in self.parts.items():
             if present.isdisjoint(part.required + part.optional):
@@ -55,7 +59,7 @@ class _Shapes:
                 if member not in present:
                     yield f"{path}.{member}", f"is required with the other members of {name}"
         if used not in self.allowed:
-            combinations = (" with ".join(sorted(each)) for each in self.allowed)
+            combinations = (" with ".join(sorted(each)) or "none" for each in self.allowed)
             yield path, "must hold exactly one of: " + ", ".join(combinations)
 
 
@@ -68,7 +72,13 @@ _VIBER = _Shapes(
     },
     allowed=({"text"}, {"image"}, {"file"}, {"text", "button"}, {"text", "image", "button"}),
 )
-_MEDIA = ("image", "audio", "video", "file")
+_WHATSAPP_KINDS = (
+    {"template"},
+    {"template", "data"},
+    {"template", "media data"},
+    *({"image"}, {"audio"}, {"video"}, {"file"}, {"location"}, {"contacts"}),
+)
+#: The text is a caption. The document also requires it with other kinds, which have no caption.
 _WHATSAPP = _Shapes(
     parts={
         "text": _Part(("text",)),
@@ -82,16 +92,7 @@ _WHATSAPP = _Shapes(
         "location": _Part(("longitude", "latitude"), ("locationName", "address")),
         "contacts": _Part(("contacts",)),
     },
-    allowed=(
-        {"text"},
-        {"template"},
-        {"template", "data"},
-        {"template", "media data"},
-        *({media} for media in _MEDIA),
-        *({media, "text"} for media in _MEDIA),
-        {"location"},
-        {"contacts"},
-    ),
+    allowed=({"text"}, *_WHATSAPP_KINDS, *({"text"} | each for each in _WHATSAPP_KINDS)),
 )
 _TEMPLATE_HEADER = _Shapes(
     parts={
@@ -105,7 +106,7 @@ _TEMPLATE_HEADER = _Shapes(
 )
 _TEMPLATE_BUTTON = _Shapes(
     parts={"URL": _Part(("urlPlaceholder",)), "quick reply": _Part(("quickReplyPayload",))},
-    allowed=({"URL"}, {"quick reply"}),
+    allowed=(set(), {"URL"}, {"quick reply"}),
 )
 _VKONTAKTE = _Shapes(
     parts={
@@ -126,6 +127,19 @@ _KAKAO_URL = _Shapes(
     parts={"buttonUrl": _Part(("buttonUrl",)), "buttonUrlMobile": _Part(("buttonUrlMobile",))},
     allowed=({"buttonUrl"}, {"buttonUrlMobile"}),
 )
+_KAKAO_CHINGU = _Shapes(
+    parts={"text": _Part(("text",)), "image": _Part(("imageUrl",), ("imageLink",))},
+    allowed=({"text"}, {"image"}, {"text", "image"}),
+)
+#: What each type of a LINE message consists of.
+_LINE_MEMBERS = {
+    "TEXT": ("text",),
+    "IMAGE": ("url",),
+    "VIDEO": ("url",),
+    "AUDIO": ("url",),
+    "STICKER": ("packageId", "stickerId"),
+    "FLEX": ("altText", "contents"),
+}
 _APP_LINKS, _APP_LINKS_NEEDED = ("androidScheme", "iosScheme", "buttonUrlMobile"), 2
 
 
@@ -216,6 +230,12 @@ def _whatsapp_problems(content: Json, member: str) -> Iterator[Problem]:
         yield from _TEMPLATE_BUTTON.problems(button, f"{path}.buttons[{index}]")
 
 
+def _line_problems(content: Json, member: str) -> Iterator[Problem]:
+    for needed in _LINE_MEMBERS.get(content.get("type") or "", ()):
+        if content.get(needed) is None:
+            yield f"{member}.{needed}", f"is required for {content['type']}"
+
+
 def _kakao_alim_problems(content: Json, member: str) -> Iterator[Problem]:
     for index, button in enumerate(content.get("buttons") or ()):
         path = f"{member}.buttons[{index}]"
@@ -227,6 +247,8 @@ def _kakao_alim_problems(content: Json, member: str) -> Iterator[Problem]:
 
 
 _SHAPE_CHECKS: Mapping[str, Callable[[Json, str], Iterator[Problem]]] = {
+    "KAKAO_CHINGU": _KAKAO_CHINGU.problems,
+    "LINE": _line_problems,
     "VIBER": _VIBER.problems,
     "VKONTAKTE": _VKONTAKTE.problems,
     "WHATSAPP": _whatsapp_problems,
