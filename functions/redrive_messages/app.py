@@ -24,6 +24,7 @@ from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.message_ids import message_ids_in
 from infobip_omni.events.redrive_messages import (
     HINTS,
     NEVER_REDRIVEN,
@@ -39,7 +40,7 @@ from infobip_omni.events.redrive_messages import (
     hint_of_close,
     parse,
 )
-from infobip_omni.events.send_message import SendEvent, is_record_id
+from infobip_omni.events.send_message import is_record_id
 from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
@@ -329,12 +330,8 @@ def _records_of(
 
 
 def _ids(record: DeadLetteredRecord) -> list[str]:
-    """Return the ids of a record's messages; empty if the body is not a valid event."""
-    try:
-        event = SendEvent.parse(record.body, record.original_id, utc_now())
-    except InvalidEventError:
-        return []
-    return [message.message_id for message in event.messages]
+    """Return the ids of a record's messages, as far as they can be read from its body."""
+    return message_ids_in(record.body, record.original_id)
 
 
 def _described(record: DeadLetteredRecord, *, show_content: bool) -> ListedRecord:

@@ -41,12 +41,10 @@ class OutboundRequest:
         """Split the request into one for its first message, and one for the others."""
         return OutboundRequest(self.messages[:1]), OutboundRequest(self.messages[1:])
 
-    def by_record(self) -> list[OutboundRequest]:
-        """Split the request into one for each record."""
-        parts: dict[str, list[ClaimedMessage]] = defaultdict(list)
-        for message in self.messages:
-            parts[message.pending.record.sqs_id].append(message)
-        return [OutboundRequest(tuple(part)) for part in parts.values()]
+    def halves(self) -> tuple[OutboundRequest, OutboundRequest]:
+        """Split the request in the middle; it must have two messages at least."""
+        middle = len(self.messages) // 2
+        return OutboundRequest(self.messages[:middle]), OutboundRequest(self.messages[middle:])
 
     def body(self, webhook: Webhook | None) -> AdvancedRequest:
         """Build the body from one of the events, which differ only in destinations and ids.

@@ -15,7 +15,13 @@ import functions
 import infobip_omni
 from infobip_omni import transitions
 from infobip_omni.api import channels
-from infobip_omni.api.channels import LONGEST_EMAIL_ADDRESS, LONGEST_URL, Channel, PushContent
+from infobip_omni.api.channels import (
+    LONGEST_EMAIL_ADDRESS,
+    LONGEST_URL,
+    Channel,
+    PushContent,
+    VKontakteContent,
+)
 from infobip_omni.api.errors import error_for
 from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, LONGEST_SCENARIO_NAME, Scenario
@@ -125,7 +131,7 @@ def is_free_form(model: type[BaseModel], name: str) -> bool:
 
     Its known members are tested with their own model.
     """
-    if (model, name) == (PushContent, "custom_payload"):
+    if (model, name) in {(PushContent, "custom_payload"), (VKontakteContent, "template_data")}:
         return True
     kinds = get_args(model.model_fields[name].annotation)
     return any(
@@ -255,10 +261,10 @@ TEXTS_AND_LIMITS: list[tuple[str, str, int, Callable[[str], Json]]] = [
         lambda text: {"sms": {"text": "a", "regional": {"indiaDlt": {"principalEntityId": text}}}},
     ),
     (
-        "push.notificationOptions.contentUrl",
+        "push.notificationOptions.title",
         "x",
-        LONGEST_URL,
-        lambda text: {"push": {"text": "a", "notificationOptions": {"contentUrl": text}}},
+        4000,
+        lambda text: {"push": {"text": "a", "notificationOptions": {"title": text}}},
     ),
     (
         "push.personSubscriptions[0]",

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from .dead_letter import DeadLetterReason
-from .errors import InvalidEventError, InvocationEvent, read_as
+from .errors import InvalidEventError, InvocationEvent, opened, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -84,6 +84,7 @@ def parse(event: object) -> Command:
     Raises:
         InvalidEventError: It breaks a rule.
     """
+    event = opened(event)
     action = event.get("action") if isinstance(event, dict) else None
     command = _COMMANDS.get(action) if isinstance(action, str) else None
     if command is None:
@@ -118,9 +119,9 @@ class ListedRecord:
     rule: str | None
     sent_at: str
     age_seconds: int
-    #: The number of messages of the event; None where the body is not a valid event.
+    #: The number of `message_ids`; None where there are none.
     destinations: int | None
-    #: Empty where the body is not a valid event; only the body then shows which message it was.
+    #: The ids of its messages, as far as they can be read, also from a body that breaks a rule.
     message_ids: list[str]
     body: str | None = dataclasses.field(repr=False)
 

@@ -153,6 +153,43 @@ def test_body_without_a_list_of_reports_is_stored_raw(harness: Harness, body: by
     assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
+@pytest.mark.parametrize("around", [b"\xef\xbb\xbf", b" \r\n\t"])
+def test_invisible_characters_around_body_are_dropped(harness: Harness, around: bytes) -> None:
+    assert harness.run(around + page_of(report_of("m-1")) + around, encoded=True) == 200
+
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"requestContext": None, "rawPath": "/"},
+        {"requestContext": {"http": {"method": "POST"}}},
+        {"requestContext": {"http": {"method": "POST"}}, "rawPath": ["/"]},
+        {"requestContext": {"http": {"method": 7}}, "rawPath": "/"},
+    ],
+)
+def test_event_that_is_no_call_of_url_is_not_found(harness: Harness, event: Any) -> None:  # noqa: ANN401
+    assert harness.invoke(event) == {"statusCode": 404}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"body": None}, {"body": 7}, {"body": "a", "isBase64Encoded": True}]
+)
+def test_body_of_another_form_is_stored_raw(harness: Harness, changes: dict[str, object]) -> None:
+    event = {
+        "rawPath": "/" + report_path("bulk-1", KEY),
+        "requestContext": {"http": {"method": "POST"}},
+    }
+
+    assert harness.invoke(event | changes) == {"statusCode": 200}
+    assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
+
+
 # --- Seen reports and inbound messages -----------------------------------------------------
 
 

@@ -79,11 +79,23 @@ def test_number_of_destinations_per_request_is_limited() -> None:
     assert [each for request in requests for each in ids(request)] == many
 
 
-def test_request_is_divided_by_record() -> None:
-    """So a fault in one record does not fail the others."""
-    (request,) = requests_of(messages(event("a", "b"), event("c")))
+@pytest.mark.parametrize(
+    ("ids_of_messages", "halves"),
+    [
+        ("ab", (["a"], ["b"])),
+        ("abc", (["a"], ["b", "c"])),
+        ("abcd", (["a", "b"], ["c", "d"])),
+    ],
+)
+def test_request_is_divided_in_the_middle(
+    ids_of_messages: str, halves: tuple[list[str], list[str]]
+) -> None:
+    """So a faulty destination is found in few calls, and no message is lost."""
+    (request,) = requests_of(messages(event(*ids_of_messages)))
 
-    assert [ids(part) for part in request.by_record()] == [["a", "b"], ["c"]]
+    first, second = request.halves()
+
+    assert (ids(first), ids(second)) == halves
 
 
 def test_request_has_content_and_every_destination() -> None:

@@ -219,12 +219,3 @@ def test_invalid_value_is_neither_shown_nor_cached(
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     ssm.value = "key-2"
     assert parameter() == "key-2"
-
-
-def test_forgotten_value_is_read_again(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """Even right after a refresh."""
-    parameter(refresh=True)
-    ssm.value = "key-2"
-    parameter.forget()
-
-    assert parameter() == "key-2"

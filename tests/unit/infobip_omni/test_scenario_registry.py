@@ -74,6 +74,12 @@ def test_entry_has_documented_json() -> None:
     }
 
 
+@pytest.mark.parametrize("around", ["\ufeff", "\r\n", "\xa0", "\n\ufeff "])
+def test_invisible_characters_around_entry_are_dropped(around: str) -> None:
+    """An operator may have written the parameter from a file."""
+    assert RegisteredScenario.from_json(f"{around}{entry().to_json()}{around}") == entry()
+
+
 @given(st.text(alphabet="a{}\\\"'u007bé ", min_size=1))
 def test_braces_in_name_survive(name: str) -> None:
     """SSM reads ``{{`` and ``}}`` as a reference, so they are never written."""

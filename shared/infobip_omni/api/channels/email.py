@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .content import NonEmptyText, RichContent
+from .content import Content, LongText, NonEmptyText
 
 
-class EmailContent(RichContent):
+class EmailContent(Content):
     """An e-mail."""
 
     text: NonEmptyText
+    subject: LongText | None = None

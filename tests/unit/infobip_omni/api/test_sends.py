@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from infobip_omni.api.channels import Channel
-from infobip_omni.api.reports import StatusGroup
+from infobip_omni.api.reports import Status
 from infobip_omni.api.sends import (
     CONTENT_MEMBERS,
     AdvancedRequest,
@@ -69,12 +69,7 @@ def test_null_members_are_not_sent() -> None:
 def test_contents_are_found_by_channel() -> None:
     """Every channel has a member; only members that are present are contents."""
     body = send(
-        **{
-            member: {"text": "hi", "more": {"a": [1]}}
-            for member in CONTENT_MEMBERS.values()
-            if member not in ("sms", "push")
-        },
-        sms={"text": "hi"},
+        **{member: {"text": "hi"} for member in CONTENT_MEMBERS.values() if member != "push"}
     )
 
     request = AdvancedRequest.model_validate(body)
@@ -117,7 +112,7 @@ def test_contents_are_found_by_channel() -> None:
         (send(push={"text": "hi", "notificationOptions": {"isSilent": 1}}),
          "push.notificationOptions.isSilent"),
         (send(push={"text": "hi", "personSubscriptions": ["a", "a"]}), "push.personSubscriptions"),
-        (send(push={"text": "hi", "validityPeriod": "10"}), "push.validityPeriod"),
+        (send(push={"text": "hi", "validityPeriod": "ten"}), "push.validityPeriod"),
         (send(push={"text": "hi", "validityPeriod": 1.0}), "push.validityPeriod"),
         (send(push={"text": "hi", "validityPeriodTimeUnit": "WEEKS"}),
          "push.validityPeriodTimeUnit"),
@@ -268,7 +263,7 @@ def test_nothing_personal_shows_in_repr_or_errors() -> None:
         "callbackData": secret,
         "notifyUrl": f"https://example.com/{secret}",
         "push": {"text": secret, "customPayload": {secret: secret}},
-        "viber": {"text": secret, secret: secret},
+        "viber": {"text": secret, "trackingData": secret},
     }
     request = AdvancedRequest.model_validate(body)
     with pytest.raises(ValidationError) as caught:
@@ -282,22 +277,23 @@ def test_nothing_personal_shows_in_repr_or_errors() -> None:
     assert not [text for text in map(str, shown) if secret in text]
 
 
-def test_send_response_keeps_readable_entries() -> None:
-    """Members may be missing; an entry of another form is left out."""
+def test_send_response_keeps_every_entry_in_its_place() -> None:
+    """Members may be missing; an entry of another form says nothing."""
     accepted = {"groupId": 1, "groupName": "PENDING", "id": 7, "name": "PENDING_ENROUTE"}
     messages = [
         {"messageId": "m1", "to": {"phoneNumber": PHONE}, "status": accepted | {"new": 1}},
         {"messageId": "m2", "status": "malformed"},
         {"messageId": "m3", "status": {"groupId": None}},
         "malformed",
-        {"messageId": None, "to": PHONE, "status": None},
+        {"messageId": ["m5"], "to": PHONE, "status": {"groupName": "OK"}},
     ]
 
     response = SendResponse.model_validate({"bulkId": 7, "messages": messages})
 
-    assert [result.message_id for result in response.messages] == ["m1", None]
-    assert response.messages[0].status is not None
-    assert response.messages[0].status.group_id == StatusGroup.PENDING
+    ids = [result.message_id for result in response.messages]
+    statuses = [result.status for result in response.messages]
+    assert ids == ["m1", "m2", "m3", None, None]
+    assert statuses == [Status.model_validate(accepted), None, None, None, Status(group_name="OK")]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"messages": None}, {"messages": {}}])
