@@ -14,7 +14,7 @@ from . import schemas
 from .errors import ADDRESS_MEMBERS, CONTENT_MEMBERS, DAY, HOUR, Json, Problem, parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LONGEST_DELAY = 180 * DAY
 _SECONDS_PER_UNIT = {
@@ -42,25 +42,30 @@ class _Part(NamedTuple):
 class _Shapes:
     """The combinations of parts in which an object may come.
 
-    An empty member counts as absent, since templates of other systems write it for one.
+    An empty member may count as present or as absent: other systems write it for an absent one.
     """
 
     parts: Mapping[str, _Part]
     allowed: tuple[set[str], ...]
 
     def problems(self, value: Json, path: str) -> Iterator[Problem]:
-        present = {member for member, content in value.items() if content not in _EMPTY}
-        used = set()
-        for name, part in self.parts.items():
-            if present.isdisjoint(part.required + part.optional):
-                continue
-            used.add(name)
-            for member in part.required:
-                if member not in present:
+        present = self._parts_with(member for member in value if value[member] is not None)
+        filled = self._parts_with(member for member in value if value[member] not in _EMPTY)
+        for name in sorted(filled):
+            for member in self.parts[name].required:
+                if value.get(member) is None:
                     yield f"{path}.{member}", f"is required with the other members of {name}"
-        if used not in self.allowed:
+        if not any(filled <= each <= present for each in self.allowed):
             combinations = (" with ".join(sorted(each)) or "none" for each in self.allowed)
             yield path, "must hold exactly one of: " + ", ".join(combinations)
+
+    def _parts_with(self, members: Iterable[str]) -> set[str]:
+        found = set(members)
+        return {
+            name
+            for name, part in self.parts.items()
+            if not found.isdisjoint(part.required + part.optional)
+        }
 
 
 _VIBER = _Shapes(
