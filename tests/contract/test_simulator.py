@@ -782,7 +782,8 @@ def test_start_of_a_step_is_pushed_on_request(infobip: Infobip, listener: Listen
     [final] = listener.next_call()["body"]["results"]
 
     assert (begun["messageId"], begun["status"]["name"]) == ("m-1", "PENDING_ENROUTE")
-    assert "doneAt" not in begun
+    assert begun["callbackData"] == "a"
+    assert begun.keys().isdisjoint({"doneAt", "error"})
     assert final["status"]["name"] == "DELIVERED_TO_HANDSET"
     assert infobip.truth("m-1")["reportsHandedOut"] <= 1
     assert infobip.reports() == []

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from . import schemas
 from .errors import ADDRESS_MEMBERS, CONTENT_MEMBERS, DAY, HOUR, Json, Problem, parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LONGEST_DELAY = 180 * DAY
 _SECONDS_PER_UNIT = {
@@ -28,85 +28,97 @@ _SECONDS_PER_UNIT = {
 }
 _SHORTEST_VALIDITY, _SHORTEST_VIBER_VALIDITY = 30, 35
 _LONGEST_VIBER_VALIDITY = 14 * DAY
+_EMPTY: tuple[object, ...] = (None, "", [], {})
+
+
+class _Part(NamedTuple):
+    """Members that come together."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Shapes:
     """The combinations of parts in which an object may come.
 
-    Args:
-        parts: The members of each part; all before the ``?`` are required where it is used.
-        allowed: The combinations.
+    An empty member may count as present or as absent: other systems write it for an absent one.
     """
 
-    parts: Mapping[str, str]
+    parts: Mapping[str, _Part]
     allowed: tuple[set[str], ...]
 
     def problems(self, value: Json, path: str) -> Iterator[Problem]:
-        used = set()
-        for part, members in self.parts.items():
-            required, _, optional = (each.split() for each in members.partition("?"))
-            if not any(value.get(member) is not None for member in required + optional):
-                continue
-            used.add(part)
-            for member in required:
+        present = self._parts_with(member for member in value if value[member] is not None)
+        filled = self._parts_with(member for member in value if value[member] not in _EMPTY)
+        for name in sorted(filled):
+            for member in self.parts[name].required:
                 if value.get(member) is None:
-                    yield f"{path}.{member}", f"is required with the other members of {part}"
-        if used not in self.allowed:
-            combinations = (" with ".join(sorted(each)) for each in self.allowed)
+                    yield f"{path}.{member}", f"is required with the other members of {name}"
+        if not any(filled <= each <= present for each in self.allowed):
+            combinations = (" with ".join(sorted(each)) or "none" for each in self.allowed)
             yield path, "must hold exactly one of: " + ", ".join(combinations)
+
+    def _parts_with(self, members: Iterable[str]) -> set[str]:
+        found = set(members)
+        return {
+            name
+            for name, part in self.parts.items()
+            if not found.isdisjoint(part.required + part.optional)
+        }
 
 
 _VIBER = _Shapes(
     parts={
-        "text": "text",
-        "image": "imageURL",
-        "file": "fileUrl ? fileName fileType",
-        "button": "buttonText buttonURL",
+        "text": _Part(("text",)),
+        "image": _Part(("imageURL",)),
+        "file": _Part(("fileUrl",), ("fileName", "fileType")),
+        "button": _Part(("buttonText", "buttonURL")),
     },
     allowed=({"text"}, {"image"}, {"file"}, {"text", "button"}, {"text", "image", "button"}),
 )
-_MEDIA = ("image", "audio", "video", "file")
+_WHATSAPP_KINDS = (
+    {"template"},
+    {"template", "data"},
+    {"template", "media data"},
+    *({"image"}, {"audio"}, {"video"}, {"file"}, {"location"}, {"contacts"}),
+)
+#: The text is a caption. The document also requires it with other kinds, which have no caption.
 _WHATSAPP = _Shapes(
     parts={
-        "text": "text",
-        "template": "templateName ? templateNamespace",
-        "data": "templateData",
-        "media data": "mediaTemplateData",
-        "image": "imageUrl",
-        "audio": "audioUrl",
-        "video": "videoUrl",
-        "file": "fileUrl",
-        "location": "longitude latitude ? locationName address",
-        "contacts": "contacts",
+        "text": _Part(("text",)),
+        "template": _Part(("templateName",), ("templateNamespace",)),
+        "data": _Part(("templateData",)),
+        "media data": _Part(("mediaTemplateData",)),
+        "image": _Part(("imageUrl",)),
+        "audio": _Part(("audioUrl",)),
+        "video": _Part(("videoUrl",)),
+        "file": _Part(("fileUrl",)),
+        "location": _Part(("longitude", "latitude"), ("locationName", "address")),
+        "contacts": _Part(("contacts",)),
     },
-    allowed=(
-        {"text"},
-        {"template"},
-        {"template", "data"},
-        {"template", "media data"},
-        *({media} for media in _MEDIA),
-        *({media, "text"} for media in _MEDIA),
-        {"location"},
-        {"contacts"},
-    ),
+    allowed=({"text"}, *_WHATSAPP_KINDS, *({"text"} | each for each in _WHATSAPP_KINDS)),
 )
 _TEMPLATE_HEADER = _Shapes(
     parts={
-        "text": "textPlaceholder",
-        "document": "documentUrl ? documentFilename",
-        "image": "imageUrl",
-        "video": "videoUrl",
-        "location": "latitude longitude",
+        "text": _Part(("textPlaceholder",)),
+        "document": _Part(("documentUrl",), ("documentFilename",)),
+        "image": _Part(("imageUrl",)),
+        "video": _Part(("videoUrl",)),
+        "location": _Part(("latitude", "longitude")),
     },
     allowed=({"text"}, {"document"}, {"image"}, {"video"}, {"location"}),
 )
 _TEMPLATE_BUTTON = _Shapes(
-    parts={"URL": "urlPlaceholder", "quick reply": "quickReplyPayload"},
-    allowed=({"URL"}, {"quick reply"}),
+    parts={"URL": _Part(("urlPlaceholder",)), "quick reply": _Part(("quickReplyPayload",))},
+    allowed=(set(), {"URL"}, {"quick reply"}),
 )
 _VKONTAKTE = _Shapes(
-    parts={"text": "text", "template": "templateName", "data": "templateData"},
+    parts={
+        "text": _Part(("text",)),
+        "template": _Part(("templateName",)),
+        "data": _Part(("templateData",)),
+    },
     allowed=(
         {"text"},
         {"template"},
@@ -117,9 +129,22 @@ _VKONTAKTE = _Shapes(
 )
 #: The URL of a button of KakaoTalk, whose older name is deprecated.
 _KAKAO_URL = _Shapes(
-    parts={"buttonUrl": "buttonUrl", "buttonUrlMobile": "buttonUrlMobile"},
+    parts={"buttonUrl": _Part(("buttonUrl",)), "buttonUrlMobile": _Part(("buttonUrlMobile",))},
     allowed=({"buttonUrl"}, {"buttonUrlMobile"}),
 )
+_KAKAO_CHINGU = _Shapes(
+    parts={"text": _Part(("text",)), "image": _Part(("imageUrl",), ("imageLink",))},
+    allowed=({"text"}, {"image"}, {"text", "image"}),
+)
+#: What each type of a LINE message consists of.
+_LINE_MEMBERS = {
+    "TEXT": ("text",),
+    "IMAGE": ("url",),
+    "VIDEO": ("url",),
+    "AUDIO": ("url",),
+    "STICKER": ("packageId", "stickerId"),
+    "FLEX": ("altText", "contents"),
+}
 _APP_LINKS, _APP_LINKS_NEEDED = ("androidScheme", "iosScheme", "buttonUrlMobile"), 2
 
 
@@ -210,6 +235,12 @@ def _whatsapp_problems(content: Json, member: str) -> Iterator[Problem]:
         yield from _TEMPLATE_BUTTON.problems(button, f"{path}.buttons[{index}]")
 
 
+def _line_problems(content: Json, member: str) -> Iterator[Problem]:
+    for needed in _LINE_MEMBERS.get(content.get("type") or "", ()):
+        if content.get(needed) is None:
+            yield f"{member}.{needed}", f"is required for {content['type']}"
+
+
 def _kakao_alim_problems(content: Json, member: str) -> Iterator[Problem]:
     for index, button in enumerate(content.get("buttons") or ()):
         path = f"{member}.buttons[{index}]"
@@ -221,6 +252,8 @@ def _kakao_alim_problems(content: Json, member: str) -> Iterator[Problem]:
 
 
 _SHAPE_CHECKS: Mapping[str, Callable[[Json, str], Iterator[Problem]]] = {
+    "KAKAO_CHINGU": _KAKAO_CHINGU.problems,
+    "LINE": _line_problems,
     "VIBER": _VIBER.problems,
     "VKONTAKTE": _VKONTAKTE.problems,
     "WHATSAPP": _whatsapp_problems,

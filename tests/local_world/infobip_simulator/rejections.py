@@ -41,9 +41,10 @@ def rejection_of(channel: str, content: Json, inbox_topics: Collection[str]) -> 
         is_long = len(content["text"].encode(errors="surrogatepass")) > _MOST_BYTES
         return "REJECTED_MESSAGE_TOO_LONG" if is_long or sms_parts(content) > _MOST_PARTS else None
     if channel == "PUSH":
-        if not content["text"].strip():
-            return "REJECTED_NO_CONTENT"
         options = content.get("notificationOptions") or {}
+        has_content = (content.get("text") or "").strip() or content.get("customPayload")
+        if not has_content and not options.get("isSilent"):
+            return "REJECTED_NO_CONTENT"
         topic = options.get("inboxTopic")
         if inbox_topics and topic is not None and topic not in inbox_topics:
             return "REJECTED_INVALID_INBOX_TOPIC"

@@ -78,7 +78,7 @@ _LONGEST_NAP = 3600.0
 #: In bytes. Lambda's events have at most 6 MB, so our sends are always shorter.
 LONGEST_BODY = 10 * 2**20
 #: The longest wait for more of a request that has begun, in seconds.
-_READ_SECONDS = 5.0
+_READ_SECONDS = 20.0
 #: The character sets of bodies that are read.
 _CHARSETS = ("", "utf-8", "utf-16", "us-ascii", "iso-8859-1")
 #: How long the rest of a refused request is read, in seconds.
@@ -127,7 +127,7 @@ class Call:
         if self.charset not in _CHARSETS:
             return None
         try:
-            # A byte order mark is dropped, as Infobip's parser does.
+            # Some older clients write a byte order mark, as they also do without a charset.
             text = self.content.decode(self.charset).lstrip("\ufeff") if self.charset else None
             value = json.loads(
                 self.content if text is None else text,

@@ -21,8 +21,8 @@ Problem = tuple[str, str]
 
 #: Required lists that name members which exclude each other: Infobip's own examples break them.
 _CONTRADICTORY = {"KakaoChinguData", "LineData", "MediaTemplateHeaderContent", "WhatsAppData"}
-#: Members that the document calls required in its descriptions only, by giving a shortest length.
-_WITH_TEXT = {"EmailData", "KakaoAlimData", "PushData", "SmsData", "VoiceData"}
+#: Content that is its text, for which the document gives a shortest length only.
+_WITH_TEXT = {"EmailData", "KakaoAlimData", "SmsData", "VoiceData"}
 #: The file types that Viber shows.
 _FILE_TYPES = (
     *("doc", "docx", "rtf", "dot", "dotx", "odt", "odf", "fodt", "txt", "info", "pdf", "xps"),
@@ -77,6 +77,8 @@ def _load() -> dict[str, Json]:
         schemas[name]["required"] = ["text"]
     for (name, member), rules in _DESCRIBED.items():
         schemas[name]["properties"][member] |= rules
+    # The document names another schema, without a box of the layout BASELINE, which it defines.
+    schemas["HorizontalVerticalComponent"]["discriminator"]["mapping"]["BOX"] = "BoxComponent"
     return schemas
 
 
@@ -163,6 +165,7 @@ def _object_problems(value: Json, schema: Json, path: str) -> Iterator[Problem]:
     for member in schema.get("required", ()):
         if value.get(member) is None:
             yield prefix + member, "is required"
-    for member, child in schema.get("properties", {}).items():
-        if value.get(member) is not None:
-            yield from _problems(value[member], child, prefix + member)
+    known = schema.get("properties", {})
+    for member, content in value.items():
+        if content is not None and member in known:
+            yield from _problems(content, known[member], prefix + member)

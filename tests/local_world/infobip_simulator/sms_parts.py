@@ -6,23 +6,27 @@ two septets. The locking shift tables, which Turkish and Portuguese also have, a
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 #: The default alphabet; each character takes one septet.
 _DEFAULT = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-#: Its extension, and the single shift tables, which contain it; each character takes two septets.
-_EXTENSION = frozenset("\f^{}\\[~]|€")
-_SINGLE_SHIFT = {
-    "TR": _EXTENSION | frozenset("ĞİŞçğış"),
-    "ES": _EXTENSION | frozenset("çÁÍÓÚáíóú"),
-    "PT": _EXTENSION | frozenset("êçÔôÁáΦΓΩΠΨΣΘÊÀÍÓÚÃÕÂíóúãõâ"),
+#: What a text may consist of: the default alphabet and its extension, or also the single shift
+#: table of a language. Each character outside the default alphabet takes two septets.
+_GSM = _DEFAULT | frozenset("\f^{}\\[~]|€")
+_NATIONAL = {
+    "TR": _GSM | frozenset("ĞİŞçğış"),
+    "ES": _GSM | frozenset("çÁÍÓÚáíóú"),
+    "PT": _GSM | frozenset("êçÔôÁáÊÀÍÓÚÃÕÂíóúãõâ"),
 }
 #: The largest size of a single message, and of a part, which has a header: in septets, in septets
 #: of a message that names a language, and in UTF-16 units.
 _SEPTETS, _NATIONAL_SEPTETS, _UNITS = (160, 153), (155, 149), (70, 67)
 
 
+@lru_cache(maxsize=256)  # the destinations of a request share a text
 def count_parts(text: str, *, language: str | None = None, transliterated: bool = False) -> int:
     """Return the number of parts of a text.
 
@@ -34,15 +38,10 @@ def count_parts(text: str, *, language: str | None = None, transliterated: bool 
     """
     if transliterated:
         return _parts([1] * len(text), _SEPTETS)
-    if all(character in _DEFAULT or character in _EXTENSION for character in text):
+    if _GSM.issuperset(text):
         return _parts(_widths(text), _SEPTETS)
-    tables = (
-        _SINGLE_SHIFT.values() if language == "AUTODETECT" else [_SINGLE_SHIFT.get(language or "")]
-    )
-    if any(
-        table is not None and all(each in _DEFAULT or each in table for each in text)
-        for table in tables
-    ):
+    languages = _NATIONAL if language == "AUTODETECT" else _NATIONAL.keys() & {language}
+    if any(_NATIONAL[each].issuperset(text) for each in languages):
         return _parts(_widths(text), _NATIONAL_SEPTETS)
     return _parts([1 + (ord(character) > 0xFFFF) for character in text], _UNITS)
 

@@ -630,8 +630,10 @@ class Account:
         """Schedule a push when a step starts; Infobip does not say which reports are pushed."""
         begun = [each for each in message.attempts if each.started_at < each.ended_at]
         for attempt in begun if message.notify_url else ():
-            row = _row(message, attempt, attempt.started_at, STATUSES["PENDING_ENROUTE"])
-            row["status"] = self.settings.written(row["status"], "reports")
+            status = self.settings.written(STATUSES["PENDING_ENROUTE"], "reports")
+            row = _row(message, attempt, attempt.started_at, status) | _without_none(
+                callbackData=message.callback_data, contact=_contact(attempt, message)
+            )
             self.pushes.add(attempt.started_at, Push(str(message.notify_url), [row]))
 
     def _collect_reports(self) -> None:

@@ -92,6 +92,8 @@ def test_transliterated_text_is_counted_in_the_default_alphabet() -> None:
             "REJECTED_INVALID_INBOX_TOPIC",
         ),
         ("PUSH", {"text": " "}, "REJECTED_NO_CONTENT"),
+        ("PUSH", {"text": " ", "customPayload": {"a": 1}}, None),
+        ("PUSH", {"notificationOptions": {"isSilent": True}}, None),
         ("VOICE", {"text": "\n"}, "REJECTED_MESSAGE_IS_EMPTY"),
         ("VOICE", {"text": "x" * 5000}, None),
         ("EMAIL", {"text": " "}, None),
