@@ -103,7 +103,8 @@ class RegisteredScenario(BaseModel):
             ValueError: The text is not an entry; the error never quotes it.
         """
         try:
-            return cls.model_validate_json(text)
+            # Tools that people edit parameters with may add a byte order mark.
+            return cls.model_validate_json(text.strip().strip("\ufeff"))
         except ValidationError:
             # The cause may quote the text.
             raise ValueError("must hold JSON with key, name, flow and default") from None
@@ -281,7 +282,7 @@ class ScenarioRegistry:
             ParameterUnavailableError: SSM did not answer.
         """
         pages = self._client.get_paginator("get_parameters_by_path").paginate(
-            Path=self._prefix.rstrip("/")
+            Path=self._prefix.rstrip("/"), WithDecryption=True
         )
         texts = attempt(
             lambda: [each["Value"] for page in pages for each in page["Parameters"]],
@@ -359,7 +360,7 @@ class ScenarioRegistry:
         at = self._clock()
         try:
             answer = attempt(
-                lambda: self._client.get_parameter(Name=parameter),
+                lambda: self._client.get_parameter(Name=parameter, WithDecryption=True),
                 ParameterUnavailableError,
                 f"SSM parameter {parameter} cannot be read",
             )
