@@ -13,7 +13,7 @@ import functools
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
@@ -24,19 +24,29 @@ from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import bulk_id_of, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 LARGEST_BODY_BYTES = 1024 * 1024
+#: The time between two reads of the keys because of calls that none of them has signed: anyone can
+#: make such calls.
+_REFRESH_SECONDS = 60.0
+
+
+class Keys(Protocol):
+    """Returns the keys of the webhook."""
+
+    def __call__(self, *, refresh: bool = False) -> Sequence[bytes]:
+        """Return the keys; *refresh* asks for new ones, since none of the old has signed a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """Clients shared by all invocations of one execution environment."""
 
-    #: Returns the keys; one of them must have signed the URL of a call.
-    keys: Callable[[], Sequence[bytes]]
+    #: One of them must have signed the URL of a call.
+    keys: Keys
     reports: DeliveryReports
 
 
@@ -99,7 +109,10 @@ def receive_delivery_report(event: object, deps: Dependencies) -> Reply:
     if call is None or call.method != "POST":
         return Reply(HTTPStatus.NOT_FOUND)
     try:
-        bulk_id = bulk_id_of(call.path, deps.keys())
+        # The sender may have read a new key already.
+        bulk_id = bulk_id_of(call.path, deps.keys()) or bulk_id_of(
+            call.path, deps.keys(refresh=True)
+        )
     except ParameterUnavailableError as error:
         logger.error("the URL of a call cannot be checked", reason=str(error))
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -122,7 +135,9 @@ def dependencies() -> Dependencies:
     settings = ReceiveDeliveryReportSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
-        keys=CachedParameter(settings.webhook_key_parameter, parse_keys),
+        keys=CachedParameter(
+            settings.webhook_key_parameter, parse_keys, refresh_shared_seconds=_REFRESH_SECONDS
+        ),
         reports=DeliveryReports(storage.table, storage.ledger),
     )
 

@@ -25,7 +25,7 @@ ValueT = TypeVar("ValueT")
 
 #: How long an execution environment caches the value of a parameter.
 CACHED_SECONDS = 300
-#: Threads that request a refresh within this time share one read.
+#: Threads whose value is refused within this time share one refresh.
 _REFRESH_SHARED_SECONDS = 1.0
 
 
@@ -51,10 +51,18 @@ class CachedParameter(Generic[ValueT]):
         name: The name of the parameter.
         parse: Parses the text of the parameter. It raises a ValueError with a text that continues
             the name of the parameter, like "must hold JSON", and never quotes the value.
+        refresh_shared_seconds: The time in which all refreshes share one read.
     """
 
-    def __init__(self, name: str, parse: Callable[[str], ValueT]) -> None:
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[str], ValueT],
+        *,
+        refresh_shared_seconds: float = _REFRESH_SHARED_SECONDS,
+    ) -> None:
         self._name = name
+        self._refresh_shared_seconds = refresh_shared_seconds
         self._parse = parse
         self._provider = SSMProvider(boto3_client=ssm_client())
         self._lock = threading.Lock()
@@ -66,15 +74,15 @@ class CachedParameter(Generic[ValueT]):
         """Return the value.
 
         Args:
-            refresh: Whether to bypass the cache, because the cached value was not accepted. A
-                refresh within the last second is shared by all threads.
+            refresh: Whether to bypass the cache, because the cached value was not accepted, unless
+                it was refreshed within `refresh_shared_seconds`.
 
         Raises:
             ParameterUnavailableError: SSM did not answer, or the value breaks a rule.
         """
         called_at = time.monotonic()
         with self._lock:
-            stale = refresh and called_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
+            stale = refresh and called_at - self._refreshed_at > self._refresh_shared_seconds
             failed_at, failure, code = self._failures.get(stale, (called_at, "", ""))
             if called_at < failed_at:
                 # Another thread's read failed while this one waited. If the threads waited for SSM

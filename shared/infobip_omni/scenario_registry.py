@@ -282,7 +282,7 @@ class ScenarioRegistry:
             ParameterUnavailableError: SSM did not answer.
         """
         pages = self._client.get_paginator("get_parameters_by_path").paginate(
-            Path=self._prefix.rstrip("/")
+            Path=self._prefix.rstrip("/"), WithDecryption=True
         )
         texts = attempt(
             lambda: [each["Value"] for page in pages for each in page["Parameters"]],
@@ -360,7 +360,7 @@ class ScenarioRegistry:
         at = self._clock()
         try:
             answer = attempt(
-                lambda: self._client.get_parameter(Name=parameter),
+                lambda: self._client.get_parameter(Name=parameter, WithDecryption=True),
                 ParameterUnavailableError,
                 f"SSM parameter {parameter} cannot be read",
             )

@@ -182,6 +182,14 @@ def test_entry_is_json_in_a_plain_string(real: ScenarioRegistry, ssm: SSMClient)
     }
 
 
+def test_entry_in_a_secure_string_is_read(real: ScenarioRegistry, ssm: SSMClient) -> None:
+    """An operator who wrote it again may have chosen that type."""
+    ssm.put_parameter(Name=PARAMETER, Value=entry().to_json(), Type="SecureString")
+
+    assert real.find("order-updates") == entry()
+    assert real.all() == [entry()]
+
+
 def test_find_is_cached_for_seconds_and_current_is_not(
     real: ScenarioRegistry, ssm: SSMClient, clock: Clock
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.receive_delivery_report import app
-from functions.receive_delivery_report.app import Dependencies
+from functions.receive_delivery_report.app import Dependencies, Keys
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.webhook import report_path
@@ -21,11 +21,18 @@ from tests.fakes import Clock, FakeLedger, make_claim
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in, page_of, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .conftest import Printed
 
 KEY = b"canary-key-with-thirty-two-bytes"
+
+
+NEW_KEY = b"new-canary-key-with-32-bytes-now"
+
+
+def one_key(*, refresh: bool = False) -> Sequence[bytes]:  # noqa: ARG001 (the real one's)
+    return [KEY]
 
 
 @dataclass
@@ -34,7 +41,7 @@ class Harness:
 
     ledger: FakeLedger
     reports: DeliveryReports
-    keys: Callable[[], Sequence[bytes]] = lambda: [KEY]
+    keys: Keys = one_key
 
     @property
     def dependencies(self) -> Dependencies:
@@ -319,7 +326,7 @@ def test_answer_is_503_until_the_table_has_the_report(harness: Harness, method: 
 def test_answer_is_503_without_the_key(harness: Harness, printed: Printed) -> None:
     """The URL cannot be checked yet; the log names the parameter."""
 
-    def fail() -> list[bytes]:
+    def fail(*, refresh: bool = False) -> list[bytes]:  # noqa: ARG001 (the real one's)
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     harness.keys = fail
@@ -328,6 +335,37 @@ def test_answer_is_503_without_the_key(harness: Harness, printed: Printed) -> No
 
     assert harness.ledger.states()["m-1"] == "CLAIMED"
     assert "/omni/dev/webhook/key" in printed()
+
+
+def test_keys_are_read_again_before_a_call_is_refused(harness: Harness) -> None:
+    """The sender reads a new key within five minutes, and this function may know only the old."""
+    reads = []
+
+    def keys(*, refresh: bool = False) -> Sequence[bytes]:
+        reads.append(refresh)
+        return [NEW_KEY] if refresh else [KEY]
+
+    harness.keys = keys
+
+    assert harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", NEW_KEY)) == 200
+    assert (
+        harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", b"x" * 32)) == 404
+    )
+    assert harness.run(page_of(report_of("m-1"))) == 200
+    assert reads == [False, True, False, True, False]
+
+
+def test_call_is_not_refused_while_the_keys_cannot_be_read_again(harness: Harness) -> None:
+    """Infobip calls again after a 503."""
+
+    def keys(*, refresh: bool = False) -> Sequence[bytes]:
+        if refresh:
+            raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
+        return [KEY]
+
+    harness.keys = keys
+
+    assert harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", NEW_KEY)) == 503
 
 
 def test_no_personal_data_is_printed(harness: Harness, printed: Printed) -> None:

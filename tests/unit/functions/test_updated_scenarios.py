@@ -24,7 +24,7 @@ from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.message import Message
 from infobip_omni.parameters import CACHED_SECONDS
-from infobip_omni.scenario_registry import ScenarioRegistry
+from infobip_omni.scenario_registry import RegisteredScenario, ScenarioRegistry
 from infobip_omni.send_queue import Record
 from tests.fakes import PREFIX, Clock, FakeClient, FakeLedger, FakeScenarioClient, FakeSendQueue
 
@@ -238,6 +238,20 @@ def test_scenario_is_sent_by_right_after_it_was_registered(story: Story) -> None
     assert story.send(sender, *waiting) == []
     assert story.refused_fields() == ["scenario"]
     assert story.steps() == [["PUSH"]]
+
+
+def test_parameter_changed_by_another_tool_is_read_before_a_refusal(story: Story) -> None:
+    """The sender has just used the old flow, and nothing has announced the new one."""
+    story.update(PUSH)
+    sender = story.sender()
+    story.send(sender, story.record("push"))
+    ((name, value),) = story.ssm.values.items()
+    entry = RegisteredScenario.from_json(value)
+    story.ssm.values[name] = entry.model_copy(update={"flow": (PUSH, SMS)}).to_json()
+
+    assert story.send(sender, story.record(*BOTH)) == []
+    assert story.queue.dead == []
+    assert story.steps() == [["PUSH"], ["PUSH", "SMS"]]
 
 
 @pytest.mark.parametrize("scenario", ["otp", "unknown"])
