@@ -170,7 +170,8 @@ def _number(text: str) -> object:
 
 
 def _integer(text: str) -> object:
-    if len(text) > sys.get_int_max_str_digits():
+    most = sys.get_int_max_str_digits()
+    if 0 < most < len(text.lstrip("-")):
         return _Mistake("must be a number with fewer digits")
     return text
 

@@ -192,15 +192,15 @@ def _options(written: Mapping[str, Any]) -> SendEventBody:
 
 
 def _contents(written: Mapping[str, Any]) -> dict[Channel, Content]:
-    return {
-        _CHANNELS[name]: _content(_CHANNELS[name], name, value)
-        for name, value in written.items()
-        if name in _CHANNELS and value is not None
-    }
+    contents: dict[Channel, Content] = {}
+    for member, value in written.items():
+        if value is not None and (channel := _CHANNELS.get(member)) is not None:
+            contents[channel] = _content(member, value)
+    return contents
 
 
-def _content(channel: Channel, member: str, value: object) -> Content:
-    model = _model_of(channel)
+def _content(member: str, value: object) -> Content:
+    model = _model_of(member)
     if not isinstance(value, dict) or _EXTRA not in value:
         return read_as(model, value, member)
     content = {name: inner for name, inner in value.items() if name != _EXTRA}
@@ -210,8 +210,8 @@ def _content(channel: Channel, member: str, value: object) -> Content:
 
 
 @functools.cache
-def _model_of(channel: Channel) -> type[Content]:
-    return CONTENT_MODELS[channel]
+def _model_of(member: str) -> type[Content]:
+    return CONTENT_MODELS[_CHANNELS[member]]
 
 
 def _check_extra(extra: object, at: tuple[str, ...], known: frozenset[str]) -> None:

@@ -109,7 +109,7 @@ def test_body_that_is_not_json_is_refused(body: str) -> None:
         ('{"extra": {"a": ' + 5000 * "1" + "}}", "extra.a", "must be a number with fewer digits"),
         ('{"sms": {"text": "\\ud83d"}}', "sms.text", "must be text that UTF-8 can hold"),
         ('{"sms": {"text": "\\uDE00 a"}}', "sms.text", "must be text that UTF-8 can hold"),
-        ('{"sms": {"text": "\\\\ud83d\\ude00"}}', "sms.text", "must be text that UTF-8 can hold"),
+        ('{"extra": {"a": "\\\\ud83d\\ude00"}}', "extra.a", "must be text that UTF-8 can hold"),
         ('{"sms": {"text": "a\ud83d"}}', "sms.text", "must be text that UTF-8 can hold"),
         ('{"push": {"customPayload": {"\\udc00": 1}}}', "push.customPayload.?",
          "must be text that UTF-8 can hold"),
@@ -138,6 +138,14 @@ def test_text_that_only_looks_broken_is_accepted(text: str) -> None:
     written = f'{{"to": {{"phoneNumber": "{PHONE}"}}, "email": {{"text": "{text}"}}}}'
 
     assert f'"{text}"' in SendEvent.parse(written, RECORD_ID, NOW).content
+
+
+def test_longest_number_is_accepted_also_where_the_text_is_looked_at_twice() -> None:
+    """Many brackets may be deep nesting."""
+    payload = f'{{"a": -{4300 * "1"}, "b": [{", ".join(200 * ["[]"])}]}}'
+    written = f'{{"to": {{"phoneNumber": "{PHONE}"}}, "sms": {{"text": "a"}}, "extra": {payload}}}'
+
+    assert "-1111" in SendEvent.parse(written, RECORD_ID, NOW).content
 
 
 @pytest.mark.parametrize("around", ["\ufeff{}", "{}\n", " \t{}\r\n", "\n\ufeff {} \ufeff"])
