@@ -18,6 +18,8 @@ _UNSEEN = frozenset({"Zs", "Cf"})
 #: A trunk prefix that callers abroad leave out, as in +44 (0)20 7946 0000. Without its parentheses,
 #: the digit would become a part of the number.
 _TRUNK_PREFIX = "(0)"
+#: Characters; four for each digit. Any sender to the queue can write a longer text.
+_LONGEST_WRITTEN = 80
 
 
 def normal_phone_number(text: str) -> str | None:
@@ -29,6 +31,8 @@ def normal_phone_number(text: str) -> str | None:
     """
     if _NORMAL.fullmatch(text):
         return text
+    if len(text) > _LONGEST_WRITTEN:
+        return None
     seen = "".join(each for each in text.strip() if unicodedata.category(each) not in _UNSEEN)
     if _TRUNK_PREFIX in seen:
         return None

@@ -50,6 +50,7 @@ def test_number_has_5_to_20_digits(text: str) -> None:
         "\u0663\u0668\u0665\u0669\u0661\u0665",
         "\uff13\uff18\uff15\uff19\uff11\uff15",
         "38591555\ud83d",
+        "385915550111" + 80 * " ",
     ],
 )
 def test_other_texts_are_no_number(text: str) -> None:
