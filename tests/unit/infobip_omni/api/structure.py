@@ -216,7 +216,7 @@ def example(member: str, kind: Kind) -> Any:  # noqa: ANN401 (any JSON)
     if kind.is_list:
         return [_entry(member, kind, number) for number in range(int(kind.least or 0))]
     if kind.is_map:
-        return {"a": _EXAMPLES["any"]}
+        return {"a": ["a"] if kind.name == "string" else _EXAMPLES["any"]}
     if kind.words:
         return kind.words[0]
     if kind.objects:

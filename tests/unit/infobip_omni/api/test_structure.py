@@ -88,7 +88,7 @@ UNREAD = {
     },
 }
 #: Members that the document lacks and our models read, each with the reason.
-UNDOCUMENTED = {"SeenReport": {"channel": "reports have it"}}
+UNDOCUMENTED = {"SeenReport": {"channel": "delivery reports have it, and it names the step"}}
 #: Query parameters that our client never sends, each with the reason.
 UNUSED = {
     "get-omni-failover-scenarios": {"isDefault": "the registry lists all scenarios"},
@@ -345,9 +345,16 @@ def test_documented_page_is_read(schema: str) -> None:
 
 
 def test_documented_error_is_read() -> None:
-    error = error_for(400, structure.full("ApiException"), {})
+    """All three members of the innermost object are."""
+    answer = structure.full("ApiException")
+    details = answer["requestError"]["serviceException"]
+    details["messageId"] = "BAD_REQUEST"
 
-    assert error.text == structure.full("ApiRequestErrorDetails")["text"]
+    error = error_for(400, answer, {})
+
+    assert set(details) == {"messageId", "text", "validationErrors"}
+    assert (error.error_id, error.text) == ("BAD_REQUEST", details["text"])
+    assert [violation.field for violation in error.violations] == [*details["validationErrors"]]
 
 
 # --- Operations ------------------------------------------------------------------------------
