@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from infobip_omni.api.json_text import trimmed
 from infobip_omni.api.sends import LONGEST_MESSAGE_ID
 
 from .envelopes import is_record_id
@@ -57,7 +58,7 @@ def _opened(event: Json, source_id: str) -> tuple[Json, str]:
 def _read(text: object) -> Json:
     """Return a JSON object; an empty one for any other text."""
     try:
-        value = json.loads(str(text).strip().removeprefix("\ufeff"))
+        value = json.loads(trimmed(str(text)))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

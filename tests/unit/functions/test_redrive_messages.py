@@ -292,7 +292,7 @@ def pages(harness: Harness, **members: object) -> list[Json]:
     return found
 
 
-@pytest.mark.parametrize("limit", [1, 2, 4, 5, 100])
+@pytest.mark.parametrize("limit", [2, 5])
 def test_list_leads_to_its_next_page(
     harness: Harness, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
