@@ -163,8 +163,8 @@ def _history_entry(item: Item, event: FindMessagesEvent) -> Item:
 def _content(text: str, event: FindMessagesEvent) -> object:
     """Return Infobip's text as JSON, or as text where it cannot be serialized as JSON again."""
     try:
-        # Infinity and NaN, which JSON does not have, become strings.
-        content = json.loads(text, parse_constant=str, parse_float=_finite)
+        # Infinity and NaN, which JSON does not have, become strings. Nor has it control characters.
+        content = json.loads(text, parse_constant=str, parse_float=_finite, strict=False)
         return _plain({"": content if event.show_recipients else _impersonal(content)})[""]
     except (ValueError, RecursionError):
         return text if event.show_recipients else None

@@ -70,12 +70,6 @@ def _known_members(step: object) -> object:
     return {"from": _sender(step.get("from")), "channel": step.get("channel")}
 
 
-def _unbroken(text: str) -> str:
-    if encodable(text) != text:
-        raise PydanticCustomError("encodable", "must be text that UTF-8 can hold")
-    return text
-
-
 def _sender(value: object) -> str | None:
     """Read a sender, also one that is a number; None if it cannot be read."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -91,10 +85,7 @@ class Scenario(AnswerBody):
     """A scenario as Infobip returns it."""
 
     #: Opaque; some answers lack it. A key that is too long or broken is dropped, not changed.
-    key: Annotated[
-        Annotated[str, Field(max_length=LONGEST_SCENARIO_KEY), AfterValidator(_unbroken)] | None,
-        TOLERANT,
-    ] = None
+    key: Annotated[Annotated[str, Field(max_length=LONGEST_SCENARIO_KEY)] | None, TOLERANT] = None
     name: Text = None
     #: Empty if it holds a step that this version does not know.
     flow: Annotated[tuple[ScenarioStep, ...], WrapValidator(_steps_if_known)] = ()

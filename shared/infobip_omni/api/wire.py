@@ -117,13 +117,13 @@ def _whole_number(value: object) -> int | None:
     Python's own conversions would compute all digits of 1e999999999, and take true for 1.
     """
     number: int | None = None
-    if isinstance(value, str) and _DIGITS.fullmatch(text := value.strip()):
+    if type(value) is int:  # nearly always, and no bool
+        number = value
+    elif isinstance(value, str) and _DIGITS.fullmatch(text := value.strip()):
         number = int(text)
     elif isinstance(value, Decimal) and value.is_finite():
         is_small = -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER
         number = int(value) if is_small and value == int(value) else None
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
     return number if number is not None and abs(number) <= _LARGEST_NUMBER else None
 
 

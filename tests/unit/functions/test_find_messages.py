@@ -423,6 +423,17 @@ def test_history_entry_without_an_object_has_no_content(harness: Harness, raw: s
     assert answer["history"][0]["raw"] is None
 
 
+def test_control_characters_cost_no_other_member(harness: Harness) -> None:
+    """Infobip's servers have not escaped them, and the report was stored as it came."""
+    harness.search.entries = [
+        HISTORY[2] | {"raw": '{"channel": "SMS", "callbackData": "\x00\x1f"}'}
+    ]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert answer["history"][0]["raw"] == {"channel": "SMS"}
+
+
 @pytest.mark.parametrize("show_recipients", [True, False])
 @pytest.mark.parametrize(
     "raw",

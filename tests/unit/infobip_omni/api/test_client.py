@@ -328,7 +328,15 @@ def test_log_query_holds_all_ids(omni: OmniClient, wire: responses.RequestsMock)
 
 @pytest.mark.parametrize(
     ("row", "is_whole"),
-    [(ROW, True), ({"messageId": "m2"}, True), ({"messageId": ""}, False), ({}, False), (5, False)],
+    [
+        (ROW, True),
+        ({"messageId": "m2"}, True),
+        ({"messageId": ""}, False),
+        ({"messageId": ["m2"]}, False),
+        ({"messageId": {}}, False),
+        ({}, False),
+        (5, False),
+    ],
 )
 def test_log_page_is_whole_if_every_row_names_its_message(
     omni: OmniClient, wire: responses.RequestsMock, row: object, *, is_whole: bool

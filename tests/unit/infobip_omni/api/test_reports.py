@@ -285,6 +285,13 @@ def test_entry_with_text_that_is_no_json_is_marked() -> None:
     ]
 
 
+def test_control_characters_in_text_are_kept() -> None:
+    """JSON wants them escaped, but says what they are all the same."""
+    (entry,) = parse_page(b'{"results": [{"to": "a\x00\x1f\n"}]}')
+
+    assert (entry.parsed, entry.is_broken) == ({"to": "a\x00\x1f\n"}, False)
+
+
 def test_all_lists_of_page_count() -> None:
     """Each holds reports that are returned only once; JSON leaves open which of them counts."""
     body = b'{"results": [1, 2], "results": null, "results": [3]}'
