@@ -49,8 +49,8 @@ endif
 ifneq ($(origin DOCKER),command line)
 override DOCKER :=
 endif
-GIVEN := BASE BUS CALL DRY_RUN EVENT FUNCTION MESSAGE PARAMETERS PORT RATE REASON ROUNDS ROW UNTIL \
-	WORLD
+GIVEN := BASE BUS CALL CASES DRY_RUN EVENT FUNCTION MESSAGE MINUTES PARAMETERS PORT RATE REASON ROUNDS \
+	ROW UNTIL WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and the seed of its random choices.
@@ -58,7 +58,7 @@ N ?= 2000
 SEED ?= 1
 
 .PHONY: help setup format lint types imports template unit integration test mutants tools-test \
-	sam-test any-machine chaos check scan demo local invoke sam-local sam-start-lambda send find \
+	sam-test any-machine chaos fuzz check scan demo local invoke sam-local sam-start-lambda send find \
 	dead-letter-queue redrive outcome-events simulator bench capacity build build-local table-template \
 	deploy lock clean runtime-elsewhere
 
@@ -175,6 +175,9 @@ chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-res
 	@$(if $(findstring command,$(origin CONTROL)),$(error CONTROL= is now called MUTANT=))
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
 		$(if $(MUTANT),--mutant $(MUTANT))
+
+fuzz: $(READY) ## Give hostile input to every parser: MINUTES=0.5 in all, or CASES= for each
+	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.fuzz --cases="$$CASES" --minutes="$$MINUTES"
 
 # What fails soonest comes first.
 check: lint imports template types test ## What must pass before a commit; CI runs more

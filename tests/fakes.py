@@ -132,6 +132,16 @@ class FakeScenarioRegistry(ScenarioRegistry):
         )
         return next(matches, None)
 
+    def find_before_refusal(
+        self,
+        name_or_slug: str,
+        queued_at: datetime,  # noqa: ARG002 (the real one's)
+    ) -> RegisteredScenario | None:
+        return self.find(name_or_slug)
+
+    def all(self) -> list[RegisteredScenario]:
+        return list(self.entries.values())
+
     def current(self, name: str) -> RegisteredScenario | None:
         parameter = self.parameter(name)
         entry = self.entries.get(parameter)
@@ -144,6 +154,9 @@ class FakeScenarioRegistry(ScenarioRegistry):
         self._interfere()
         self.entries.setdefault(self.parameter(entry.name), entry)
         return self.current(entry.name) or entry
+
+    def announce(self, entry: RegisteredScenario) -> None:
+        self.replace(entry.as_updating())
 
     def replace(self, entry: RegisteredScenario) -> None:
         self._interfere()
@@ -316,6 +329,8 @@ class FakeSendQueue(SendQueue):
         self.delays: dict[str, timedelta] = {}
         #: Dead-lettered records, each with reason, field and rule.
         self.dead: list[tuple[Record, DeadLetterReason, str, str]] = []
+        #: The message ids of each dead-lettered record, by its id.
+        self.dead_message_ids: dict[str, list[str]] = {}
         self.available = True
 
     def change_visibility(self, records: Iterable[tuple[Record, timedelta]]) -> int:
@@ -326,11 +341,19 @@ class FakeSendQueue(SendQueue):
         return 0
 
     def dead_letter(
-        self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
-    ) -> None:
+        self,
+        record: Record,
+        reason: DeadLetterReason,
+        field: str = "",
+        rule: str = "",
+        *,
+        message_ids: Sequence[str] = (),
+    ) -> str:
         if not self.available:
             raise QueueUnavailableError("SQS did not accept it")
         self.dead.append((record, reason, field, rule))
+        self.dead_message_ids[record.sqs_id] = list(message_ids)
+        return f"dead-{record.sqs_id}"
 
 
 class FakeTable(Table):
@@ -484,8 +507,8 @@ class FakeLedger(OpenLedger):
 
     table: FakeTable
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        super().__init__(FakeTable(), clock)
+    def __init__(self, clock: Callable[[], datetime], table: FakeTable | None = None) -> None:
+        super().__init__(table or FakeTable(), clock)
 
     def item(self, message_id: str = "m-1") -> Item:
         return dict(self.table.items[message_id, MESSAGE_ENTRY])

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.dynamodb import Table
 from infobip_omni.events.find_messages import parse, read_token, write_token
-from infobip_omni.message import shown_entry, shown_message
+from infobip_omni.message import (
+    is_refused_record,
+    shown_entry,
+    shown_message,
+    shown_refused_record,
+)
 from infobip_omni.message_search import (
     QUARANTINED,
     UNRESOLVED,
@@ -47,7 +52,13 @@ LARGEST_PAGE_BYTES = 3_000_000
 #: What an operator can do about a message id that the table does not have.
 NOT_FOUND_HINT = (
     "No message has this id. An event that was queued with it is still in the send queue, or was "
-    "dead-lettered before its messages were stored: list the records with redrive_messages."
+    "dead-lettered and its ids could not be read: list the records with redrive_messages."
+)
+#: What an operator can do about a message id of which all records were refused.
+REFUSED_HINT = (
+    "No message was sent under this id: its records were refused and dead-lettered. list of "
+    "redrive_messages shows each for 14 days, with deadLetterId as its recordId, unless it was "
+    "redriven. Correct the event as field and rule say, and queue it again."
 )
 #: Members of Infobip's reports, at any depth, that hold neither addresses nor free texts.
 _IMPERSONAL = frozenset(
@@ -75,8 +86,10 @@ def find_messages(event: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         deps: The table to search.
 
     Returns:
-        The answer as JSON: `found`, `message` and `history` for a message id, with a `hint` if
-        nothing was found; otherwise `messages`; and `nextToken` where there may be more.
+        The answer as JSON: `found`, `message` and `history` for a message id, and `refused`, the
+        records with this id that were dead-lettered because they broke a rule, if there are any. A
+        `hint` says what to do if nothing was sent under the id. Otherwise `messages`; and
+        `nextToken` where there may be more.
 
     Raises:
         InvalidEventError: The token belongs to another query.
@@ -95,9 +108,13 @@ def find_messages(event: FindMessagesEvent, deps: Dependencies) -> dict[str, Any
         )
         answer["found"] = message is not None or bool(found.items)
         answer["message"] = message and _message(message, event)
-        answer["history"] = [entry_of(item) for item in found.items]
-        if not answer["found"] and not places:
-            answer["hint"] = NOT_FOUND_HINT
+        refused = [item for item in found.items if is_refused_record(item)]
+        history = [item for item in found.items if not is_refused_record(item)]
+        answer["history"] = list(map(entry_of, history))
+        if refused:
+            answer["refused"] = list(map(entry_of, refused))
+        if message is None and not history and not places:
+            answer["hint"] = REFUSED_HINT if refused else NOT_FOUND_HINT
     else:
         found = _found(event, deps.search, places)
         answer["messages"] = [_message(item, event) for item in found.items]
@@ -126,10 +143,20 @@ def _size(shown: Item) -> int:
 
 
 def _message(item: Item, event: FindMessagesEvent) -> Item:
-    return _plain(shown_message(item, None if event.show_recipients else _impersonal))
+    return _plain(shown_message(item, None if event.show_recipients else _impersonal_status))
+
+
+def _impersonal_status(status: object) -> object:
+    """Keep what is known not to be personal, and the broken rules, which quote no value."""
+    shown = _impersonal(status)
+    if isinstance(shown, dict) and isinstance(status, dict) and "violations" in status:
+        return shown | {"violations": status["violations"]}
+    return shown
 
 
 def _history_entry(item: Item, event: FindMessagesEvent) -> Item:
+    if is_refused_record(item):
+        return shown_refused_record(item)
     return shown_entry(item, lambda text: _content(text, event))
 
 

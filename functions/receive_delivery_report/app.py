@@ -8,10 +8,12 @@ when the table has accepted the reports: otherwise Infobip calls again.
 from __future__ import annotations
 
 import base64
+import binascii
 import functools
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from infobip_omni.delivery_reports import DeliveryReports, Recorded
 from infobip_omni.dynamodb import TableUnavailableError
@@ -22,19 +24,29 @@ from infobip_omni.settings import ReceiveDeliveryReportSettings
 from infobip_omni.webhook import bulk_id_of, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 LARGEST_BODY_BYTES = 1024 * 1024
+#: The time between two reads of the keys because of calls that none of them has signed: anyone can
+#: make such calls.
+_REFRESH_SECONDS = 60.0
+
+
+class Keys(Protocol):
+    """Returns the keys of the webhook."""
+
+    def __call__(self, *, refresh: bool = False) -> Sequence[bytes]:
+        """Return the keys; *refresh* asks for new ones, since none of the old has signed a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """Clients shared by all invocations of one execution environment."""
 
-    #: Returns the keys; one of them must have signed the URL of a call.
-    keys: Callable[[], Sequence[bytes]]
+    #: One of them must have signed the URL of a call.
+    keys: Keys
     reports: DeliveryReports
 
 
@@ -55,7 +67,34 @@ class Reply:
         return {"statusCode": self.status.value}
 
 
-def receive_delivery_report(event: dict[str, Any], deps: Dependencies) -> Reply:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the function's URL."""
+
+    method: str
+    path: str
+    body: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, event: object) -> Self | None:
+        """Read the payload format 2.0 of function URLs; return None for any other event."""
+        if not isinstance(event, dict):
+            return None
+        context = event.get("requestContext")
+        http = context.get("http") if isinstance(context, dict) else None
+        method = http.get("method") if isinstance(http, dict) else None
+        path, written = event.get("rawPath"), event.get("body")
+        if not isinstance(method, str) or not isinstance(path, str):
+            return None
+        text = written if isinstance(written, str) else ""
+        body = text.encode(errors="replace")
+        if event.get("isBase64Encoded") is True:
+            with suppress(binascii.Error):
+                body = base64.b64decode(body)
+        return cls(method, path, body)
+
+
+def receive_delivery_report(event: object, deps: Dependencies) -> Reply:
     """Record the reports of one call.
 
     Args:
@@ -64,33 +103,30 @@ def receive_delivery_report(event: dict[str, Any], deps: Dependencies) -> Reply:
 
     Returns:
         200 also for a body that cannot be read: it is stored raw, and another call would not help.
+        404 for what is no call of a signed URL.
     """
-    if event["requestContext"]["http"]["method"] != "POST":
+    call = Call.of(event)
+    if call is None or call.method != "POST":
         return Reply(HTTPStatus.NOT_FOUND)
     try:
-        bulk_id = bulk_id_of(event["rawPath"], deps.keys())
+        # The sender may have read a new key already.
+        bulk_id = bulk_id_of(call.path, deps.keys()) or bulk_id_of(
+            call.path, deps.keys(refresh=True)
+        )
     except ParameterUnavailableError as error:
         logger.error("the URL of a call cannot be checked", reason=str(error))
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
     if bulk_id is None:
         return Reply(HTTPStatus.NOT_FOUND)
-    body = _body(event)
-    if len(body) > LARGEST_BODY_BYTES:
+    if len(call.body) > LARGEST_BODY_BYTES:
         return Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        recorded = deps.reports.record_body(body, bulk_id)
+        recorded = deps.reports.record_body(call.body, bulk_id)
     except TableUnavailableError as error:
         logger.warning("reports are not recorded", reason=str(error))
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
     logger.info("reports received", extra=asdict(recorded))
     return Reply(HTTPStatus.OK, recorded)
-
-
-def _body(event: dict[str, Any]) -> bytes:
-    written: str = event.get("body") or ""
-    return (
-        base64.b64decode(written) if event["isBase64Encoded"] else written.encode(errors="replace")
-    )
 
 
 @functools.cache
@@ -99,13 +135,15 @@ def dependencies() -> Dependencies:
     settings = ReceiveDeliveryReportSettings.from_environment()
     storage = open_ledger(settings)
     return Dependencies(
-        keys=CachedParameter(settings.webhook_key_parameter, parse_keys),
+        keys=CachedParameter(
+            settings.webhook_key_parameter, parse_keys, refresh_shared_seconds=_REFRESH_SECONDS
+        ),
         reports=DeliveryReports(storage.table, storage.ledger),
     )
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Return a status without a body."""
     reply = receive_delivery_report(event, dependencies())
     count(reply.metrics)

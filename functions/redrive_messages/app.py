@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import functools
 import json
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni import transitions
@@ -25,6 +27,7 @@ from infobip_omni.dead_letter_queue import DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.envelopes import is_record_id
 from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.message_ids import message_ids_in
 from infobip_omni.events.redrive_messages import (
     HINTS,
     NEVER_REDRIVEN,
@@ -39,8 +42,9 @@ from infobip_omni.events.redrive_messages import (
     Released,
     hint_of_close,
     parse,
+    read_token,
+    write_token,
 )
-from infobip_omni.events.send_message import SendEvent
 from infobip_omni.message import RESOLVED, Message, MessageState, UnreadableMessage
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, observed, time_left
@@ -55,12 +59,14 @@ if TYPE_CHECKING:
 
     from infobip_omni.dead_letter_queue import DeadLetteredRecord
     from infobip_omni.dynamodb import Update
-    from infobip_omni.events.redrive_messages import Answer, Command
+    from infobip_omni.events.redrive_messages import Answer, Command, Place
 
 Json = dict[str, Any]
 
 #: Lambda's limit for an answer is 6 MB, and the largest record may add half of that.
 _LARGEST_LIST_BYTES = 2_500_000
+#: Ids of at most 200 characters, each of which JSON may escape to six.
+_MOST_UNREADABLE_IDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +117,58 @@ def redrive_messages(
 # --- Records -----------------------------------------------------------------------------------
 
 
+class _Page:
+    """The oldest records of a list after a place, as many as fit into an answer."""
+
+    def __init__(self, command: ListCommand) -> None:
+        self.records: list[ListedRecord] = []
+        #: Whether records were left for the next page.
+        self.is_cut = False
+        self._after = read_token(command)
+        self._limit = command.limit
+        self._sizes: dict[Place, int] = {}
+
+    def admits(self, place: Place) -> bool:
+        """Return whether a record belongs to the page, as far as its place tells."""
+        if self._after is not None and place <= self._after:
+            return False
+        # Of a page that is full, the last record may have to leave for an older one.
+        return not self.is_cut or place < self.records[-1].place
+
+    def add(self, record: ListedRecord) -> None:
+        """Add a record, and leave the newest ones for the next page if there is no room."""
+        insort(self.records, record, key=attrgetter("place"))
+        self._sizes[record.place] = len(json.dumps(record.to_json()))
+        while len(self.records) > self._limit or self._is_too_large():
+            del self._sizes[self.records.pop().place]
+            self.is_cut = True
+
+    def _is_too_large(self) -> bool:
+        return len(self.records) > 1 and sum(self._sizes.values()) > _LARGEST_LIST_BYTES
+
+
 def _list(command: ListCommand, deps: Dependencies, seconds_left: Callable[[], float]) -> Listed:
-    shown: list[ListedRecord] = []
-    size = 0
+    """List the oldest records, which are known only after all have been received."""
+    page = _Page(command)
     with Scan(deps.queue, seconds_left) as scan:
         for record in scan:
-            if command.reason not in (None, record.reason):
-                continue
-            described = _described(record, show_content=command.show_content)
-            size += len(json.dumps(described.to_json()))
-            if shown and size > _LARGEST_LIST_BYTES:
-                break
-            shown.append(described)
-            if len(shown) == command.limit:
-                break
+            wanted = command.reason in (None, record.reason)
+            if wanted and page.admits((format_utc(record.sent_at), record.record_id)):
+                page.add(_described(record, show_content=command.show_content))
+    shown = page.records
     quarantined = [each for each in shown if each.reason in NEVER_REDRIVEN]
     ids = (message_id for record in quarantined for message_id in record.message_ids)
     messages = deps.ledger.find(ids)
     waiting = {each.id for each in messages.values() if isinstance(each, Message) and each.is_open}
     unreadable = _unreadable(messages)
-    records = [record.to_json(waiting, unreadable) for record in shown]
-    hints = {reason.value: HINTS[reason] for reason in dict.fromkeys(each.reason for each in shown)}
-    return Listed(records=records, hints=hints, complete=scan.complete)
+    return Listed(
+        records=[record.to_json(waiting, unreadable) for record in shown],
+        hints={
+            reason.value: HINTS[reason] for reason in dict.fromkeys(each.reason for each in shown)
+        },
+        next_token=write_token(shown[-1].place) if page.is_cut else None,
+        complete=scan.complete and not page.is_cut,
+    )
 
 
 def _unreadable(messages: Mapping[str, Message | UnreadableMessage]) -> set[str]:
@@ -275,7 +311,7 @@ def _close(
         state=message.state,
         records_deleted=deleted,
         records_kept=kept,
-        unreadable_message_ids=sorted(unreadable) or None,
+        unreadable_message_ids=sorted(unreadable)[:_MOST_UNREADABLE_IDS] or None,
         hint=hint_of_close(is_quarantined=message.state is MessageState.QUARANTINED, kept=kept),
         complete=scan.complete,
     )
@@ -330,12 +366,8 @@ def _records_of(
 
 
 def _ids(record: DeadLetteredRecord) -> list[str]:
-    """Return the ids of a record's messages; empty if the body is not a valid event."""
-    try:
-        event = SendEvent.parse(record.body, record.original_id, utc_now())
-    except InvalidEventError:
-        return []
-    return [message.message_id for message in event.messages]
+    """Return the ids of a record's messages, as far as they can be read from its body."""
+    return message_ids_in(record.body, record.original_id)
 
 
 def _described(record: DeadLetteredRecord, *, show_content: bool) -> ListedRecord:

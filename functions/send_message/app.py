@@ -47,7 +47,12 @@ from infobip_omni.infobip_client import open_client
 from infobip_omni.message import MessageState
 from infobip_omni.message_ledger import MessageLedger, open_ledger
 from infobip_omni.observability import count, logger, metrics, observed, time_left
-from infobip_omni.outbound_requests import requested_waits, requests_of
+from infobip_omni.outbound_requests import (
+    refusal_text,
+    refusals,
+    requested_waits,
+    requests_of,
+)
 from infobip_omni.parameters import CachedParameter, ParameterUnavailableError
 from infobip_omni.queued_events import (
     Pending,
@@ -73,12 +78,16 @@ if TYPE_CHECKING:
 
     from infobip_omni.api.client import OmniClient
     from infobip_omni.events.send_message import OnUnknown, SendEvent
+    from infobip_omni.message import RefusedRecord
     from infobip_omni.outbound_requests import AnsweredMessage, OutboundRequest
     from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario
     from infobip_omni.transitions import ClaimStatus
 
 CONCURRENT_REQUESTS = 10
+#: The calls by which one run divides a refused request. One faulty destination of a hundred takes
+#: 15 calls, and a hundred of them take 199: then the rest is divided in the next runs.
+MOST_CALLS_PER_REQUEST = 64
 #: How much longer than a call a lease must last.
 _LEASE_MARGIN_SECONDS = 5.0
 #: The time that a run usually needs to send one request and to write the outcome.
@@ -139,7 +148,7 @@ def send_messages(
 
     answered = _post(requests_of(claimed.messages), deps, has_time)
     claim_statuses = claimed.claim_statuses | _save(answered, deps.ledger)
-    return _settle(claimed.batch, claim_statuses, requested_waits(answered), deps)
+    return _settle(claimed.batch, claim_statuses, answered, deps)
 
 
 # --- Resolve ---------------------------------------------------------------------------------
@@ -158,7 +167,7 @@ def _resolved(pending: Pending, backoff_seconds: float, deps: Dependencies) -> Q
     if backoff_seconds:
         return Postponed(pending.record, pending.event, backoff_seconds)
     try:
-        resolved = replace(pending, scenario=_scenario(pending.event, deps.scenarios))
+        resolved = replace(pending, scenario=_scenario(pending, deps.scenarios))
     except InvalidEventError as error:
         return Refused.invalid(pending.record, error)
     except ParameterUnavailableError as error:
@@ -170,11 +179,20 @@ def _resolved(pending: Pending, backoff_seconds: float, deps: Dependencies) -> Q
     return resolved
 
 
-def _scenario(event: SendEvent, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
+def _scenario(pending: Pending, scenarios: ScenarioRegistry) -> RegisteredScenario | None:
     """Return the registered scenario that an event names; None if it names none."""
-    if event.body.scenario is None:
+    event, name = pending.event, pending.event.body.scenario
+    if name is None:
         return None
-    scenario = scenarios.find(event.body.scenario)
+    try:
+        return _checked(event, scenarios.find(name))
+    except InvalidEventError:
+        # The scenario may have been registered or updated since it was last read.
+        return _checked(event, scenarios.find_before_refusal(name, pending.record.sent_at))
+
+
+def _checked(event: SendEvent, scenario: RegisteredScenario | None) -> RegisteredScenario:
+    """Return the scenario if the contents of the event fit its flow."""
     if scenario is None:
         raise InvalidEventError("scenario", "must be the name or slug of a registered scenario")
     event.check_flow(step.channel for step in scenario.flow)
@@ -203,49 +221,78 @@ def _claim(batch: Sequence[QueuedEvent], deps: Dependencies) -> Claimed:
 # --- Post ------------------------------------------------------------------------------------
 
 
+class _CallLimit:
+    """Limits the calls of a request and of the parts that it is divided into."""
+
+    def __init__(self, has_time: Callable[[], bool]) -> None:
+        self._has_time = has_time
+        self._left = MOST_CALLS_PER_REQUEST
+
+    def allows_call(self) -> bool:
+        """Return whether there is time for another call, and the limit is not reached."""
+        return self._left > 0 and self._has_time()
+
+    def count_call(self) -> None:
+        self._left -= 1
+
+
 def _post(
     requests: Sequence[OutboundRequest], deps: Dependencies, has_time: Callable[[], bool]
 ) -> list[AnsweredMessage]:
+    def post(request: OutboundRequest) -> list[AnsweredMessage]:
+        return _post_one(request, deps, _CallLimit(has_time))
+
     if len(requests) <= 1:
-        return [answered for request in requests for answered in _post_one(request, deps, has_time)]
+        return [answered for request in requests for answered in post(request)]
     with ThreadPoolExecutor(min(len(requests), CONCURRENT_REQUESTS)) as pool:
-        results = pool.map(lambda request: _post_one(request, deps, has_time), requests)
-        return [answered for result in results for answered in result]
+        return [answered for result in pool.map(post, requests) for answered in result]
 
 
 def _post_one(
-    request: OutboundRequest, deps: Dependencies, has_time: Callable[[], bool]
+    request: OutboundRequest, deps: Dependencies, limit: _CallLimit
 ) -> list[AnsweredMessage]:
-    """Send one request if there is time and its circuits allow it; return each message's state."""
-    if not has_time():
+    """Send one request if its limit and its circuits allow it; return each message's state."""
+    if not limit.allows_call():
         return request.all_are(SendAnswer(MessageState.WAITING))
     circuits = deps.circuits_of(request.scenario_key)
     if len(request.messages) > 1 and any(circuit.is_open for circuit in circuits):
         # One message is enough to find out whether Infobip still refuses them.
-        first, rest = request.with_first_alone()
-        return [answered for part in (first, rest) for answered in _post_one(part, deps, has_time)]
+        return _post_parts(request.with_first_alone(), deps, limit)
     if not _are_closed(circuits):
         cause = next((circuit.cause for circuit in circuits if circuit.cause), None)
         return request.all_are(SendAnswer(MessageState.WAITING, status=cause))
-    return _send(request, deps, circuits, has_time)
+    return _send(request, deps, circuits, limit)
+
+
+def _post_parts(
+    parts: Iterable[OutboundRequest], deps: Dependencies, limit: _CallLimit
+) -> list[AnsweredMessage]:
+    return [answered for part in parts for answered in _post_one(part, deps, limit)]
 
 
 def _send(
     request: OutboundRequest,
     deps: Dependencies,
     circuits: tuple[CircuitBreaker, CircuitBreaker],
-    has_time: Callable[[], bool],
+    limit: _CallLimit,
 ) -> list[AnsweredMessage]:
-    """Send one request, once, and return the state of each of its messages."""
+    """Send one request, once, and return the state of each of its messages.
+
+    Infobip refuses a request whole, even if only one of its destinations is faulty. Nothing was
+    sent then, so the request is divided until only the faulty destinations are refused. No answer
+    shows that all destinations are faulty, because even a rule of the content may hold for the
+    destinations of one country only.
+    """
+    limit.count_call()
     try:
         response = deps.client.send_advanced(request.body(deps.webhook))
     except RequestRejectedError as error:
         for circuit in circuits:
             circuit.succeeded()
-        parts = request.by_record()
-        if len(parts) > 1:
-            # One invalid record must not fail the others. Nothing was sent, so each is sent alone.
-            return [answered for part in parts for answered in _post_one(part, deps, has_time)]
+        if len(request.messages) > 1:
+            return _post_parts(request.halves(), deps, limit)
+        message_id = request.messages[0].claim.message_id
+        logger.warning("a message was refused", message_id=message_id, reason=str(error))
         return request.all_are(request_rejected(error))
     except (NotProcessedError, OutcomeUnknownError, ParameterUnavailableError) as error:
         circuits[0].not_called()
@@ -341,21 +388,30 @@ def _count_refusals(answers: Sequence[SendAnswer]) -> None:
 def _settle(
     batch: Iterable[QueuedEvent],
     claim_statuses: Mapping[str, ClaimStatus],
-    retry_after_seconds: Mapping[str, float],
+    answered: Sequence[AnsweredMessage],
     deps: Dependencies,
 ) -> list[Record]:
     """Acknowledge, dead-letter or retry each record, depending on its messages."""
     now = utc_now()
+    retry_after_seconds, causes = requested_waits(answered), refusals(answered)
     failed: list[tuple[Record, timedelta]] = []
+    refused: list[RefusedRecord] = []
     for queued in batch:
         choice = disposition_of(queued, claim_statuses, retry_after_seconds, now)
         if isinstance(choice, Retry):
             failed.append((queued.record, choice.delay))
         elif isinstance(choice, DeadLetter):
-            if not _dead_letter(queued.record, choice, deps.queue):
+            described = _described(choice, causes.get(queued.record.sqs_id), deps.breaker)
+            dead_letter_id = _dead_letter(queued, described, deps.queue)
+            if dead_letter_id is None:
                 failed.append((queued.record, choice.delay))
             elif choice.reason is DeadLetterReason.OUTAGE:
                 _stop_waiting(queued, choice.reason, deps.ledger)
+            elif isinstance(queued, Refused):
+                refused += queued.at(dead_letter_id)
+    if refused and not deps.ledger.keep_refused(refused):
+        # The records name their messages too, so an operator can still find them.
+        logger.warning("refused records cannot be found by all their message ids")
     failures = deps.queue.change_visibility(failed)
     if failures:
         logger.warning("records keep the queue's visibility timeout", count=failures)
@@ -380,22 +436,40 @@ def _stop_waiting(queued: QueuedEvent, reason: DeadLetterReason, ledger: Message
         )
 
 
-def _dead_letter(record: Record, disposition: DeadLetter, queue: SendQueue) -> bool:
-    """Put a record into the dead-letter queue, and return whether SQS confirmed it."""
+def _described(choice: DeadLetter, refusal: str | None, breaker: CircuitBreaker) -> DeadLetter:
+    """Give what Infobip answered last to the record of an outage.
+
+    While the circuit is open nothing is sent, so only the circuit has the answer.
+    """
+    if choice.reason is not DeadLetterReason.OUTAGE:
+        return choice
+    if refusal is None and breaker.cause is not None:
+        refusal = refusal_text(breaker.cause)
+    return replace(choice, rule=refusal or "")
+
+
+def _dead_letter(queued: QueuedEvent, disposition: DeadLetter, queue: SendQueue) -> str | None:
+    """Put a record into the dead-letter queue, and return its id there; None if that failed."""
     try:
-        queue.dead_letter(record, disposition.reason, disposition.field, disposition.rule)
+        dead_letter_id = queue.dead_letter(
+            queued.record,
+            disposition.reason,
+            disposition.field,
+            disposition.rule,
+            message_ids=queued.message_ids(),
+        )
     except QueueUnavailableError as error:
         logger.warning("a record cannot be dead-lettered", reason=str(error))
-        return False
+        return None
     logger.warning(
         "record dead-lettered",
-        record_id=record.sqs_id,
+        record_id=queued.record.sqs_id,
         reason=disposition.reason,
         field=disposition.field,
         rule=disposition.rule,
     )
     count({"RecordsDeadLettered": 1})
-    return True
+    return dead_letter_id
 
 
 # --- The function ----------------------------------------------------------------------------

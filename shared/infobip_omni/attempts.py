@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from infobip_omni.api.reports import StatusGroup
 from infobip_omni.message import MessageState
-from infobip_omni.statuses import ends
+from infobip_omni.statuses import group_of, id_of, may_end
 
 if TYPE_CHECKING:
-    from infobip_omni.api.reports import DeliveryReport, LogEntry
+    from collections.abc import Container
+
+    from infobip_omni.api.reports import DeliveryReport, LogEntry, Status
     from infobip_omni.message import Message
 
 
@@ -29,7 +31,7 @@ class Bearing(Enum):
     COUNTS = auto()  #: it is about an attempt that was not refused
     REFUSED = auto()  #: it is about a refused attempt, so it changes nothing
     UNDECIDED = auto()  #: it may be about either, so it decides nothing
-    #: It refuses an attempt whose answer is still awaited, and which may say the same.
+    #: It refuses, or may refuse, an attempt whose answer is still awaited and may say the same.
     AWAITED = auto()
 
 
@@ -44,7 +46,7 @@ def bearing_of(
         bulk_id: The bulk id of the webhook to which the report came, for a report without one.
     """
     bearing = _bearing(row, message, row.bulk_id or bulk_id)
-    if bearing is Bearing.COUNTS and message.state is MessageState.CLAIMED and ends(row.status):
+    if bearing is Bearing.COUNTS and message.state is MessageState.CLAIMED and may_end(row.status):
         return Bearing.AWAITED
     return bearing
 
@@ -58,14 +60,26 @@ def _bearing(row: DeliveryReport | LogEntry, message: Message, bulk_id: str | No
             return Bearing.REFUSED
         if bulk_id in message.bulk_ids:
             return Bearing.COUNTS
-    is_rejected = row.status.group_id == StatusGroup.REJECTED
-    if not is_rejected or row.status.id not in refused:
-        return Bearing.COUNTS
+    may_be_refused = _may_be_refusal(row.status, refused)
+    return _bearing_by_time(row, message) if may_be_refused else Bearing.COUNTS
+
+
+def _bearing_by_time(row: DeliveryReport | LogEntry, message: Message) -> Bearing:
     happened_at = row.done_at or row.sent_at
     if happened_at is None:
         return Bearing.UNDECIDED
-    is_older = message.is_last_attempt_refused or happened_at < message.claimed_at
-    return Bearing.REFUSED if is_older else Bearing.COUNTS
+    if happened_at >= message.claimed_at and not message.is_last_attempt_refused:
+        return Bearing.COUNTS
+    # A status with a missing part may be of any earlier attempt, of which one may be accepted.
+    is_certain = group_of(row.status) is not None and id_of(row.status) is not None
+    return Bearing.REFUSED if is_certain else Bearing.UNDECIDED
+
+
+def _may_be_refusal(status: Status, refused: Container[int]) -> bool:
+    """Return whether nothing in a status says that it is none of these refusals."""
+    status_id = id_of(status)
+    is_rejected = group_of(status) in (StatusGroup.REJECTED, None)
+    return is_rejected and (status_id is None or status_id in refused)
 
 
 def is_about_earlier_attempt(row: LogEntry, message: Message) -> bool:

@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
 from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
+from infobip_omni.events.send_message import LARGEST_EVENT_BYTES
+from infobip_omni.message_attributes import (
+    attributes_from_sqs,
+    attributes_to_send,
+    system_attributes,
+)
 from infobip_omni.timestamps import utc_now
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from infobip_omni.message_attributes import MessageAttributes
 
 #: The visibility timeout of a received record; longer than a scan may last.
 VISIBILITY_SECONDS = 60
@@ -42,13 +50,17 @@ class DeadLetteredRecord:
     #: The SQS id under which the content was first queued.
     original_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule; None for other reasons.
+    #: The field that breaks a rule, and the rule; the rule of an outage is Infobip's last answer.
     field_name: str | None
     rule: str | None
     #: When it was dead-lettered; if SQS moved it, when it was first queued.
     sent_at: datetime
     receipt_handle: str
     body: str = field(repr=False)
+    #: The message attributes that the caller has attached.
+    attributes: MessageAttributes = field(default_factory=dict, repr=False)
+    #: The trace that X-Ray has attached.
+    trace_header: str | None = None
 
     @classmethod
     def received(cls, record: MessageTypeDef) -> Self:
@@ -70,6 +82,8 @@ class DeadLetteredRecord:
             sent_at=datetime.fromtimestamp(sent_at, UTC),
             receipt_handle=record["ReceiptHandle"],
             body=record["Body"],
+            attributes=attributes_from_sqs(record.get("MessageAttributes", {})),
+            trace_header=record["Attributes"].get("AWSTraceHeader"),
         )
 
 
@@ -113,7 +127,7 @@ class DeadLetterQueue:
                 VisibilityTimeout=VISIBILITY_SECONDS,
                 WaitTimeSeconds=WAIT_SECONDS,
                 MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=["SentTimestamp"],
+                MessageSystemAttributeNames=["SentTimestamp", "AWSTraceHeader"],
             ),
             QueueUnavailableError,
             "SQS did not return dead-lettered records",
@@ -123,19 +137,20 @@ class DeadLetterQueue:
     def send_back(self, record: DeadLetteredRecord) -> None:
         """Put a copy of a record into the send queue, with the id that its message ids derive from.
 
+        The copy has the attributes of the caller, as far as the send queue has room for them.
+
         Raises:
             QueueUnavailableError: The copy may or may not be in the send queue.
         """
+        attributes = attributes_to_send(
+            {ORIGINAL_ID: record.original_id}, record.attributes, record.body, LARGEST_EVENT_BYTES
+        )
         attempt(
             lambda: self._client.send_message(
                 QueueUrl=self._send_queue_url,
                 MessageBody=record.body,
-                MessageAttributes={
-                    ORIGINAL_ID: {
-                        "DataType": "String",
-                        "StringValue": record.original_id,
-                    }
-                },
+                MessageAttributes=attributes,
+                MessageSystemAttributes=system_attributes(record.trace_header),
             ),
             QueueUnavailableError,
             "SQS did not confirm the record in the send queue",

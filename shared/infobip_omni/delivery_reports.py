@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
-import re
 import uuid
 import zlib
 from collections import defaultdict
@@ -24,6 +22,7 @@ from infobip_omni.api.reports import (
     DeliveryReport,
     LogEntry,
     SeenReport,
+    StatusGroup,
     UnreadablePageError,
     page_of,
     parse_page,
@@ -40,7 +39,14 @@ from infobip_omni.message import (
     UnreadableMessage,
 )
 from infobip_omni.recipients import is_another_recipient
-from infobip_omni.statuses import ends, is_duplicate, is_unlisted, refuses_account
+from infobip_omni.statuses import (
+    group_of,
+    id_of,
+    is_duplicate,
+    is_unlisted,
+    may_end,
+    refuses_account,
+)
 from infobip_omni.timestamps import format_utc, utc_now
 from infobip_omni.verdicts import highest, verdict_of
 
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from infobip_omni.api.reports import RawEntry
+    from infobip_omni.api.reports import RawEntry, Status
     from infobip_omni.dynamodb import Item, Table, Update
     from infobip_omni.message_ledger import MessageLedger
 
@@ -62,8 +68,6 @@ FOREIGN_ID = "#foreign"
 #: DynamoDB's limit for an item is 400 KB.
 _CHUNK_BYTES = 350_000
 _LONGEST_ENTRY_PART = 64
-#: The start of a surrogate's escape in JSON; the other surrogate may follow.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 #: A page that is older than the longest run of the puller was left by a run that was killed.
 _ABANDONED_AFTER = timedelta(minutes=15)
 #: How long a report about an unknown message is stored. It names a recipient of another system that
@@ -269,10 +273,7 @@ class DeliveryReports:
         Raises:
             TableUnavailableError: Some rows were not stored.
         """
-        self._table.put_all(
-            self._kept_row(row) if _fits(row) else self._unreadable(row.parsed.message_id, row.raw)
-            for row in rows
-        )
+        self._table.put_all(map(self._kept_row, rows))
 
     def _settle(
         self,
@@ -312,8 +313,10 @@ class DeliveryReports:
         entry: RawEntry[DeliveryReport | SeenReport | LogEntry],
         expires_at: int | None = None,
     ) -> Item:
-        """Build the item that stores a report or log row as it came."""
+        """Build the item that stores a report or log row as it came, cut if it is too large."""
         row = entry.parsed
+        if not _fits(entry):
+            return self._unreadable(row.message_id, entry.raw)
         contents = Contents.ROW if isinstance(row, LogEntry) else Contents.REPORT
         return self._kept(row.message_id, _entry(row), contents, entry.raw, expires_at)
 
@@ -351,7 +354,15 @@ def _entry(row: DeliveryReport | SeenReport | LogEntry) -> str:
         return f"SEEN#{channel}#{format_utc(row.seen_at)}"
     kind = "LOG" if isinstance(row, LogEntry) else "REPORT"
     done_at = format_utc(row.done_at) if row.done_at else "-"
-    return f"{kind}#{channel}#{row.status.id}#{done_at}"
+    return f"{kind}#{channel}#{_written(row.status)}#{done_at}"
+
+
+def _written(status: Status) -> str:
+    """Return a status as it is written in a sort key: its id, else its group."""
+    status_id, group = id_of(status), group_of(status)
+    if status_id is not None:
+        return str(status_id)
+    return StatusGroup(group).name if group in set(StatusGroup) else "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,13 +375,13 @@ class _Entries:
 
 
 def _read_entries(entries: Iterable[RawEntry[Any]]) -> _Entries:
-    """Parse the entries of a page; a report too large for an item counts as unreadable."""
+    """Parse the entries of a page."""
     reports: list[Report] = []
     unreadable: list[RawEntry[Any]] = []
     inbound = 0
     for entry in entries:
         report = _read(entry)
-        if report is not None and _fits(report):
+        if report is not None:
             reports.append(report)
         elif _is_inbound(entry.parsed):
             inbound += 1
@@ -433,7 +444,9 @@ def _change(
         if verdict.rank <= message.verdict_rank:
             return None
         return _Change(
-            transitions.settled(message, verdict), settles=True, needs_read=ends(verdict.status)
+            transitions.settled(message, verdict),
+            settles=True,
+            needs_read=may_end(verdict.status),
         )
     if message.state in UNPROVEN and not all(is_duplicate(each.status) for each in counted):
         proven = transitions.proven_accepted(message, Evidence.REPORT, now, check_after)
@@ -449,22 +462,12 @@ def _bearing(
 
 
 def _read(entry: RawEntry[Any]) -> Report | None:
-    """Parse a report; return None if it or its id cannot be stored."""
-    if _SURROGATE.search(entry.raw) and not _is_encodable(entry.parsed):
-        return None
+    """Parse a report; return None if it cannot be read, or its id cannot be a key."""
     report: Report | None = entry.read(DeliveryReport)
     if report is None:
         # A report about a seen message has no status.
         report = entry.read(SeenReport)
     return report if report is not None and _is_key(report.parsed.message_id) else None
-
-
-def _is_encodable(parsed: object) -> bool:
-    try:
-        json.dumps(parsed, default=float, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _fits(entry: RawEntry[Any]) -> bool:

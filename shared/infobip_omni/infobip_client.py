@@ -19,7 +19,7 @@ def open_client(settings: InfobipSettings) -> OmniClient:
     Its calls also raise ParameterUnavailableError if the credentials cannot be read; no request is
     then sent.
     """
-    parameter = CachedParameter(settings.credentials_parameter, read_credentials)
+    parameter = CachedParameter(settings.credentials_parameter, parse_credentials)
 
     def credentials(*, refresh: bool = False) -> Credentials:
         """Return the credentials; if they cannot be refreshed, those that Infobip refused.
@@ -34,18 +34,3 @@ def open_client(settings: InfobipSettings) -> OmniClient:
         return parameter()
 
     return OmniClient(settings.base_url, credentials)
-
-
-def read_credentials(text: str) -> Credentials:
-    """Parse ``{"apiKey": …}`` or ``{"username": …, "password": …}``.
-
-    Raises:
-        ValueError: The text is neither; the error names the rule and never quotes the text.
-    """
-    try:
-        return parse_credentials(text)
-    except ValueError:
-        # The cause may quote the text.
-        raise ValueError(
-            'must hold JSON, either {"apiKey": ...} or {"username": ..., "password": ...}'
-        ) from None

@@ -1,4 +1,4 @@
-"""The items of the messages table: messages, reports about them, and stored pages.
+"""The items of the messages table: messages, reports, refused records, and stored pages.
 
 Only this module knows the attributes of the items. An attribute has the name of its field here, in
 camelCase: `next_check_at` is stored as ``nextCheckAt``.
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from infobip_omni.api.sends import Recipient
     from infobip_omni.events.send_message import OnUnknown
 
-#: The sort key of the message itself; the other entries of its id are reports about it.
+#: The sort key of the message itself; the other entries of its id are reports about it, and records
+#: that were refused before they could claim it.
 MESSAGE_ENTRY = "MESSAGE"
+#: The beginning of the sort keys of refused records.
+_REFUSED = "REFUSED#"
 #: Messages to check, by the time of their next check.
 CHECK_INDEX = Index("MessagesToCheck", "checkShard", "nextCheckAt")
 #: A partition of the index takes 1000 writes a second, two a message. More shards may be added:
@@ -478,6 +481,39 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRecord:
+    """A record that held a message's id, and was dead-lettered because it broke a rule.
+
+    The id is not used up by it: a corrected record may claim the message.
+    """
+
+    message_id: str
+    record_id: str  #: its SQS id in the send queue; a redelivery has the same
+    dead_letter_id: str  #: its SQS id in the dead-letter queue
+    reason: DeadLetterReason
+    field: str
+    rule: str
+
+    def to_item(self, refused_at: datetime, expires_at: int) -> Item:
+        """Return the item of the record.
+
+        Args:
+            refused_at: The current time.
+            expires_at: Seconds since 1970.
+        """
+        return {
+            MESSAGE_ID: self.message_id,
+            ENTRY: f"{_REFUSED}{self.record_id}",
+            "deadLetterId": self.dead_letter_id,
+            "reason": self.reason.value,
+            "field": self.field or None,
+            "rule": self.rule or None,
+            "refusedAt": format_utc(refused_at),
+            "expiresAt": expires_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A part of a page of reports that are not recorded yet."""
 
@@ -521,10 +557,16 @@ def is_message(item: Item) -> bool:
     return bool(item[ENTRY] == MESSAGE_ENTRY)
 
 
+def is_refused_record(item: Item) -> bool:
+    """Return whether an item is about a refused record, and not about the message itself."""
+    return bool(item[ENTRY].startswith(_REFUSED))
+
+
 def happened_at(item: Item) -> str:
     """Return the time that an entry reports, otherwise the time when it was received, as text."""
     written: str = item[ENTRY].rpartition("#")[2]
-    return written if written.endswith("Z") else str(item.get("receivedAt", ""))
+    received = item.get("receivedAt", item.get("refusedAt", ""))
+    return written if written.endswith("Z") else str(received)
 
 
 def claimed_at(item: Item) -> str:
@@ -561,6 +603,16 @@ def shown_entry(item: Item, content: Callable[[str], object]) -> Item:
     shown = {name: str(item[name]) for name in (ENTRY, "receivedAt") if name in item}
     texts = {name.value: item[name] for name in Contents if isinstance(item.get(name), str)}
     return shown | {name: content(text) for name, text in texts.items()}
+
+
+def shown_refused_record(item: Item) -> Item:
+    """Return the attributes of a refused record's item that people may see: when, why, and where.
+
+    They quote nothing of its body.
+    """
+    shown = {"at": item.get("refusedAt")}
+    shown |= {name: item.get(name) for name in ("reason", "field", "rule", "deadLetterId")}
+    return {name: str(value) for name, value in shown.items() if value is not None}
 
 
 def state_of(item: Item) -> MessageState | None:

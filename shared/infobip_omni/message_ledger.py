@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from infobip_omni import transitions
 from infobip_omni.aws import in_batches
-from infobip_omni.dynamodb import MESSAGE_ID, Query, Table, TableUnavailableError
+from infobip_omni.dynamodb import MESSAGE_ID, Insert, Query, Table, TableUnavailableError
 from infobip_omni.message import (
     CHECK_INDEX,
     CHECK_SHARDS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infobip_omni.dynamodb import Answer, Update
+    from infobip_omni.message import RefusedRecord
     from infobip_omni.settings import LedgerSettings
     from infobip_omni.transitions import AttemptResult, Claim
 
@@ -168,6 +169,22 @@ class MessageLedger:
                 f"{failed} of {len(updates)} messages may not have been changed"
             )
         return sum(answer.error is None for answer in answers)
+
+    def keep_refused(self, records: Iterable[RefusedRecord]) -> bool:
+        """Store where refused records are, and why, with each message id that they hold.
+
+        No message is changed, so a corrected record can claim the ids. A repeat changes nothing.
+
+        Returns:
+            Whether the table has confirmed it.
+        """
+        now = self._now()
+        expires_at = int((now + self.retention).timestamp())
+        distinct = {(record.message_id, record.record_id): record for record in records}
+        answers = self._table.execute(
+            [Insert(record.to_item(now, expires_at)) for record in distinct.values()]
+        )
+        return all(answer.error is None or answer.condition_failed for answer in answers)
 
     def find(self, message_ids: Iterable[str]) -> dict[str, Message | UnreadableMessage]:
         """Read messages by their ids; unknown and expired ones are left out.

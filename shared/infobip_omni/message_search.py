@@ -112,7 +112,7 @@ class MessageSearch:
     def history(
         self, message_id: str, limit: int, places: Mapping[str, Place], bytes_of: BytesOf
     ) -> Found:
-        """Return the reports, log rows and unreadable entries of a message.
+        """Return the reports, log rows and unreadable entries of a message, and refused records.
 
         Each page is in the order of time; the pages themselves are in the order of the table.
 

@@ -6,17 +6,21 @@ records.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infobip_omni.api.sends import AdvancedRequest, Destination
 from infobip_omni.aws import in_batches
+from infobip_omni.message import MessageState
 from infobip_omni.verdicts import read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from infobip_omni.api.reports import Status
     from infobip_omni.api.sends import SendResponse
     from infobip_omni.queued_events import ClaimedMessage
     from infobip_omni.verdicts import SendAnswer
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Infobip documents no limit; this is the number of messages that one failed request affects.
 DESTINATIONS_PER_REQUEST = 100
+#: The form of the names in Infobip's list of statuses; any other may be a text.
+_STATUS_NAME = re.compile(r"[A-Z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,10 @@ class OutboundRequest:
         """Split the request into one for its first message, and one for the others."""
         return OutboundRequest(self.messages[:1]), OutboundRequest(self.messages[1:])
 
-    def by_record(self) -> list[OutboundRequest]:
-        """Split the request into one for each record."""
-        parts: dict[str, list[ClaimedMessage]] = defaultdict(list)
-        for message in self.messages:
-            parts[message.pending.record.sqs_id].append(message)
-        return [OutboundRequest(tuple(part)) for part in parts.values()]
+    def halves(self) -> tuple[OutboundRequest, OutboundRequest]:
+        """Split the request in the middle; it must have two messages at least."""
+        middle = len(self.messages) // 2
+        return OutboundRequest(self.messages[:middle]), OutboundRequest(self.messages[middle:])
 
     def body(self, webhook: Webhook | None) -> AdvancedRequest:
         """Build the body from one of the events, which differ only in destinations and ids.
@@ -114,3 +118,30 @@ def requested_waits(answered: Iterable[AnsweredMessage]) -> dict[str, float]:
         requested = each.answer.retry_after_seconds or 0.0
         waits[sqs_id] = max(waits.get(sqs_id, 0.0), requested)
     return waits
+
+
+def refusals(answered: Iterable[AnsweredMessage]) -> dict[str, str]:
+    """Return how Infobip has refused the waiting messages of each record, by SQS id.
+
+    The texts quote no value, so they can be written where operators read them.
+    """
+    texts: dict[str, str] = {}
+    for each in answered:
+        status = each.answer.status
+        if each.answer.state is MessageState.WAITING and status is not None:
+            texts[each.message.pending.record.sqs_id] = refusal_text(status)
+    return texts
+
+
+def refusal_text(status: Status | Mapping[str, object]) -> str:
+    """Return a text about Infobip's status, or about its refusal of a request, without values."""
+    if not isinstance(status, Mapping):
+        named = status.name is not None and _STATUS_NAME.fullmatch(status.name)
+        return f"Infobip answered {status.name if named else f'status {status.id}'}"
+    violations: Any = status.get("violations", ())
+    details = [
+        f"HTTP {status.get('httpStatus')}",
+        str(status.get("name", "")),
+        *(f"{each['field']}: {each['rule']}" for each in violations),
+    ]
+    return f"Infobip answered {', '.join(filter(None, details))}"

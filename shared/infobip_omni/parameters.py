@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import boto3
 from aws_lambda_powertools.utilities.parameters import SSMProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import (
-    GetParameterError,
-    SetParameterError,
-)
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from infobip_omni.aws import AwsError, attempt, client_config
 
@@ -28,10 +25,8 @@ ValueT = TypeVar("ValueT")
 
 #: How long an execution environment caches the value of a parameter.
 CACHED_SECONDS = 300
-#: Threads that request a refresh within this time share one read.
+#: Threads whose value is refused within this time share one refresh.
 _REFRESH_SHARED_SECONDS = 1.0
-#: The errors of Powertools' provider.
-_ERRORS = (GetParameterError, SetParameterError)
 
 
 class ParameterUnavailableError(AwsError):
@@ -56,15 +51,20 @@ class CachedParameter(Generic[ValueT]):
         name: The name of the parameter.
         parse: Parses the text of the parameter. It raises a ValueError with a text that continues
             the name of the parameter, like "must hold JSON", and never quotes the value.
-        client: SSM; by default, a new client.
+        refresh_shared_seconds: The time in which all refreshes share one read.
     """
 
     def __init__(
-        self, name: str, parse: Callable[[str], ValueT], client: SSMClient | None = None
+        self,
+        name: str,
+        parse: Callable[[str], ValueT],
+        *,
+        refresh_shared_seconds: float = _REFRESH_SHARED_SECONDS,
     ) -> None:
         self._name = name
+        self._refresh_shared_seconds = refresh_shared_seconds
         self._parse = parse
-        self._provider = SSMProvider(boto3_client=client or ssm_client())
+        self._provider = SSMProvider(boto3_client=ssm_client())
         self._lock = threading.Lock()
         self._refreshed_at = float("-inf")
         #: The time, text and code of the last failed read; by whether it was a refresh.
@@ -74,15 +74,15 @@ class CachedParameter(Generic[ValueT]):
         """Return the value.
 
         Args:
-            refresh: Whether to bypass the cache, because the cached value was not accepted. A
-                refresh within the last second is shared by all threads.
+            refresh: Whether to bypass the cache, because the cached value was not accepted, unless
+                it was refreshed within `refresh_shared_seconds`.
 
         Raises:
             ParameterUnavailableError: SSM did not answer, or the value breaks a rule.
         """
         called_at = time.monotonic()
         with self._lock:
-            stale = refresh and called_at - self._refreshed_at > _REFRESH_SHARED_SECONDS
+            stale = refresh and called_at - self._refreshed_at > self._refresh_shared_seconds
             failed_at, failure, code = self._failures.get(stale, (called_at, "", ""))
             if called_at < failed_at:
                 # Another thread's read failed while this one waited. If the threads waited for SSM
@@ -98,32 +98,6 @@ class CachedParameter(Generic[ValueT]):
                 self._refreshed_at = time.monotonic()
         return value
 
-    def write(self, text: str, *, overwrite: bool) -> None:
-        """Write the parameter, and clear the cache.
-
-        Args:
-            text: The value.
-            overwrite: Whether to replace an existing parameter.
-
-        Raises:
-            ParameterUnavailableError: SSM did not confirm it. The code is
-                ``ParameterAlreadyExists`` if the parameter exists and must not be replaced.
-        """
-        try:
-            attempt(
-                lambda: self._provider.set(self._name, text, overwrite=overwrite),
-                ParameterUnavailableError,
-                f"SSM parameter {self._name} cannot be written",
-                _ERRORS,
-            )
-        finally:
-            self.forget()
-
-    def forget(self) -> None:
-        """Clear the cache, so the next call reads the parameter."""
-        with self._lock:
-            self._provider.store.clear()
-
     def _read(self, *, fresh: bool) -> ValueT:
         text = attempt(
             lambda: self._provider.get(
@@ -131,7 +105,7 @@ class CachedParameter(Generic[ValueT]):
             ),
             ParameterUnavailableError,
             f"SSM parameter {self._name} cannot be read",
-            _ERRORS,
+            (GetParameterError,),
         )
         try:
             return self._parse(str(text))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.message_ids import message_ids_in
 from infobip_omni.events.send_message import SendEvent
-from infobip_omni.message import MessageState
+from infobip_omni.message import MessageState, RefusedRecord
 from infobip_omni.send_queue import DeadLetter, backoff, disposition
 from infobip_omni.transitions import FIRST_ATTEMPT, AttemptResult, Claim, ClaimStatus, Past
 from infobip_omni.verdicts import SendAnswer
@@ -44,6 +45,10 @@ class Pending:
         """Infobip's key of the scenario; None for the account's default scenario."""
         return self.scenario.key if self.scenario else self.event.body.scenario_key
 
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages."""
+        return _message_ids(self.event)
+
     def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
         """Return the claims of the event's messages.
 
@@ -51,7 +56,8 @@ class Pending:
             bulk_id: The bulk in which they are sent.
             on_unknown: The default for events that do not set `onUnknown`.
         """
-        event, body, scenario = self.event, self.event.body, self.scenario
+        event, body = self.event, self.event.body
+        steps = self.scenario.steps if self.scenario else None
         return [
             Claim(
                 message_id=message.message_id,
@@ -59,13 +65,11 @@ class Pending:
                 recipient=message.recipient,
                 scenario=body.scenario,
                 scenario_key=body.scenario_key,
-                steps=tuple(step.channel for step in scenario.flow) if scenario else None,
+                steps=steps,
                 bulk_id=bulk_id,
                 send_at=body.send_at,
                 validity=event.validity(),
-                first_step_validity=event.validity_of(scenario.flow[0].channel)
-                if scenario
-                else None,
+                first_step_validity=event.validity_of(steps[0]) if steps else None,
                 on_unknown=body.on_unknown or on_unknown,
                 callback_data=body.callback_data,
             )
@@ -82,6 +86,10 @@ class Postponed:
     #: The minimum wait before the next attempt.
     backoff_seconds: float = 0.0
 
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages."""
+        return _message_ids(self.event)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -96,6 +104,32 @@ class Refused:
     def invalid(cls, record: Record, error: InvalidEventError) -> Self:
         """Return the refusal of an event that breaks a rule."""
         return cls(record, DeadLetterReason.INVALID, error.field, error.rule)
+
+    def message_ids(self) -> list[str]:
+        """Return the ids of the event's messages, as far as they can be read."""
+        return message_ids_in(self.record.body, self.record.original_id)
+
+    def at(self, dead_letter_id: str) -> list[RefusedRecord]:
+        """Return what is stored with each message id of the record, once it is dead-lettered.
+
+        Args:
+            dead_letter_id: The id of the record in the dead-letter queue.
+        """
+        return [
+            RefusedRecord(
+                message_id=message_id,
+                record_id=self.record.sqs_id,
+                dead_letter_id=dead_letter_id,
+                reason=self.reason,
+                field=self.field,
+                rule=self.rule,
+            )
+            for message_id in self.message_ids()
+        ]
+
+
+def _message_ids(event: SendEvent) -> list[str]:
+    return [message.message_id for message in event.messages]
 
 
 QueuedEvent = Pending | Postponed | Refused
@@ -125,8 +159,10 @@ class ClaimedMessage:
         """Return the result of the attempt, for the ledger.
 
         The refusal of this attempt says nothing about an earlier one that may have been accepted.
+        One without a reason may even be for the id, which Infobip then has from the earlier one.
         """
-        is_unknown = answer.refusal is not None and self.past.has_unknown
+        is_refused = answer.refusal is not None or answer.is_unexplained
+        is_unknown = is_refused and self.past.has_unknown
         return AttemptResult(
             message_id=self.claim.message_id,
             token=self.token,

@@ -9,16 +9,26 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from infobip_omni.aws import QueueUnavailableError, attempt, in_batches, sqs_client
-from infobip_omni.events.dead_letter import ORIGINAL_ID, DeadLetterReason
+from infobip_omni.events.dead_letter import (
+    MESSAGE_IDS,
+    ORIGINAL_ID,
+    DeadLetterReason,
+    written_ids,
+)
 from infobip_omni.message import RESOLVED, MessageState
+from infobip_omni.message_attributes import (
+    attributes_from_lambda,
+    attributes_to_send,
+    system_attributes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
+    from infobip_omni.message_attributes import MessageAttributes
     from infobip_omni.transitions import ClaimStatus
 
 #: The queue deletes records after ten days, so they are dead-lettered a day before.
@@ -28,6 +38,9 @@ LONGEST_DELAY = timedelta(minutes=30)
 #: SQS limits the visibility timeout to 12 hours after the record was received.
 _LONGEST_INVISIBILITY = timedelta(hours=11)
 _ENTRIES_PER_CALL = 10
+#: The size of the largest message of the dead-letter queue, set in the template: it has room for
+#: what a dead-lettered record holds in addition.
+LARGEST_DEAD_LETTER_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,10 @@ class Record:
     body: str = field(repr=False)
     sent_at: datetime
     receive_count: int
+    #: The message attributes that the caller has attached.
+    attributes: MessageAttributes = field(default_factory=dict, repr=False)
+    #: The trace that X-Ray has attached.
+    trace_header: str | None = None
 
     @classmethod
     def received(cls, record: SQSRecord) -> Self:
@@ -55,6 +72,8 @@ class Record:
             body=record.body,
             sent_at=datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC),
             receive_count=int(record.attributes.approximate_receive_count),
+            attributes=attributes_from_lambda(record["messageAttributes"]),
+            trace_header=record.attributes.aws_trace_header,
         )
 
     def is_about_to_be_dropped(self, now: datetime) -> bool:
@@ -108,35 +127,54 @@ class SendQueue:
         return sum(map(self._change_visibility_of, in_batches(records, _ENTRIES_PER_CALL)))
 
     def dead_letter(
-        self, record: Record, reason: DeadLetterReason, field: str = "", rule: str = ""
-    ) -> None:
-        """Put a record's body into the dead-letter queue, with the reason as message attributes.
+        self,
+        record: Record,
+        reason: DeadLetterReason,
+        field: str = "",
+        rule: str = "",
+        *,
+        message_ids: Sequence[str] = (),
+    ) -> str:
+        """Put a record into the dead-letter queue, with the reason as message attributes.
 
         Args:
             record: The record; the caller acknowledges it afterwards.
             reason: The reason.
             field: The field that breaks a rule, if any.
-            rule: The rule, if any.
+            rule: The rule, if any, or Infobip's last answer.
+            message_ids: The ids of its messages, as far as they could be read.
+
+        Returns:
+            The SQS id of the record in the dead-letter queue.
 
         Raises:
             QueueUnavailableError: It may not be in the dead-letter queue, so the record must stay
                 in the send queue.
         """
-        texts = {"reason": reason, "field": field, "rule": rule, ORIGINAL_ID: record.original_id}
-        attributes: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": _printable(text)}
-            for name, text in texts.items()
-            if text
+        own = {
+            "reason": reason,
+            "field": field,
+            "rule": rule,
+            ORIGINAL_ID: record.original_id,
+            MESSAGE_IDS: written_ids(message_ids),
         }
-        attempt(
+        attributes = attributes_to_send(
+            {name: _printable(text) for name, text in own.items()},
+            record.attributes,
+            record.body,
+            LARGEST_DEAD_LETTER_BYTES,
+        )
+        answer = attempt(
             lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
                 MessageBody=record.body,
                 MessageAttributes=attributes,
+                MessageSystemAttributes=system_attributes(record.trace_header),
             ),
             QueueUnavailableError,
             "SQS did not confirm the dead-lettered record",
         )
+        return answer["MessageId"]
 
     def _change_visibility_of(self, batch: Sequence[tuple[Record, timedelta]]) -> int:
         entries: list[Any] = [

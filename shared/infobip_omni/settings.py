@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from infobip_omni.api.json_text import trimmed
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -76,13 +78,13 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read and validate the environment.
+        """Read and validate the environment; white space around a value is no part of it.
 
         Raises:
             InvalidSettingsError: Variables are missing or break their rules.
         """
         try:
-            return cls.model_validate(dict(os.environ))
+            return cls.model_validate({name: trimmed(text) for name, text in os.environ.items()})
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)
             text = "; ".join(f"{problem['loc'][0]}: {_rule(problem)}" for problem in problems)

@@ -1,14 +1,19 @@
-"""The statuses by which Infobip refuses a message, and whether such a refusal ends.
+"""The statuses of messages: their groups, and which refusals of a message end.
 
-Statuses of the group REJECTED, from "Response status and error codes":
+From "Response status and error codes":
 https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes
-A refusal ends if the reason that this page gives is not in the message: the credit is used up, or
-Infobip has trouble of its own. The content is then kept, and sent again. A refusal for the content
-or the recipient is for good.
+The group of a status decides what becomes of a message. Any part of a status may be missing, so
+each part that is there may tell the group.
+
+A status of the group REJECTED is a refusal. It ends if the reason that this page gives is not in
+the message: the credit is used up, or Infobip has trouble of its own. The content is then kept, and
+sent again. A refusal for the content or the recipient is for good.
 """
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -44,7 +49,7 @@ class Scope(StrEnum):
 class Refusal:
     """A status of the group REJECTED."""
 
-    id: int
+    id: int | None
     name: str
     kind: RefusalKind
     #: Infobip's reason, abridged.
@@ -173,8 +178,86 @@ REFUSALS = (
         "the request is invalid, or the service is unavailable for now",
     ),
 )
-_BY_ID: Mapping[int, Refusal] = {each.id: each for each in reversed(REFUSALS)}
-_BY_NAME: Mapping[str, Refusal] = {each.name: each for each in REFUSALS}
+_BY_ID: Mapping[int | None, Refusal] = {each.id: each for each in reversed(REFUSALS)}
+_NOT_ALPHABETIC = re.compile(r"[^A-Z]")
+
+
+def _folded(name: str | None) -> str:
+    """Return a name in capitals, without anything else: it is written in several ways."""
+    return _NOT_ALPHABETIC.sub("", (name or "").upper())
+
+
+_BY_NAME: Mapping[str, Refusal] = {_folded(each.name): each for each in REFUSALS}
+#: The statuses of other groups. Their names are those of Infobip's page.
+_OTHER_STATUSES: Mapping[StatusGroup, Mapping[int, str]] = {
+    StatusGroup.ACCEPTED: {0: "MESSAGE_ACCEPTED"},
+    StatusGroup.PENDING: {
+        3: "PENDING_WAITING_DELIVERY",
+        7: "PENDING_ENROUTE",
+        26: "PENDING_ACCEPTED",
+    },
+    StatusGroup.UNDELIVERABLE: {
+        4: "UNDELIVERABLE_REJECTED_OPERATOR",
+        9: "UNDELIVERABLE_NOT_DELIVERED",
+        31: "UNDELIVERABLE_NOT_SENT",
+        66: "UNDELIVERABLE_NO_DESTINATION",
+        96: "NO_ANSWER",
+        97: "BUSY",
+        98: "CANCELLED",
+    },
+    StatusGroup.DELIVERED: {2: "DELIVERED_TO_OPERATOR", 5: "DELIVERED_TO_HANDSET"},
+    StatusGroup.EXPIRED: {15: "EXPIRED_EXPIRED", 29: "EXPIRED_DLR_UNKNOWN", 87: "SIGNALS_BLOCKED"},
+}
+#: The group 0 has two names.
+_GROUPS: Mapping[str, StatusGroup] = {
+    **{group.name: group for group in StatusGroup},
+    "OK": StatusGroup.ACCEPTED,
+}
+
+
+#: Every status of Infobip's page: its id, its name and its group.
+_STATUSES = (
+    *((each.id, each.name, StatusGroup.REJECTED) for each in REFUSALS),
+    *(
+        (status_id, name, group)
+        for group, statuses in _OTHER_STATUSES.items()
+        for status_id, name in statuses.items()
+    ),
+)
+_ID_BY_NAME: Mapping[str, int | None] = {_folded(name): each for each, name, _ in _STATUSES}
+
+
+def _groups_by_part() -> Mapping[int | str | None, set[StatusGroup]]:
+    """Return the groups of statuses by their ids and by their names; some are in two groups."""
+    groups: dict[int | str | None, set[StatusGroup]] = defaultdict(set)
+    for status_id, name, group in _STATUSES:
+        groups[status_id].add(group)
+        groups[_folded(name)].add(group)
+    return dict(groups)
+
+
+_GROUPS_BY_PART = _groups_by_part()
+
+
+def group_of(status: Status) -> int | None:
+    """Return the group of a status, from whichever part tells it.
+
+    The group's number decides; names differ between Infobip's documents. Without it the group's
+    name decides, then what Infobip's page says of the id and the name of the status.
+
+    Returns:
+        A `StatusGroup`, or a number that this version does not know. None if no part tells the
+        group, or if the id and the name tell different ones.
+    """
+    if status.group_id is not None:
+        return status.group_id
+    group = _GROUPS.get(_folded(status.group_name))
+    if group is not None:
+        return group
+    parts = (status.id, _folded(status.name))
+    known = [_GROUPS_BY_PART[part] for part in parts if part in _GROUPS_BY_PART]
+    groups = set.intersection(*known) if known else set()
+    return groups.pop() if len(groups) == 1 else None
 
 
 def refusal_of(status: Status) -> Refusal | None:
@@ -185,10 +268,17 @@ def refusal_of(status: Status) -> Refusal | None:
     Returns:
         None for another group. A status that the table lacks is for good, and `is_unlisted`.
     """
-    if status.group_id != StatusGroup.REJECTED:
+    if group_of(status) != StatusGroup.REJECTED:
         return None
-    listed = _BY_NAME.get(status.name or "") or _BY_ID.get(status.id)
+    listed = _BY_NAME.get(_folded(status.name)) or _BY_ID.get(status.id)
+    # So is one without id and name. Nothing shows that such a refusal ends, and if the message was
+    # sent again all the same, its reports could not be distinguished from the refused attempt's.
     return listed or Refusal(status.id, status.name or "", _FOR_GOOD, "not listed", _ONE, "")
+
+
+def id_of(status: Status) -> int | None:
+    """Return the id of a status; if it has none, that of its name; None if the name has none."""
+    return _ID_BY_NAME.get(_folded(status.name)) if status.id is None else status.id
 
 
 def is_unlisted(status: Status) -> bool:
@@ -209,6 +299,21 @@ def ends(status: Status) -> bool:
     return refusal is not None and refusal.ends
 
 
+def may_end(status: Status) -> bool:
+    """Return whether a status is a refusal that ends, or may be one.
+
+    It may be one if it has neither a group nor an id nor a name that says otherwise.
+    """
+    return ends(status) or is_unexplained(status) or group_of(status) is None
+
+
+def is_unexplained(status: Status) -> bool:
+    """Return whether a status is a refusal without id and name, which may be any refusal."""
+    is_refusal = group_of(status) == StatusGroup.REJECTED
+    return is_refusal and status.id is None and not _folded(status.name)
+
+
 def is_duplicate(status: Status) -> bool:
     """Return whether Infobip refuses the message id as already used."""
-    return status.id == DUPLICATE_MESSAGE_ID
+    by_name = _ID_BY_NAME.get(_folded(status.name))
+    return DUPLICATE_MESSAGE_ID in (status.id, by_name)

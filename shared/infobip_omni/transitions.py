@@ -46,7 +46,7 @@ from infobip_omni.message import (
     update,
 )
 from infobip_omni.recipients import recipient_index_key
-from infobip_omni.statuses import ends
+from infobip_omni.statuses import may_end
 from infobip_omni.verdicts import NO_RANK
 
 if TYPE_CHECKING:
@@ -382,11 +382,11 @@ def record_lost(message: Message) -> Update:
 def settled(message: Message, verdict: Verdict) -> Update:
     """Settle a message by a verdict, unless it has one of the same or a higher rank.
 
-    A refusal that ends settles it only if it is as it was read: in the meantime, the answer to the
-    attempt may have said the same, or another attempt may have been made.
+    A refusal that ends, or may end, settles it only if it is as it was read: in the meantime, the
+    answer to the attempt may have said the same, or another attempt may have been made.
     """
     expected = expect_rank_below(verdict.rank)
-    if ends(verdict.status):
+    if may_end(verdict.status):
         expected += expect(state=message.state, claim_token=message.claim_token)
     return update(
         message.id,

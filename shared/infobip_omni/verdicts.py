@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from infobip_omni.api.errors import AuthenticationError, RefusedUnreadError
 from infobip_omni.api.reports import LogEntry, StatusGroup
 from infobip_omni.message import Evidence, MessageState
-from infobip_omni.statuses import RefusalKind, is_duplicate, is_unlisted, refusal_of
+from infobip_omni.statuses import (
+    RefusalKind,
+    group_of,
+    id_of,
+    is_duplicate,
+    is_unexplained,
+    is_unlisted,
+    refusal_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 #: Sorts before the rank of every verdict.
 NO_RANK = ""
 
-_STATE_OF_GROUP: dict[int, MessageState] = {
+_STATE_OF_GROUP: dict[int | None, MessageState] = {
     StatusGroup.UNDELIVERABLE: MessageState.UNDELIVERED,
     StatusGroup.DELIVERED: MessageState.DELIVERED,
     StatusGroup.EXPIRED: MessageState.EXPIRED,
@@ -71,6 +79,8 @@ class SendAnswer:
     refused_by: int | None = None
     #: Infobip refused the message by a status that the table of statuses lacks.
     is_unlisted: bool = False
+    #: Infobip refused the message without saying why.
+    is_unexplained: bool = False
     #: The answer to the request is none of Infobip's refusals of its content.
     is_refused_unread: bool = False
 
@@ -106,8 +116,13 @@ def not_processed(error: NotProcessedError) -> SendAnswer:
 
 
 def _status_of(error: NotProcessedError | RequestRejectedError) -> Mapping[str, object]:
-    """Return the code and text of a refused request, which explain the state of its messages."""
-    members = {"httpStatus": error.status, "name": error.error_id, "description": error.text}
+    """Return what Infobip says of a refused request, which explains the state of its messages."""
+    members: dict[str, object] = {
+        "httpStatus": error.status,
+        "name": error.error_id,
+        "description": error.text,
+        "violations": [each._asdict() for each in error.violations] or None,
+    }
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -122,7 +137,7 @@ def verdict_of(row: DeliveryReport | LogEntry, last_step: str | None) -> Verdict
         None when the row settles nothing: the message is still in progress, the row is about an
         earlier step that has failed, or the last step is unknown.
     """
-    state = _STATE_OF_GROUP.get(row.status.group_id)
+    state = _STATE_OF_GROUP.get(group_of(row.status))
     if state is None or is_duplicate(row.status):
         return None
     if state is not MessageState.DELIVERED and (last_step is None or row.channel != last_step):
@@ -143,7 +158,7 @@ def verdict_of_logs(
     """
     verdicts = [verdict for row in rows if (verdict := verdict_of(row, last_step))]
     if not verdicts and rows and last_step is None:
-        states = [_STATE_OF_GROUP.get(row.status.group_id) for row in rows]
+        states = [_STATE_OF_GROUP.get(group_of(row.status)) for row in rows]
         quiet = all(row.done_at is not None and row.done_at <= settled_before for row in rows)
         if quiet:
             verdicts = [
@@ -186,7 +201,7 @@ def _result(response: SendResponse, message_ids: Sequence[str], position: int) -
     """
     named = [each for each in response.messages if each.message_id == message_ids[position]]
     if named:
-        groups = {each.status and each.status.group_id for each in named}
+        groups = {each.status and group_of(each.status) for each in named}
         return named[0] if len(groups) == 1 else None
     if len(response.messages) != len(message_ids):
         return None
@@ -198,7 +213,8 @@ def _send_answer(result: SendResult | None) -> SendAnswer:
     if result is None or result.status is None:
         return SendAnswer(MessageState.UNKNOWN)
     status = result.status
-    if status.group_id == StatusGroup.REJECTED and is_duplicate(status):
+    group = group_of(status)
+    if group == StatusGroup.REJECTED and is_duplicate(status):
         # Infobip knows the id from an earlier attempt, or from another system's message. Only the
         # logs can show which, because they name the recipient.
         return SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, status)
@@ -209,10 +225,11 @@ def _send_answer(result: SendResult | None) -> SendAnswer:
             status,
             account_refused=refusal.kind is RefusalKind.ACCOUNT,
             refusal=refusal if refusal.ends else None,
-            refused_by=status.id if refusal.ends else None,
+            refused_by=id_of(status) if refusal.ends else None,
             is_unlisted=is_unlisted(status),
+            is_unexplained=is_unexplained(status),
         )
-    if status.group_id in set(StatusGroup):
+    if group in set(StatusGroup):
         return SendAnswer(MessageState.ACCEPTED, Evidence.RESPONSE)
     return SendAnswer(MessageState.UNKNOWN)
 
@@ -245,7 +262,7 @@ def _rank(row: DeliveryReport | LogEntry, state: MessageState, evidence: Evidenc
         order = f"2#{_LAST_MILLISECOND - done if row.done_at else 0:014d}"
     else:
         order = f"1#{done:014d}"
-    status_id = min(max(row.status.id, 0), _HIGHEST_STATUS_ID)
+    status_id = min(max(id_of(row.status) or 0, 0), _HIGHEST_STATUS_ID)
     source = 1 if evidence is Evidence.REPORT else 0
     # Includes the timestamp: those outside of the sortable range would otherwise be equal.
     rest = repr((row.channel, row.sent_at, row.done_at, row.price, row.status))

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from infobip_omni.api.json_text import trimmed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -62,19 +64,24 @@ def bulk_id_of(path: str, keys: Sequence[bytes]) -> str | None:
 def parse_keys(text: str) -> tuple[bytes, ...]:
     """Parse one key, or several separated by white space; the first one signs.
 
-    If every word is too short for a key, the whole text is one key, white space included. So is a
-    single word with white space around it.
+    If every word is too short for a key, the whole text is one key, with the white space inside of
+    it. A byte order mark and white space around the text belong to no key, but earlier versions
+    took those around a single one for a part of it. The URLs that were signed so stay valid.
+
+    Returns:
+        The keys; the first one signs.
 
     Raises:
         ValueError: The text breaks a rule; the error names the rule and never quotes the text.
     """
-    words = [word.encode() for word in text.split()]
+    key = trimmed(text)
+    words = [word.encode(errors="replace") for word in key.split()]
     long_enough = [len(word) >= SHORTEST_KEY for word in words]
     if len(words) == 1 or not any(long_enough):
-        key = text.encode()
-        if len(key) < SHORTEST_KEY or not words:
+        single, as_written = (each.encode(errors="replace") for each in (key, text))
+        if len(single) < SHORTEST_KEY:
             raise ValueError(f"must hold at least {SHORTEST_KEY} characters")
-        return (key,)
+        return tuple(dict.fromkeys((single, as_written)))
     if not all(long_enough):
         raise ValueError(f"must hold at least {SHORTEST_KEY} characters for each of its keys")
     if len(words) > MOST_KEYS:

@@ -187,7 +187,7 @@ def _change_settings(system: System) -> None:
 
 
 def _outage(system: System) -> Iterator[Phase]:
-    """Infobip fails in part, then as a whole, while messages are still queued."""
+    """Infobip fails in part, then as a whole, then the credit is used up, all under load."""
     options = system.options
     faults: list[str] = []
 
@@ -217,6 +217,20 @@ def _outage(system: System) -> Iterator[Phase]:
         on_step=load,
         on_end=recover,
     )
+    yield Phase(
+        "out of credit",
+        time_limit=half,
+        on_start=lambda: _refuse_all(system, "REJECTED_NOT_ENOUGH_CREDITS"),
+        on_step=load,
+        on_end=lambda: _refuse_all(system, ""),
+    )
+
+
+def _refuse_all(system: System, status: str) -> None:
+    """Have Infobip refuse every message by a status; an empty one ends that."""
+    system.simulator.change_settings(refuseAll=status)
+    if status:
+        system.functions.observed.fired[f"Infobip: every message refused by {status}"] += 1
 
 
 def _cover_rare_points(system: System) -> Phase:

@@ -114,6 +114,25 @@ def test_statement_is_authorized_by_its_verb_and_table(
     )
 
 
+def test_parameters_below_a_path_are_authorized_on_the_path(
+    allowed: Callable[..., Any], emulator: AwsEmulator
+) -> None:
+    """AWS denies it to a role that may only read what is below.
+
+    "If a user has access to a path, then the user can access all levels of that path", AWS Systems
+    Manager API Reference, "GetParametersByPath".
+    """
+    client(emulator, "ssm").put_parameter(Name="/a/b/c", Value="value", Type="String")
+    arn = f"arn:aws:ssm:{REGION}:000000000000:parameter/a/b"
+
+    read = allowed("ssm", arn, "ssm:GetParametersByPath").get_parameters_by_path(Path="/a/b")
+
+    assert [each["Name"] for each in read["Parameters"]] == ["/a/b/c"]
+    for resource in (f"{arn}/*", f"{arn}/c"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            allowed("ssm", resource, "ssm:GetParametersByPath").get_parameters_by_path(Path="/a/b")
+
+
 def test_unparseable_statement_is_authorized_by_no_policy() -> None:
     assert statement_check("DROP TABLE t", REGION, "1") == ("dynamodb:PartiQL", "*")
 

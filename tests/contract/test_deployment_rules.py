@@ -321,7 +321,7 @@ def test_lambda_sets_no_level_of_its_own_on_any_function() -> None:
 # --- Alarms ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("minutes", ["3", "30", "1440"])
+@pytest.mark.parametrize("minutes", ["10", "30", "1440"])
 def test_no_alarm_looks_back_further_than_cloudwatch_does(minutes: str) -> None:
     """A day, for periods under an hour; else a week.
 
@@ -538,7 +538,7 @@ def keeps_its_rule(rule: Json, value: str) -> bool:
         ("SendMaximumConcurrency", "1"),
         ("ClaimSeconds", "60"),
         ("RetentionDays", "34"),
-        ("MissedRunMinutes", "2"),
+        ("MissedRunMinutes", "9"),
         ("MissedRunMinutes", "1441"),
         ("OutcomeEventBusName", "a bus"),
         ("AlarmEmail", "ops"),
@@ -564,6 +564,7 @@ def test_wrong_value_is_refused_before_anything_is_created(name: str, value: str
         ("ReconcileSchedule", "cron(0/5 * * * ? *)"),
         ("ReconcileSchedule", "cron(15 10 ? * MON-FRI 2030)"),
         ("SendBatchWindowSeconds", "60"),
+        ("MissedRunMinutes", "10"),
         ("MissedRunMinutes", "1440"),
         ("OutcomeEventBusName", "default"),
         ("OutcomeEventBusName", ""),

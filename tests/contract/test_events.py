@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent,
 
 from infobip_omni.api.channels import Channel, PushContent
 from infobip_omni.api.reports import DeliveryReport, parse_page
+from infobip_omni.api.scenarios import ScenarioDefinition
 from infobip_omni.events import create_scenario, find_messages, redrive_messages
 from infobip_omni.events.send_message import SendEvent
 from infobip_omni.outcome_events import Change
@@ -65,7 +66,9 @@ def settled_messages(event: dict[str, Any]) -> list[Change]:
 
 
 PARSERS: dict[str, Callable[[Any], object]] = {
+    "check_scenarios": create_scenario.parse,
     "create_scenario": create_scenario.parse,
+    "create_scenarios": create_scenario.parse,
     "delivery_reports_webhook": webhook_reports,
     "find_messages": find_messages.parse,
     "publish_outcomes": settled_messages,
@@ -79,6 +82,12 @@ PARSERS: dict[str, Callable[[Any], object]] = {
 
 def read(name: str) -> Any:  # noqa: ANN401 (any JSON value)
     return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def created_scenario() -> ScenarioDefinition:
+    scenario = create_scenario.parse(read("create_scenario"))
+    assert isinstance(scenario, ScenarioDefinition)
+    return scenario
 
 
 def test_every_event_has_a_parser_and_every_parser_an_event() -> None:
@@ -125,16 +134,26 @@ def test_send_event_shows_each_kind_of_record() -> None:
 
 def test_send_event_uses_the_scenario_of_the_create_event() -> None:
     """Invoking both functions in this order sends a message."""
-    scenario = create_scenario.parse(read("create_scenario"))
+    scenario = created_scenario()
     _, convenient, _ = send_events(read("send_message_sqs"))
 
     assert convenient.body.scenario == slug(scenario.name)
     convenient.check_flow(step.channel for step in scenario.flow)
 
 
+def test_lists_of_scenarios_hold_the_scenario_of_the_create_event() -> None:
+    """What one event creates, another one checks."""
+    lists = [create_scenario.parse(read(name)) for name in ("create_scenarios", "check_scenarios")]
+
+    created, checked = (one for one in lists if isinstance(one, create_scenario.ScenarioList))
+    assert created_scenario() in created.scenarios
+    assert checked.scenarios == created.scenarios
+    assert (created.is_check, checked.is_check) == (False, True)
+
+
 def test_event_of_make_send_uses_the_same_scenario() -> None:
     """Its message id differs, so both examples can be sent."""
-    scenario = create_scenario.parse(read("create_scenario"))
+    scenario = created_scenario()
     event = queued_event(read("send_message"))
     others = [
         one.message_id for each in send_events(read("send_message_sqs")) for one in each.messages

@@ -14,7 +14,8 @@ from botocore.exceptions import ReadTimeoutError
 from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry, StatusGroup
 from infobip_omni.api.sends import Recipient
-from infobip_omni.dynamodb import Table, TableUnavailableError, Update
+from infobip_omni.dynamodb import Query, Table, TableUnavailableError, Update
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.message import (
     ACCEPTED_OR_FINAL,
     CHECK_SHARDS,
@@ -22,6 +23,7 @@ from infobip_omni.message import (
     UNPROVEN,
     Evidence,
     MessageState,
+    RefusedRecord,
 )
 from infobip_omni.timestamps import format_utc
 from infobip_omni.transitions import LONGEST_WAIT, AttemptResult, Claim, ClaimStatus
@@ -845,3 +847,43 @@ def test_report_entries_are_not_messages(ledger: OpenLedger, table: Table) -> No
     assert ledger.find(["m-1"]) == {}
     assert claimed(ledger)
     assert item(ledger)["entry"] == MESSAGE_ENTRY
+
+
+# --- Refused records -----------------------------------------------------------------------
+
+REFUSED = RefusedRecord("m-1", "r-1", "d-1", DeadLetterReason.INVALID, "sms.text", "is required")
+
+
+def test_refused_record_neither_claims_its_ids_nor_is_it_stored_twice(
+    ledger: OpenLedger, table: Table, clock: Clock
+) -> None:
+    """Its entry expires like a message, and a corrected record can claim the id."""
+    other = replace(REFUSED, record_id="r-2", reason=DeadLetterReason.CONFLICT, field="", rule="")
+
+    assert ledger.keep_refused([REFUSED, REFUSED, other])
+    assert ledger.keep_refused([replace(REFUSED, dead_letter_id="d-2")])
+
+    assert ledger.find(["m-1"]) == {}
+    assert claimed(ledger)
+    message, first, second = table.query(Query("m-1"))
+    assert message["entry"] == "MESSAGE"
+    assert first == {
+        "messageId": "m-1",
+        "entry": "REFUSED#r-1",
+        "deadLetterId": "d-1",
+        "reason": "INVALID",
+        "field": "sms.text",
+        "rule": "is required",
+        "refusedAt": format_utc(clock()),
+        "expiresAt": int((clock() + RETENTION).timestamp()),
+    }
+    assert (second["entry"], second["reason"]) == ("REFUSED#r-2", "CONFLICT")
+    assert "field" not in second
+
+
+def test_refused_record_that_was_not_stored_is_reported(
+    ledger: OpenLedger, client: Unreliable
+) -> None:
+    client.script["batch_execute_statement"] = [False] * 10
+
+    assert not ledger.keep_refused([REFUSED])

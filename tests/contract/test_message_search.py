@@ -14,8 +14,9 @@ from infobip_omni import transitions
 from infobip_omni.api.reports import DeliveryReport, LogEntry, RawEntry
 from infobip_omni.api.sends import Recipient
 from infobip_omni.delivery_reports import DeliveryReports
+from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.find_messages import parse
-from infobip_omni.message import Evidence, MessageState
+from infobip_omni.message import Evidence, MessageState, RefusedRecord
 from infobip_omni.message_search import QUARANTINED, UNRESOLVED, UNSETTLED, MessageSearch
 from infobip_omni.timestamps import utc_now
 from infobip_omni.transitions import AttemptResult
@@ -182,6 +183,32 @@ def test_long_history_is_read_page_by_page(store: Store) -> None:
             break
 
     assert entries == [f"REPORT#SMS#7#2026-01-31T12:00:0{second}.000Z" for second in range(7)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_refused_records_are_found_by_message_id(store: Store, limit: int) -> None:
+    """Each is shown once, over all pages, whether or not the message was sent later."""
+    records = [
+        RefusedRecord("m-1", f"r-{number}", f"d-{number}", DeadLetterReason.INVALID, "sms", "x")
+        for number in range(3)
+    ]
+    store.ledger.keep_refused(records)
+
+    def found() -> tuple[list[bool], list[str]]:
+        pages = answers(store, {"messageId": "m-1", "limit": limit})
+        refused = [each for page in pages for each in page.get("refused", [])]
+        assert [entry for page in pages for entry in page["history"]] == []
+        return [page["message"] is not None for page in pages], [
+            each["deadLetterId"] for each in refused
+        ]
+
+    has_message, dead_letter_ids = found()
+    assert not any(has_message)
+    assert dead_letter_ids == ["d-0", "d-1", "d-2"]
+    store.put("m-1")
+    has_message, dead_letter_ids = found()
+    assert all(has_message)
+    assert dead_letter_ids == ["d-0", "d-1", "d-2"]
 
 
 # --- A recipient ---------------------------------------------------------------------------

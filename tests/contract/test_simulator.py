@@ -26,7 +26,8 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.local_world.infobip_simulator import process
+from tests.local_world.infobip_simulator import __main__ as program
+from tests.local_world.infobip_simulator import process, routes
 from tests.local_world.infobip_simulator.errors import DEEPEST_BODY
 from tests.local_world.infobip_simulator.process import COMMAND
 from tests.local_world.infobip_simulator.routes import LONGEST_BODY, Credentials, Server, Simulator
@@ -46,6 +47,7 @@ CONTENT = {"push": {"text": "Your code is 1234"}, "sms": {"text": "Code: 1234"}}
 #: Its last digits are not magic.
 PHONE = "385915551234"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (refused)
+STATUS_MEMBERS = {"groupId", "groupName", "id", "name", "description"}
 #: Long enough for every step to reach its outcome.
 A_WHILE = 10
 
@@ -403,9 +405,16 @@ def test_unknown_and_null_members_are_ignored(infobip: Infobip) -> None:
         ({"viber": {"text": 1}}, "viber.text"),
         ({"push": {"text": "x" * 2001}}, "push.text"),
         ({"push": {"text": "x", "validityPeriod": 30, "validityPeriodTimeUnit": "SECONDS"}}, ""),
-        ({"push": {"text": "x", "validityPeriod": "5"}}, "push.validityPeriod"),
+        ({"push": {"text": "x", "validityPeriod": "soon"}}, "push.validityPeriod"),
         ({"push": {"text": "x", "validityPeriodTimeUnit": "WEEKS"}}, "push.validityPeriod"),
-        ({"viber": {"validityPeriod": 15, "validityPeriodTimeUnit": "DAYS"}}, "viber"),
+        (
+            {"viber": {"text": "x", "validityPeriod": 15, "validityPeriodTimeUnit": "DAYS"}},
+            "viber.validityPeriod",
+        ),
+        ({"viber": {"imageURL": "a", "fileUrl": "https://example.com/a"}}, "viber"),
+        ({"line": {"type": "LINK"}}, "line.type"),
+        ({"whatsApp": {"contacts": [{"name": {"formattedName": "A"}}]}}, "name.firstName"),
+        ({"kakaoAlim": {"text": "x" * 1001}}, "kakaoAlim.text"),
         ({"notifyUrl": "ftp://example.com"}, "notifyUrl"),
         ({"notifyContentType": "text/plain"}, "notifyContentType"),
         ({"callbackData": "x" * 4001}, "callbackData"),
@@ -454,6 +463,129 @@ def test_refused_destination_leaves_no_trace(infobip: Infobip) -> None:
     assert (status["groupId"], status["name"]) == (5, "REJECTED_DESTINATION_BLOCKLISTED")
     assert infobip.acceptances() == 0
     assert infobip.reports() == infobip.logs() == []
+
+
+def errors_of(response: requests.Response) -> Json:
+    """Return the broken rules in an error, by member."""
+    errors: Json = response.json()["requestError"]["serviceException"]["validationErrors"]
+    return errors
+
+
+def test_all_broken_rules_are_named(infobip: Infobip) -> None:
+    """The path of a member has the position of its destination."""
+    destinations = [{"to": {"phoneNumber": PHONE}}, {"to": {"emailAddress": "ada"}}]
+    body = {"destinations": destinations, "push": {"text": ""}, "sms": {"text": "x"}}
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert errors_of(response) == {
+        "destinations[1].to.emailAddress": ["must be an e-mail address"],
+        "push.text": ["must not be empty"],
+    }
+
+
+def test_error_can_have_violations(infobip: Infobip) -> None:
+    """So the newer form of the platform names broken rules; control calls keep the older form."""
+    infobip.change(errorEnvelope="newer")
+    body = {"destinations": [{"to": {"emailAddress": "ada"}}]} | CONTENT
+
+    response = infobip.call("POST", "advanced", json=body)
+
+    assert response.status_code == 400
+    assert response.json() == {
+        "errorCode": "E400",
+        "description": "Bad Request",
+        "action": "Check the request.",
+        "violations": [
+            {
+                "property": "destinations[0].to.emailAddress",
+                "violation": "must be an e-mail address",
+            }
+        ],
+        "resources": [],
+    }
+    assert infobip.call("GET", "scenarios/0F").json()["errorCode"] == "E404"
+    refused = requests.put(f"{infobip.url}/_control/settings", json={"speed": 1}, timeout=10)
+    assert list(errors_of(refused)) == ["speed"]
+
+
+def test_recipient_can_make_the_whole_request_invalid(infobip: Infobip) -> None:
+    """The answer names the destination, and no other destination is accepted either."""
+    control = SimulatorControl(infobip.url)
+    control.rule_recipient("385915550042", {"refuse": "BAD_REQUEST"})
+    destinations = [{"to": {"phoneNumber": number}} for number in (PHONE, "385915550042")]
+
+    refused = infobip.call("POST", "advanced", json={"destinations": destinations} | CONTENT)
+    divided = infobip.call("POST", "advanced", json={"destinations": destinations[:1]} | CONTENT)
+
+    assert (refused.status_code, divided.status_code) == (400, 200)
+    assert errors_of(refused) == {"destinations[1].to.phoneNumber": ["must be valid"]}
+    assert infobip.acceptances() == 1
+
+
+def test_missing_address_can_make_the_whole_request_invalid(infobip: Infobip) -> None:
+    """Whether it does is undocumented: a setting decides. A push also finds phone numbers."""
+    infobip.change(missingAddress="refuse-request")
+    destinations = [
+        {"to": {"phoneNumber": PHONE}},
+        {"to": {"emailAddress": "ada@example.com"}},
+        {"to": {"pushRegistrationId": "r-1"}},
+    ]
+
+    refused = infobip.call("POST", "advanced", json={"destinations": destinations} | CONTENT)
+
+    assert refused.status_code == 400
+    assert errors_of(refused) == {
+        "destinations[1].to.pushRegistrationId": ["is required for PUSH"],
+        "destinations[1].to.phoneNumber": ["is required for SMS"],
+        "destinations[2].to.phoneNumber": ["is required for SMS"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ("group", {"groupId": 1, "groupName": "PENDING"}),
+        ("group-id", {"groupId": 1}),
+        ("name", {"name": "PENDING_ENROUTE"}),
+    ],
+)
+def test_status_of_an_answer_can_lack_members(infobip: Infobip, form: str, status: Json) -> None:
+    """No document says which members a status always has."""
+    infobip.change(statusForm=form)
+
+    assert infobip.send("m-1")["status"] == status
+
+
+@pytest.mark.parametrize("place", ["everywhere", "answers", "reports", "logs"])
+def test_statuses_lack_members_where_the_setting_says(
+    infobip: Infobip, listener: Listener, place: str
+) -> None:
+    """Refusals are in answers, and pushed reports are reports; the simulator's list is complete."""
+    infobip.change(statusForm="group-name", statusFormIn=place, pushedReports="both")
+    answers = [infobip.send("m-1", notifyUrl=listener.url), infobip.send("m-2", "385910000004")]
+    infobip.pass_time()
+    pushed = listener.next_call()["body"]["results"]
+    written = {"answers": answers, "reports": infobip.reports() + pushed, "logs": infobip.logs()}
+
+    for name, rows in written.items():
+        keys = {"groupName"} if place in ("everywhere", name) else STATUS_MEMBERS
+        assert [row["status"].keys() for row in rows] == [keys] * len(rows)
+    assert [len(rows) for rows in written.values()] == [2, 2, 1]
+    assert infobip.truth("m-1")["finalStatus"]["name"] == "DELIVERED_TO_HANDSET"
+
+
+def test_groups_can_have_another_spelling(infobip: Infobip) -> None:
+    """Infobip's documents also write "Ok" and "Handset errors"."""
+    infobip.change(statusForm="other-names", acceptedStatus="MESSAGE_ACCEPTED")
+    answer = infobip.send("m-1", "385910000002")
+    infobip.pass_time()
+    failed, delivered = infobip.reports()
+
+    assert answer["status"]["groupName"] == "Ok"
+    assert failed["status"]["groupName"] == "Undeliverable"
+    assert failed["error"]["groupName"] == "Handset errors"
+    assert delivered["error"]["groupName"] == "Ok"
 
 
 # --- Reports -------------------------------------------------------------------------------
@@ -573,13 +705,88 @@ def test_failed_step_can_go_without_a_report(infobip: Infobip) -> None:
 
 
 def test_long_sms_counts_its_parts(infobip: Infobip) -> None:
-    """A text of 161 characters has two parts, and so has one of 71 that are not all ASCII."""
+    """A text of 161 characters has two parts, and so has one of 71 outside the GSM alphabet."""
     key = infobip.create_scenario(flow=FLOW[1:])
-    infobip.send("m-1", sms={"text": "x" * 161}, scenarioKey=key)
+    infobip.send("m-1", sms={"text": "ä" * 161}, scenarioKey=key)
     infobip.send("m-2", sms={"text": "ž" * 71}, scenarioKey=key)
+    infobip.send("m-3", sms={"text": "ž" * 71, "transliteration": "ALL"}, scenarioKey=key)
     infobip.pass_time()
 
-    assert [report["messageCount"] for report in infobip.reports()] == [2, 2]
+    assert [report["messageCount"] for report in infobip.reports()] == [2, 2, 1]
+    assert [row["messageCount"] for row in infobip.logs()] == [1, 2, 2]
+
+
+def test_each_channel_of_the_flow_is_reported_for_each_destination(infobip: Infobip) -> None:
+    """Each report has the address, price and number of parts of its channel."""
+    flow = [{"channel": channel} for channel in ("EMAIL", "WHATSAPP", "SMS")]
+    infobip.create_scenario(flow=flow)
+    control = SimulatorControl(infobip.url)
+    control.rule_channel("EMAIL", "REJECTED_FREE_TRIAL_EXCEEDED")
+    control.rule_recipient("385915551234", {"WHATSAPP": "UNDELIVERABLE_NOT_DELIVERED"})
+    destinations = [
+        {"messageId": "m-1", "to": {"emailAddress": "ada@example.com", "phoneNumber": PHONE}},
+        {"messageId": "m-2", "to": {"emailAddress": "b@example.com", "phoneNumber": "385919"}},
+    ]
+    text = {"text": "x" * 200}
+    body = {"destinations": destinations, "email": text, "whatsApp": text, "sms": text}
+    infobip.call("POST", "advanced", json=body)
+    infobip.pass_time()
+
+    reported = [
+        (report["messageId"], report["channel"], report["status"]["id"], report["to"])
+        for report in infobip.reports(messageId="m-1") + infobip.reports(messageId="m-2")
+    ]
+
+    assert reported == [
+        ("m-1", "EMAIL", 75, "ada@example.com"),
+        ("m-1", "WHATSAPP", 9, PHONE),
+        ("m-1", "SMS", 5, PHONE),
+        ("m-2", "EMAIL", 75, "b@example.com"),
+        ("m-2", "WHATSAPP", 5, "385919"),
+    ]
+    rows = {
+        (row["channel"], row["messageCount"], row["price"]["pricePerMessage"])
+        for row in infobip.logs()
+    }
+    assert rows == {("EMAIL", 1, 0.02), ("WHATSAPP", 1, 0.02), ("SMS", 2, 0.01)}
+
+
+def test_report_for_whatsapp_has_the_contact(infobip: Infobip, listener: Listener) -> None:
+    """Some of its members are null, as in the documented examples; log rows have none."""
+    infobip.create_scenario(flow=[{"from": "1", "channel": "WHATSAPP"}])
+    destination = {"messageId": "m-1", "to": {"whatsAppUserId": "HR.1234"}}
+    body = {"destinations": [destination], "whatsApp": {"text": "x"}, "notifyUrl": listener.url}
+    infobip.call("POST", "advanced", json=body)
+    infobip.pass_time()
+    [report] = listener.next_call()["body"]["results"]
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+    [seen] = listener.next_call()["body"]["results"]
+
+    assert report["to"] == "HR.1234"
+    assert report["contact"] == seen["contact"]
+    assert report["contact"] == {
+        "name": "Ada",
+        "phoneNumber": None,
+        "userId": "HR.1234",
+        "parentUserId": None,
+        "username": None,
+    }
+    assert "contact" not in infobip.logs()[0]
+
+
+def test_start_of_a_step_is_pushed_on_request(infobip: Infobip, listener: Listener) -> None:
+    """With intermediateReport, reports that are not final are pushed as well, and never pulled."""
+    infobip.send("m-1", notifyUrl=listener.url, intermediateReport=True, callbackData="a")
+    [begun] = listener.next_call()["body"]["results"]
+    infobip.pass_time()
+    [final] = listener.next_call()["body"]["results"]
+
+    assert (begun["messageId"], begun["status"]["name"]) == ("m-1", "PENDING_ENROUTE")
+    assert begun["callbackData"] == "a"
+    assert begun.keys().isdisjoint({"doneAt", "error"})
+    assert final["status"]["name"] == "DELIVERED_TO_HANDSET"
+    assert infobip.truth("m-1")["reportsHandedOut"] <= 1
+    assert infobip.reports() == []
 
 
 # --- Pushed reports ------------------------------------------------------------------------
@@ -686,6 +893,42 @@ def test_no_other_machine_is_called(infobip: Infobip, url: str) -> None:
     assert pushes == [{"url": url, "messageIds": ["m-1"], "attempt": 1, "status": None}]
 
 
+def test_push_can_hold_several_reports(infobip: Infobip, listener: Listener) -> None:
+    """Reports that are due together for one URL share a call, up to a number and when retried."""
+    infobip.change(pushBucketSize=3, stepSeconds=4)
+    listener.statuses = [503] * 3
+    destinations = [
+        {"messageId": f"m-{number}", "to": {"phoneNumber": "385910000002"}} for number in range(2)
+    ]
+    body = {"destinations": destinations, "notifyUrl": listener.url} | CONTENT
+    infobip.call("POST", "advanced", json=body)
+    infobip.send("m-2", notifyUrl=f"{listener.url}&other")
+    infobip.pass_time()
+    calls = [listener.next_call() for _ in range(3)]
+    assert infobip.control("GET", "totals")["reportsPending"] == 5
+
+    infobip.pass_time(60)
+    retried = [listener.next_call() for _ in range(3)]
+
+    sizes = sorted((call["path"], len(call["body"]["results"])) for call in calls)
+    assert sizes == [("/reports/b?c=d", 1), ("/reports/b?c=d", 3), ("/reports/b?c=d&other", 1)]
+    assert all(call in calls for call in retried)
+    wait_until(
+        lambda: infobip.control("GET", "totals")["reportsPending"] == 0, 5, "all are delivered"
+    )
+    assert [infobip.truth(f"m-{number}")["reportsHandedOut"] for number in range(3)] == [2, 2, 1]
+
+
+def test_simulator_does_not_call_itself(infobip: Infobip) -> None:
+    """Otherwise a notifyUrl could reset it."""
+    infobip.send("m-1", notifyUrl=f"{infobip.url}/_control/reset")
+    infobip.pass_time()
+
+    [push] = wait_until(lambda: infobip.control("GET", "pushes")["pushes"], 5, "the push is made")
+    assert push["status"] is None
+    assert infobip.acceptances() == 1
+
+
 @pytest.mark.parametrize("rule", ["hook.example", ".example"])
 def test_host_can_be_resolved_to_this_machine(listener: Listener, rule: str) -> None:
     """An option maps a host without an address or TLS here to a local port."""
@@ -770,6 +1013,62 @@ def test_error_explains_a_failed_step(infobip: Infobip) -> None:
         "EC_NO_REGISTRATION_ID_FOUND",
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("channel", "status", "status_id"),
+    [
+        ("PUSH", "REJECTED_NO_APPLICATION", 65),
+        ("PUSH", "REJECTED_INVALID_QUERY", 71),
+        ("PUSH", "REJECTED_INVALID_PRIMARY_BUTTON_ACTION", 74),
+        ("VOICE", "REJECTED_UNSUPPORTED_LANGUAGE", 54),
+        ("VOICE", "REJECTED_INVALID_DELIVERY_TIME_WINDOW", 87),
+        ("VOICE", "NO_ANSWER", 96),
+        ("EMAIL", "REJECTED_VALIDATION_FAILED", 90),
+        ("SMS", "REJECTED_SIGNALS_BLOCKED", 87),
+        ("SMS", "REJECTED_INVALID_UDH", 24),
+    ],
+)
+def test_channel_can_reject_by_a_status_of_its_own(
+    infobip: Infobip, channel: str, status: str, status_id: int
+) -> None:
+    """The next step follows."""
+    infobip.create_scenario(flow=[{"channel": channel}, {"channel": "VIBER"}])
+    SimulatorControl(infobip.url).rule_channel(channel, status)
+    text = {"text": "x"}
+    to = {"phoneNumber": PHONE, "emailAddress": "ada@example.com"}
+    contents = dict.fromkeys(("push", "voice", "email", "sms", "viber"), text)
+    infobip.call("POST", "advanced", json={"destinations": [{"to": to}]} | contents)
+    infobip.pass_time()
+
+    reported = [(each["channel"], each["status"]["id"]) for each in infobip.reports()]
+
+    assert reported == [(channel, status_id), ("VIBER", 5)]
+
+
+@pytest.mark.parametrize(
+    ("contents", "steps"),
+    [
+        ({"push": {"text": "x", "customPayload": {"a": "x" * 4000}}}, ["PUSH 68", "SMS 5"]),
+        ({"sms": {"text": "x" * 3900}, "push": None}, ["PUSH 31", "SMS 25"]),
+        (
+            {"push": {"text": "x", "notificationOptions": {"inboxTopic": "olds"}}},
+            ["PUSH 73", "SMS 5"],
+        ),
+        ({"push": {"text": "x", "notificationOptions": {"inboxTopic": "news"}}}, ["PUSH 5"]),
+    ],
+)
+def test_channel_rejects_content_that_the_request_may_have(
+    infobip: Infobip, contents: Json, steps: list[str]
+) -> None:
+    """The answer says nothing of it, and no rule for the recipient prevents it."""
+    infobip.change(inboxTopics=["news"])
+    assert infobip.send("m-1", "385910000001", **contents)["status"]["groupId"] == 1
+    infobip.pass_time()
+
+    reported = [f"{each['channel']} {each['status']['id']}" for each in infobip.reports()]
+
+    assert reported == steps
 
 
 def test_magic_digits_work_in_every_address(infobip: Infobip) -> None:
@@ -1355,6 +1654,73 @@ def test_connection_is_kept_and_absolute_urls_are_accepted(infobip: Infobip) -> 
         assert answer.endswith(b'{"results":[]}')
 
 
+def test_send_of_an_old_client_is_understood(infobip: Infobip) -> None:
+    """Absolute URI, no Accept header, a charset, a byte order mark, and a period as a string."""
+    push = {"text": "ž", "validityPeriod": "5"}
+    body = {"destinations": [{"messageId": "m-1", "to": {"phoneNumber": PHONE}}], "push": push}
+    content = b"\xef\xbb\xbf" + json.dumps(body, ensure_ascii=False).encode()
+    fields = (
+        "Authorization: App key-1",
+        'Content-Type: application/json; charset="UTF-8"',
+        f"Content-Length: {len(content)}",
+    )
+    line = f"POST {infobip.url}/omni/1/advanced HTTP/1.1"
+
+    [answer] = exchange(infobip.port, request(line, *fields, body=content))
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Type: application/json" in answer
+    assert b'"messageId":"m-1"' in answer
+    [sent] = infobip.control("GET", "requests?operation=send_advanced")["requests"]
+    assert sent["body"] == body
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "ISO-8859-1", ""])
+def test_body_is_read_in_its_character_set(empty: Infobip, charset: str) -> None:
+    """One that is not named is found, as JSON allows."""
+    content = '{"name": "ä", "flow": [{"channel": "SMS"}]}'.encode(charset or "utf-16")
+    content_type = f"application/json; charset={charset}" if charset else "application/json"
+
+    response = empty.call("POST", "scenarios", data=content, headers={"Content-Type": content_type})
+
+    assert response.json()["name"] == "ä"
+
+
+def test_default_of_the_old_client_is_ignored(empty: Infobip) -> None:
+    """It writes `defaultScenario` for `default`, so its scenario is not the default one."""
+    body = {"name": "otp", "flow": FLOW, "defaultScenario": True}
+
+    assert empty.call("POST", "scenarios", json=body).json()["default"] is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("Accept", "*/*", 200),
+        ("Accept", "text/html, application/*;q=0.5", 200),
+        ("Accept", "Application/JSON", 200),
+        ("Accept", "", 200),
+        ("Accept", "application/xml", 406),
+        ("Content-Type", "application/json;charset=latin-9", 415),
+        ("Content-Type", "application/xml", 415),
+        ("Content-Type", "nonsense", 415),
+    ],
+)
+def test_only_json_is_read_and_written(
+    infobip: Infobip, field: str, value: str, status: int
+) -> None:
+    """Infobip also has XML, which this project never asks for."""
+    body = json.dumps({"destinations": [{"to": {"phoneNumber": PHONE}}]} | CONTENT)
+    headers = {"Content-Type": "application/json", field: value}
+
+    response = infobip.call("POST", "advanced", data=body, headers=headers)
+
+    assert response.status_code == status
+    if status != 200:
+        assert list(errors_of(response)) == [field]
+    assert infobip.acceptances() == int(status == 200)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -1434,6 +1800,35 @@ def test_truncated_body_is_refused(infobip: Infobip) -> None:
     assert infobip.control("GET", "settings")["stepSeconds"] == 0.2
 
 
+@pytest.mark.parametrize(
+    "started",
+    [
+        b"POST /omni/1/advanced HTTP/1.1\r\nHost: x\r\nX-Rest",
+        b"POST /omni/1/advanced HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}",
+    ],
+    ids=["head", "body"],
+)
+def test_request_that_stops_in_the_middle_is_refused(
+    monkeypatch: pytest.MonkeyPatch, started: bytes
+) -> None:
+    """An idle connection is kept meanwhile, and other calls are answered."""
+    monkeypatch.setattr(routes, "_READ_SECONDS", 0.05)
+    whole = request("GET /omni/1/reports HTTP/1.1")
+    with Server(("127.0.0.1", 0), Simulator(Credentials(), Settings()), verbose=False) as server:
+        threading.Thread(target=partial(server.serve_forever, 0.02), daemon=True).start()
+        port: int = server.server_address[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
+            idle.sendall(whole)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 401 ")
+            [answer] = exchange(port, started)
+            idle.sendall(whole)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 401 ")
+        server.shutdown()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"REQUEST_TIMEOUT"' in answer
+
+
 def test_body_that_is_too_long_is_answered(infobip: Infobip) -> None:
     """The refusal arrives while the caller is still sending. The longest allowed body is read."""
     too_long = b" " * (LONGEST_BODY + 1)
@@ -1483,6 +1878,17 @@ def test_settings_are_changed_one_by_one(infobip: Infobip) -> None:
     assert infobip.control("GET", "settings") == expected
 
 
+def test_help_lists_each_setting_with_its_value(infobip: Infobip) -> None:
+    """A setting that the help lacks could not be found."""
+    documented = re.findall(r"^  (\w+) = (\S+)", str(program.__doc__), re.MULTILINE)
+
+    settings = infobip.control("GET", "settings") | {"throttles": "{...}"}
+    assert dict(documented) == {
+        name: value if name == "throttles" else json.dumps(value)
+        for name, value in settings.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "member"),
     [
@@ -1494,6 +1900,11 @@ def test_settings_are_changed_one_by_one(infobip: Infobip) -> None:
         ({"refusedRows": "some"}, "refusedRows"),
         ({"refusedIds": ""}, "refusedIds"),
         ({"throttles": {"fly": 1}}, "throttles.fly"),
+        ({"statusForm": "ids"}, "statusForm"),
+        ({"statusFormIn": "answer"}, "statusFormIn"),
+        ({"missingAddress": ""}, "missingAddress"),
+        ({"inboxTopics": "news"}, "inboxTopics"),
+        ({"errorEnvelope": "violations"}, "errorEnvelope"),
         ([], "body"),
     ],
 )
@@ -1762,8 +2173,9 @@ def test_invalid_json_is_refused(infobip: Infobip, path: str, content: bytes) ->
 def test_deepest_allowed_body_is_accepted(infobip: Infobip) -> None:
     """A custom payload may be nested, and is stored as it was sent."""
     deep: Any = "end"
-    for _ in range(DEEPEST_BODY - 2):
+    for _ in range(DEEPEST_BODY - 3):
         deep = [deep]
+    deep = {"a": deep}
 
     infobip.send("m-1", push={"text": "x", "customPayload": deep})
 
@@ -1837,13 +2249,16 @@ NAMES = st.sampled_from(
         *("stepSeconds", "defaultValiditySeconds", "reportDelaySeconds", "logLagSeconds"),
         *("intermediateStepReports", "pushedReports", "pushRetries", "pushMinuteSeconds"),
         *("duplicateIds", "acceptedStatus", "errorEnvelope", "magicRecipients", "throttles"),
-        *("refuseAll", "refusedRows", "refusedIds"),
+        *("refuseAll", "refusedRows", "refusedIds", "statusForm", "statusFormIn", "inboxTopics"),
+        *("missingAddress", "pushBucketSize", "logLists", "logListLength", "throttleMinuteSeconds"),
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),
     ]
 )
-VALUES = JSON | st.sampled_from(["slow", "error_before", "silent", "both", "E429", "refuse"])
+VALUES = JSON | st.sampled_from(
+    ["slow", "error_before", "silent", "both", "E429", "newer", "refuse", "group", "BAD_REQUEST"]
+)
 CONTROLS = st.sampled_from(
     [
         *("POST reset", "PUT settings", "PUT credentials", "PUT recipients/385", "PUT recipients"),
@@ -1856,6 +2271,7 @@ MEMBERS = st.sampled_from(
     [
         *("name", "flow", "default", "destinations", "sms", "push", "viber", "notify", "bulkId"),
         *("notifyUrl", "notifyContentType", "callbackData", "sendAt", "scenarioKey", "to"),
+        *("whatsApp", "line", "kakaoAlim", "kakaoChingu", "vKontakte", "voice", "email"),
     ]
 )
 #: Each example starts in the state that the previous ones have left.

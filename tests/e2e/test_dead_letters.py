@@ -74,6 +74,32 @@ def test_record_that_was_dead_lettered_wrongly_can_be_redriven(upstream: Upstrea
     assert dead_letters_of(world, "first-1-0") == []
 
 
+def test_refused_record_is_found_by_its_message_id(upstream: Upstream) -> None:
+    """It names its records, keeps what its caller attached, and blocks no corrected event."""
+    world, event = upstream.world, upstream.event()
+    message_id, body = event["messageId"], json.dumps(event | {"wrong": True})
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    def refused(times: int) -> Json:
+        answer: Json = world.invoke("FindMessagesFunctionName", {"messageId": message_id})
+        return answer if len(answer.get("refused", [])) == times else {}
+
+    sqs_id = world.put_message(body, traceparent=trace)
+    wait_until(lambda: refused(1), 60, "its message id leads to it", every=0.2)
+    command(world, "redrive", originalMessageId=sqs_id, dryRun=False)
+    answer = wait_until(lambda: refused(2), 60, "it is refused again", every=0.2)
+    (listed,) = dead_letters_of(world, message_id)
+    (record,) = upstream.dead_lettered_records([body])
+    world.put_message(event)
+
+    assert (answer["found"], answer["message"]) == (True, None)
+    assert [each["field"] for each in answer["refused"]] == ["wrong", "wrong"]
+    assert listed["recordId"] in {each["deadLetterId"] for each in answer["refused"]}
+    assert record["attributes"]["traceparent"] == trace
+    assert json.loads(record["attributes"]["messageIds"]) == {"count": 1, "first": [message_id]}
+    upstream.wait_for(message_id, "ACCEPTED", "DELIVERED")
+
+
 def test_quarantined_messages_are_released_or_closed_individually(
     upstream: Upstream, quarantined: tuple[str, str]
 ) -> None:

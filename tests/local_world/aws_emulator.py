@@ -6,6 +6,7 @@ first changes what ministack does differently from AWS:
 - A batch of SQS is authorized by the action for a single message, and a PartiQL statement by the
   action for its verb, on its table. ministack asks for actions that AWS does not know, such as
   `dynamodb:BatchExecuteStatement` on `*`.
+- The parameters below a path are authorized on the path. ministack asks for `*`.
 - Calls over plain HTTP count as TLS in policies, since AWS offers nothing else.
 - `MaximumConcurrency` may be a template parameter, which is a string. ministack would stop polling.
 - A PartiQL statement that updates an item also writes to the table's stream.
@@ -251,6 +252,7 @@ def _authorize_as_aws_does() -> None:
     from ministack.core import iam_actions  # noqa: PLC0415
 
     action_of = iam_actions.extract_iam_action
+    resource_of = iam_actions.extract_resource_arn
     checks_of = iam_actions.dynamodb_transaction_checks
     pin_origin = app.pin_request_origin
 
@@ -266,9 +268,21 @@ def _authorize_as_aws_does() -> None:
         statements = request.get("Statements", [request])
         return [statement_check(each["Statement"], region, account_id) for each in statements]
 
+    def resource(service: str, *request: Any) -> str:  # noqa: ANN401 (passed through)
+        found: str = resource_of(service, *request)
+        _, _, _, body, _, region, account_id = request
+        return _path_resource(body, region, account_id) or found if service == "ssm" else found
+
     iam_actions.extract_iam_action = action
+    iam_actions.extract_resource_arn = resource
     iam_actions.dynamodb_transaction_checks = checks
     app.pin_request_origin = lambda address, _: pin_origin(address, True)  # noqa: FBT003
+
+
+def _path_resource(body: bytes, region: str, account_id: str) -> str | None:
+    """Return the resource of a call that reads the parameters below a path; None for others."""
+    path = json.loads(body or b"{}").get("Path")
+    return f"arn:aws:ssm:{region}:{account_id}:parameter{path}" if path else None
 
 
 def _take_numbers_as_strings() -> None:

@@ -47,7 +47,6 @@ _JSON_RULES = {
     "Illegal trailing comma before end of object": "remove the comma",
     "Illegal trailing comma before end of array": "remove the comma",
     "Extra data": "nothing may follow the value",
-    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "remove the byte order mark",
 }
 #: What a refusal by the emulator means for a caller, by AWS's code.
 _AWS_RULES = {
@@ -58,6 +57,8 @@ _AWS_RULES = {
     "RequestTooLargeException": "an event must have less than 6 MB",
 }
 _SIMULATOR_HELP = "`.venv/bin/python -m tests.local_world.infobip_simulator --help` lists the calls"
+#: Editors and shells write it before a text, where JSON has no place for it.
+_BYTE_ORDER_MARK = "\ufeff"
 _CALL = re.compile(
     r"(?P<method>GET|PUT|POST|DELETE)\s+/?(_control/)?(?P<path>\S+)(\s+(?P<body>\{.*))?", re.DOTALL
 )
@@ -76,10 +77,10 @@ def read_object(given: str, name: str) -> tuple[str, Json]:
     Raises:
         RefusedError: The file cannot be read, or the text is not a JSON object.
     """
-    text = given
-    if not given.lstrip().startswith("{"):
+    text = given.lstrip(_BYTE_ORDER_MARK)
+    if not text.lstrip().startswith("{"):
         try:
-            text = Path(given).read_bytes().decode()
+            text = Path(given).read_bytes().decode().lstrip(_BYTE_ORDER_MARK)
         except OSError as error:
             raise RefusedError(
                 f"{given} cannot be read: {error.strerror}; "

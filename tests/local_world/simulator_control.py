@@ -32,6 +32,20 @@ class SimulatorControl:
         """Change the accepted credentials, and return all of them."""
         return self._call("PUT", "credentials", members)
 
+    def rule_channel(self, channel: str, outcome: str) -> None:
+        """Decide how the steps of a channel end, such as REJECTED_NO_APPLICATION for PUSH."""
+        self._call("PUT", f"channels/{channel}", {"outcome": outcome})
+
+    def rule_recipient(self, address: str, rule: dict[str, str]) -> None:
+        """Decide how the steps for a recipient end, by channel, or by which status it is refused.
+
+        Args:
+            address: Of the recipient.
+            rule: Outcomes by channel; or the status under ``refuse``, where ``BAD_REQUEST`` refuses
+                each request with the recipient.
+        """
+        self._call("PUT", f"recipients/{quote(address, safe='')}", rule)
+
     def let_see(self, message_id: str) -> None:
         """Simulate that the recipient sees a message, which must have a notifyUrl."""
         self._call("POST", "seen", {"messageId": message_id})

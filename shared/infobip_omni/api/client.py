@@ -9,11 +9,9 @@ that the first attempt was refused.
 from __future__ import annotations
 
 import itertools
-import json
 import ssl
 import time
 from dataclasses import dataclass, field
-from decimal import Decimal
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -27,6 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .errors import NotProcessedError, OutcomeUnknownError, error_for, error_of_send
+from .json_text import decoded, read_json
 from .reports import LogEntry, UnreadablePageError, parse_page
 from .scenarios import Scenario
 from .sends import SendResponse
@@ -80,7 +79,7 @@ class LogPage:
     is_cut: bool = False
     #: The ids of messages whose rows cannot be read: the logs know them, but not their status.
     unread_ids: frozenset[str] = frozenset()
-    #: There are rows without a readable message id.
+    #: There are rows without a readable message id, or with text that is not JSON.
     has_nameless_rows: bool = False
 
     @property
@@ -288,8 +287,8 @@ def _content(response: requests.Response) -> bytes:
 
 def _json(content: bytes) -> Any:  # noqa: ANN401 (any JSON value)
     try:
-        return json.loads(content, parse_float=Decimal)
-    except (ValueError, RecursionError):
+        return read_json(decoded(content))
+    except ValueError:
         # The cause would quote the body.
         raise OutcomeUnknownError("Infobip's answer is not JSON") from None
 
@@ -304,11 +303,17 @@ def _entries(content: bytes, member: str) -> list[RawEntry[Any]]:
 def _log_page(content: bytes, limit: int) -> LogPage:
     entries = _entries(content, "results")
     rows = list(_readable(LogEntry, entries))
-    ids = [each.parsed.get("messageId") for each in entries if isinstance(each.parsed, dict)]
-    named = {each for each in ids if isinstance(each, str) and each}
-    has_nameless_rows = sum(isinstance(each, str) and bool(each) for each in ids) < len(entries)
+    ids = list(map(_written_id, entries))
+    named = frozenset(filter(None, ids))
+    has_nameless_rows = not all(ids) or any(entry.is_broken for entry in entries)
     read = {row.parsed.message_id for row in rows}
-    return LogPage(rows, len(entries) >= limit, frozenset(named - read), has_nameless_rows)
+    return LogPage(rows, len(entries) >= limit, named - read, has_nameless_rows)
+
+
+def _written_id(row: RawEntry[Any]) -> str | None:
+    """Return the message id of a row, readable or not; None if it has none that is text."""
+    message_id = row.parsed.get("messageId") if isinstance(row.parsed, dict) else None
+    return message_id if isinstance(message_id, str) else None
 
 
 def _read(model: type[ModelT], content: bytes) -> ModelT:

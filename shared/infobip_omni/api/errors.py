@@ -8,8 +8,9 @@
     │   └── RefusedUnreadError     the refusal of a send says nothing about its content
     └── OutcomeUnknownError      Infobip may or may not have processed the request
 
-The text of an error holds only a fixed reason, the HTTP status and Infobip's error id, so it can be
-logged. Infobip's own text may quote the request, and with it a phone number or a message.
+The text of an error holds only a fixed reason, the HTTP status, Infobip's error id, and the fields
+and rules that Infobip names, without values. So it can be logged. Infobip's own text may quote the
+request, and with it a phone number or a message.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .violations import violations_in, without_values
 from .wire import LONGEST_DESCRIPTION, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .violations import Violation
 
 #: The longest wait that is read from a Retry-After header, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
@@ -51,12 +55,16 @@ class OmniError(Exception):
         status: int | None = None,
         error_id: str | None = None,
         text: str | None = None,
+        violations: tuple[Violation, ...] = (),
     ) -> None:
         details = [reason, f"HTTP {status}" if status else "", error_id or ""]
-        super().__init__(", ".join(filter(None, details)))
+        rules = "; ".join(f"{each.field}: {each.rule}" for each in violations)
+        named = [", ".join(filter(None, details)), rules or without_values(text or "")]
+        super().__init__(": ".join(filter(None, named)))
         self.status = status  #: HTTP status; None when no answer came back
         self.error_id = error_id  #: Infobip's `messageId` or `errorCode`, if it looks like one
         self.text = text  #: the beginning of Infobip's own text; not for logs
+        self.violations = violations  #: the broken rules that Infobip names
 
 
 class RequestRejectedError(OmniError):
@@ -66,16 +74,17 @@ class RequestRejectedError(OmniError):
 class NotProcessedError(OmniError):
     """Infobip did not process the request: it was not reached, or refused the request unread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a part of the answer)
         self,
         reason: str,
         *,
         status: int | None = None,
         error_id: str | None = None,
         text: str | None = None,
+        violations: tuple[Violation, ...] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(reason, status=status, error_id=error_id, text=text)
+        super().__init__(reason, status=status, error_id=error_id, text=text, violations=violations)
         #: The seconds of Infobip's Retry-After header, 0 to `LONGEST_RETRY_AFTER`, if it has one.
         self.retry_after_seconds = retry_after_seconds
 
@@ -104,7 +113,7 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
         body: The body's JSON; None if it is not JSON.
         headers: The headers; looking up a name must ignore its case.
     """
-    error_id, text = _error_details(body)
+    error_id, text, violations = _error_details(body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
         limited = status == HTTPStatus.TOO_MANY_REQUESTS
         kind = RateLimitedError if limited else AuthenticationError
@@ -113,14 +122,19 @@ def error_for(status: int, body: object, headers: Mapping[str, str]) -> OmniErro
             status=status,
             error_id=error_id,
             text=text,
+            violations=violations,
             retry_after_seconds=_retry_after(headers.get("Retry-After")),
         )
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_client_error and status != HTTPStatus.REQUEST_TIMEOUT:
         reason = "Infobip refused the request"
-        return RequestRejectedError(reason, status=status, error_id=error_id, text=text)
+        return RequestRejectedError(
+            reason, status=status, error_id=error_id, text=text, violations=violations
+        )
     reason = "Infobip's answer does not show whether it processed the request"
-    return OutcomeUnknownError(reason, status=status, error_id=error_id, text=text)
+    return OutcomeUnknownError(
+        reason, status=status, error_id=error_id, text=text, violations=violations
+    )
 
 
 def error_of_send(status: int, body: object, headers: Mapping[str, str]) -> OmniError:
@@ -144,6 +158,7 @@ def error_of_send(status: int, body: object, headers: Mapping[str, str]) -> Omni
         status=status,
         error_id=error.error_id,
         text=error.text,
+        violations=error.violations,
         retry_after_seconds=_retry_after(headers.get("Retry-After")),
     )
 
@@ -158,10 +173,10 @@ def _is_envelope(body: object) -> bool:
     return isinstance(body.get("errorCode"), str)
 
 
-def _error_details(body: object) -> tuple[str | None, str | None]:
-    """Read the error id and text from OMNI's error envelope, or from the platform's newer one."""
+def _error_details(body: object) -> tuple[str | None, str | None, tuple[Violation, ...]]:
+    """Read error id, text and broken rules from OMNI's envelope, or the platform's newer one."""
     if not isinstance(body, dict):
-        return None, None
+        return None, None, ()
     error_id, text = body.get("errorCode"), body.get("description")
     request_error = body.get("requestError")
     exception = request_error.get("serviceException") if isinstance(request_error, dict) else None
@@ -169,7 +184,10 @@ def _error_details(body: object) -> tuple[str | None, str | None]:
         error_id, text = exception.get("messageId"), exception.get("text")
     is_id = isinstance(error_id, str) and _ERROR_ID.fullmatch(error_id)
     kept = encodable(text)[:LONGEST_DESCRIPTION] if isinstance(text, str) else None
-    return error_id if is_id else None, kept
+    envelopes = [each for each in (exception, body) if isinstance(each, dict)]
+    names = ("validationErrors", "violations")
+    violations = violations_in(*(each.get(name) for each in envelopes for name in names))
+    return error_id if is_id else None, kept, violations
 
 
 def _retry_after(value: str | None) -> float | None:

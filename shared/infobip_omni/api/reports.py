@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from .wire import TOLERANT, AnswerBody, Description, Text, Word, utc_from_any_timestamp
+from .json_text import Reader, decoded
+from .wire import (
+    TOLERANT,
+    AnswerBody,
+    Description,
+    Text,
+    WholeNumber,
+    Word,
+    utc_from_any_timestamp,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 ParsedT_co = TypeVar("ParsedT_co", covariant=True)
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -35,25 +44,41 @@ class StatusGroup(IntEnum):
 #: DynamoDB's limit for a partition key; no message can have a longer id.
 LONGEST_KEY_BYTES = 2048
 _Timestamp = Annotated[datetime | None, BeforeValidator(utc_from_any_timestamp)]
-#: JSON allows larger numbers, which the table cannot store.
-_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Status(AnswerBody):
-    """The status of a message."""
+    """The status of a message.
 
-    group_id: _Int64  #: a `StatusGroup`, or a number that this version does not know
-    id: _Int64
+    Infobip leaves out any part of it; `statuses.group_of` finds out what the others say.
+    """
+
+    group_id: WholeNumber = None  #: a `StatusGroup`, or a number that this version does not know
+    id: WholeNumber = None
     group_name: Word = None
     name: Word = None
     description: Description = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        """Refuse a status of which no part can be read: it is the same as none."""
+        if self.group_id is self.id is None and not self.group_name and not self.name:
+            raise PydanticCustomError("no_status", "must hold a group or a status")
+        return self
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "must be a number")
+    return value
 
 
 class Price(AnswerBody):
     """The price of a message."""
 
     #: At most the digits of a DynamoDB number.
-    price_per_message: Annotated[Annotated[Decimal, Field(max_digits=38)] | None, TOLERANT] = None
+    price_per_message: Annotated[
+        Annotated[Decimal, Field(max_digits=38), BeforeValidator(_number)] | None, TOLERANT
+    ] = None
     currency: Word = None
 
 
@@ -98,13 +123,10 @@ class LogEntry(_Row):
 
 # --- Pages -----------------------------------------------------------------------------------
 
-#: Anything but JSON's white space.
-_TOKEN = re.compile(r"[^ \t\n\r]")
 _EMPTY_PAGE = re.compile(
-    rb"[ \t\n\r]*".join((b"", rb"\{", b'"results"', b":", rb"\[", rb"\]", rb"\}", b""))
+    rb"(\xef\xbb\xbf)?"
+    + rb"[ \t\n\r]*".join((b"", rb"\{", b'"results"', b":", rb"\[", rb"\]", rb"\}", b""))
 )
-#: Reads NaN and Infinity, which JSON does not have, as strings, so they do not spoil an entry.
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=str)
 
 
 class UnreadablePageError(ValueError):
@@ -117,23 +139,26 @@ class RawEntry(Generic[ParsedT_co]):
 
     #: The JSON text as it came; bytes that are not UTF-8 are replaced.
     raw: str = field(repr=False)
-    #: The parsed JSON, with fractions as Decimal; or a model.
+    #: The parsed JSON, as `json_text.Value` has it; or a model.
     parsed: ParsedT_co = field(repr=False)
+    #: The text breaks JSON's syntax, so it may be a part of the entry, or more than it.
+    is_broken: bool = False
 
     def read(self, model: type[ModelT]) -> RawEntry[ModelT] | None:
         """Validate the parsed JSON as a model; return None if it is not valid."""
         try:
-            return RawEntry(self.raw, model.model_validate(self.parsed))
+            return RawEntry(self.raw, model.model_validate(self.parsed), self.is_broken)
         except ValidationError:
             return None
 
 
 def parse_page(body: bytes, member: str = "results") -> list[RawEntry[Any]]:
-    """Parse a page of entries.
+    """Parse a page of entries. One that cannot be read affects no other.
 
     Args:
         body: A JSON object.
-        member: The name of its member that holds the list.
+        member: The name of its member that holds the list. If there are several, all count: an
+            entry of any of them may be returned only once.
 
     Returns:
         The entries, each as it came and parsed, in order.
@@ -142,14 +167,14 @@ def parse_page(body: bytes, member: str = "results") -> list[RawEntry[Any]]:
         UnreadablePageError: The body is not such an object.
     """
     try:
-        return _list_of(_Reader(body.decode("utf-8-sig", errors="replace")), member)
-    except (ValueError, RecursionError):
+        return _list_of(Reader(decoded(body)), member)
+    except ValueError:
         # The cause would quote the body.
         raise UnreadablePageError("the body is not a JSON object with the list") from None
 
 
 def is_empty_page(body: bytes) -> bool:
-    """Return whether a body is ``{"results": []}`` and nothing else, but for white space.
+    """Return whether a body is ``{"results": []}`` and nothing else, but for invisible characters.
 
     Any other body may hold something worth storing: with one more member, with the same member
     twice, or in a form that this version does not know.
@@ -162,63 +187,16 @@ def page_of(entries: Iterable[RawEntry[Any]]) -> bytes:
     return f'{{"results": [{", ".join(entry.raw for entry in entries)}]}}'.encode()
 
 
-class _Reader:
-    """Parses JSON piece by piece, since Python's decoder does not return the text of a value."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def is_at(self, token: str) -> bool:
-        """Return whether a token comes next, after white space."""
-        found = _TOKEN.search(self._text, self._at)
-        self._at = found.start() if found else len(self._text)
-        return self._text.startswith(token, self._at)
-
-    def parts(self, first: str, last: str) -> Iterator[None]:
-        """Yield before each part of an object or a list; the caller has to read the part."""
-        self.skip(first)
-        if not self.is_at(last):
-            yield
-        while not self.is_at(last):
-            self.skip(",")
-            yield
-        self.skip(last)
-
-    def skip(self, token: str) -> None:
-        """Read a token that must come next."""
-        if not self.is_at(token):
-            raise ValueError("a token is missing")
-        self._at += len(token)
-
-    def value(self) -> RawEntry[Any]:
-        """Read a value."""
-        self.is_at("")
-        parsed, end = _DECODER.raw_decode(self._text, self._at)
-        raw = self._text[self._at : end]
-        self._at = end
-        return RawEntry(raw, parsed)
-
-    def end(self) -> None:
-        """Raise ValueError if anything comes after the value."""
-        self.is_at("")
-        if self._at < len(self._text):
-            raise ValueError("there is more than one value")
-
-
-def _list_of(page: _Reader, member: str) -> list[RawEntry[Any]]:
+def _list_of(page: Reader, member: str) -> list[RawEntry[Any]]:
     entries: list[RawEntry[Any]] | None = None
     for _ in page.parts("{", "}"):
-        if not page.is_at('"'):
-            raise ValueError("a name is missing")
-        name = page.value().parsed
-        page.skip(":")
-        if name == member and page.is_at("["):
-            entries = [page.value() for _ in page.parts("[", "]")]
+        if page.name() == member and page.is_at("["):
+            entries = entries or []
+            for _ in page.parts("[", "]"):
+                value = page.value()
+                entries.append(RawEntry(value.raw, value.parsed, value.is_broken))
         else:
             page.value()
-            # Of several members with the same name, the last one counts.
-            entries = None if name == member else entries
     page.end()
     if entries is None:
         raise ValueError("the list is missing")

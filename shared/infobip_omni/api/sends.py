@@ -26,6 +26,7 @@ from .raw_json import member_text, object_text
 from .reports import Status
 from .scenarios import LONGEST_SCENARIO_KEY
 from .wire import (
+    TOLERANT,
     AnswerBody,
     RequestBody,
     none_if_unreadable,
@@ -161,20 +162,21 @@ class AdvancedRequest:
 class SendResult(AnswerBody):
     """Infobip's immediate answer for one destination."""
 
-    message_id: str | None = None
-    status: Status | None = None
+    message_id: Annotated[str | None, TOLERANT] = None
+    status: Annotated[Status | None, TOLERANT] = None
 
 
 class SendResponse(AnswerBody):
     """The answer to a send; HTTP 200 alone does not mean that a destination was accepted."""
 
-    #: In the order of the request; unreadable entries are left out.
+    #: In the order of the request. An unreadable entry says nothing, but keeps its place, since
+    #: entries without ids are found by their places.
     messages: tuple[SendResult, ...]
 
     @field_validator("messages", mode="before")
     @classmethod
-    def _leave_out_the_unreadable(cls, entries: object) -> object:
+    def _empty_the_unreadable(cls, entries: object) -> object:
         if not isinstance(entries, list):
             return entries
         results = (none_if_unreadable(entry, SendResult.model_validate) for entry in entries)
-        return tuple(result for result in results if result is not None)
+        return tuple(result or SendResult() for result in results)

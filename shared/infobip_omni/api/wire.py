@@ -11,9 +11,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -31,6 +39,9 @@ LONGEST_DESCRIPTION = 1000
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:?[0-9]{2})"
 )
+#: JSON allows larger numbers, which the table cannot store.
+_LARGEST_NUMBER = 2**63 - 1
+_DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 class _Body(BaseModel):
@@ -100,6 +111,26 @@ Word = Annotated[_EncodableText, _cut(LONGEST_WORD), TOLERANT]
 Description = Annotated[_EncodableText, _cut(LONGEST_DESCRIPTION), TOLERANT]
 
 
+def _whole_number(value: object) -> int | None:
+    """Read a whole number, also one that is written as text or with zeros after the point.
+
+    Python's own conversions would compute all digits of 1e999999999, and take true for 1.
+    """
+    number: int | None = None
+    if isinstance(value, str) and _DIGITS.fullmatch(text := value.strip()):
+        number = int(text)
+    elif isinstance(value, Decimal) and value.is_finite():
+        is_small = -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER
+        number = int(value) if is_small and value == int(value) else None
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    return number if number is not None and abs(number) <= _LARGEST_NUMBER else None
+
+
+#: A number of Infobip; None if it is none, or too large for the table.
+WholeNumber = Annotated[int | None, BeforeValidator(_whole_number)]
+
+
 def one_or_more(entries: tuple[ValueT, ...]) -> tuple[ValueT, ...]:
     """Return the entries; refuse an empty list."""
     # pydantic's minimum length would also report an error if the only entry is invalid.
@@ -131,7 +162,7 @@ def infobip_timestamp(timestamp: datetime) -> str:
 def utc_from_any_timestamp(value: object) -> object:
     """Parse a timestamp in UTC, which is also the default offset; return None if it is invalid."""
     try:
-        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else None
+        timestamp = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
         if timestamp is None:
             return None
         return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).astimezone(UTC)

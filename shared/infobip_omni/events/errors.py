@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
+
+from infobip_omni.api.json_text import trimmed
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -83,6 +86,16 @@ class InvocationEvent(BaseModel):
         hide_input_in_errors=True,
         strict=True,
     )
+
+
+def opened(event: object) -> object:
+    """Return an event; if a tool has passed it as the text of its JSON, what the text holds."""
+    if not isinstance(event, str):
+        return event
+    try:
+        return json.loads(trimmed(event))
+    except (ValueError, RecursionError):
+        return event
 
 
 def read_as(model: type[ModelT], event: object, *at: int | str) -> ModelT:

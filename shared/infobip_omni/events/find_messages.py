@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from infobip_omni.api.phone_numbers import normal_phone_number
 
-from .errors import InvalidEventError, InvocationEvent, read_as
+from .errors import InvalidEventError, InvocationEvent, opened, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +102,7 @@ def parse(event: object) -> FindMessagesEvent:
     Raises:
         InvalidEventError: The event breaks a rule.
     """
-    query = read_as(FindMessagesEvent, event)
+    query = read_as(FindMessagesEvent, opened(event))
     if len(query.queries()) != 1:
         raise InvalidEventError("body", f"must hold exactly one of {', '.join(QUERIES)}")
     return query

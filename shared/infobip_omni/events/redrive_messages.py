@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictStr, StringConstraints, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from .dead_letter import DeadLetterReason
-from .errors import InvalidEventError, InvocationEvent, read_as
+from .errors import InvalidEventError, InvocationEvent, opened, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 Json = dict[str, Any]
+
+#: Characters; ours have some 100.
+_LONGEST_TOKEN = 1000
+#: Where a list continues: after the time and id of the last record, which are texts that sort.
+Place = tuple[str, str]
+_PLACE = TypeAdapter(tuple[StrictStr, StrictStr])
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 MessageId = Annotated[str, Field(min_length=1, max_length=500)]
@@ -33,9 +41,11 @@ class _Selection(InvocationEvent):
 
 
 class ListCommand(_Selection):
-    """List dead-lettered records."""
+    """List dead-lettered records, the oldest first."""
 
     action: Literal["list"]
+    #: From the previous answer, to continue where it ended.
+    next_token: Annotated[str, Field(max_length=_LONGEST_TOKEN)] | None = None
     #: Whether to include the bodies, which hold personal data.
     show_content: bool = False
 
@@ -84,11 +94,33 @@ def parse(event: object) -> Command:
     Raises:
         InvalidEventError: It breaks a rule.
     """
+    event = opened(event)
     action = event.get("action") if isinstance(event, dict) else None
     command = _COMMANDS.get(action) if isinstance(action, str) else None
     if command is None:
         raise InvalidEventError("action", f"must be one of {', '.join(_COMMANDS)}")
     return read_as(command, event)
+
+
+def write_token(place: Place) -> str:
+    """Return the token for the next page of a list."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def read_token(command: ListCommand) -> Place | None:
+    """Return where a list continues; None without a token.
+
+    Raises:
+        InvalidEventError: The token is not one of ours.
+    """
+    if command.next_token is None:
+        return None
+    try:
+        text = base64.b64decode(command.next_token.encode(), altchars=b"-_", validate=True)
+        return _PLACE.validate_python(tuple(json.loads(text)))
+    except (ValueError, TypeError, RecursionError):
+        rule = "must be the nextToken of the last answer to list"
+        raise InvalidEventError("nextToken", rule) from None
 
 
 # --- Answers ---------------------------------------------------------------------------------
@@ -113,16 +145,22 @@ class ListedRecord:
     #: The id under which the content was first queued.
     original_message_id: str
     reason: DeadLetterReason
-    #: The field that breaks a rule, and the rule; only for INVALID and CONFLICT.
+    #: The field that breaks a rule, and the rule, for INVALID and CONFLICT. The rule of an OUTAGE
+    #: is what Infobip answered last, if it did.
     field: str | None
     rule: str | None
     sent_at: str
     age_seconds: int
-    #: The number of messages of the event; None where the body is not a valid event.
+    #: The number of `message_ids`; None where there are none.
     destinations: int | None
-    #: Empty where the body is not a valid event; only the body then shows which message it was.
+    #: The ids of its messages, as far as they can be read, also from a body that breaks a rule.
     message_ids: list[str]
     body: str | None = dataclasses.field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """The place of the record in a list, which is in the order of time."""
+        return self.sent_at, self.record_id
 
     def to_json(self, quarantined: Container[str] = (), unreadable: Container[str] = ()) -> Json:
         """Return the record in camelCase; members without a value are left out.
@@ -147,6 +185,8 @@ class Listed(_Answer):
     records: list[Json] = dataclasses.field(repr=False)
     #: The next step of the operator, by each reason that is listed.
     hints: Mapping[str, str]
+    #: For the next page; None if all records that were found are listed.
+    next_token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +221,7 @@ class Closed(_Answer):
     records_deleted: int
     #: Records that also hold other messages to decide about.
     records_kept: int
-    #: Messages of these records that this version cannot read; None if there are none.
+    #: The first of these records' messages that this version cannot read; None if there are none.
     unreadable_message_ids: list[str] | None
     hint: str | None
 

@@ -5,14 +5,19 @@ memory, moves messages through their scenario by a clock that can be advanced, a
 on request.
 
 It does NOT send messages, use an Infobip account, store anything on disk, speak TLS or XML, accept
-tokens (IBSSO, Bearer), or check the shapes of rich content. Where Infobip's documents are silent,
-it has one behaviour, and settings offer some of the others. Prices, networks and delays are
-invented.
+tokens (IBSSO, Bearer), or look at the files that a message links to. Where Infobip's documents are
+silent, it has one behaviour, and settings offer some of the others. Prices, networks, delays and
+the names of contacts are invented.
+
+It checks requests against the structure in Infobip's OpenAPI document, for all ten channels, and
+answers 400 with all broken rules. What the document leaves to the channel is rejected there, so the
+next step follows: a push of over 4,000 characters, or an SMS of over 25 parts or 4,000 bytes.
 
 Reports of a send with a notifyUrl are pushed there, over plain HTTP and only to this machine. Any
-other host counts as one that does not answer, unless --resolve gives it an address. A push that is
-not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes; advancing the clock shortens
-these. The setting pushedReports says whether GET /omni/1/reports returns such reports, too.
+other host counts as one that does not answer, unless --resolve gives it an address, and so does the
+simulator itself. A push that is not answered with 2xx is repeated after 1, 2, 5, 10, ... minutes;
+advancing the clock shortens these. The setting pushedReports says whether GET /omni/1/reports
+returns such reports, too.
 
 Control interface (JSON, no credentials):
 
@@ -20,7 +25,8 @@ Control interface (JSON, no credentials):
   POST   /_control/reset                  restores the state at the start
   GET    /_control/settings               PUT changes the given members
   GET    /_control/credentials            PUT: apiKey, username, password, scopes
-  PUT    /_control/recipients/{address}   {"PUSH": outcome, "*": outcome} or {"refuse": status}
+  PUT    /_control/recipients/{address}   {"PUSH": outcome, "*": outcome} or {"refuse": status};
+                                          the status BAD_REQUEST refuses the whole request with 400
   PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE removes either rule
   POST   /_control/faults                 {"operation", "kind", "times", ...}; GET lists them
   DELETE /_control/faults[/{id}]
@@ -38,7 +44,36 @@ at most 10 MiB and at most 100 levels; a time is at most 366 days, and the clock
 at most 36600 days.
 
 An outcome is "silent", or the name of a status of group 2 or higher. state.py lists the magic
-recipients, and faults.py the kinds of fault.
+recipients, statuses.py the statuses, and faults.py the kinds of fault.
+
+Settings, with their values at the start:
+
+  stepSeconds = 0.2                    from the start of a step to its outcome
+  defaultValiditySeconds = 60.0        of a step whose content has none
+  reportDelaySeconds = 0.0             from the end of a step to its report
+  logLagSeconds = 0.0                  from the acceptance of a message to its log rows
+  intermediateStepReports = true       whether failed steps before the last are reported
+  pushedReports = "push-only"          or "both": whether pushed reports can also be pulled
+  pushRetries = 20                     of a push that is not answered with 2xx
+  pushMinuteSeconds = 60.0             the length of a minute of the waits between them
+  pushBucketSize = 1                   the reports that one push holds at most
+  duplicateIds = "send-twice"          or "refuse"
+  refuseAll = ""                       the status by which every destination is refused
+  refusedRows = "none"                 or "logs", "reports", "both": what refused destinations have
+  refusedIds = "free"                  or "used", where repeated ids are refused
+  acceptedStatus = "PENDING_ENROUTE"   or "PENDING_ACCEPTED", "MESSAGE_ACCEPTED"
+  errorEnvelope = "legacy"             or "newer", which has violations; or "E429", which is "newer"
+                                       for status 429 only
+  statusForm = "full"                  or the parts that statuses have: "group", "group-id",
+                                       "group-name", "id", "name"; or "other-names", like "Pending"
+  statusFormIn = "everywhere"          or "answers", "reports", "logs": where statusForm applies
+  missingAddress = "fail-step"         or "refuse-request", of a destination that a step cannot use
+  inboxTopics = []                     the topics of the app's inbox; if empty, any topic exists
+  magicRecipients = true               whether the last digits of an address decide its outcomes
+  logLists = "all"                     or how else a list of ids is read: log_lists.py has the ways
+  logListLength = 50                   the n of some ways
+  throttleMinuteSeconds = 60.0         how long each minute of the throttles lasts
+  throttles = {...}                    calls per minute or 10 minutes, by operation; 0 is no limit
 """
 
 from __future__ import annotations
@@ -227,7 +262,7 @@ def main() -> None:
         others = [listen(str(each.ip), port, each.network) for each in arguments.also_on]
         for other in others:
             threading.Thread(target=other.serve_forever, daemon=True).start()
-        resolver = Resolver(arguments.resolve)
+        resolver = Resolver(arguments.resolve, port)
         threading.Thread(target=simulator.push_forever, args=(resolver,), daemon=True).start()
         # Parent processes read the first line only.
         lines = [f"infobip simulator ready on http://{host}:{port}"]

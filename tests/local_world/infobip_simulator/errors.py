@@ -1,9 +1,4 @@
-"""The checks of requests, and the envelopes of errors.
-
-The checks follow Infobip's OpenAPI document 3.210.0.
-Members that the document does not define are ignored, and a ``null`` counts as absent.
-The shapes of rich content (Viber, WhatsApp, LINE, Kakao, VKontakte) are not checked.
-"""
+"""The envelopes of errors, and the checks of query strings and of control calls."""
 
 from __future__ import annotations
 
@@ -12,10 +7,9 @@ from dataclasses import fields, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from _typeshed import DataclassInstance
 
@@ -47,30 +41,20 @@ CONTENT_MEMBERS = {
     "KAKAO_ALIM": "kakaoAlim",
     "WHATSAPP": "whatsApp",
 }
-ADDRESS_MEMBERS = ("phoneNumber", "emailAddress", "pushRegistrationId", "whatsAppUserId")
+#: The members of ``to``; only Infobip's older documents have the last two.
+ADDRESS_MEMBERS = (
+    *("phoneNumber", "emailAddress", "pushRegistrationId", "whatsAppUserId"),
+    *("lineUserKey", "facebookUserKey"),
+)
 GENERAL_STATUSES = ("ACCEPTED", "PENDING", "UNDELIVERABLE", "DELIVERED", "EXPIRED", "REJECTED")
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-LONGEST_DELAY = 180 * DAY
-LONGEST_CALLBACK_DATA = 4000
 LARGEST_INT32 = 2**31 - 1
 #: The largest depth of nested lists and objects.
 DEEPEST_BODY = 100
 #: The longest time in a setting or a fault, in seconds: a leap year.
 LONGEST_SECONDS = 366 * 86_400
-#: The content members whose text must not be empty, with its largest length.
-LONGEST_TEXTS = dict.fromkeys(("sms", "voice", "email"), LARGEST_INT32)
-LONGEST_TEXTS |= {"push": 2000, "kakaoAlim": 1000}
-SECONDS_PER_UNIT = {
-    "NANOSECONDS": 1e-9,
-    "MICROSECONDS": 1e-6,
-    "MILLISECONDS": 1e-3,
-    "SECONDS": 1.0,
-    "MINUTES": 60.0,
-    "HOURS": HOUR,
-    "DAYS": DAY,
-}
 
 #: The first five are documented; the others are invented.
 ERROR_IDS = {
@@ -81,9 +65,12 @@ ERROR_IDS = {
     500: "GENERAL_ERROR",
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE",
+    408: "REQUEST_TIMEOUT",
     409: "CONFLICT",
     411: "LENGTH_REQUIRED",
     413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
 }
 
 
@@ -103,14 +90,23 @@ class ApiError(Exception):
         self.retry_after = retry_after  #: seconds; 0 leaves the header out
 
     def envelope(self, style: str) -> Json:
-        """Return the error in the OMNI envelope or, for 429 only, in the platform's newer one."""
+        """Return the error in the OMNI envelope or in the platform's newer one.
+
+        Args:
+            style: ``newer``, or ``E429`` for the newer one for 429 only; else the OMNI envelope.
+        """
         text = HTTPStatus(self.status).phrase
-        if style == "E429" and self.status == HTTPStatus.TOO_MANY_REQUESTS:
+        is_throttled = self.status == HTTPStatus.TOO_MANY_REQUESTS
+        if style == "newer" or (style == "E429" and is_throttled):
             return {
-                "errorCode": "E429",
+                "errorCode": f"E{self.status}",
                 "description": text,
-                "action": "Wait before repeating the request.",
-                "violations": [],
+                "action": f"{'Wait before repeating' if is_throttled else 'Check'} the request.",
+                "violations": [
+                    {"property": member, "violation": rule}
+                    for member, rules in (self.validation_errors or {}).items()
+                    for rule in rules
+                ],
                 "resources": [],
             }
         details: Json = {
@@ -145,50 +141,6 @@ def parse_moment(value: object, member: str) -> float:
     if moment is None or moment.tzinfo is None:
         raise bad_request((member, "must be a timestamp with an offset"))
     return moment.timestamp()
-
-
-def validity_seconds(content: Json) -> float | None:
-    """Return how long a step may take in seconds; None if its content does not say."""
-    period = content.get("validityPeriod")
-    unit = content.get("validityPeriodTimeUnit") or "MINUTES"
-    return None if period is None else period * SECONDS_PER_UNIT[unit]
-
-
-def scenario_problems(body: Json) -> Iterator[Problem]:
-    """Check the body of POST and PUT ``/omni/1/scenarios``."""
-    flow = body.get("flow")
-    if not isinstance(flow, list) or not flow:
-        yield "flow", "must hold at least one step"
-        flow = []
-    for index, step in enumerate(flow):
-        if not isinstance(step, dict) or str(step.get("channel")) not in CONTENT_MEMBERS:
-            yield f"flow[{index}].channel", "must be one of " + ", ".join(CONTENT_MEMBERS)
-        elif not isinstance(step.get("from", ""), str | None):
-            yield f"flow[{index}].from", "must be a string"
-    yield from _wrong_types(body, {"name": str, "default": bool})
-
-
-def send_problems(body: Json, now: float) -> Iterator[Problem]:
-    """Check the body of POST ``/omni/1/advanced``."""
-    yield from _destination_problems(body.get("destinations"))
-    for channel, member in CONTENT_MEMBERS.items():
-        content = body.get(member)
-        if isinstance(content, dict):
-            yield from _content_problems(channel, member, content)
-        elif content is not None:
-            yield member, "must be an object"
-    wanted = {"scenarioKey": str, "bulkId": str, "notify": bool, "intermediateReport": bool}
-    yield from _wrong_types(body, wanted | {"callbackData": str})
-    if len(str(body.get("callbackData") or "")) > LONGEST_CALLBACK_DATA:
-        yield "callbackData", f"must not exceed {LONGEST_CALLBACK_DATA} characters"
-    if body.get("notifyContentType") not in (None, "application/json", "application/xml"):
-        yield "notifyContentType", "must be application/json or application/xml"
-    notify_url = body.get("notifyUrl")
-    if notify_url is not None and not _is_web_address(notify_url):
-        yield "notifyUrl", "must be an http or https URL"
-    send_at = body.get("sendAt")
-    if send_at is not None and parse_moment(send_at, "sendAt") > now + LONGEST_DELAY:
-        yield "sendAt", "must be at most 180 days ahead"
 
 
 def whole_number(
@@ -291,59 +243,3 @@ def _merged_numbers(current: Mapping[str, int], changes: Json, member: str) -> J
 def _camel_case(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.title() for word in tail)
-
-
-def _wrong_types(body: Json, wanted: Mapping[str, type]) -> Iterator[Problem]:
-    for member, kind in wanted.items():
-        if not isinstance(body.get(member), kind | None):
-            yield member, f"must be a {'boolean' if kind is bool else 'string'}"
-
-
-def _destination_problems(destinations: object) -> Iterator[Problem]:
-    if not isinstance(destinations, list) or not destinations:
-        yield "destinations", "must hold at least one destination"
-        return
-    for index, destination in enumerate(destinations):
-        if not isinstance(destination, dict):
-            yield f"destinations[{index}]", "must be an object"
-            continue
-        if not isinstance(destination.get("messageId"), str | None):
-            yield f"destinations[{index}].messageId", "must be a string"
-        to = destination.get("to")
-        if not isinstance(to, dict) or not any(
-            isinstance(to.get(member), str) and to[member] for member in ADDRESS_MEMBERS
-        ):
-            yield f"destinations[{index}].to", "must hold one of " + ", ".join(ADDRESS_MEMBERS)
-
-
-def _content_problems(channel: str, member: str, content: Json) -> Iterator[Problem]:
-    text = content.get("text")
-    longest = LONGEST_TEXTS.get(member)
-    if longest is None and not isinstance(text, str | None):
-        yield f"{member}.text", "must be a string"
-    elif longest is not None and not (isinstance(text, str) and 1 <= len(text) <= longest):
-        yield f"{member}.text", f"must be a string of 1 to {longest} characters"
-    if str(content.get("validityPeriodTimeUnit") or "MINUTES") not in SECONDS_PER_UNIT:
-        yield f"{member}.validityPeriodTimeUnit", "must be one of " + ", ".join(SECONDS_PER_UNIT)
-    elif content.get("validityPeriod") is not None:
-        period = content["validityPeriod"]
-        if type(period) is not int or not 0 <= period <= LARGEST_INT32:
-            yield f"{member}.validityPeriod", f"must be a whole number from 0 to {LARGEST_INT32}"
-            return
-        seconds = validity_seconds(content) or 0.0
-        shortest = 35 if channel == "VIBER" else 30
-        if seconds <= shortest:
-            yield f"{member}.validityPeriod", f"must exceed {shortest} seconds"
-        if channel == "VIBER" and seconds > 14 * DAY:
-            yield f"{member}.validityPeriod", "must not exceed 14 days"
-
-
-def _is_web_address(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        parts = urlsplit(value)
-        parts.port  # noqa: B018 (raises if the port is invalid)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)

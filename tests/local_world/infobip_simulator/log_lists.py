@@ -46,7 +46,7 @@ def rows_returned(way: str, rows: Sequence[Json], length: int) -> list[Json]:
         case "newest-n-rows":
             return list(rows[:length])
         case "oldest-n-rows":
-            return list(rows[-length:])
+            return list(rows[max(0, len(rows) - length) :])
         case "other-case":
             return [row | {"messageId": row["messageId"].swapcase()} for row in rows]
     return list(rows)

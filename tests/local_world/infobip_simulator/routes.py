@@ -43,11 +43,13 @@ from .errors import (
     whole_number,
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
-from .state import OUTCOMES, REFUSALS, Account, Clock, LogSearch, Settings, timestamp
+from .state import BAD_REQUEST, Account, Clock, LogSearch, Settings, timestamp
+from .statuses import OUTCOMES, REFUSALS
 from .webhooks import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from email.message import Message
     from ipaddress import IPv4Network
 
     from .webhooks import Resolver
@@ -75,6 +77,10 @@ _CONCURRENT_PUSHES = 4
 _LONGEST_NAP = 3600.0
 #: In bytes. Lambda's events have at most 6 MB, so our sends are always shorter.
 LONGEST_BODY = 10 * 2**20
+#: The longest wait for more of a request that has begun, in seconds.
+_READ_SECONDS = 20.0
+#: The character sets of bodies that are read.
+_CHARSETS = ("", "utf-8", "utf-16", "us-ascii", "iso-8859-1")
 #: How long the rest of a refused request is read, in seconds.
 _DISCARD_SECONDS = 2.0
 #: A socket with this option resets the connection when it is closed.
@@ -112,11 +118,22 @@ class Call:
     query: dict[str, list[str]] = field(default_factory=dict)
     authorization: str = ""
     content: bytes = b""
+    content_type: str = "application/json"
+    charset: str = ""  #: of the body; empty for the one that JSON detects
+    accept: str = "*/*"
 
     def json(self) -> object:
         """Return the body; None if it is not JSON, or nested too deep."""
+        if self.charset not in _CHARSETS:
+            return None
         try:
-            value = json.loads(self.content, parse_constant=_finite, parse_float=_finite)
+            # Some older clients write a byte order mark, as they also do without a charset.
+            text = self.content.decode(self.charset).lstrip("\ufeff") if self.charset else None
+            value = json.loads(
+                self.content if text is None else text,
+                parse_constant=_finite,
+                parse_float=_finite,
+            )
         except (ValueError, RecursionError):
             return None
         return None if isinstance(value, dict | list) and _is_deep(value) else value
@@ -224,10 +241,10 @@ class Simulator:
             with self._lock:
                 if not control:
                     return self._omni(call)
-                if not may_control:
-                    return self._refusal(ApiError(HTTPStatus.FORBIDDEN))
-                return self._control(call)
+                return self._control(call, may_control=may_control)
         except ApiError as error:
+            if control:
+                return Answer(error.status, error.envelope("legacy"))
             return self._refusal(error)
         finally:
             self.pushes_changed.set()
@@ -241,7 +258,7 @@ class Simulator:
         with self._lock:
             # The wait for the next attempt counts from here, however long the answer takes.
             account, now = self._account, self._clock.now()
-            due = account.pushes.take_due(now)
+            due = account.pushes.take_due(now, account.settings.push_bucket_size)
         for push, status in self._pushing.map(lambda push: (push, deliver(push, resolver)), due):
             with self._lock:
                 account.pushes.note(
@@ -284,6 +301,7 @@ class Simulator:
         try:
             self._credentials.admit(call.authorization, operation)
             self._account.throttle(operation)
+            _check_formats(call)
             body = self._operations[operation](call, key)
         except ApiError as error:
             return self._refusal(error)
@@ -339,7 +357,9 @@ class Simulator:
         )
         return self._account.search_logs(search)
 
-    def _control(self, call: Call) -> Answer:
+    def _control(self, call: Call, *, may_control: bool) -> Answer:
+        if not may_control:
+            raise ApiError(HTTPStatus.FORBIDDEN)
         name, _, argument = call.path.removeprefix("/_control/").partition("/")
         methods = [method for method, known in self._controls if known == name]
         if not methods:
@@ -372,7 +392,8 @@ class Simulator:
                 raise bad_request(
                     (name, "must be *, refuse or one of " + ", ".join(CONTENT_MEMBERS))
                 )
-            _check_outcome(name, outcome, REFUSALS if name == "refuse" else OUTCOMES)
+            refusals = (*REFUSALS, BAD_REQUEST)
+            _check_outcome(name, outcome, refusals if name == "refuse" else OUTCOMES)
         self._account.rules.recipients[_required(address)] = rule
         return rule
 
@@ -465,6 +486,18 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
 
+    def parse_request(self) -> bool:
+        """Read the head of a request, of which the first line has arrived.
+
+        An idle connection is kept, but a request that stops in the middle is refused.
+        """
+        self.connection.settimeout(_READ_SECONDS)
+        try:
+            return super().parse_request()
+        except TimeoutError:
+            self.send_error(HTTPStatus.REQUEST_TIMEOUT)
+            return False
+
     def serve(self) -> None:
         server = cast("Server", self.server)
         try:
@@ -472,6 +505,7 @@ class Handler(BaseHTTPRequestHandler):
         except ApiError as error:
             self._refuse(error)
             return
+        self.connection.settimeout(None)
         answer = server.simulator.answer(call, may_control=server.may_control)
         if server.verbose:
             # The path of a control call may end with a phone number.
@@ -503,7 +537,10 @@ class Handler(BaseHTTPRequestHandler):
             problem = {"Transfer-Encoding": ["must be absent: say the length of the body"]}
             raise ApiError(HTTPStatus.LENGTH_REQUIRED, validation_errors=problem)
         length = _body_length(self.headers.get_all("Content-Length") or ["0"])
-        content = self.rfile.read(length)
+        try:
+            content = self.rfile.read(length)
+        except TimeoutError:
+            raise ApiError(HTTPStatus.REQUEST_TIMEOUT) from None
         if len(content) < length:
             raise bad_request(("Content-Length", "must not exceed the length of the body"))
         return Call(
@@ -512,6 +549,9 @@ class Handler(BaseHTTPRequestHandler):
             query=parse_qs(target.query),
             authorization=self.headers.get("Authorization") or "",
             content=content,
+            content_type=_content_type(self.headers),
+            charset=(self.headers.get_content_charset() or "").lower(),
+            accept=self.headers.get("Accept") or "*/*",
         )
 
     def _refuse(self, error: ApiError) -> None:
@@ -604,6 +644,26 @@ def _body_length(fields: Iterable[str]) -> int:
         problem = {"body": [f"must not exceed {LONGEST_BODY} bytes"]}
         raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, validation_errors=problem)
     return int(length)
+
+
+def _content_type(headers: Message) -> str:
+    """Return the media type of a body; one that is not named is JSON, as from older clients."""
+    return headers.get_content_type() if headers.get("Content-Type") else "application/json"
+
+
+def _check_formats(call: Call) -> None:
+    """Refuse a call whose body or answer would not be JSON.
+
+    Infobip also reads and writes XML, which the simulator does not. Without an Accept header the
+    answer is JSON.
+    """
+    if call.content and (call.content_type != "application/json" or call.charset not in _CHARSETS):
+        problem = {"Content-Type": ["must be application/json in " + ", ".join(_CHARSETS[1:])]}
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, validation_errors=problem)
+    ranges = {each.partition(";")[0].strip().lower() for each in call.accept.split(",")}
+    if ranges.isdisjoint({"*/*", "application/*", "application/json"}):
+        problem = {"Accept": ["must include application/json"]}
+        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, validation_errors=problem)
 
 
 def _finite(text: str) -> float:

@@ -36,6 +36,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, cast
 
 from . import log_lists
+from .checks import scenario_problems, send_problems, validity_seconds
 from .errors import (
     ADDRESS_MEMBERS,
     CONTENT_MEMBERS,
@@ -49,107 +50,15 @@ from .errors import (
     number,
     parse_moment,
     refuse_problems,
-    scenario_problems,
-    send_problems,
-    validity_seconds,
 )
+from .rejections import rejection_of, sms_parts
+from .statuses import FORMS, REFUSALS, SILENT, STATUSES, error_of, in_form
 from .webhooks import Push, Pushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Rule = dict[str, str]
-
-#: In place of an outcome: the step never answers, so it expires when its validity ends.
-SILENT = "silent"
-
-_STATUS_NAMES: dict[tuple[int, str], dict[int, str]] = {
-    (0, "ACCEPTED"): {0: "MESSAGE_ACCEPTED"},
-    (1, "PENDING"): {3: "PENDING_WAITING_DELIVERY", 7: "PENDING_ENROUTE", 26: "PENDING_ACCEPTED"},
-    (2, "UNDELIVERABLE"): {
-        4: "UNDELIVERABLE_REJECTED_OPERATOR",
-        9: "UNDELIVERABLE_NOT_DELIVERED",
-        31: "UNDELIVERABLE_NOT_SENT",
-        66: "UNDELIVERABLE_NO_DESTINATION",
-    },
-    (3, "DELIVERED"): {2: "DELIVERED_TO_OPERATOR", 5: "DELIVERED_TO_HANDSET"},
-    (4, "EXPIRED"): {15: "EXPIRED_EXPIRED", 29: "EXPIRED_DLR_UNKNOWN", 87: "SIGNALS_BLOCKED"},
-    (5, "REJECTED"): {
-        6: "REJECTED_NETWORK",
-        8: "REJECTED_PREFIX_MISSING",
-        10: "REJECTED_DND",
-        11: "REJECTED_SOURCE",
-        12: "REJECTED_NOT_ENOUGH_CREDITS",
-        13: "REJECTED_SENDER",
-        14: "REJECTED_DESTINATION_BLOCKLISTED",
-        17: "REJECTED_PREPAID_PACKAGE_EXPIRED",
-        18: "REJECTED_DESTINATION_NOT_REGISTERED",
-        19: "REJECTED_ROUTE_NOT_AVAILABLE",
-        20: "REJECTED_FLOODING_FILTER",
-        21: "REJECTED_SYSTEM_ERROR",
-        23: "REJECTED_DUPLICATE_MESSAGE_ID",
-        24: "REJECTED_INVALID_UDH",
-        25: "REJECTED_MESSAGE_TOO_LONG",
-        51: "MISSING_TO",
-        52: "REJECTED_DESTINATION",
-        65: "REJECTED_NO_APPLICATION",
-        68: "REJECTED_PAYLOAD_TOO_BIG",
-        69: "REJECTED_NO_CONTENT",
-        70: "REJECTED_INVALID_VALIDITY_PERIOD",
-        73: "REJECTED_INVALID_INBOX_TOPIC",
-        99: "REJECTED",
-        100: "UNDELIVERABLE_REJECTED_PLATFORM",
-        999: "REJECTED_FOR_A_NEW_REASON",  # invented: Infobip may add statuses
-    },
-}
-_DESCRIPTIONS = {
-    "MESSAGE_ACCEPTED": "Message accepted",
-    "PENDING_ENROUTE": "Message sent to next instance",
-    "DELIVERED_TO_HANDSET": "Message delivered to handset",
-}
-#: Infobip's status objects by name.
-STATUSES: dict[str, Json] = {
-    name: {
-        "groupId": group_id,
-        "groupName": group_name,
-        "id": status_id,
-        "name": name,
-        "description": _DESCRIPTIONS.get(name, name.replace("_", " ").capitalize()),
-    }
-    for (group_id, group_name), names in _STATUS_NAMES.items()
-    for status_id, name in names.items()
-}
-OUTCOMES = (SILENT, *(name for name, status in STATUSES.items() if status["groupId"] > 1))
-REFUSALS = tuple(name for name, status in STATUSES.items() if status["groupName"] == "REJECTED")
-
-
-def _error(group: tuple[int, str], error_id: int, name: str, *, permanent: bool) -> Json:
-    return {
-        "groupId": group[0],
-        "groupName": group[1],
-        "id": error_id,
-        "name": name,
-        "description": name.removeprefix("EC_").replace("_", " ").capitalize(),
-        "permanent": permanent,
-    }
-
-
-_HANDSET = (1, "HANDSET_ERRORS")
-_NO_ERROR = _error((0, "OK"), 0, "NO_ERROR", permanent=False)
-_UNKNOWN_ERROR = _error((3, "OPERATOR_ERRORS"), 255, "EC_UNKNOWN_ERROR", permanent=False)
-#: The error of each outcome; the combinations of errors and statuses are our choice.
-_ERRORS: dict[str, Json] = {
-    "DELIVERED_TO_OPERATOR": _NO_ERROR,
-    "DELIVERED_TO_HANDSET": _NO_ERROR,
-    "UNDELIVERABLE_NO_DESTINATION": _error(
-        _HANDSET, 8004, "EC_NO_REGISTRATION_ID_FOUND", permanent=True
-    ),
-    "UNDELIVERABLE_NOT_DELIVERED": _error(_HANDSET, 1, "EC_UNKNOWN_SUBSCRIBER", permanent=True),
-    "UNDELIVERABLE_REJECTED_OPERATOR": _error(
-        _HANDSET, 27, "EC_ABSENT_SUBSCRIBER", permanent=False
-    ),
-    "EXPIRED_EXPIRED": _error(_HANDSET, 4101, "EC_VALIDITY_EXPIRED", permanent=True),
-}
 
 MAGIC_RECIPIENTS: dict[str, Rule] = {
     "0001": {"*": "DELIVERED_TO_HANDSET"},
@@ -163,9 +72,13 @@ MAGIC_RECIPIENTS: dict[str, Rule] = {
     "0009": {"*": "UNDELIVERABLE_REJECTED_OPERATOR"},
 }
 
+#: In place of a status: every request with the recipient is answered with 400.
+BAD_REQUEST = "BAD_REQUEST"
+
 #: The addresses that a channel can use; it uses the first that the destination has.
 _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
     "EMAIL": ("emailAddress",),
+    "LINE": ("lineUserKey", "phoneNumber"),
     "PUSH": ("pushRegistrationId", "phoneNumber"),
     "WHATSAPP": ("phoneNumber", "whatsAppUserId"),
 }
@@ -189,6 +102,7 @@ _THROTTLES = dict.fromkeys(OPERATIONS, 0) | {
 }
 _THROTTLE_SECONDS = {"create_scenario": 600, "update_scenario": 600}
 _OTHER_THROTTLE_SECONDS = 60
+_PLACES_OF_STATUSES = ("answers", "reports", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +118,7 @@ class Settings:
     pushed_reports: str = field(default="push-only", metadata={"choices": ("push-only", "both")})
     #: How often a push that was not answered with 2xx is retried.
     push_retries: int = field(default=20, metadata={"most": 1000})
+    push_bucket_size: int = field(default=1, metadata={"most": 2000})  #: reports per push
     push_minute_seconds: float = 60.0  #: the length of a minute of the waits between retries
     duplicate_ids: str = field(default="send-twice", metadata={"choices": ("send-twice", "refuse")})
     #: The status by which every destination is refused, such as REJECTED_NOT_ENOUGH_CREDITS; empty
@@ -219,13 +134,29 @@ class Settings:
         default="PENDING_ENROUTE",
         metadata={"choices": ("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")},
     )
-    error_envelope: str = field(default="legacy", metadata={"choices": ("legacy", "E429")})
-    magic_recipients: bool = True
+    #: Which errors have the platform's newer envelope: none, those of status 429, or all.
+    error_envelope: str = field(default="legacy", metadata={"choices": ("legacy", "E429", "newer")})
+    #: How statuses are written, and where; elsewhere they are in full.
+    status_form: str = field(default="full", metadata={"choices": FORMS})
+    status_form_in: str = field(
+        default="everywhere", metadata={"choices": ("everywhere", *_PLACES_OF_STATUSES)}
+    )
+    #: What happens to a destination without an address for a step.
+    missing_address: str = field(
+        default="fail-step", metadata={"choices": ("fail-step", "refuse-request")}
+    )
+    inbox_topics: tuple[str, ...] = ()  #: of the app; if empty, any topic of a push exists
+    magic_recipients: bool = True  #: whether the last digits of an address decide its outcomes
     #: How the logs read a list of several ids.
     log_lists: str = field(default="all", metadata={"choices": log_lists.WAYS})
     log_list_length: int = field(default=50, metadata={"most": 1000})  #: the n of some ways
     throttle_minute_seconds: float = 60.0  #: how long each minute of the throttles lasts
     throttles: dict[str, int] = field(default_factory=lambda: dict(_THROTTLES))
+
+    def written(self, status: Json, place: str) -> Json:
+        """Return a status or an error as it is written in an answer, a report or a log row."""
+        is_here = self.status_form_in in ("everywhere", place)
+        return in_form(status, self.status_form if is_here else "full")
 
 
 class Clock:
@@ -286,6 +217,7 @@ class Attempt:
     started_at: float
     ended_at: float
     outcome: str
+    message_count: int = 1
 
     def status(self, now: float) -> Json:
         """Return the status object at the time *now*."""
@@ -433,6 +365,7 @@ class Account:
         now = self._clock.now()
         refuse_problems(send_problems(body, now))
         scenario = self._scenario_for(body.get("scenarioKey"))
+        refuse_problems(self._destination_problems(body["destinations"], scenario))
         bulk_id = body.get("bulkId") or str(uuid.uuid4())
         destinations = body["destinations"]
         # The document shows the bulk id for several destinations only; reports always carry it.
@@ -453,7 +386,7 @@ class Account:
         for report in self._last_page:
             del self._ready_reports[report.number]
             report.pages.append((number, None))
-        return {"results": [_report_row(report) for report in self._last_page]}
+        return {"results": [_report_row(report, self.settings) for report in self._last_page]}
 
     def mark_spoiled(self, kind: str, positions: Iterable[int]) -> None:
         """Store the fault that spoiled these reports of the last page."""
@@ -479,7 +412,7 @@ class Account:
             way = "all"
         ids = log_lists.ids_read(way, search.message_ids, length)
         rows = (
-            _log_row(message, attempt, now)
+            _log_row(message, attempt, now, self.settings)
             for message in self._logged_messages(replace(search, message_ids=tuple(ids)))
             if message.accepted_at + self.settings.log_lag_seconds <= now
             for attempt in reversed(message.attempts)
@@ -539,6 +472,7 @@ class Account:
             to=attempt.to,
             sendAt=timestamp(attempt.started_at),
             seenAt=timestamp(now),
+            contact=_contact(attempt, message),
         ) | _sender({"from": attempt.sender})
         self.pushes.add(now, Push(message.notify_url, [row]))
 
@@ -574,16 +508,27 @@ class Account:
             )
         return scenario
 
+    def _destination_problems(
+        self, destinations: list[Json], scenario: Json
+    ) -> Iterator[tuple[str, str]]:
+        """Return why the whole request is refused, where a rule or a setting says so."""
+        for index, destination in enumerate(destinations):
+            to = _addresses(destination)
+            path = f"destinations[{index}].to"
+            rules = self.rules.of(to.values(), magic=False)
+            if self.rules.refusal(rules) == BAD_REQUEST:
+                yield f"{path}.{next(iter(to))}", "must be valid"
+            if self.settings.missing_address == "refuse-request":
+                for channel in dict.fromkeys(step["channel"] for step in scenario["flow"]):
+                    if _address(channel, to) is None:
+                        yield f"{path}.{_address_members(channel)[0]}", f"is required for {channel}"
+
     def _accept(
         self, destination: Json, body: Json, scenario: Json, bulk_id: str, now: float
     ) -> Json:
         message_id = destination.get("messageId") or str(uuid.uuid4())
         answer = {"to": destination["to"], "messageId": message_id}
-        to = {
-            member: address
-            for member in ADDRESS_MEMBERS
-            if isinstance(address := destination["to"].get(member), str) and address
-        }
+        to = _addresses(destination)
         rules = self.rules.of(to.values(), magic=self.settings.magic_recipients)
         refusal = self.settings.refuse_all or self.rules.refusal(rules)
         # Infobip promises nothing about repeated ids, so callers must cope with both behaviours.
@@ -610,13 +555,16 @@ class Account:
             self._refused.setdefault(message_id, []).append(message)
             if self.settings.refused_rows in {"reports", "both"}:
                 self._schedule_reports(message)
-            return answer | {"status": STATUSES[refusal]}
+            return answer | {"status": self.settings.written(STATUSES[refusal], "answers")}
         self.acceptances += 1
         self._messages.setdefault(message_id, []).append(message)
         self._bulks.setdefault(bulk_id, []).append(message)
         if body.get("notify") is not False:
             self._schedule_reports(message)
-        return answer | {"status": STATUSES[self.settings.accepted_status]}
+            if body.get("intermediateReport"):
+                self._schedule_intermediate_reports(message)
+        accepted = STATUSES[self.settings.accepted_status]
+        return answer | {"status": self.settings.written(accepted, "answers")}
 
     def _is_used(self, message_id: str) -> bool:
         is_refused = message_id in self._refused and self.settings.refused_ids == "used"
@@ -633,15 +581,16 @@ class Account:
         for step in scenario["flow"]:
             channel = step["channel"]
             content = body.get(CONTENT_MEMBERS[channel])
-            members = _CHANNEL_ADDRESSES.get(channel, ("phoneNumber",))
-            address = next((to[member] for member in members if member in to), None)
+            address = _address(channel, to)
             seconds = self.settings.step_seconds
             if content is None:
                 outcome, seconds = "UNDELIVERABLE_NOT_SENT", 0.0
             elif address is None:
                 outcome, seconds = "MISSING_TO", 0.0
             else:
-                outcome = self.rules.outcome(rules, channel)
+                outcome = rejection_of(
+                    channel, content, self.settings.inbox_topics
+                ) or self.rules.outcome(rules, channel)
                 validity = self._validity(channel, content)
                 if outcome == SILENT or seconds >= validity:
                     outcome, seconds = "EXPIRED_EXPIRED", validity
@@ -653,6 +602,7 @@ class Account:
                 started_at=start,
                 ended_at=start + seconds,
                 outcome=outcome,
+                message_count=sms_parts(content) if content and channel == "SMS" else 1,
             )
             yield attempt
             if STATUSES[outcome]["groupName"] == "DELIVERED":
@@ -671,10 +621,20 @@ class Account:
             message.reports.append(report)
             ready_at = attempt.ended_at + self.settings.report_delay_seconds
             if message.notify_url is not None:
-                push = Push(message.notify_url, [_report_row(report)], report.was_pushed)
-                self.pushes.add(ready_at, push)
+                row = _report_row(report, self.settings)
+                self.pushes.add(ready_at, Push(message.notify_url, [row], (report.was_pushed,)))
             if message.notify_url is None or self.settings.pushed_reports == "both":
                 heapq.heappush(self._coming_reports, (ready_at, report.number, report))
+
+    def _schedule_intermediate_reports(self, message: Message) -> None:
+        """Schedule a push when a step starts; Infobip does not say which reports are pushed."""
+        begun = [each for each in message.attempts if each.started_at < each.ended_at]
+        for attempt in begun if message.notify_url else ():
+            status = self.settings.written(STATUSES["PENDING_ENROUTE"], "reports")
+            row = _row(message, attempt, attempt.started_at, status) | _without_none(
+                callbackData=message.callback_data, contact=_contact(attempt, message)
+            )
+            self.pushes.add(attempt.started_at, Push(str(message.notify_url), [row]))
 
     def _collect_reports(self) -> None:
         now = self._clock.now()
@@ -808,19 +768,40 @@ def _notify_url(body: Json) -> str | None:
     return body.get("notifyUrl") if wanted else None
 
 
-def _report_row(report: Report) -> Json:
+def _address_members(channel: str) -> tuple[str, ...]:
+    return _CHANNEL_ADDRESSES.get(channel, ("phoneNumber",))
+
+
+def _address(channel: str, to: Json) -> str | None:
+    """Return the address that a channel uses; None if the destination has none for it."""
+    return next((to[member] for member in _address_members(channel) if member in to), None)
+
+
+def _addresses(destination: Json) -> Json:
+    to = destination["to"]
+    return {
+        member: to[member]
+        for member in ADDRESS_MEMBERS
+        if isinstance(to.get(member), str) and to[member]
+    }
+
+
+def _report_row(report: Report, settings: Settings) -> Json:
     message, attempt = report.message, report.attempt
-    return _row(message, attempt, attempt.ended_at) | _without_none(
-        error=_ERRORS.get(attempt.outcome, _UNKNOWN_ERROR), callbackData=message.callback_data
+    status = settings.written(STATUSES[attempt.outcome], "reports")
+    return _row(message, attempt, attempt.ended_at, status) | _without_none(
+        error=settings.written(error_of(attempt.outcome), "reports"),
+        callbackData=message.callback_data,
+        contact=_contact(attempt, message),
     )
 
 
-def _log_row(message: Message, attempt: Attempt, now: float) -> Json:
-    row = _row(message, attempt, now)
+def _log_row(message: Message, attempt: Attempt, now: float, settings: Settings) -> Json:
+    row = _row(message, attempt, now, settings.written(attempt.status(now), "logs"))
     return row | _without_none(text=attempt.text) | _sender({"from": attempt.sender})
 
 
-def _row(message: Message, attempt: Attempt, now: float) -> Json:
+def _row(message: Message, attempt: Attempt, now: float, status: Json) -> Json:
     """Return the members that reports and log rows have in common."""
     return _without_none(
         bulkId=message.bulk_id,
@@ -828,24 +809,28 @@ def _row(message: Message, attempt: Attempt, now: float) -> Json:
         to=attempt.to,
         sentAt=timestamp(attempt.started_at),
         doneAt=timestamp(attempt.ended_at) if attempt.ended_at <= now else None,
-        messageCount=_message_count(attempt),
+        messageCount=attempt.message_count,
         mccMnc=_MCC + _MNC,
         price={
             "pricePerMessage": _PRICES.get(attempt.channel, _OTHER_PRICE),
             "currency": "EUR",
         },
-        status=attempt.status(now),
+        status=status,
         channel=attempt.channel,
     )
 
 
-def _message_count(attempt: Attempt) -> int:
-    """Return the number of parts of an SMS, taking ASCII for the similar GSM alphabet."""
-    if attempt.channel != "SMS" or not attempt.text:
-        return 1
-    single, part = (160, 153) if attempt.text.isascii() else (70, 67)
-    length = len(attempt.text)
-    return 1 if length <= single else math.ceil(length / part)
+def _contact(attempt: Attempt, message: Message) -> Json | None:
+    """Return the contact of a report for WhatsApp; the name is invented, and some members null."""
+    if attempt.channel != "WHATSAPP":
+        return None
+    return {
+        "name": "Ada",
+        "phoneNumber": message.to.get("phoneNumber"),
+        "userId": message.to.get("whatsAppUserId"),
+        "parentUserId": None,
+        "username": None,
+    }
 
 
 def _sender(holder: Mapping[str, str | None]) -> Json:

@@ -34,9 +34,15 @@ class Push:
 
     url: str
     results: list[Json]
-    #: Called when the call has been answered with 2xx.
-    delivered: Callable[[], None] = lambda: None
+    #: Called when the call has been answered with 2xx; one for each final report.
+    delivered: tuple[Callable[[], None], ...] = ()
     attempts: int = 0
+
+    def takes(self, other: Push, most: int) -> bool:
+        """Whether this call can also hold the reports of another; both hold final ones only."""
+        fits = len(self.results) + len(other.results) <= most
+        is_final = bool(self.delivered and other.delivered)
+        return fits and is_final and self.url == other.url and not self.attempts | other.attempts
 
 
 @dataclass(slots=True)
@@ -49,8 +55,8 @@ class Pushes:
     _under_way: int = 0
 
     def __len__(self) -> int:
-        """Return the number of calls still to be made or answered."""
-        return len(self._waiting) + self._under_way
+        """Return the number of reports in calls still to be made or answered."""
+        return sum(len(push.results) for *_, push in self._waiting) + self._under_way
 
     def add(self, due_at: float, push: Push) -> None:
         heapq.heappush(self._waiting, (due_at, next(self._numbers), push))
@@ -59,12 +65,25 @@ class Pushes:
         """Return when the next call is due; None if there is none."""
         return self._waiting[0][0] if self._waiting else None
 
-    def take_due(self, now: float) -> list[Push]:
-        """Remove and return the calls that are due."""
-        due = []
+    def take_due(self, now: float, most: int) -> list[Push]:
+        """Remove and return the calls that are due.
+
+        Args:
+            now: The time, in epoch seconds.
+            most: The largest number of reports in one call, of those that are due together.
+        """
+        due: list[Push] = []
+        open_calls: dict[str, Push] = {}
         while self._waiting and self._waiting[0][0] <= now:
-            due.append(heapq.heappop(self._waiting)[2])
-        self._under_way += len(due)
+            push = heapq.heappop(self._waiting)[2]
+            self._under_way += len(push.results)
+            call = open_calls.get(push.url)
+            if call is not None and call.takes(push, most):
+                call.results += push.results
+                call.delivered += push.delivered
+            else:
+                open_calls[push.url] = push
+                due.append(push)
         return due
 
     def note(
@@ -82,7 +101,7 @@ class Pushes:
             most_retries: The largest number of retries.
             minute: The length of a minute of these waits, in seconds.
         """
-        self._under_way -= 1
+        self._under_way -= len(push.results)
         push.attempts += 1
         message_ids = [result["messageId"] for result in push.results]
         self._journal.append(
@@ -90,7 +109,8 @@ class Pushes:
         )
         retry = push.attempts - 1
         if status is not None and status // 100 == 2:
-            push.delivered()
+            for report_delivered in push.delivered:
+                report_delivered()
         elif retry < most_retries:
             self.add(now + minute + minute * retry * retry, push)
 
@@ -117,13 +137,20 @@ class Resolver:
 
     Args:
         places: Hosts with their addresses; one that begins with a dot matches its subdomains.
+        own_port: Of the simulator, which is never called: its control interface needs no
+            credentials, so a notifyUrl could change its state.
     """
 
-    def __init__(self, places: Iterable[tuple[str, Place]]) -> None:
+    def __init__(self, places: Iterable[tuple[str, Place]], own_port: int) -> None:
         self._places = dict(places)
+        self._own_port = own_port
 
     def place_of(self, url: str) -> Place | None:
-        """Return address and port to connect to; None if the host is not on this machine."""
+        """Return address and port to connect to; None if the host must not be called."""
+        place = self._found(url)
+        return None if place is not None and place[1] == self._own_port else place
+
+    def _found(self, url: str) -> Place | None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         for name, place in self._places.items():

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_scenario import app
-from functions.create_scenario.app import (
-    Dependencies,
-    LiveScenario,
-    RegistryWrite,
-    create_scenario,
-    make_plan,
-)
+from functions.create_scenario.app import Dependencies, create_scenario
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
     AuthenticationError,
@@ -29,7 +23,10 @@ from infobip_omni.api.scenarios import Scenario, ScenarioDefinition, ScenarioSte
 from infobip_omni.events.create_scenario import Outcome, parse
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.scenario_plans import LiveScenario, RegistryWrite, make_plan
 from infobip_omni.scenario_registry import (
+    FRESH_SECONDS,
+    UNCERTAIN_SECONDS,
     RegisteredScenario,
     SlugTakenError,
     UnregistrableScenarioError,
@@ -39,6 +36,8 @@ from tests.fakes import FakeScenarioClient, FakeScenarioRegistry
 from .conftest import CONTEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import Log
 
 PUSH = ScenarioStep(sender="acme-app", channel=Channel.PUSH)
@@ -58,6 +57,14 @@ class Harness:
 
     client: FakeScenarioClient = field(default_factory=FakeScenarioClient)
     registry: FakeScenarioRegistry = field(default_factory=FakeScenarioRegistry)
+    #: The waits of all runs, in seconds.
+    waits: list[float] = field(default_factory=list)
+    #: Runs during each wait.
+    on_wait: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.on_wait()
 
     @property
     def dependencies(self) -> Dependencies:
@@ -65,7 +72,7 @@ class Harness:
 
     def run(self, wanted: ScenarioDefinition) -> Outcome:
         """Run the function, and check its answer against both fakes."""
-        registration = create_scenario(wanted, self.dependencies, lambda _: None)
+        registration = create_scenario(wanted, self.dependencies, self.sleep)
         entry = registration.entry
         assert self.registry.current(wanted.name) == entry
         live = self.client.scenarios[entry.key]
@@ -93,6 +100,9 @@ def register(definition: ScenarioDefinition, key: str) -> RegisteredScenario:
         flow=definition.flow,
         default=bool(definition.default),
     )
+
+
+OTP_UPDATING = register(OTP, "key-1").as_updating()
 
 
 # --- The plan ------------------------------------------------------------------------------
@@ -185,13 +195,140 @@ def test_change_made_at_infobip_is_undone(harness: Harness) -> None:
 def test_unregistered_update_is_completed(harness: Harness) -> None:
     """A run killed between the two updates is completed by the next one."""
     harness.run(OTP)
-    harness.registry.error = ParameterUnavailableError("SSM cannot be written")
+
+    def fail_next_write() -> None:
+        harness.registry.error = ParameterUnavailableError("SSM cannot be written")
+
+    harness.on_wait = fail_next_write
     with pytest.raises(ParameterUnavailableError):
         harness.run(OTHER_FLOW)
+    harness.on_wait = lambda: None
     harness.client.calls.clear()
 
     assert harness.run(OTHER_FLOW) is Outcome.UPDATED
     assert harness.client.calls == ["get"]
+
+
+# --- The registry while a flow is updated --------------------------------------------------
+
+
+def test_update_of_a_flow_is_announced_before_infobip_makes_it(harness: Harness) -> None:
+    """Until then, each sender has read the mark; the wait afterwards is for the new flow."""
+    harness.run(OTP)
+    harness.client.calls.clear()
+    seen: list[tuple[bool, list[str]]] = []
+    harness.on_wait = lambda: seen.append(
+        (bool(harness.registry.find("otp") == OTP_UPDATING), [*harness.client.calls])
+    )
+
+    assert harness.run(OTHER_FLOW) is Outcome.UPDATED
+    assert seen == [(True, ["get"]), (False, ["get", "update"])]
+    assert harness.waits == [FRESH_SECONDS, UNCERTAIN_SECONDS]
+
+
+def test_flow_that_only_the_registry_lacks_is_waited_for(harness: Harness) -> None:
+    """Infobip runs it already; afterwards, each sender has read it."""
+    harness.run(OTP)
+    harness.client.put("key-1", OTHER_FLOW)
+
+    assert harness.run(OTHER_FLOW) is Outcome.UPDATED
+    assert harness.waits == [FRESH_SECONDS]
+
+
+@pytest.mark.parametrize("change", [{}, {"default": False}, {"default": True}])
+def test_unchanged_flow_needs_no_wait(harness: Harness, change: dict[str, bool]) -> None:
+    harness.run(OTP)
+    harness.run(OTP.model_copy(update=change))
+
+    assert harness.waits == []
+
+
+@pytest.mark.parametrize(
+    ("error", "is_marked"),
+    [
+        (NotProcessedError("not reached"), False),
+        (RequestRejectedError("refused", status=400), False),
+        (ParameterUnavailableError("the credentials cannot be read"), False),
+        (OutcomeUnknownError("no answer"), True),
+    ],
+)
+def test_mark_of_a_failed_update_stays_only_if_infobip_may_have_made_it(
+    harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    is_marked: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """Senders then know that the flow is uncertain; the next run removes the mark."""
+    harness.run(OTP)
+
+    def fail(_key: str, _definition: ScenarioDefinition) -> Scenario:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.client, "update_scenario", fail)
+        with pytest.raises(type(error)):
+            harness.run(OTHER_FLOW)
+
+    assert harness.registry.find("otp") == (OTP_UPDATING if is_marked else register(OTP, "key-1"))
+    assert harness.run(OTP) is (Outcome.UPDATED if is_marked else Outcome.UNCHANGED)
+    assert harness.registry.find("otp") == register(OTP, "key-1")
+
+
+def test_write_that_ssm_throttles_is_repeated(harness: Harness) -> None:
+    """SSM takes only a few writes in a second."""
+    harness.registry.error = ParameterUnavailableError("too many", "ThrottlingException")
+
+    assert harness.run(OTP) is Outcome.CREATED
+    assert harness.client.calls == ["list", "create"]
+    assert harness.waits == [1.0]
+
+
+# --- The default scenario ------------------------------------------------------------------
+
+
+def test_new_default_corrects_the_entry_of_the_old_one(harness: Harness) -> None:
+    """Infobip may keep or clear the old default; the registry holds what it lists."""
+    parcels = OTP.model_copy(update={"name": "parcels", "default": True})
+    others = OTP.model_copy(update={"name": "others"})
+    create_scenario(parcels, harness.dependencies, harness.sleep)
+    create_scenario(others, harness.dependencies, harness.sleep)
+    before_answer = harness.client.before_answer
+
+    def clear_others(created: Scenario) -> Scenario:
+        harness.client.put("key-1", parcels.model_copy(update={"default": False}))
+        return before_answer(created)
+
+    harness.client.before_answer = clear_others
+    registration = create_scenario(
+        OTP.model_copy(update={"default": True}), harness.dependencies, harness.sleep
+    )
+
+    assert {name: each.default for name, each in harness.registry.entries.items()} == {
+        harness.registry.parameter("parcels"): False,
+        harness.registry.parameter("others"): False,
+        harness.registry.parameter("otp"): True,
+    }
+    assert registration.answer()["alsoUpdated"] == [{"name": "parcels", "default": False}]
+
+
+def test_defaults_that_were_not_read_back_are_read_back_by_the_next_run(harness: Harness) -> None:
+    """The caller gets the error, and invokes again."""
+    wanted = OTP.model_copy(update={"default": True})
+    other = register(OTP.model_copy(update={"name": "other", "default": True}), "key-9")
+    harness.registry.register(other)
+    harness.client.put("key-9", OTP.model_copy(update={"name": "other"}))
+
+    def fail_lists(created: Scenario) -> Scenario:
+        harness.client.list_errors = [NotProcessedError("not reached")]
+        return created
+
+    harness.client.before_answer = fail_lists
+    with pytest.raises(NotProcessedError):
+        create_scenario(wanted, harness.dependencies, harness.sleep)
+
+    registration = create_scenario(wanted, harness.dependencies, harness.sleep)
+    assert registration.outcome is Outcome.UNCHANGED
+    assert [entry.name for entry in registration.also_updated] == ["other"]
 
 
 # --- Adopted -------------------------------------------------------------------------------
@@ -287,7 +424,7 @@ def test_answer_without_the_flow_causes_no_update(harness: Harness) -> None:
     harness.client.before_answer = lambda scenario: scenario.model_copy(update=left_out)
 
     assert harness.run(OTP.model_copy(update={"default": True})) is Outcome.CREATED
-    assert harness.client.calls == ["list", "create"]
+    assert "update" not in harness.client.calls
 
 
 def test_scenario_found_after_a_lost_answer_gets_the_wanted_flow(harness: Harness) -> None:
@@ -465,8 +602,9 @@ def test_name_without_a_slug_is_rejected_before_infobip_is_called(harness: Harne
 def test_event_has_the_fields_of_infobips_body() -> None:
     """Names, steps and default are read as Infobip documents them."""
     assert parse(EVENT) == OTP
-    assert parse(EVENT | {"default": True}).default is True
-    assert parse({"name": "otp", "flow": [{"channel": "PUSH"}]}).flow[0].sender is None
+    assert parse(EVENT | {"default": True}) == OTP.model_copy(update={"default": True})
+    without_sender = ScenarioDefinition(name="otp", flow=(ScenarioStep(channel=Channel.PUSH),))
+    assert parse({"name": "otp", "flow": [{"channel": "PUSH"}]}) == without_sender
 
 
 @pytest.mark.parametrize(
@@ -475,6 +613,9 @@ def test_event_has_the_fields_of_infobips_body() -> None:
         ({"name": None}, "name"),
         ({"name": " "}, "name"),
         ({"name": 7}, "name"),
+        ({"name": "canary\n"}, "name"),
+        ({"name": "\ufeffcanary"}, "name"),
+        ({"defaultScenario": True}, "defaultScenario"),
         ({"flow": []}, "flow"),
         ({"flow": None}, "flow"),
         ({"flow": [{"from": "canary"}]}, "flow[0].channel"),

@@ -229,6 +229,53 @@ def test_unknown_message_is_not_an_error(harness: Harness) -> None:
     assert answer == {"found": False, "message": None, "history": [], "hint": app.NOT_FOUND_HINT}
 
 
+REFUSED_ENTRY: dict[str, Any] = {
+    "messageId": "m-1",
+    "entry": "REFUSED#record-1",
+    "deadLetterId": "dead-1",
+    "reason": "INVALID",
+    "field": "sms.text",
+    "rule": "must not be empty",
+    "refusedAt": "2026-01-31T12:00:00.000Z",
+    "expiresAt": Decimal(1_800_000_000),
+}
+
+
+def test_message_id_that_was_only_refused_leads_to_its_record(harness: Harness) -> None:
+    """The answer says why and where the record is, and what to do."""
+    harness.search.items = []
+    harness.search.entries = [REFUSED_ENTRY]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert answer == {
+        "found": True,
+        "message": None,
+        "history": [],
+        "refused": [
+            {
+                "at": "2026-01-31T12:00:00.000Z",
+                "reason": "INVALID",
+                "field": "sms.text",
+                "rule": "must not be empty",
+                "deadLetterId": "dead-1",
+            }
+        ],
+        "hint": app.REFUSED_HINT,
+    }
+
+
+def test_refused_record_is_shown_apart_from_the_history_of_a_message(harness: Harness) -> None:
+    """A corrected record was sent later under the same id, so there is nothing left to do."""
+    harness.search.entries = [REFUSED_ENTRY, *HISTORY]
+
+    answer = harness.run({"messageId": "m-1"})
+
+    assert [each["deadLetterId"] for each in answer["refused"]] == ["dead-1"]
+    assert len(answer["history"]) == len(HISTORY)
+    assert "hint" not in answer
+
+
 def test_reports_of_an_unclaimed_message_are_found(harness: Harness) -> None:
     """A report may be about a message of another system."""
     harness.search.items = []
@@ -314,6 +361,17 @@ def test_recipients_are_masked_and_texts_omitted(harness: Harness, event: dict[s
     message = answer.get("message") or answer["messages"][0]
     assert message["to"] == {"phoneNumber": "**********67", "emailAddress": "*************om"}
     assert message["status"] == {"groupId": 3, "name": "DELIVERED_TO_HANDSET"}
+
+
+def test_rules_that_a_refused_request_breaks_are_always_shown(harness: Harness) -> None:
+    """They quote no value; Infobip's own text may, and is shown on request."""
+    violations = [{"field": "destinations[0].to.emailAddress", "rule": "must not be blank"}]
+    status = {"httpStatus": 400, "name": "BAD_REQUEST", "violations": violations}
+    harness.search.items = [MESSAGE | {"status": status | {"description": TEXT}}]
+
+    assert harness.run({"messageId": "m-1"})["message"]["status"] == status
+    shown = harness.run({"messageId": "m-1", "showRecipients": True})["message"]["status"]
+    assert shown == status | {"description": TEXT}
 
 
 def test_status_time_price_and_error_are_always_shown(harness: Harness) -> None:

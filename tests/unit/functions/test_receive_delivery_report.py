@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.receive_delivery_report import app
-from functions.receive_delivery_report.app import Dependencies
+from functions.receive_delivery_report.app import Dependencies, Keys
 from infobip_omni.delivery_reports import FOREIGN_ID, DeliveryReports
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.webhook import report_path
@@ -21,11 +21,18 @@ from tests.fakes import Clock, FakeLedger, make_claim
 from .conftest import CONTEXT, PHONE, TEXT, metrics_in, page_of, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .conftest import Printed
 
 KEY = b"canary-key-with-thirty-two-bytes"
+
+
+NEW_KEY = b"new-canary-key-with-32-bytes-now"
+
+
+def one_key(*, refresh: bool = False) -> Sequence[bytes]:  # noqa: ARG001 (the real one's)
+    return [KEY]
 
 
 @dataclass
@@ -34,7 +41,7 @@ class Harness:
 
     ledger: FakeLedger
     reports: DeliveryReports
-    keys: Callable[[], Sequence[bytes]] = lambda: [KEY]
+    keys: Keys = one_key
 
     @property
     def dependencies(self) -> Dependencies:
@@ -150,6 +157,43 @@ def test_body_without_a_list_of_reports_is_stored_raw(harness: Harness, body: by
     """A second call would have the same body, so Infobip is not asked for one."""
     assert harness.run(body, encoded=True) == 200
 
+    assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
+
+
+@pytest.mark.parametrize("around", [b"\xef\xbb\xbf", b" \r\n\t"])
+def test_invisible_characters_around_body_are_dropped(harness: Harness, around: bytes) -> None:
+    assert harness.run(around + page_of(report_of("m-1")) + around, encoded=True) == 200
+
+    assert harness.ledger.states()["m-1"] == "DELIVERED"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"requestContext": None, "rawPath": "/"},
+        {"requestContext": {"http": {"method": "POST"}}},
+        {"requestContext": {"http": {"method": "POST"}}, "rawPath": ["/"]},
+        {"requestContext": {"http": {"method": 7}}, "rawPath": "/"},
+    ],
+)
+def test_event_that_is_no_call_of_url_is_not_found(harness: Harness, event: Any) -> None:  # noqa: ANN401
+    assert harness.invoke(event) == {"statusCode": 404}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"body": None}, {"body": 7}, {"body": "a", "isBase64Encoded": True}]
+)
+def test_body_of_another_form_is_stored_raw(harness: Harness, changes: dict[str, object]) -> None:
+    event = {
+        "rawPath": "/" + report_path("bulk-1", KEY),
+        "requestContext": {"http": {"method": "POST"}},
+    }
+
+    assert harness.invoke(event | changes) == {"statusCode": 200}
     assert len(harness.ledger.table.entries("UNREADABLE#")) == 1
 
 
@@ -282,7 +326,7 @@ def test_answer_is_503_until_the_table_has_the_report(harness: Harness, method: 
 def test_answer_is_503_without_the_key(harness: Harness, printed: Printed) -> None:
     """The URL cannot be checked yet; the log names the parameter."""
 
-    def fail() -> list[bytes]:
+    def fail(*, refresh: bool = False) -> list[bytes]:  # noqa: ARG001 (the real one's)
         raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
 
     harness.keys = fail
@@ -291,6 +335,37 @@ def test_answer_is_503_without_the_key(harness: Harness, printed: Printed) -> No
 
     assert harness.ledger.states()["m-1"] == "CLAIMED"
     assert "/omni/dev/webhook/key" in printed()
+
+
+def test_keys_are_read_again_before_a_call_is_refused(harness: Harness) -> None:
+    """The sender reads a new key within five minutes, and this function may know only the old."""
+    reads = []
+
+    def keys(*, refresh: bool = False) -> Sequence[bytes]:
+        reads.append(refresh)
+        return [NEW_KEY] if refresh else [KEY]
+
+    harness.keys = keys
+
+    assert harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", NEW_KEY)) == 200
+    assert (
+        harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", b"x" * 32)) == 404
+    )
+    assert harness.run(page_of(report_of("m-1"))) == 200
+    assert reads == [False, True, False, True, False]
+
+
+def test_call_is_not_refused_while_the_keys_cannot_be_read_again(harness: Harness) -> None:
+    """Infobip calls again after a 503."""
+
+    def keys(*, refresh: bool = False) -> Sequence[bytes]:
+        if refresh:
+            raise ParameterUnavailableError("SSM parameter /omni/dev/webhook/key cannot be read")
+        return [KEY]
+
+    harness.keys = keys
+
+    assert harness.run(page_of(report_of("m-1")), path="/" + report_path("bulk-1", NEW_KEY)) == 503
 
 
 def test_no_personal_data_is_printed(harness: Harness, printed: Printed) -> None:

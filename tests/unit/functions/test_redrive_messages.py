@@ -283,21 +283,68 @@ def test_incomplete_list_says_so(harness: Harness) -> None:
     assert hurried["approximateSize"] == 25
 
 
+def pages(harness: Harness, **members: object) -> list[Json]:
+    """Return the answers to a list and to its next tokens, until there are no more."""
+    found = [harness.run("list", **members)]
+    while "nextToken" in found[-1]:
+        found.append(harness.run("list", **members, nextToken=found[-1]["nextToken"]))
+        assert len(found) < 100
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 5, 100])
+def test_list_leads_to_its_next_page(
+    harness: Harness, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record is listed once, the oldest first, and only the last page is complete."""
+    receive = harness.queue.receive
+    # SQS promises no order.
+    monkeypatch.setattr(harness.queue, "receive", lambda: receive()[::-1])
+    ids = [harness.dead_letter(f"m-{number}") for number in range(5)]
+    harness.dead_letter("m-5", reason="INVALID")
+
+    found = pages(harness, limit=limit, reason="OUTAGE")
+
+    listed = [record for page in found for record in page["records"]]
+    assert sorted(record["recordId"] for record in listed) == sorted(ids)
+    assert [record["sentAt"] for record in listed] == sorted(each["sentAt"] for each in listed)
+    assert all(len(page["records"]) <= limit for page in found)
+    assert [page["complete"] for page in found] == [False] * (len(found) - 1) + [True]
+    assert len(found) == -(-5 // limit)
+
+
+def test_record_that_arrives_between_two_pages_is_on_the_last(harness: Harness) -> None:
+    """The token names a place and not a number, so redriven records do not matter either."""
+    first, second = harness.dead_letter("m-1"), harness.dead_letter("m-2")
+    token = harness.run("list", limit=1)["nextToken"]
+    third = harness.dead_letter("m-3")
+
+    answer = harness.run("list", nextToken=token)
+
+    listed = {record["recordId"] for record in answer["records"]}
+    assert listed in ({second, third}, {first, third})
+
+
 @pytest.mark.parametrize(
-    "character",
-    ["x", '"', "\u0161", "\U0001f600"],
-    ids=["plain", "quote", "two-bytes", "four-bytes"],
+    "token", ["", "x", "bm9uc2Vuc2U=", "WzEsMl0=", "WyJhIl0=", "e30=", "bnVsbA==", "š"]
 )
+def test_token_of_another_list_is_rejected(harness: Harness, token: str) -> None:
+    with pytest.raises(InvalidEventError, match="nextToken: must be the nextToken of the last"):
+        harness.run("list", nextToken=token)
+
+
+@pytest.mark.parametrize("character", ['"', "\U0001f600"], ids=["quote", "four-bytes"])
 def test_list_fits_into_an_answer(harness: Harness, character: str) -> None:
-    """Lambda drops an answer of more than 6 MB; the list says that it is incomplete."""
-    for _ in range(12):
+    """Lambda drops an answer of more than 6 MB, so the list goes on on further pages."""
+    for _ in range(7):
         harness.dead_letter_raw(character * (262_144 // len(character.encode())), reason="INVALID")
 
-    answer = harness.run("list", showContent=True)
+    first, *others = pages(harness, showContent=True)
 
-    assert 1 < len(answer["records"]) < 12
-    assert not answer["complete"]
-    assert len(json.dumps(answer)) < 6 * 1024 * 1024
+    assert 1 < len(first["records"]) < 7
+    listed = [record["recordId"] for page in (first, *others) for record in page["records"]]
+    assert len(set(listed)) == len(listed) == 7
+    assert max(len(json.dumps(page)) for page in (first, *others)) < 6 * 1024 * 1024
 
 
 def test_list_of_the_longest_ids_fits_into_an_answer(harness: Harness) -> None:

@@ -871,6 +871,20 @@ def test_refusal_after_an_unknown_attempt_leaves_the_outcome_unknown(world: Worl
     assert world.state() == "ACCEPTED"
 
 
+def test_refusal_without_reason_after_an_unknown_attempt_leaves_the_outcome_unknown(
+    world: World,
+) -> None:
+    """It may be for the id, which Infobip then has from the earlier attempt."""
+    world.on_unknown = "must-arrive"
+    world.lose()
+    world.refuse(Status(group_id=5))
+    assert world.state() == "UNKNOWN"
+
+    world.show(world.row(0, Status(group_id=1, id=7)))
+    world.reconcile()
+    assert world.state() == "ACCEPTED"
+
+
 def test_refusal_after_a_release_leaves_the_outcome_unknown(world: World) -> None:
     world.lose()
     assert world.state() == "QUARANTINED"

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.send_message import app
-from functions.send_message.app import Dependencies, Policy, send_messages
+from functions.send_message.app import (
+    MOST_CALLS_PER_REQUEST,
+    Dependencies,
+    Policy,
+    send_messages,
+)
 from infobip_omni import transitions
 from infobip_omni.api.channels import Channel
 from infobip_omni.api.errors import (
@@ -19,18 +24,20 @@ from infobip_omni.api.errors import (
     NotProcessedError,
     OutcomeUnknownError,
     RateLimitedError,
+    RefusedUnreadError,
     RequestRejectedError,
 )
 from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_KEY, ScenarioStep
 from infobip_omni.api.sends import LONGEST_BULK_ID, LONGEST_CALLBACK_DATA, SendResponse, SendResult
+from infobip_omni.api.violations import Violation
 from infobip_omni.circuit_breaker import CircuitBreaker
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.events.send_message import LARGEST_EVENT_BYTES, MOST_DESTINATIONS
 from infobip_omni.message import Evidence
 from infobip_omni.parameters import ParameterUnavailableError
 from infobip_omni.scenario_registry import RegisteredScenario
-from infobip_omni.send_queue import Record
+from infobip_omni.send_queue import OLDEST_RECORD, Record
 from infobip_omni.webhook import Webhook
 from tests.fakes import (
     Clock,
@@ -340,6 +347,72 @@ def test_unsendable_event_is_dead_lettered_with_its_field(
     assert harness.dead() == [("record-1", DeadLetterReason.INVALID, name)]
 
 
+def test_refused_record_is_found_by_its_message_ids(harness: Harness) -> None:
+    """A redelivery changes nothing, and no value of the body is stored."""
+    two = [*many(1), {"to": {"phoneNumber": PHONE}, "wrong": True}]
+    record = harness.record(messageId=None, to=None, destinations=two)
+    harness.run(record)
+    harness.clock.pass_by(seconds=30)
+    harness.run(record)
+
+    assert harness.queue.dead_message_ids == {"record-1": ["d-0", "record-1-1"]}
+    assert harness.ledger.states() == {}
+    items = harness.ledger.table.entries("REFUSED#")
+    assert items == [
+        {
+            "messageId": message_id,
+            "entry": "REFUSED#record-1",
+            "deadLetterId": "dead-record-1",
+            "reason": "INVALID",
+            "field": "destinations[1].wrong",
+            "rule": "is not a field of this object",
+            "refusedAt": "2026-01-31T12:00:00.000Z",
+            "expiresAt": int((harness.clock.now - timedelta(seconds=30)).timestamp()) + 90 * 86400,
+        }
+        for message_id in ("d-0", "record-1-1")
+    ]
+    assert PHONE not in json.dumps(items, default=str)
+
+
+def test_id_of_a_refused_record_can_be_used_by_the_corrected_one(harness: Harness) -> None:
+    harness.run(harness.record(1, colour="red"))
+    failed = harness.run(harness.record(2, messageId="m-1"))
+
+    assert failed == []
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+    assert harness.client.posted_ids() == ["m-1"]
+
+
+def test_conflicting_record_is_found_by_its_message_id(harness: Harness) -> None:
+    """The message of the other record stays as it is."""
+    harness.run(harness.record(1))
+    harness.run(harness.record(2, messageId="m-1", sms={"text": "other"}))
+
+    (item,) = harness.ledger.table.entries("REFUSED#")
+    assert (item["messageId"], item["reason"], item["field"]) == ("m-1", "CONFLICT", "messageId")
+    assert harness.ledger.states() == {"m-1": "ACCEPTED"}
+
+
+def test_refused_record_is_acknowledged_even_if_its_ids_cannot_be_stored(
+    harness: Harness, log: Log
+) -> None:
+    """It is in the dead-letter queue, where its attributes name them."""
+    harness.ledger.table.failures["execute"] = 10
+    failed = harness.run(harness.record(1, colour="red"))
+
+    assert failed == []
+    assert harness.ledger.table.entries("") == []
+    assert harness.queue.dead_message_ids == {"record-1": ["m-1"]}
+    assert "refused records cannot be found by all their message ids" in str(log())
+
+
+def test_record_without_readable_ids_stores_nothing(harness: Harness) -> None:
+    harness.run(replace(harness.record(), body="{"))
+
+    assert harness.queue.dead_message_ids == {"record-1": []}
+    assert harness.ledger.table.entries("") == []
+
+
 def test_record_with_an_invalid_original_id_is_dead_lettered_whole(harness: Harness) -> None:
     """Its attribute is named, the other record is sent, and no content is lost."""
     wrong = replace(harness.record(1), original_id="a,b" + 1000 * "x")
@@ -510,6 +583,27 @@ def test_old_record_is_dead_lettered_before_the_queue_drops_it(
     assert harness.ledger.item("m-1").get("deadLetterReason") == ("OUTAGE" if dead else None)
 
 
+def test_record_of_an_outage_says_what_infobip_answered_last(harness: Harness) -> None:
+    """The operator reads what to cure before the redrive; without an answer there is no rule."""
+    violations = (Violation("scenarioKey", "must not be blank"),)
+    refused = RefusedUnreadError("no", status=404, error_id="NOT_FOUND", violations=violations)
+    records = [harness.record(number) for number in range(3)]
+    harness.clock.now += OLDEST_RECORD
+
+    harness.fail(NotProcessedError("not reached"))
+    harness.run(records[0])
+    harness.fail(refused)
+    harness.run(records[1])
+    harness.breaker.refused({"httpStatus": 403, "name": "FORBIDDEN"})
+    harness.run(records[2])
+
+    assert [rule for _, _, _, rule in harness.queue.dead] == [
+        "",
+        "Infobip answered HTTP 404, NOT_FOUND, scenarioKey: must not be blank",
+        "Infobip answered HTTP 403, FORBIDDEN",
+    ]
+
+
 def test_old_record_is_still_tried(harness: Harness) -> None:
     """Age alone is no reason to dead-character a record."""
     record = harness.record()
@@ -525,30 +619,122 @@ def test_old_record_is_still_tried(harness: Harness) -> None:
 
 def test_rejected_request_settles_its_message(harness: Harness) -> None:
     """The same request can never succeed, so the record is acknowledged."""
-    harness.fail(RequestRejectedError("no", status=400, error_id="BAD_REQUEST", text="why"))
+    violations = (Violation("destinations[0].to.emailAddress", "must not be blank"),)
+    harness.fail(
+        RequestRejectedError(
+            "no", status=400, error_id="BAD_REQUEST", text="why", violations=violations
+        )
+    )
     failed = harness.run(harness.record())
 
     assert failed == []
     item = harness.ledger.item("m-1")
     assert (item["state"], item["evidence"]) == ("REJECTED", "response")
-    assert item["status"] == {"httpStatus": 400, "name": "BAD_REQUEST", "description": "why"}
+    assert item["status"] == {
+        "httpStatus": 400,
+        "name": "BAD_REQUEST",
+        "description": "why",
+        "violations": [{"field": "destinations[0].to.emailAddress", "rule": "must not be blank"}],
+    }
     harness.run(harness.record())
     assert len(harness.client.sent) == 1
 
 
-def test_rejection_of_a_group_fails_only_the_faulty_record(harness: Harness) -> None:
-    """A rejected request for several records is repeated for each one; none was sent yet."""
+def refuse(*faulty: str) -> Callable[[AdvancedRequest], SendResponse]:
+    """Refuse every request that has one of these destinations; accept all others."""
 
     def answer(request: AdvancedRequest) -> SendResponse:
-        if any(each.message_id == "m-2" for each in request.destinations):
+        if any(each.message_id in faulty for each in request.destinations):
             raise RequestRejectedError("no", status=400)
         return accept_all(request)
 
-    harness.client.answer = answer
+    return answer
+
+
+def test_rejection_of_a_group_fails_only_the_faulty_record(harness: Harness) -> None:
+    """A rejected request for several records is divided; none was sent yet."""
+    harness.client.answer = refuse("m-2")
     failed = harness.run(*[harness.record(number) for number in (1, 2, 3)])
 
     assert harness.ledger.states() == {"m-1": "ACCEPTED", "m-2": "REJECTED", "m-3": "ACCEPTED"}
     assert failed == []
+
+
+@pytest.mark.parametrize("faulty", [["d-0"], ["d-41"], ["d-99"], ["d-7", "d-8", "d-60"]])
+def test_faulty_destination_costs_no_other_of_its_record(
+    harness: Harness, faulty: list[str]
+) -> None:
+    """A rejected request is divided until only the faulty destinations are rejected."""
+    harness.client.answer = refuse(*faulty)
+    failed = harness.run(harness.record(messageId=None, to=None, destinations=many(100)))
+
+    states = harness.ledger.states()
+    assert {each for each, state in states.items() if state == "REJECTED"} == set(faulty)
+    assert list(states.values()).count("ACCEPTED") == 100 - len(faulty)
+    assert len(harness.client.sent) <= 15 * len(faulty)
+    assert {request.bulk_id for request in harness.client.sent} == {
+        harness.ledger.item("d-0")["bulkId"]
+    }
+    assert (failed, harness.queue.dead) == ([], [])
+
+
+def test_only_faulty_destinations_are_rejected_over_several_runs(harness: Harness) -> None:
+    """A run makes a limited number of calls; the rest waits, and each run gets further."""
+    faulty = [f"d-{number}" for number in range(99)]
+    harness.client.answer = refuse(*faulty)
+    record = harness.record(messageId=None, to=None, destinations=many(100))
+
+    runs = 1
+    while harness.run(record):
+        assert len(harness.client.sent) <= runs * MOST_CALLS_PER_REQUEST
+        assert set(harness.ledger.states().values()) == {"REJECTED", "WAITING"}
+        runs += 1
+
+    assert runs == 4
+    assert sorted(harness.ledger.states().values()) == [
+        "ACCEPTED",
+        *["REJECTED"] * 99,
+    ]
+
+
+def test_division_stops_when_the_time_is_over(harness: Harness) -> None:
+    """The messages that are left wait for the next run, which rejects the faulty one."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        harness.seconds_left -= 15
+        return refuse("d-2")(request)
+
+    harness.client.answer = answer
+    record = harness.record(messageId=None, to=None, destinations=many(4))
+
+    assert harness.run(record) == ["record-1"]
+    assert harness.ledger.states() == {
+        "d-0": "ACCEPTED",
+        "d-1": "ACCEPTED",
+        "d-2": "REJECTED",
+        "d-3": "WAITING",
+    }
+    harness.seconds_left = 60
+    assert harness.run(record) == []
+    assert harness.ledger.states()["d-3"] == "ACCEPTED"
+    assert harness.client.posted_ids().count("d-3") == 3
+
+
+def test_lost_answer_during_a_division_leaves_its_part_unknown(harness: Harness) -> None:
+    """What was refused may be sent again, but what may have been accepted may not."""
+
+    def answer(request: AdvancedRequest) -> SendResponse:
+        if len(request.destinations) == 1:
+            raise OutcomeUnknownError("no answer")
+        raise RequestRejectedError("no", status=400)
+
+    harness.client.answer = answer
+    record = harness.record(messageId=None, to=None, destinations=many(2))
+    harness.run(record)
+    harness.run(record)
+
+    assert harness.ledger.states() == {"d-0": "UNKNOWN", "d-1": "UNKNOWN"}
+    assert [len(request.destinations) for request in harness.client.sent] == [2, 1, 1]
 
 
 def test_rejected_destination_does_not_affect_the_others(harness: Harness) -> None:

@@ -169,6 +169,67 @@ def test_refusal_that_ends_waits_for_the_answer(
         assert bearing_of(about, message) is Bearing.COUNTS
 
 
+def partly(bulk_id: str | None, status: dict[str, object], at: datetime | None) -> DeliveryReport:
+    """Build a report whose status lacks parts."""
+    written = {"messageId": "m-1", "bulkId": bulk_id, "status": status}
+    return DeliveryReport.model_validate(written | {"doneAt": at and at.isoformat()})
+
+
+@pytest.mark.parametrize(
+    ("status", "bearing"),
+    [
+        # The name tells the id.
+        ({"groupId": 5, "name": "REJECTED_NOT_ENOUGH_CREDITS"}, Bearing.REFUSED),
+        ({"name": "REJECTED_NOT_ENOUGH_CREDITS"}, Bearing.REFUSED),
+        ({"id": 12}, Bearing.REFUSED),
+        ({"groupName": "Rejected", "id": 12}, Bearing.REFUSED),
+        ({"groupId": 5, "name": "REJECTED_DND"}, Bearing.COUNTS),
+        # It may be about the refused attempt, or about another one.
+        ({"groupId": 5}, Bearing.UNDECIDED),
+        ({"groupName": "REJECTED"}, Bearing.UNDECIDED),
+        ({"groupId": 5, "name": "A_NEW_NAME"}, Bearing.UNDECIDED),
+        ({"name": "A_NEW_NAME"}, Bearing.UNDECIDED),
+        ({"id": 12, "name": "DELIVERED_TO_HANDSET"}, Bearing.UNDECIDED),
+        # Something says that it is not.
+        ({"groupId": 3}, Bearing.COUNTS),
+        ({"groupName": "DELIVERED"}, Bearing.COUNTS),
+        ({"id": 5}, Bearing.COUNTS),
+        ({"groupId": 9}, Bearing.COUNTS),
+        ({"id": 12345}, Bearing.COUNTS),
+    ],
+)
+@pytest.mark.parametrize(("message", "bulk_id"), [(OWN, "own"), (MESSAGE, None)])
+def test_missing_part_of_status_never_makes_refused_attempt_count(
+    message: Message, bulk_id: str | None, status: dict[str, object], bearing: Bearing
+) -> None:
+    """Neither as accepted, nor as a proof that the message is refused for good."""
+    timeless = Bearing.UNDECIDED if bearing is Bearing.REFUSED else bearing
+
+    assert bearing_of(partly(bulk_id, status, BEFORE), message) is bearing
+    assert bearing_of(partly(bulk_id, status, None), message) is timeless
+    assert bearing_of(partly(bulk_id, status, AFTER), message) is Bearing.COUNTS
+
+
+@pytest.mark.parametrize(
+    ("status", "bearing"),
+    [
+        ({"groupId": 5}, Bearing.AWAITED),
+        ({"name": "REJECTED_NOT_ENOUGH_CREDITS"}, Bearing.AWAITED),
+        ({"name": "A_NEW_NAME"}, Bearing.AWAITED),
+        ({"id": 87}, Bearing.AWAITED),
+        ({"groupId": 5, "id": 14}, Bearing.COUNTS),
+        ({"groupName": "DELIVERED"}, Bearing.COUNTS),
+        ({"groupId": 9}, Bearing.COUNTS),
+    ],
+)
+def test_status_that_may_be_a_refusal_that_ends_waits_for_the_answer(
+    status: dict[str, object], bearing: Bearing
+) -> None:
+    message = replace(MESSAGE, refused_bulk_ids={}, refused_attempt=0, state=MessageState.CLAIMED)
+
+    assert bearing_of(partly("second", status, AFTER), message) is bearing
+
+
 def test_only_an_attempt_that_was_not_refused_proves_by_its_bulk_id() -> None:
     message = replace(MESSAGE, earlier_bulk_ids=("lost",))
 

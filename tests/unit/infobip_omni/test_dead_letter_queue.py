@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from infobip_omni import dead_letter_queue
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.dead_letter_queue import DeadLetteredRecord, DeadLetterQueue, Scan
 from infobip_omni.events.dead_letter import DeadLetterReason
+from infobip_omni.message_attributes import Attribute
 from infobip_omni.send_queue import Record, SendQueue
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ class Queues:
     def receive_sent(self) -> list[Any]:
         """Receive the records of the send queue."""
         answer = self.client.receive_message(
-            QueueUrl=self.send_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            QueueUrl=self.send_url,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["AWSTraceHeader"],
         )
         return list(answer.get("Messages", []))
 
@@ -202,6 +207,54 @@ def test_redriven_record_keeps_original_id(queues: Queues) -> None:
     assert record["Body"] == "body-1"
     assert record["MessageAttributes"]["originalMessageId"]["StringValue"] == "first-1"
     assert queues.dead_lettered.size() == 0
+
+
+def test_redriven_record_keeps_what_its_caller_attached(queues: Queues) -> None:
+    """It loses only what the sender has added."""
+    trace_header = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    attached = {
+        "traceparent": Attribute("String", "00-4bf9-00f0-01"),
+        "signature": Attribute("Binary.sha256", b"\x00\xff"),
+    }
+    queued = Record(
+        "record-1", "first-1", "handle", "body-1", datetime.now(UTC), 1, attached, trace_header
+    )
+    sender = SendQueue(queues.send_url, queues.dead_url, queues.client)
+    sender.dead_letter(queued, DeadLetterReason.OUTAGE, message_ids=["m-1"])
+
+    with queues.scan() as scan:
+        for record in scan:
+            scan.redrive(record)
+
+    (sent,) = queues.receive_sent()
+    attributes = sent["MessageAttributes"]
+    assert set(attributes) == {"originalMessageId", "traceparent", "signature"}
+    assert attributes["traceparent"]["StringValue"] == "00-4bf9-00f0-01"
+    assert attributes["signature"]["BinaryValue"] == b"\x00\xff"
+    assert attributes["signature"]["DataType"] == "Binary.sha256"
+    assert sent["Attributes"]["AWSTraceHeader"] == trace_header
+
+
+def test_record_without_room_for_attributes_is_redriven_without_them(queues: Queues) -> None:
+    """The send queue would refuse a larger record; the id that ids derive from is kept."""
+    body = (256 * 1024 - 100) * "x"
+    attached = {"traceparent": Attribute("String", 55 * "0")}
+    record = DeadLetteredRecord.received(dead_lettered_as(body))
+
+    queues.dead_lettered.send_back(replace(record, attributes=attached))
+
+    (sent,) = queues.receive_sent()
+    assert set(sent["MessageAttributes"]) == {"originalMessageId"}
+
+
+def dead_lettered_as(body: str) -> Any:  # noqa: ANN401 (botocore's answer)
+    """Return a record as SQS returns it."""
+    return {
+        "MessageId": "first-1",
+        "Attributes": {"SentTimestamp": "0"},
+        "ReceiptHandle": "handle",
+        "Body": body,
+    }
 
 
 def test_record_that_cannot_be_sent_stays(queues: Queues) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from infobip_omni.api.reports import Status
 from infobip_omni.api.sends import SendResponse, SendResult
 from infobip_omni.message import MessageState
 from infobip_omni.outbound_requests import (
     DESTINATIONS_PER_REQUEST,
     AnsweredMessage,
     OutboundRequest,
+    refusals,
     requested_waits,
     requests_of,
 )
@@ -79,11 +81,23 @@ def test_number_of_destinations_per_request_is_limited() -> None:
     assert [each for request in requests for each in ids(request)] == many
 
 
-def test_request_is_divided_by_record() -> None:
-    """So a fault in one record does not fail the others."""
-    (request,) = requests_of(messages(event("a", "b"), event("c")))
+@pytest.mark.parametrize(
+    ("ids_of_messages", "halves"),
+    [
+        ("ab", (["a"], ["b"])),
+        ("abc", (["a"], ["b", "c"])),
+        ("abcd", (["a", "b"], ["c", "d"])),
+    ],
+)
+def test_request_is_divided_in_the_middle(
+    ids_of_messages: str, halves: tuple[list[str], list[str]]
+) -> None:
+    """So a faulty destination is found in few calls, and no message is lost."""
+    (request,) = requests_of(messages(event(*ids_of_messages)))
 
-    assert [ids(part) for part in request.by_record()] == [["a", "b"], ["c"]]
+    first, second = request.halves()
+
+    assert (ids(first), ids(second)) == halves
 
 
 def test_request_has_content_and_every_destination() -> None:
@@ -149,3 +163,39 @@ def test_longest_wait_of_each_record_counts() -> None:
     )
 
     assert waits == {"r0": 30.0, "r1": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (
+            Status(group_id=5, id=12, name="REJECTED_NOT_ENOUGH_CREDITS"),
+            "REJECTED_NOT_ENOUGH_CREDITS",
+        ),
+        (Status(group_id=5, id=12, name="No credits, Ada"), "status 12"),
+        (Status(group_id=5, id=12), "status 12"),
+        ({"httpStatus": 404, "description": "Ada"}, "HTTP 404"),
+        (
+            {
+                "httpStatus": 400,
+                "name": "E",
+                "violations": [{"field": "to", "rule": "is required"}],
+            },
+            "HTTP 400, E, to: is required",
+        ),
+    ],
+)
+def test_refusal_of_a_waiting_message_is_described_without_values(
+    status: Status | dict[str, object], text: str
+) -> None:
+    """Infobip's own text may quote the request."""
+    waiting, other = messages(event("a"), event("b"))
+
+    described = refusals(
+        [
+            AnsweredMessage(waiting, SendAnswer(MessageState.WAITING, status=status)),
+            AnsweredMessage(other, SendAnswer(MessageState.WAITING)),
+        ]
+    )
+
+    assert described == {"r0": f"Infobip answered {text}"}

@@ -115,6 +115,23 @@ def test_later_refresh_reads_again(
     assert len(ssm.requests) == 2
 
 
+def test_refreshes_that_anyone_can_cause_are_shared_for_longer(
+    ssm: Ssm, clock: list[float]
+) -> None:
+    """Unsigned calls of the webhook cannot flood SSM."""
+    ssm.value = "key-1"
+    parameter = CachedParameter(NAME, parse, refresh_shared_seconds=60)
+    for _ in range(60):
+        parameter(refresh=True)
+        clock[0] += 1
+    assert len(ssm.requests) == 1
+
+    clock[0] += 1
+    parameter(refresh=True)
+
+    assert len(ssm.requests) == 2
+
+
 @pytest.mark.parametrize("refresh", [False, True])
 def test_waiting_threads_share_one_failure(
     ssm: Ssm, parameter: CachedParameter[str], monkeypatch: pytest.MonkeyPatch, *, refresh: bool
@@ -218,13 +235,4 @@ def test_invalid_value_is_neither_shown_nor_cached(
     assert str(caught.value) == f"SSM parameter {NAME} must hold a key"
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     ssm.value = "key-2"
-    assert parameter() == "key-2"
-
-
-def test_forgotten_value_is_read_again(ssm: Ssm, parameter: CachedParameter[str]) -> None:
-    """Even right after a refresh."""
-    parameter(refresh=True)
-    ssm.value = "key-2"
-    parameter.forget()
-
     assert parameter() == "key-2"

@@ -74,6 +74,12 @@ def test_entry_has_documented_json() -> None:
     }
 
 
+@pytest.mark.parametrize("around", ["\ufeff", "\r\n", "\xa0", "\n\ufeff "])
+def test_invisible_characters_around_entry_are_dropped(around: str) -> None:
+    """An operator may have written the parameter from a file."""
+    assert RegisteredScenario.from_json(f"{around}{entry().to_json()}{around}") == entry()
+
+
 @given(st.text(alphabet="a{}\\\"'u007bé ", min_size=1))
 def test_braces_in_name_survive(name: str) -> None:
     """SSM reads ``{{`` and ``}}`` as a reference, so they are never written."""
@@ -82,6 +88,22 @@ def test_braces_in_name_survive(name: str) -> None:
     assert "{{" not in written
     assert "}}" not in written
     assert RegisteredScenario.model_validate_json(written) == entry(name)
+
+
+@pytest.mark.parametrize(("before", "after"), [("\ufeff", "\r\n"), (" ", "\n"), ("\n\ufeff", "")])
+def test_byte_order_mark_and_white_space_around_an_entry_are_ignored(
+    before: str, after: str
+) -> None:
+    """An operator may have edited the parameter."""
+    assert RegisteredScenario.from_json(before + entry().to_json() + after) == entry()
+
+
+def test_mark_of_an_update_is_written_only_while_it_lasts() -> None:
+    """So the parameter has its documented members, and an older version can read the mark."""
+    written = json.loads(entry().as_updating().to_json())
+
+    assert written == json.loads(entry().to_json()) | {"updating": True}
+    assert "updating" not in entry().to_answer()
 
 
 def test_scenario_too_large_for_parameter_is_refused() -> None:

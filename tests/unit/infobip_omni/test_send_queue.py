@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from infobip_omni.aws import QueueUnavailableError
 from infobip_omni.events.dead_letter import DeadLetterReason
 from infobip_omni.message import MessageState
+from infobip_omni.message_attributes import Attribute
 from infobip_omni.send_queue import (
     FIRST_DELAY,
     LONGEST_DELAY,
@@ -103,6 +105,19 @@ def test_redriven_record_keeps_original_id(attribute: dict[str, Any], original: 
 
     assert again.original_id == original
     assert again.sqs_id == "059f36b4-87a3-44ab-83d2-661975830a7d"
+
+
+def test_record_keeps_what_its_caller_attached() -> None:
+    attached = {"stringValue": "00-4bf9-00f0-01", "dataType": "String"}
+    trace = {"AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793"}
+
+    kept = received(
+        messageAttributes={"traceparent": attached, "reason": attached},
+        attributes={"ApproximateReceiveCount": "1", "SentTimestamp": "1769860800123"} | trace,
+    )
+
+    assert kept.attributes == {"traceparent": Attribute("String", "00-4bf9-00f0-01")}
+    assert kept.trace_header == trace["AWSTraceHeader"]
 
 
 def test_record_is_about_to_be_dropped_one_day_before_retention_ends() -> None:
@@ -221,7 +236,10 @@ def queue(urls: tuple[str, str], sqs: SQSClient) -> SendQueue:
 def dead_lettered(sqs: SQSClient, urls: tuple[str, str]) -> list[Any]:
     """Receive the records of the dead-letter queue."""
     answer = sqs.receive_message(
-        QueueUrl=urls[1], MessageAttributeNames=["All"], MaxNumberOfMessages=10
+        QueueUrl=urls[1],
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["AWSTraceHeader"],
+        MaxNumberOfMessages=10,
     )
     return list(answer.get("Messages", []))
 
@@ -266,6 +284,40 @@ def test_largest_body_fits_with_its_attributes(
     queue.dead_letter(record(body=body), DeadLetterReason.INVALID, 200 * "f", "must be JSON")
 
     assert dead_lettered(sqs, urls)[0]["Body"] == body
+
+
+def test_dead_lettered_record_names_its_messages(
+    queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
+) -> None:
+    """Its id in the dead-letter queue is returned, by which `list` shows it."""
+    dead_letter_id = queue.dead_letter(
+        record(), DeadLetterReason.INVALID, "sms.text", "is required", message_ids=["m-1", "š"]
+    )
+
+    (found,) = dead_lettered(sqs, urls)
+    assert found["MessageId"] == dead_letter_id
+    written = found["MessageAttributes"]["messageIds"]["StringValue"]
+    assert json.loads(written) == {"count": 2, "first": ["m-1", "š"]}
+
+
+def test_dead_lettered_record_keeps_what_its_caller_attached(
+    queue: SendQueue, sqs: SQSClient, urls: tuple[str, str]
+) -> None:
+    """The sender's own attributes come first, where there are more than SQS takes."""
+    callers = {f"a{number}": Attribute("Binary", b"\x00\xff") for number in range(9)}
+    callers["traceparent"] = Attribute("String", "00-4bf9-00f0-01")
+    attached = replace(record(), attributes=callers, trace_header="Root=1-5759e988-bd86")
+
+    queue.dead_letter(
+        attached, DeadLetterReason.INVALID, "sms.text", "is required", message_ids=["m-1"]
+    )
+
+    (found,) = dead_lettered(sqs, urls)
+    own = {"reason", "field", "rule", "originalMessageId", "messageIds"}
+    kept = {"traceparent", "a0", "a1", "a2", "a3"}
+    assert set(found["MessageAttributes"]) == own | kept
+    assert found["MessageAttributes"]["a0"]["BinaryValue"] == b"\x00\xff"
+    assert found["Attributes"]["AWSTraceHeader"] == "Root=1-5759e988-bd86"
 
 
 def test_failed_dead_lettering_raises_error_without_content(

@@ -41,6 +41,18 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+def test_invisible_characters_around_values_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL that ends with a line break would fail every call."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, f"\ufeff {value}\r\n")
+
+    settings = SendMessageSettings.from_environment()
+
+    assert settings.base_url == ENVIRONMENT["INFOBIP_BASE_URL"]
+    assert settings.credentials_parameter == ENVIRONMENT["INFOBIP_CREDENTIALS_PARAMETER"]
+    assert (settings.retention_days, settings.on_unknown) == (90, "never-duplicate")
+
+
 def variables(settings: type[Settings]) -> set[str | None]:
     """Return the variables that a function reads."""
     return {field.alias for field in settings.model_fields.values()}

@@ -381,6 +381,8 @@ NOT_PAID = SendAnswer(
             [("a", REPEATED), ("b", Status(group_id=9, id=99))],
             [SendAnswer(MessageState.UNKNOWN, Evidence.DUPLICATE_ID, REPEATED), UNKNOWN],
         ),
+        # An entry that cannot be read keeps its place.
+        ([(None, None), (None, TAKEN_STATUS)], [UNKNOWN, ACCEPTED]),
     ],
 )
 def test_message_without_clear_answer_is_unknown(
@@ -390,3 +392,90 @@ def test_message_without_clear_answer_is_unknown(
     results = tuple(SendResult(message_id=one, status=status) for one, status in entries)
 
     assert read_answer(SendResponse(messages=results), ["a", "b"]) == answers
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"groupId": 1},
+        {"groupId": "0"},
+        {"groupName": "PENDING"},
+        {"groupName": "Ok"},
+        {"id": 26},
+        {"name": "PENDING_ENROUTE"},
+        {"groupId": 3, "id": None, "name": [], "groupName": {}, "description": 1e400},
+    ],
+)
+def test_any_part_of_status_tells_that_message_is_accepted(part: dict[str, object]) -> None:
+    assert answered(part) == ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{}, {"id": 12345}, {"id": 87}, {"name": "NEW"}, {"groupId": True}, {"description": "x"}],
+)
+def test_message_whose_status_tells_no_group_is_unknown(part: dict[str, object]) -> None:
+    assert answered(part) == UNKNOWN
+
+
+@pytest.mark.parametrize("group", [{"groupId": 5}, {"groupName": "REJECTED"}, {}])
+@pytest.mark.parametrize("reason", [{"id": 12}, {"name": "REJECTED_NOT_ENOUGH_CREDITS"}])
+def test_refusal_that_ends_is_known_by_any_part(
+    group: dict[str, object], reason: dict[str, object]
+) -> None:
+    """The id under which the attempt is remembered is that of the name."""
+    answer = answered(group | reason)
+
+    assert (answer.state, answer.refused_by) == (MessageState.WAITING, 12)
+    assert answer.account_refused
+
+
+def test_repeated_id_is_known_by_its_name() -> None:
+    answer = answered({"groupName": "REJECTED", "name": "REJECTED_DUPLICATE_MESSAGE_ID"})
+
+    assert (answer.state, answer.evidence) == (MessageState.UNKNOWN, Evidence.DUPLICATE_ID)
+
+
+@pytest.mark.parametrize("part", [{"groupId": 5}, {"groupName": "Rejected"}])
+def test_refusal_without_reason_is_for_good_and_alarmed(part: dict[str, object]) -> None:
+    answer = answered(part)
+
+    assert (answer.state, answer.refused_by) == (MessageState.REJECTED, None)
+    assert answer.is_unlisted
+    assert answer.is_unexplained
+
+
+def answered(status: dict[str, object]) -> SendAnswer:
+    """Read the answer about one message."""
+    body = {"messages": [{"messageId": "a", "status": status}]}
+    (answer,) = read_answer(SendResponse.model_validate(body), ["a"])
+    return answer
+
+
+@pytest.mark.parametrize("kind", [DeliveryReport, LogEntry])
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({"groupId": 3}, MessageState.DELIVERED),
+        ({"groupName": "Delivered"}, MessageState.DELIVERED),
+        ({"id": 5}, MessageState.DELIVERED),
+        ({"name": "DELIVERED_TO_HANDSET"}, MessageState.DELIVERED),
+        ({"groupId": 2}, MessageState.UNDELIVERED),
+        ({"name": "EXPIRED_EXPIRED"}, MessageState.EXPIRED),
+        ({"groupName": "REJECTED"}, MessageState.REJECTED),
+        ({"groupName": "PENDING", "id": 5}, None),
+        ({"id": 87}, None),
+        ({"id": 12345}, None),
+        ({"name": "REJECTED_DUPLICATE_MESSAGE_ID"}, None),
+    ],
+)
+def test_row_settles_by_whichever_part_tells_its_group(
+    status: dict[str, object],
+    state: MessageState | None,
+    kind: type[DeliveryReport | LogEntry],
+) -> None:
+    written = {"messageId": "m", "channel": "SMS", "status": status}
+
+    verdict = verdict_of(kind.model_validate(written), "SMS")
+
+    assert (verdict and verdict.state) == state

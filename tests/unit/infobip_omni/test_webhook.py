@@ -161,18 +161,23 @@ def test_key_is_replaced_without_failing_urls(ssm: Ssm) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        KEY.decode(),
-        KEY.decode() + "\n",
-        " " + KEY.decode(),
-        "correct horse battery staple, and some more words",
-        "\u0161" * 16,
-    ],
+    "text", ["correct horse battery staple, and some more words", "\u0161" * 16]
 )
 def test_single_key_is_used_verbatim(text: str) -> None:
-    """White space included: older keys were chosen before it separated keys."""
+    """With the white space inside of it: older keys were chosen before it separated keys."""
     assert parse_keys(text) == (text.encode(),)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{KEY.decode()}\n", f" {KEY.decode()}", f"\ufeff{KEY.decode()}\r\n"]
+)
+def test_invisible_characters_around_single_key_do_not_belong_to_it(text: str) -> None:
+    """URLs that an earlier version has signed with them stay valid."""
+    keys = parse_keys(text)
+
+    assert keys == (KEY, text.encode())
+    for key in keys:
+        assert bulk_id_of(f"/{report_path('bulk-1', key)}", keys) == "bulk-1"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +185,7 @@ def test_single_key_is_used_verbatim(text: str) -> None:
     [
         ("", "at least 32 characters"),
         (" " * 40, "at least 32 characters"),
+        (f"{KEY[:31].decode()}\n", "at least 32 characters"),
         ("canary", "at least 32 characters"),
         ("canary canary", "at least 32 characters"),
         (f"{KEY.decode()} canary", "at least 32 characters for each"),
@@ -197,7 +203,8 @@ def test_invalid_keys_are_refused_with_their_rule(text: str, rule: str) -> None:
 
 def test_several_keys_are_read_in_order() -> None:
     """The first key signs."""
-    assert parse_keys(f" {KEY.decode()}\t{OTHER_KEY.decode()} ") == (KEY, OTHER_KEY)
+    for before in (" ", "\ufeff"):
+        assert parse_keys(f"{before}{KEY.decode()}\t{OTHER_KEY.decode()} \n") == (KEY, OTHER_KEY)
 
 
 def test_short_key_is_refused_until_corrected(ssm: Ssm) -> None:

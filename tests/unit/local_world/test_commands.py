@@ -26,13 +26,21 @@ def test_event_is_json_object_or_file_of_one(tmp_path: Path) -> None:
     assert commands.read_object(str(file), "EVENT") == (text, {"a": 1.0, "é": "$x"})
 
 
+def test_byte_order_mark_before_event_is_dropped(tmp_path: Path) -> None:
+    """Editors write it before the text of a file, and some shells pass it on."""
+    file = tmp_path / "event.json"
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+
+    assert commands.read_object(str(file), "EVENT") == ('{"a": 1}\r\n', {"a": 1})
+    assert commands.read_object('\ufeff{"a": 1}', "EVENT") == ('{"a": 1}', {"a": 1})
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", "is not JSON, from line 1, column 1 on: a value is missing"),
         (b'{\n  "a" 1}', "is not JSON, from line 2, column 7 on: a colon is missing"),
         (b"[1]", "must be a JSON object"),
-        (b"\xef\xbb\xbf{}", "is not JSON, from line 1, column 1 on: remove the byte order mark"),
         (b'{"a": "\xff"}', "is not UTF-8: byte 8 is invalid"),
         (b'{"a": ' + b"[" * 100_000, "cannot be read as JSON: it is nested too deep, or a"),
         (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON: it is nested too deep, or a"),

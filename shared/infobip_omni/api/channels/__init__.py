@@ -7,6 +7,7 @@ channels, and the models of one cost as much as a small library.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -53,11 +54,16 @@ _MODELS = {
 }
 
 
+@cache
+def _model(channel: Channel) -> type[Content]:
+    module, name = _MODELS[channel]
+    model: type[Content] = getattr(import_module(f".{module}", __name__), name)
+    return model
+
+
 class _ContentModels(Mapping[Channel, type[Content]]):
     def __getitem__(self, channel: Channel) -> type[Content]:
-        module, name = _MODELS[channel]
-        model: type[Content] = getattr(import_module(f".{module}", __name__), name)
-        return model
+        return _model(channel)
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(_MODELS)
@@ -75,7 +81,7 @@ if not TYPE_CHECKING:
         """Return a model by its name (PEP 562)."""
         for channel, (_, model) in _MODELS.items():
             if model == name:
-                return CONTENT_MODELS[channel]
+                return _model(channel)
         raise AttributeError(name)
 
 

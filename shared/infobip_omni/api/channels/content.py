@@ -162,9 +162,3 @@ class Content(ContentObject):
     @staticmethod
     def _nanoseconds(period: int, unit: TimeUnit | None) -> int:
         return period * _NANOSECONDS[unit or TimeUnit.MINUTES]
-
-
-class RichContent(Content):
-    """Content of a channel whose other members are passed on unchanged."""
-
-    model_config = ConfigDict(extra="allow")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from .content import LARGEST_INT32, ContentObject, LongText
+from .content import IS_URL, LARGEST_INT32, ContentObject, LongText
 from .variants import Variants
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ _Flex = Annotated[StrictInt, Field(ge=0, le=10)]
 _Lines = Annotated[StrictInt, Field(ge=0, le=LARGEST_INT32)]
 _Label = Annotated[StrictStr, Field(max_length=20)]
 _ActionText = Annotated[StrictStr, Field(max_length=300)]
-_ActionUri = Annotated[StrictStr, Field(max_length=1000)]
+_ActionUri = Annotated[StrictStr, Field(max_length=1000), IS_URL]
+_ImageUrl = Annotated[LongText, IS_URL]
 _Alignment = Literal["START", "END", "CENTER"]
 _Gravity = Literal["TOP", "BOTTOM", "CENTER"]
 _Spacing = Literal["XS", "SM", "MD", "LG", "XL", "XXL", "NONE"]
@@ -96,7 +97,7 @@ class IconComponent(ContentObject):
     """An icon beside a text."""
 
     type: Literal["ICON"]
-    url: LongText
+    url: _ImageUrl
     margin: _Spacing | None = None
     size: _Size | None = None
     aspect_ratio: LongText | None = None
@@ -106,7 +107,7 @@ class ImageComponent(ContentObject):
     """An image."""
 
     type: Literal["IMAGE"] | None = None
-    url: LongText
+    url: _ImageUrl
     flex: _Flex | None = None
     margin: _Spacing | None = None
     align: _Alignment | None = None

@@ -10,14 +10,14 @@ from pydantic_core import PydanticCustomError
 
 from infobip_omni.api.wire import one_or_more
 
-from .content import Content, ContentObject, LongText
+from .content import IS_URL, Content, ContentObject, LongText
 from .shapes import refuse_together, require_any
 from .variants import Variants
 
 LONGEST_KAKAO_ALIM_TEXT = 1000
 _MOST_BUTTONS = 5
 _Link = Annotated[StrictStr, Field(min_length=1, max_length=500)]
-_ImageUrl = Annotated[StrictStr, Field(min_length=1, max_length=250)]
+_ImageUrl = Annotated[StrictStr, Field(min_length=1, max_length=250), IS_URL]
 _ChatText = Annotated[StrictStr, Field(max_length=50)]
 
 

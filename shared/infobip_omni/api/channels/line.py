@@ -8,7 +8,7 @@ from pydantic import Field, StrictInt, StrictStr, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from .content import Content, ContentObject, LongText, error_at
+from .content import IS_URL, Content, ContentObject, LongText, error_at
 from .shapes import require_any
 from .variants import Variants
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST_URL = 1000
 _LARGEST_INT64 = 2**63 - 1
-_Url = Annotated[StrictStr, Field(max_length=_LONGEST_URL)]
+_Url = Annotated[StrictStr, Field(max_length=_LONGEST_URL), IS_URL]
 #: What a message of a type cannot be without. Infobip's document lists all members of all types as
 #: required, which no message can fulfil.
 _NEEDED = {

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
-from .content import LONGEST_URL, Content, ContentObject, LongText
+from .content import IS_URL, LONGEST_URL, Content, ContentObject, LongText
 from .shapes import refuse_together, require_any, require_together
 
 _LONGEST_PLACE = 1000
@@ -30,9 +30,10 @@ def _date(text: str) -> str:
 
 _Kind = Literal["HOME", "WORK"]
 _Date = Annotated[StrictStr, AfterValidator(_date)]
-_MediaUrl = Annotated[StrictStr, Field(max_length=LONGEST_URL)]
-_Longitude = Annotated[StrictFloat, Field(ge=-180, le=180, allow_inf_nan=False)]
-_Latitude = Annotated[StrictFloat, Field(ge=-90, le=90, allow_inf_nan=False)]
+_MediaUrl = Annotated[StrictStr, Field(max_length=LONGEST_URL), IS_URL]
+_HeaderUrl = Annotated[LongText, IS_URL]
+_Longitude = Annotated[StrictFloat, Field(ge=-180, le=180)]
+_Latitude = Annotated[StrictFloat, Field(ge=-90, le=90)]
 _Place = Annotated[StrictStr, Field(max_length=_LONGEST_PLACE)]
 
 
@@ -105,10 +106,10 @@ class MediaTemplateHeader(ContentObject):
     """What fills the header of a template: a text, a document, an image, a video or a location."""
 
     text_placeholder: LongText | None = None
-    document_url: LongText | None = None
+    document_url: _HeaderUrl | None = None
     document_filename: LongText | None = None
-    image_url: LongText | None = None
-    video_url: LongText | None = None
+    image_url: _HeaderUrl | None = None
+    video_url: _HeaderUrl | None = None
     latitude: _Latitude | None = None
     longitude: _Longitude | None = None
 

@@ -59,6 +59,8 @@ _EXAMPLES = {
 #: How a text begins that has a format, by a part of its member's name.
 _BEGINNINGS = {
     "url": "https://a.example/",
+    "uri": "https://a.example/",
+    "imagelink": "https://a.example/",
     "emailaddress": "ada@example.com",
     "whatsappuserid": "DE.",
 }

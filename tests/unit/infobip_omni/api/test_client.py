@@ -20,6 +20,7 @@ from infobip_omni.api.errors import (
     RateLimitedError,
     RequestRejectedError,
 )
+from infobip_omni.api.reports import Status
 from infobip_omni.api.scenarios import ScenarioDefinition
 from tests.fakes import advanced_request
 
@@ -335,6 +336,44 @@ def test_log_page_is_whole_if_every_row_names_its_message(
     wire.get(f"{URL}/omni/1/logs", json={"results": [ROW, row]})
 
     assert omni.search_logs(message_ids=["m1"]).is_whole == is_whole
+
+
+@pytest.mark.parametrize(
+    ("new", "is_whole"), [("1" * 5000, True), ("[" * 5000 + "]" * 5000, True), ("tru", False)]
+)
+def test_log_row_with_unreadable_member_proves_presence(
+    omni: OmniClient, wire: responses.RequestsMock, new: str, *, is_whole: bool
+) -> None:
+    """Text that is no JSON may end elsewhere, so its page proves the absence of no message."""
+    row = json.dumps(ROW)
+    wire.get(f"{URL}/omni/1/logs", body=f'{{"results": [{row}, {row[:-1]}, "new": {new}}}]}}')
+
+    page = omni.search_logs(message_ids=["m1"])
+
+    assert [row.parsed.message_id for row in page.rows] == ["m1", "m1"]
+    assert page.is_whole == is_whole
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"messages": [{"messageId": "a", "status": {"groupId": 1}}]}\n',
+        b'{"messages": [{"messageId": "a", "to": "\xff\x00\\ud83d", "status": {"groupId": 1}}]}',
+        b'{"messages": [{"messageId": "a", "new": %s, "status": {"groupId": 1}}]}' % (b"1" * 5000),
+        b'{"messages": [{"messageId": "a", "n": 1e%s, "status": {"groupId": 1}}]}' % (b"9" * 30),
+        b'{"messages": [{"messageId": "a", "status": {"groupId": 1}}], "n": %s1%s}'
+        % (b"[" * 5000, b"]" * 5000),
+    ],
+    ids=range(5),
+)
+def test_answer_to_send_is_read_whatever_its_other_members_hold(
+    omni: OmniClient, wire: responses.RequestsMock, body: bytes
+) -> None:
+    wire.post(f"{URL}/omni/1/advanced", body=body)
+
+    (result,) = omni.send_advanced(SEND).messages
+
+    assert (result.message_id, result.status) == ("a", Status(group_id=1))
 
 
 def test_newest_log_rows_are_those_without_a_message_id(

@@ -60,3 +60,40 @@ def test_scenario_of_infobip_compares_with_definition() -> None:
 def test_unknown_flow_is_empty(flow: object) -> None:
     """A scenario with a new kind of step is still listed, and equals no definition."""
     assert Scenario.model_validate({"key": "K", "flow": flow}).flow == ()
+
+
+@pytest.mark.parametrize("unread", [True, 7, "?", [], {}, None, "\ud83d", "x" * 10**6, 10**400])
+@pytest.mark.parametrize("member", ["new", "name", "default", "key", "flow"])
+def test_unreadable_member_of_scenario_costs_only_itself(member: str, unread: object) -> None:
+    whole = {"key": "K", "name": "otp", "flow": FLOW, "default": False}
+    expected = Scenario.model_validate(whole)
+
+    scenario = Scenario.model_validate(whole | {member: unread})
+
+    for name in expected.model_fields_set - {member}:
+        assert getattr(scenario, name) == getattr(expected, name)
+
+
+@pytest.mark.parametrize(
+    ("written", "sender"),
+    [
+        (447491163443, "447491163443"),
+        ("Acme\ud83d", "Acme?"),
+        (None, None),
+        ("", None),
+        (True, None),
+        (["Acme"], None),
+        ("x" * 10**6, None),
+        (10**400, None),
+    ],
+)
+def test_sender_of_step_is_read_tolerantly(written: object, sender: str | None) -> None:
+    """A scenario is recognised by its channels even if a sender cannot be read."""
+    (step,) = Scenario.model_validate({"flow": [{"from": written, "channel": "SMS"}]}).flow
+
+    assert step == ScenarioStep(sender=sender, channel=Channel.SMS)
+
+
+def test_broken_key_is_dropped() -> None:
+    """With another key, another scenario would be updated."""
+    assert Scenario.model_validate({"key": "K\ud83d"}).key is None

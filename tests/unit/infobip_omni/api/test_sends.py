@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from infobip_omni.api.reports import StatusGroup
+from infobip_omni.api.reports import Status
 from infobip_omni.api.sends import (
     AdvancedRequest,
     Destination,
@@ -171,22 +171,23 @@ def test_nothing_personal_shows_in_repr_or_errors() -> None:
     assert not [text for text in map(str, shown) if secret in text]
 
 
-def test_send_response_keeps_readable_entries() -> None:
-    """Members may be missing; an entry of another form is left out."""
+def test_send_response_keeps_every_entry_in_its_place() -> None:
+    """Members may be missing; an entry of another form says nothing."""
     accepted = {"groupId": 1, "groupName": "PENDING", "id": 7, "name": "PENDING_ENROUTE"}
     messages = [
         {"messageId": "m1", "to": {"phoneNumber": PHONE}, "status": accepted | {"new": 1}},
         {"messageId": "m2", "status": "malformed"},
         {"messageId": "m3", "status": {"groupId": None}},
         "malformed",
-        {"messageId": None, "to": PHONE, "status": None},
+        {"messageId": ["m5"], "to": PHONE, "status": {"groupName": "OK"}},
     ]
 
     response = SendResponse.model_validate({"bulkId": 7, "messages": messages})
 
-    assert [result.message_id for result in response.messages] == ["m1", None]
-    assert response.messages[0].status is not None
-    assert response.messages[0].status.group_id == StatusGroup.PENDING
+    ids = [result.message_id for result in response.messages]
+    statuses = [result.status for result in response.messages]
+    assert ids == ["m1", "m2", "m3", None, None]
+    assert statuses == [Status.model_validate(accepted), None, None, None, Status(group_name="OK")]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"messages": None}, {"messages": {}}])

@@ -76,8 +76,8 @@ ODD = [
 ]
 #: The beginnings of pydantic's texts; see https://docs.pydantic.dev/latest/errors/validation_errors/.
 OF_LIBRARY = re.compile(
-    r"Input |Field |Extra |String |List |Tuple |Dictionary |Value |Object |Decimal |URL |Keys |"
-    r"Unable |Datetime |after validation|instance of"
+    r"\b(Input |Field |Extra |String |List |Tuple |Dictionary |Value |Object |Decimal |URL |Keys |"
+    r"Unable |Datetime |after validation|instance of)"
 )
 
 

@@ -116,6 +116,7 @@ def test_chingu_takes_documented_buttons(content: Json) -> None:
         ({}, "body: must hold at least one of text, imageUrl"),
         ({"imageLink": URL}, "body: must hold at least one of text, imageUrl"),
         (chingu(imageUrl=""), "imageUrl: must not be empty"),
+        (chingu(imageUrl="a.png"), "imageUrl: must be a URL, with its scheme like https://"),
         (chingu(imageLink="a" * 251), "imageLink: must have at most 250 characters"),
         (chingu(isPromotional="no"), "isPromotional: must be true or false"),
         (chingu(templateCode="a"), "templateCode: is not a field of this object"),

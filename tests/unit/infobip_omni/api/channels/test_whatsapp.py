@@ -13,6 +13,7 @@ from .refusals import refusal
 
 Json = dict[str, Any]
 
+URL = "https://a.example/a"
 NAME = {"firstName": "Ada", "formattedName": "Ada Lovelace"}
 BODY = {"placeholders": ["Ada"]}
 HEADERS: list[Json] = [
@@ -120,11 +121,12 @@ def test_empty_member_is_no_second_shape() -> None:
          "mediaTemplateData: must not be combined with templateData"),
         ({"templateName": "a", "templateData": "a"}, "templateData: must be a list"),
         ({"templateName": "a", "templateData": [1]}, "templateData[0]: must be a string"),
-        ({"imageUrl": "a", "videoUrl": "b"}, "videoUrl: must not be combined with imageUrl"),
-        (template() | {"fileUrl": "a"}, "fileUrl: must not be combined with templateName"),
+        ({"imageUrl": URL, "videoUrl": URL}, "videoUrl: must not be combined with imageUrl"),
+        (template() | {"fileUrl": URL}, "fileUrl: must not be combined with templateName"),
         (contact() | {"latitude": 1, "longitude": 1},
          "contacts: must not be combined with latitude"),
         ({"imageUrl": "a" * 2049}, "imageUrl: must have at most 2048 characters"),
+        ({"audioUrl": "a.mp3"}, "audioUrl: must be a URL, with its scheme like https://"),
         ({"longitude": 1}, "latitude: is required with longitude"),
         ({"latitude": 1}, "longitude: is required with latitude"),
         ({"text": "a", "locationName": "Depot"}, "latitude: is required with locationName"),
@@ -141,13 +143,15 @@ def test_empty_member_is_no_second_shape() -> None:
         (template(body={}), "mediaTemplateData.body.placeholders: is required"),
         (template(header={}), ("mediaTemplateData.header: must hold at least one of"
          " textPlaceholder, documentUrl, imageUrl, videoUrl, latitude")),
-        (template(header={"documentUrl": "a"}),
+        (template(header={"documentUrl": URL}),
          "mediaTemplateData.header.documentFilename: is required with documentUrl"),
         (template(header={"documentFilename": "a"}),
          "mediaTemplateData.header.documentUrl: is required with documentFilename"),
         (template(header={"longitude": 1}),
          "mediaTemplateData.header.latitude: is required with longitude"),
-        (template(header={"imageUrl": "a", "videoUrl": "b"}),
+        (template(header={"videoUrl": "a.mp4"}),
+         "mediaTemplateData.header.videoUrl: must be a URL, with its scheme like https://"),
+        (template(header={"imageUrl": URL, "videoUrl": URL}),
          "mediaTemplateData.header.videoUrl: must not be combined with imageUrl"),
         (template(buttons=[{"urlPlaceholder": "a" * 1501}]),
          "mediaTemplateData.buttons[0].urlPlaceholder: must have at most 1500 characters"),
