@@ -1,8 +1,8 @@
 """JSON that is sent on as it was written.
 
 Python's parser returns values, but not the text of each. A number that was written as 1.10, or a
-string with escapes, would be written differently from its value. So an object is read here with
-both: the values to check, and the text of each member to send.
+string with escapes, would be written differently from its value. So an object is read twice: its
+values are checked, and the text of each member is sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json.scanner import make_scanner
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
 #: Far below the depth at which Python or pydantic fail to read or write it.
 DEEPEST_NESTING = 100
-#: Tools put a byte order mark before a text, and white space around it.
-_AROUND = "\ufeff \t\r\n"
 _SPACE = r"[ \t\n\r]*"
 _NAME = rf'{_SPACE}"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"{_SPACE}:{_SPACE}'
 _FIRST = re.compile(rf"\{{{_NAME}")
 _NEXT = re.compile(rf"{_SPACE},{_NAME}")
-_END = re.compile(rf"{_SPACE}\}}")
-_EMPTY = re.compile(rf"\{{{_SPACE}\}}")
 #: An escaped surrogate without its other half; or an escaped backslash before what looks like a
 #: surrogate, where only a parser can tell.
 _LONE_SURROGATE = re.compile(
@@ -45,32 +41,48 @@ class InvalidJsonError(ValueError):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True)
-class JsonObject:
-    """An object as it was written, by the names of its members."""
-
-    values: dict[str, Any] = field(repr=False)
-    #: The JSON text of each value.
-    texts: dict[str, str] = field(repr=False)
-
-
-def read_object(text: str) -> JsonObject:
-    """Read a JSON object; a byte order mark and white space around it are ignored.
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object; a byte order mark and white space around it are ignored.
 
     Raises:
         InvalidJsonError: The text is not a JSON object in UTF-8, is nested too deeply, names a
             member twice, or holds a number that Python's numbers do not reach.
     """
-    text = text.strip(_AROUND)
+    text = without_surroundings(text)
     try:
-        found = _read(text)
-        is_sound = not _may_be_unsound(text)
+        values, end = _scan(text, 0)
+        is_sound = end == len(text) and type(values) is dict and not _may_be_unsound(text)
     except (ValueError, RecursionError, StopIteration):
         # The cause would quote the text.
         raise _error_in(text) or InvalidJsonError((), "must be JSON") from None
     if not is_sound and (error := _error_in(text)) is not None:
         raise error
+    found: dict[str, Any] = values
     return found
+
+
+def member_texts(text: str) -> dict[str, str]:
+    """Return the JSON text of each member of an object, as it was written.
+
+    Args:
+        text: An object that `parse_object` accepts.
+    """
+    texts: dict[str, str] = {}
+    text = without_surroundings(text)
+    found = _FIRST.match(text)
+    while found is not None:
+        name, start = found[1], found.end()
+        if "\\" in name:
+            name = json.loads(f'"{name}"')
+        _, end = _scan(text, start)
+        texts[name] = text[start:end]
+        found = _NEXT.match(text, end)
+    return texts
+
+
+def without_surroundings(text: str) -> str:
+    """Return a text without what tools put around it: a byte order mark and white space."""
+    return text.strip("\ufeff \t\r\n")
 
 
 def object_text(members: Iterable[str]) -> str:
@@ -81,29 +93,6 @@ def object_text(members: Iterable[str]) -> str:
 def member_text(name: str, text: str) -> str:
     """Return the JSON text of a member, from the JSON text of its value."""
     return f"{json.dumps(name, ensure_ascii=False)}:{text}"
-
-
-def _read(text: str) -> JsonObject:
-    values: dict[str, Any] = {}
-    texts: dict[str, str] = {}
-    found = _FIRST.match(text)
-    if found is None:
-        if _EMPTY.fullmatch(text) is None:
-            raise ValueError("no object")
-        return JsonObject(values, texts)
-    end = 0
-    while found is not None:
-        name, start = found[1], found.end()
-        if "\\" in name:
-            name = json.loads(f'"{name}"')
-        if name in values:
-            raise ValueError("a member is repeated")
-        values[name], end = _scan(text, start)
-        texts[name] = text[start:end]
-        found = _NEXT.match(text, end)
-    if _END.fullmatch(text, end) is None:
-        raise ValueError("no end of the object")
-    return JsonObject(values, texts)
 
 
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from infobip_omni.api.raw_json import InvalidJsonError, JsonObject, read_object
+from infobip_omni.api.raw_json import (
+    InvalidJsonError,
+    member_texts,
+    parse_object,
+    without_surroundings,
+)
 
 from .errors import InvalidEventError, field_name
 
@@ -49,7 +54,7 @@ def check_record_id(text: object, field: str) -> str:
     return text
 
 
-def read_body(body: str, record_id: str) -> tuple[JsonObject, str]:
+def read_body(body: str, record_id: str) -> tuple[dict[str, Any], str, str]:
     """Read the send event in the body of a record, and take it out of its envelopes.
 
     SNS and EventBridge may deliver what they took once several times, each time in a record of its
@@ -61,22 +66,22 @@ def read_body(body: str, record_id: str) -> tuple[JsonObject, str]:
         record_id: The id of the record.
 
     Returns:
-        The event, and the id from which the ids of its messages derive.
+        The event, its JSON text, and the id from which the ids of its messages derive.
 
     Raises:
         InvalidEventError: The body holds no JSON object, or an envelope that is not opened here.
     """
-    event = _read(body, "body")
+    event, text = _parse(body, "body"), body
     opened: set[str] = set()
-    while not _MARKS.isdisjoint(event.values):
-        outer = event.values
-        field, identifier = _names_in(outer)
+    while not _MARKS.isdisjoint(event):
+        field, identifier = _names_in(event)
         if field in opened:
             raise InvalidEventError(field, "must hold the send event, not another envelope")
         opened.add(field)
-        record_id = check_record_id(outer.get(identifier), identifier)
-        event = _read(_text_in(event, field), field)
-    return event, record_id
+        record_id = check_record_id(event.get(identifier), identifier)
+        text = _text_in(event, field, text)
+        event = _parse(text, field)
+    return event, text, record_id
 
 
 def _names_in(envelope: Mapping[str, Any]) -> tuple[str, str]:
@@ -99,25 +104,25 @@ def _names_in(envelope: Mapping[str, Any]) -> tuple[str, str]:
     raise InvalidEventError("Records", rule)
 
 
-def _text_in(envelope: JsonObject, field: str) -> str:
+def _text_in(envelope: Mapping[str, Any], field: str, text: str) -> str:
     """Return the JSON text of an envelope's content, which SNS writes as a string."""
-    if field == "detail" and field in envelope.texts:
-        return envelope.texts[field]
-    content = envelope.values.get(field)
+    if field == "detail" and field in envelope:
+        return member_texts(text)[field]
+    content = envelope.get(field)
     if not isinstance(content, str):
         raise InvalidEventError(field, "must hold the send event")
     return content
 
 
-def _read(text: str, field: str) -> JsonObject:
+def _parse(text: str, field: str) -> dict[str, Any]:
     try:
-        return read_object(text)
+        return parse_object(text)
     except InvalidJsonError as error:
         rule = error.rule
         if error.path:
             field = field_name(error.path)
         else:
-            rule = _advice(text.strip("\ufeff \t\r\n")) or rule
+            rule = _advice(without_surroundings(text)) or rule
         raise InvalidEventError(field, rule) from None
 
 

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from infobip_omni.api.channels import CONTENT_MEMBERS, CONTENT_MODELS, Channel
 from infobip_omni.api.phone_numbers import normal_phone_number
-from infobip_omni.api.raw_json import JsonObject, member_text, object_text, read_object
+from infobip_omni.api.raw_json import member_text, member_texts, object_text
 from infobip_omni.api.scenarios import LONGEST_SCENARIO_NAME
 from infobip_omni.api.sends import LONGEST_MESSAGE_ID, Destination, Recipient, SendOptions
 
@@ -46,6 +46,7 @@ _NOT_SENT = _NOT_CONTENT | {"scenario", "scenarioKey"}
 _NOTIFY = ("notifyUrl", "notifyContentType")
 #: Holds fields that Infobip adds after this version, at the top and in each content.
 _EXTRA = "extra"
+_NULL = "null"
 _CHANNELS = {member: channel for channel, member in CONTENT_MEMBERS.items()}
 _NOT_OPTIONS = {*_CHANNELS, _EXTRA}
 #: The addresses by which each channel reaches a recipient. For channels that are not listed, the
@@ -95,19 +96,15 @@ class EventMessage:
     content_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SendEvent:
     """A send event that has passed every check that needs no scenario."""
 
     body: SendEventBody
     contents: Mapping[Channel, Content]
     messages: tuple[EventMessage, ...]
-    #: What is sent beside destinations, keys and ids: JSON members as the caller wrote them.
-    content: str = field(repr=False)
-    #: The caller's own `notifyUrl` and `notifyContentType`, in the same form; may be empty.
-    notify: str = field(repr=False)
-    #: Events with the same key can be sent as one request.
-    content_key: tuple[str | None, ...] = field(repr=False)
+    #: The event as the caller wrote it, without its envelopes.
+    text: str = field(repr=False)
 
     @classmethod
     def parse(cls, body: str, record_id: str, now: datetime) -> Self:
@@ -126,17 +123,34 @@ class SendEvent:
         check_record_id(record_id, "originalMessageId")
         if len(body) * 4 > LARGEST_EVENT_BYTES:
             _check_size(body)
-        written, source_id = read_body(body, record_id)
-        parsed = _options(written.values)
-        contents = _contents(written.values)
+        written, text, source_id = read_body(body, record_id)
+        parsed = _options(written)
+        contents = _contents(written)
         _check(parsed, contents, now)
-        messages = _messages(parsed, written.values, source_id)
+        messages = _messages(parsed, written, source_id)
         _check_message_ids(messages, alone=parsed.to is not None)
-        members = _sent_members(written)
-        notify = ",".join([members.pop(name) for name in _NOTIFY if name in members])
-        content = ",".join([members[name] for name in sorted(members)])
-        key = (content, notify, parsed.bulk_id, parsed.scenario, parsed.scenario_key)
-        return cls(parsed, contents, messages, content, notify, key)
+        return cls(parsed, contents, messages, text)
+
+    # Many events are parsed and not sent: repeats, and those that wait for their next attempt.
+    @functools.cached_property
+    def _sent(self) -> dict[str, str]:
+        return _sent_members(self.text)
+
+    @functools.cached_property
+    def content(self) -> str:
+        """What is sent beside destinations, keys and ids: JSON members as the caller wrote them."""
+        return ",".join(self._sent[name] for name in sorted(self._sent) if name not in _NOTIFY)
+
+    @functools.cached_property
+    def notify(self) -> str:
+        """The caller's own `notifyUrl` and `notifyContentType` in the same form; may be empty."""
+        return ",".join(self._sent[name] for name in sorted(self._sent) if name in _NOTIFY)
+
+    @property
+    def content_key(self) -> tuple[str | None, ...]:
+        """The key of the request: events that have the same one can be sent together."""
+        body = self.body
+        return (self.content, self.notify, body.bulk_id, body.scenario, body.scenario_key)
 
     def validity(self) -> timedelta:
         """Return how long all steps together may take."""
@@ -233,32 +247,31 @@ def _members_of(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(info.alias or to_camel(name) for name, info in model.model_fields.items())
 
 
-def _sent_members(written: JsonObject) -> dict[str, str]:
+def _sent_members(text: str) -> dict[str, str]:
     """Return the JSON text of each member that is sent, its name included."""
     members: dict[str, str] = {}
-    for name, value in written.values.items():
-        if value is None or name in _NOT_SENT:
+    for name, value in member_texts(text).items():
+        if value == _NULL or name in _NOT_SENT:
             continue
-        text = written.texts[name]
         if name == _EXTRA:
-            members |= {each: member_text(each, inner) for each, inner in _texts_in(text)}
-        elif name in _CHANNELS and _EXTRA in value:
-            members[name] = f'"{name}":{_with_extra(text)}'
+            further = member_texts(value).items()
+            members |= {each: member_text(each, inner) for each, inner in further}
         else:
-            members[name] = f'"{name}":{text}'
+            sent = _with_extra(value) if name in _CHANNELS else value
+            members[name] = f'"{name}":{sent}'
     return members
 
 
 def _with_extra(text: str) -> str:
     """Return the JSON text of a content, with the members of its `extra` in its place."""
-    members = read_object(text).texts
-    extra = members.pop(_EXTRA)
-    further = [] if extra == "null" else _texts_in(extra)
-    return object_text(member_text(name, value) for name, value in [*members.items(), *further])
-
-
-def _texts_in(text: str) -> Iterable[tuple[str, str]]:
-    return read_object(text).texts.items()
+    if _EXTRA not in text and "\\u" not in text:
+        return text
+    members = member_texts(text)
+    extra = members.pop(_EXTRA, None)
+    if extra is None:
+        return text
+    further = {} if extra == _NULL else member_texts(extra)
+    return object_text(member_text(name, value) for name, value in (members | further).items())
 
 
 def _check(body: SendEventBody, contents: Mapping[Channel, Content], now: datetime) -> None:
