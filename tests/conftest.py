@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 _UNIT_TESTS = Path(__file__).parent / "unit"
 
-# How long an example takes says nothing on a machine that is shared.
-settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any speed")
+# How long an example takes says nothing on a machine that is shared. `make properties` loads the
+# other profile, and CI runs it.
+_ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few examples", _ANY_SPEED, max_examples=20)
+settings.register_profile("many examples", _ANY_SPEED, max_examples=500)
+settings.load_profile("few examples")
 forget_aws_account()
 reach_this_machine_directly(os.environ)
 # A shell starts what runs in the background with SIGINT ignored, and so would be all that tests

@@ -283,6 +283,7 @@ def test_incomplete_list_says_so(harness: Harness) -> None:
     assert hurried["approximateSize"] == 25
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "character",
     ["x", '"', "\u0161", "\U0001f600"],
@@ -300,6 +301,7 @@ def test_list_fits_into_an_answer(harness: Harness, character: str) -> None:
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
 
 
+@pytest.mark.thorough
 def test_list_of_the_longest_ids_fits_into_an_answer(harness: Harness) -> None:
     """Ids of messages that need a decision are listed twice."""
     ids = [f"{number:03d}" + "\u0161" * 197 for number in range(500)]
