@@ -57,10 +57,10 @@ IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 N ?= 2000
 SEED ?= 1
 
-.PHONY: help setup format lint types imports template unit integration test mutants tools-test \
-	sam-test any-machine chaos fuzz check scan demo local invoke sam-local sam-start-lambda send find \
-	dead-letter-queue redrive outcome-events simulator bench capacity build build-local table-template \
-	deploy lock clean runtime-elsewhere
+.PHONY: help setup format lint types imports template unit thorough integration test protocol \
+	chaos-test mutants tools-test sam-test any-machine chaos fuzz check scan demo local invoke sam-local \
+	sam-start-lambda send find dead-letter-queue redrive outcome-events simulator bench capacity \
+	build build-local table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,23 +141,32 @@ imports: $(READY) ## Check the import rules
 template: $(READY) ## Check template.yaml
 	$(BIN)/cfn-lint --include-checks I --regions eu-central-1 us-east-1 -- template.yaml
 
-# Each of two processes collects all tests, which costs less than the second one saves.
+# Each of two processes collects all tests, which costs less than the second one saves. Without
+# pytest's plugin for logs, which unit tests do not use, a small test takes a fifth less time.
 TWICE := --numprocesses 2 --dist worksteal
-unit: $(READY) ## Run the tests that need nothing but Python
-	$(BIN)/pytest $(TWICE) tests/unit
+unit: $(READY) ## Run the tests that need nothing but Python and take seconds
+	$(BIN)/pytest $(TWICE) -p no:logging -m "not thorough" tests/unit
+
+# What `make unit` leaves out, and its property tests with 25 times as many examples.
+thorough: $(READY) ## Run large matrices and values, and property tests with many examples
+	$(BIN)/pytest $(TWICE) -m "thorough or hypothesis" --hypothesis-profile "many examples" tests/unit
 
 # The tests of a file share a deployment, and so a process; long files begin first, and short ones
-# fill the end. Much of their time is waiting, so there are more processes than cores. Chaos divides
-# times, so nothing else runs beside it.
-integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end, protocol, contract, chaos
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		tests/e2e tests/protocol tests/contract
-	$(BIN)/pytest tests/chaos/test_chaos.py
+# fill the end. Much of their time is waiting, so there are more processes than cores.
+integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end and contract
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder tests/e2e tests/contract
 
 test: unit integration ## Run the tests, those first that take seconds
 
+protocol: $(READY) ## Check the models of the protocol, and that the code agrees with them
+	$(BIN)/pytest $(TWICE) tests/protocol
+
 tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, what README shows of them, and the layer
 	$(BIN)/pytest tests/tools
+
+# It divides times, so nothing else runs beside it.
+chaos-test: $(READY) ## Inject faults into a few messages
+	$(BIN)/pytest tests/chaos/test_chaos.py
 
 # Runs of chaos mostly wait, so two at a time do not disturb each other, while a third would.
 mutants: $(READY) ## Test that chaos notices each guard that is taken out of the system

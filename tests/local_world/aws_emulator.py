@@ -39,7 +39,6 @@ from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import hypercorn.asyncio
 import requests
 
 from . import aws_metrics
@@ -357,6 +356,8 @@ def _answer_containers() -> None:
     if not (named := os.environ.pop("ALSO_ON")):
         return
     also_on = IPv4Interface(named)
+    import hypercorn.asyncio  # noqa: PLC0415 (most that import this module run no server)
+
     serve = hypercorn.asyncio.serve
 
     async def serve_both(app: Any, config: hypercorn.Config) -> None:  # noqa: ANN401

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from moto import mock_aws
 from moto.core.utils import camelcase_to_underscores
+from moto.sqs.models import sqs_backends
 
 from infobip_omni.api import client
 from tests.local_world.clients import session
@@ -41,8 +42,15 @@ def _sqs_client() -> SQSClient:
     return session().client("sqs")
 
 
-@pytest.fixture
-def sqs(_sqs_client: SQSClient) -> Iterator[SQSClient]:
-    """Return an SQS without queues."""
+@pytest.fixture(scope="module")
+def _sqs_of_file(_sqs_client: SQSClient) -> Iterator[SQSClient]:
+    """Replace AWS once for a file: moto resets all services each time, and takes their accounts."""
     with mock_aws():
         yield _sqs_client
+
+
+@pytest.fixture
+def sqs(_sqs_of_file: SQSClient) -> SQSClient:
+    """Return an SQS without queues."""
+    sqs_backends.reset()
+    return _sqs_of_file

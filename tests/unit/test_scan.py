@@ -40,11 +40,13 @@ def audited(*packages: Json) -> str:
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
+@pytest.mark.thorough
 def test_every_resource_is_scanned() -> None:
     """No condition leaves a resource out."""
     assert set(everything()["Resources"]) == set(transformed(EVERYTHING)["Resources"])
 
 
+@pytest.mark.thorough
 def test_exceptions_of_a_function_apply_to_its_url() -> None:
     """SAM generates the URL from the function, and only the function can have metadata."""
     resources = everything()["Resources"]

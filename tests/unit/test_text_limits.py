@@ -52,8 +52,8 @@ Json = dict[str, Any]
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RECORD_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
-#: Longer than any record of a queue.
-LONG = 1_000_000
+#: Longer than any text that an event may hold.
+LONG = 600_000
 #: Any field that accepts texts accepts at least one of these.
 SHORT_TEXTS = ["a", "12345", "https://a.example/", "2026-01-31T12:00:00.000+0000", "SMS", "NONE"]
 LONG_TEXTS = ["a" * LONG, "1" * LONG, "https://a.example/" + "a" * LONG, "\u0161" * LONG]

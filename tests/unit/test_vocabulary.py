@@ -93,9 +93,12 @@ def texts() -> dict[Path, str]:
 
 @pytest.mark.parametrize(("retired", "instead"), RETIRED.items())
 def test_retired_words_are_gone(retired: str, instead: str) -> None:
+    # Nearly every text can be ruled out without word boundaries, which make a search slow.
+    loosely = retired.replace(r"\b", "")
     places = [
         f"{path}:{text.count(LINE_BREAK, 0, match.start()) + 1}"
         for path, text in texts().items()
+        if re.search(loosely, text)
         for match in re.finditer(retired, text)
     ]
 

@@ -347,6 +347,7 @@ def test_list_fits_into_an_answer(harness: Harness, character: str) -> None:
     assert max(len(json.dumps(page)) for page in (first, *others)) < 6 * 1024 * 1024
 
 
+@pytest.mark.thorough
 def test_list_of_the_longest_ids_fits_into_an_answer(harness: Harness) -> None:
     """Ids of messages that need a decision are listed twice."""
     ids = [f"{number:03d}" + "\u0161" * 197 for number in range(500)]

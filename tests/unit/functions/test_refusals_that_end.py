@@ -5,6 +5,7 @@ Sender, reconciler and reports work on one ledger here, with one Infobip in memo
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from dataclasses import dataclass, field, replace
@@ -499,16 +500,23 @@ def by_logs(world: World, row: dict[str, Any]) -> None:
     world.show(row)
 
 
+@functools.cache
+def play_without_a_row(outcome: str, bulk_id: str | None, on_unknown: str) -> World:
+    """Return how the same story ends if no row is shown; tests only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        return play(patch, outcome, None, "", bulk_id=bulk_id, on_unknown=on_unknown)
+
+
 @pytest.mark.parametrize("bulk_id", [None, "own"])
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize(
     ("source", "channel", "on_unknown"),
     [
         (by_report, "PUSH", "never-duplicate"),
-        (by_report, "SMS", "never-duplicate"),
+        pytest.param(by_report, "SMS", "never-duplicate", marks=pytest.mark.thorough),
         (by_webhook, "SMS", "must-arrive"),
-        (by_logs, "PUSH", "must-arrive"),
-        (by_logs, "SMS", "never-duplicate"),
+        pytest.param(by_logs, "PUSH", "must-arrive", marks=pytest.mark.thorough),
+        pytest.param(by_logs, "SMS", "never-duplicate", marks=pytest.mark.thorough),
         (by_logs, "SMS", "must-arrive"),
     ],
 )
@@ -522,7 +530,7 @@ def test_row_of_a_refused_attempt_changes_nothing_at_any_moment(  # noqa: PLR091
     on_unknown: str,
 ) -> None:
     """The message ends as if there were no such row, and is posted as often; the row is kept."""
-    expected = play(monkeypatch, outcome, None, "", bulk_id=bulk_id, on_unknown=on_unknown)
+    expected = play_without_a_row(outcome, bulk_id, on_unknown)
 
     for moment in MOMENTS:
         world = play(
@@ -545,7 +553,7 @@ def test_row_of_a_refused_attempt_changes_nothing_at_any_moment(  # noqa: PLR091
 
 
 @pytest.mark.parametrize("source", [by_report, by_logs])
-@pytest.mark.parametrize("channel", ["PUSH", "SMS"])
+@pytest.mark.parametrize("channel", [pytest.param("PUSH", marks=pytest.mark.thorough), "SMS"])
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_row_without_a_time_decides_nothing_under_the_callers_bulk_id(
     monkeypatch: pytest.MonkeyPatch,
@@ -554,7 +562,7 @@ def test_row_without_a_time_decides_nothing_under_the_callers_bulk_id(
     source: Callable[[World, dict[str, Any]], None],
 ) -> None:
     """It may be of the refused attempt or of the last one, so it neither settles nor proves."""
-    expected = play(monkeypatch, outcome, None, "", bulk_id="own", on_unknown="never-duplicate")
+    expected = play_without_a_row(outcome, "own", "never-duplicate")
 
     for moment in MOMENTS:
         world = play(

@@ -431,6 +431,7 @@ def test_record_with_an_invalid_original_id_is_dead_lettered_whole(harness: Harn
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("character", ["x", "\u0161", "\U0001f600"])
 def test_size_of_the_items_of_one_record_is_limited(harness: Harness, character: str) -> None:
     """Values shared by all its messages are stored with each of them: 9.1 MB at most."""

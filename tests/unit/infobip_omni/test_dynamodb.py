@@ -158,6 +158,7 @@ def test_query_of_index_starts_after_key_and_descends(dynamodb: Any) -> None:  #
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "value",
     [

@@ -238,6 +238,7 @@ def written_at_each_level() -> dict[tuple[str, str], str]:
     return dict(zip(cases, texts, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("log_format", _FORMATS)
 @pytest.mark.parametrize("level", _LEVELS)
 def test_libraries_write_nothing_at_any_log_level(
@@ -250,6 +251,7 @@ def test_libraries_write_nothing_at_any_log_level(
     assert CANARY not in written
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("level", "written"),
     [

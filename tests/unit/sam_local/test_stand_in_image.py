@@ -12,7 +12,6 @@ import docker
 import pytest
 import requests
 from docker.errors import ImageNotFound
-from samcli.local.docker.lambda_image import Runtime
 
 from tests.local_world.sam_local import PYTHON_VERSION, image_name
 from tests.sam_local.stand_in_image import (
@@ -114,6 +113,8 @@ class Engine(docker.DockerClient):
 
 def test_image_name_is_the_one_sam_looks_for() -> None:
     """SAM derives the name from runtime and processor."""
+    from samcli.local.docker.lambda_image import Runtime  # noqa: PLC0415 (takes a second)
+
     for processor in ("x86_64", "arm64"):
         tag = Runtime.get_image_name_tag(f"python{PYTHON_VERSION}", processor)
         assert image_name(processor) == f"public.ecr.aws/lambda/{tag}"
