@@ -117,7 +117,7 @@ def _whole_number(value: object) -> int | None:
     Python's own conversions would compute all digits of 1e999999999, and take true for 1.
     """
     number: int | None = None
-    if type(value) is int:  # nearly always, and no bool
+    if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str) and _DIGITS.fullmatch(text := value.strip()):
         number = int(text)
