@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from functions.reconcile_messages.app import answer_of, decide
 from infobip_omni.absence import Candidate, LogQuery
 from infobip_omni.api.client import OmniClient
+from infobip_omni.api.sends import AdvancedRequest
 from infobip_omni.delivery_reports import DeliveryReports
 from infobip_omni.log_queries import Group
 from infobip_omni.message import MessageState
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     Decide = Callable[[bytes], list[object]]
 
 IDS = ("m-0", "m-1", "m-2")
+#: Whatever was sent.
+SENT = AdvancedRequest((), '"sms":{"text":"a"}')
 PHONE = "385991234567"
 STATUS = {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET"}
 _HUGE = {"huge text": HUGE_TEXT}
@@ -156,8 +159,7 @@ def verdicts_by_logs(body: bytes) -> list[object]:
 
 
 def states_by_answer(body: bytes) -> list[object]:
-    request: Any = None  # whatever was sent
-    answers = read_answer(AnsweringClient(body).send_advanced(request), IDS)
+    answers = read_answer(AnsweringClient(body).send_advanced(SENT), IDS)
     return [each.state for each in answers]
 
 

@@ -125,9 +125,8 @@ def search_logs(body: bytes) -> None:
 
 def send(body: bytes) -> None:
     """Read the answer to a send: each message gets a state."""
-    request: Any = None
     try:
-        response = sweeps.AnsweringClient(body).send_advanced(request)
+        response = sweeps.AnsweringClient(body).send_advanced(sweeps.SENT)
     except OutcomeUnknownError:
         return
     answers = read_answer(response, sweeps.IDS)
