@@ -147,16 +147,18 @@ TWICE := --numprocesses 2 --dist worksteal
 unit: $(READY) ## Run the tests that need nothing but Python and take seconds
 	$(BIN)/pytest $(TWICE) -p no:logging -m "not thorough" tests/unit
 
-# What `make unit` leaves out, and its property tests with 25 times as many examples.
-thorough: $(READY) ## Run large matrices and values, and property tests with many examples
-	$(BIN)/pytest $(TWICE) -m "thorough or hypothesis" --hypothesis-profile "many examples" tests/unit
-
 # The tests of a file share a deployment, and so a process; long files begin first, and short ones
 # fill the end. Much of their time is waiting, so there are more processes than cores.
+BY_FILE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 integration: $(READY) $(FUNCTIONS_READY) ## Run the other tests: end to end and contract
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder tests/e2e tests/contract
+	$(BIN)/pytest $(BY_FILE) -m "not thorough" tests/e2e tests/contract
 
 test: unit integration ## Run the tests, those first that take seconds
+
+# What the targets above leave out, and the property tests with 25 times as many examples.
+thorough: $(READY) $(FUNCTIONS_READY) ## Run what is slow: matrices, large values, many examples, long waits
+	$(BIN)/pytest $(TWICE) -m "thorough or hypothesis" --hypothesis-profile "many examples" tests/unit
+	$(BIN)/pytest $(BY_FILE) -m thorough tests/e2e tests/contract
 
 protocol: $(READY) ## Check the models of the protocol, and that the code agrees with them
 	$(BIN)/pytest $(TWICE) tests/protocol

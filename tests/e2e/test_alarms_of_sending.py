@@ -154,7 +154,14 @@ CAUSES: dict[str, Cause] = {
 }
 
 
-@pytest.mark.parametrize("name", CAUSES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # It waits for backoffs of 75 seconds.
+        pytest.param(name, marks=[pytest.mark.thorough] if name == "OldestRecordAlarm" else [])
+        for name in CAUSES
+    ],
+)
 def test_alarm_fires_for_its_cause_and_recovers(scene: Scene, name: str) -> None:
     """Each starts OK, long after other causes and just after a run of both schedules."""
     check_that_alarm_fires_and_recovers(scene, name, CAUSES[name])

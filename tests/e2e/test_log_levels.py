@@ -127,6 +127,7 @@ def group_lines(world: World, group: str) -> str:
     return "\n".join(event["message"] for page in pages for event in page["events"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("level", ["DEBUG", "TRACE"])
 def test_no_log_level_of_lambda_makes_a_function_log_personal_data(
     world: World, upstream: Upstream, level: str

@@ -21,6 +21,8 @@ from .upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.thorough
+
 SHARED_FILE = "infobip_omni/observability.py"
 RELEASE_B = (ROOT / "shared" / SHARED_FILE).read_bytes() + b'\nprint(\'{"release": "B"}\')\n'
 _RAISED = re.compile(r'"errorType"|Traceback|Task timed out|Unable to import')
