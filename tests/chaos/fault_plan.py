@@ -305,7 +305,6 @@ class FaultPlan:
             "pushedReports": choose(("both", "push-only")),
             "acceptedStatus": choose(("PENDING_ENROUTE", "PENDING_ACCEPTED", "MESSAGE_ACCEPTED")),
             "errorEnvelope": choose(("legacy", "E429")),
-            "refusedRows": choose(("none", "logs", "reports", "both")),
             "refusedIds": choose(("free", "used")),
         }
 
