@@ -198,43 +198,58 @@ def read_path(path: str) -> None:
 
 # --- What operators and apps upstream write ----------------------------------------------------
 
-SENDS = (
+SENDS: tuple[dict[str, Any], ...] = (
     {
         "scenario": "otp",
         "messageId": "m-1",
         "to": {"phoneNumber": PHONE, "pushRegistrationId": "a"},
-        "push": {"text": "Hello", "customPayload": {"a": 1}, "validityPeriod": 5},
+        "push": {"text": "Hello", "customPayload": {"a": 1}, "validityPeriod": "5"},
         "sms": {"text": "Hello", "language": {"languageCode": "TR"}, "transliteration": "NONE"},
         "callbackData": "order 7",
         "onUnknown": "must-arrive",
         "sendAt": "2026-02-01T12:00:00.000+0000",
+        "extra": {"campaign": 7},
     },
     {
         "scenarioKey": "K",
         "bulkId": "b",
         "destinations": [
-            {"messageId": "m-1", "to": {"phoneNumber": PHONE}},
-            {"to": {"emailAddress": "a@b"}},
+            {"messageId": "m-1", "to": {"phoneNumber": "+385 99 123-4567"}},
+            {"to": {"emailAddress": "ada@example.com"}},
         ],
-        "viber": {"text": "Hello", "imageURL": "https://a.example/a.png", "buttonText": "Go"},
+        "viber": {"text": "Hello", "extra": {"new": True}},
         "whatsApp": {"templateName": "a", "templateData": ["1"], "language": "en"},
         "email": {"text": "Hello", "subject": "Hello"},
         "line": {"type": "TEXT", "text": "Hello"},
-        "kakaoAlim": {"text": "Hello", "templateCode": "a", "buttons": [{"buttonText": "Go"}]},
+        "kakaoAlim": {"text": "Hello", "templateCode": "a"},
         "voice": {"text": "Hello", "language": "en"},
         "vKontakte": {"text": "Hello"},
         "notifyUrl": "https://a.example/",
         "notify": True,
     },
 )
+ENVELOPES = (
+    {
+        "Type": "Notification",
+        "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orders",
+        "MessageId": "sns-1",
+        "Message": json.dumps(SENDS[0]),
+    },
+    {"source": "app", "detail-type": "send", "id": "bridge-1", "detail": SENDS[1]},
+)
 
 
 def parse_send(body: str) -> None:
-    """Parse the body of a queued event."""
+    """Parse the body of a queued event; what is sent of a valid one is JSON."""
     try:
-        SendEvent.parse(body, "record-1", NOW)
+        event = SendEvent.parse(body, "record-1", NOW)
     except InvalidEventError as error:
         str(error).encode()
+        return
+    json.loads(f"{{{event.content}}}")
+    json.loads(f"{{{event.notify}}}")
+    hash(event.content_key)
+    event.validity()
 
 
 def parse_event(parse: Callable[[object], object], event: object) -> None:
@@ -290,6 +305,7 @@ def record_parked(text: str) -> None:
     expect(recording.answer() == {"batchItemFailures": []}, "a record is redelivered forever")
 
 
+SCENARIO = {"name": "otp", "flow": [{"from": "Acme", "channel": "SMS"}], "default": True}
 CHANGE = {
     "eventName": "MODIFY",
     "dynamodb": {
@@ -318,7 +334,7 @@ def expect(holds: object, otherwise: str) -> None:
 
 
 TARGETS: Mapping[str, Target] = {
-    "queue body": Target(texts(*SENDS), parse_send),
+    "queue body": Target(texts(*SENDS, *ENVELOPES), parse_send),
     "report page": Target(bodies(REPORTS), record),
     "log page": Target(bodies(ROWS), search_logs),
     "answer to send": Target(bodies(ANSWER), send),
@@ -346,7 +362,11 @@ TARGETS: Mapping[str, Target] = {
         read_parameter,
     ),
     "create_scenario": Target(
-        events({"name": "otp", "flow": [{"from": "Acme", "channel": "SMS"}], "default": True}),
+        events(
+            SCENARIO,
+            {"scenarios": [SCENARIO, SCENARIO | {"name": "news", "default": False}]},
+            {"action": "check", "scenarios": [SCENARIO]},
+        ),
         functools.partial(parse_event, create_scenario.parse),
     ),
     "find_messages": Target(

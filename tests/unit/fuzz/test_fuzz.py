@@ -6,12 +6,13 @@ import json
 
 import pytest
 
+from infobip_omni.events.send_message import SendEvent
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz.hostile import HOSTILE, variants
 from tests.fuzz.storage import StrictTable
 from tests.fuzz.strategies import bodies
 from tests.fuzz.sweeps import SWEEPS
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import ENVELOPES, NOW, SENDS, TARGETS, Target, parse_send
 
 BODY = {"messageId": "m-1", "status": {"groupId": 1}, "list": [1, 2]}
 
@@ -30,6 +31,14 @@ def test_no_target_has_an_unexpected_error_in_few_cases(name: str) -> None:
     outcome = fuzz.fuzz(TARGETS[name], 1, lambda done: done < 4, 4)
 
     assert (outcome.cases, outcome.errors) == (4, [])
+
+
+@pytest.mark.parametrize("event", [*SENDS, *ENVELOPES], ids=range(4))
+def test_examples_of_events_are_valid(event: object) -> None:
+    """Otherwise few of their mutations would get far."""
+    parse_send(json.dumps(event))
+
+    assert SendEvent.parse(json.dumps(event), "record-1", NOW).messages
 
 
 def test_error_that_is_not_a_parsers_own_is_found_and_shown_with_its_case() -> None:
