@@ -206,11 +206,11 @@ def _options(written: Mapping[str, Any]) -> SendEventBody:
 
 
 def _contents(written: Mapping[str, Any]) -> dict[Channel, Content]:
-    contents: dict[Channel, Content] = {}
-    for member, value in written.items():
-        if value is not None and (channel := _CHANNELS.get(member)) is not None:
-            contents[channel] = _content(member, value)
-    return contents
+    return {
+        _CHANNELS[member]: _content(member, value)
+        for member, value in written.items()
+        if member in _CHANNELS and value is not None
+    }
 
 
 def _content(member: str, value: object) -> Content:
@@ -311,7 +311,7 @@ def _messages(
 
 def _check_message_ids(messages: tuple[EventMessage, ...], *, alone: bool) -> None:
     ids = [message.message_id for message in messages]
-    is_unique = len(set(ids)) == len(ids)
+    is_unique = len(ids) == 1 or len(set(ids)) == len(ids)
     for position, message_id in enumerate(ids):
         field = "messageId" if alone else f"destinations[{position}].messageId"
         if "," in message_id:
