@@ -147,6 +147,7 @@ def refusal(body: str) -> str:
          "body: must be JSON, not base64: put the event on the queue as it is"),
         ('"just a text"', "body: must be a JSON object"),
         ("QUJDREVGR0hJSktMTU5PUA==", "body: must be JSON"),
+        ("A00 000000000000", "body: must be JSON"),
         ('["a"]', "body: must be a JSON object"),
         ('{"detail": {}}', "detail: is not a field of this object"),
     ],
