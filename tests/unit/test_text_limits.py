@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import pkgutil
@@ -108,6 +109,7 @@ def fields(found: Iterable[type[BaseModel]]) -> list[Any]:
     ]
 
 
+@functools.cache
 def reader(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
     """Return an adapter that validates a single field."""
     field = model.model_fields[name]
