@@ -170,7 +170,7 @@ def test_faulty_send_is_never_repeated(  # noqa: PLR0913
 def test_incomplete_answer_is_read_as_far_as_possible(
     omni: OmniClient, infobip: SimulatorControl
 ) -> None:
-    """An entry without an id is kept, one with an unreadable status is dropped."""
+    """An entry without an id is kept, and so is the place of one with an unreadable status."""
     omni.create_scenario(DEFINITION)
     infobip.add_fault("send_advanced", "incomplete_answer")
     infobip.add_fault("send_advanced", "malformed_entry", afterCalls=1)
@@ -179,7 +179,8 @@ def test_incomplete_answer_is_read_as_far_as_possible(
     malformed = omni.send_advanced(send_request("m3", "m4"))
 
     assert [(result.message_id, result.status) for result in incomplete.messages] == [(None, None)]
-    assert [result.message_id for result in malformed.messages] == ["m4"]
+    assert [result.message_id for result in malformed.messages] == ["m3", "m4"]
+    assert [result.status is None for result in malformed.messages] == [True, False]
 
 
 # --- Servers that drop connections ---------------------------------------------------------

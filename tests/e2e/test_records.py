@@ -87,7 +87,7 @@ def test_id_with_other_content_is_a_conflict(upstream: Upstream) -> None:
 def test_invalid_record_does_not_affect_its_batch(upstream: Upstream) -> None:
     """Of ten records, the invalid one is dead-lettered with its field, and nine are delivered."""
     events = [upstream.event() for _ in range(10)]
-    events[4]["to"] = {"phoneNumber": f"+{CANARY_NUMBER} 555"}
+    events[4]["to"] = {"phoneNumber": f"0{CANARY_NUMBER}"}
     ids = [event["messageId"] for event in events if event is not events[4]]
 
     bodies = upstream.send_together(events)
