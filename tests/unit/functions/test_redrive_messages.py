@@ -333,6 +333,7 @@ def test_token_of_another_list_is_rejected(harness: Harness, token: str) -> None
         harness.run("list", nextToken=token)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("character", ['"', "\U0001f600"], ids=["quote", "four-bytes"])
 def test_list_fits_into_an_answer(harness: Harness, character: str) -> None:
     """Lambda drops an answer of more than 6 MB, so the list goes on on further pages."""

@@ -142,7 +142,7 @@ def test_waiting_threads_share_one_failure(
     answer = ssm.get_parameter
 
     def slow(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 (passed through)
-        time.sleep(0.5)
+        time.sleep(0.25)
         return answer(**arguments)
 
     monkeypatch.setattr(ssm, "get_parameter", slow)
@@ -169,7 +169,7 @@ def test_cached_value_is_returned_while_refresh_fails(
 
     def fail(**_: object) -> None:
         reading.set()
-        time.sleep(0.5)
+        time.sleep(0.25)
         raise refusal("ThrottlingException")
 
     monkeypatch.setattr(ssm, "get_parameter", fail)

@@ -185,7 +185,7 @@ def test_other_errors_are_not_retried(
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - {"take_reports"}))
-@pytest.mark.parametrize("body", ["", "<html>", "[]", "null", "[" * 100_000], ids=range(5))
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "null", "[" * 20_000], ids=range(5))
 def test_unreadable_success_leaves_outcome_unknown(
     omni: OmniClient, wire: responses.RequestsMock, operation: str, body: str
 ) -> None:
