@@ -32,6 +32,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from infobip_omni import transitions
+from infobip_omni.api.channels import CONTENT_MODELS, Channel
 from infobip_omni.api.client import LONGEST_CALL_SECONDS
 from infobip_omni.api.errors import (
     NotProcessedError,
@@ -83,6 +84,10 @@ if TYPE_CHECKING:
     from infobip_omni.queued_events import Claimed, QueuedEvent
     from infobip_omni.scenario_registry import RegisteredScenario
     from infobip_omni.transitions import ClaimStatus
+
+# Contents are built on first use. While it starts a function, Lambda gives it a whole processor.
+for _channel in (Channel.PUSH, Channel.SMS):
+    CONTENT_MODELS[_channel].model_rebuild()
 
 CONCURRENT_REQUESTS = 10
 #: The calls by which one run divides a refused request. One faulty destination of a hundred takes
