@@ -175,7 +175,7 @@ class Traffic:
         poisons = (
             text[:-1],
             json.dumps(body | {"unknown": _TEXT}),
-            json.dumps(body | {"to": {"phoneNumber": "+" + _PHONE}}),
+            json.dumps(body | {"to": {"phoneNumber": "0" + _PHONE}}),
             json.dumps({name: value for name, value in body.items() if name != "sms"}),
             json.dumps(body | {"scenario": "no such scenario"}),
             json.dumps(body | {"push": {"text": 5}}),
