@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WORLD = [sys.executable, "-m", "tests.local_world"]
 #: The functions that accept an example which is not named after its function.
 FUNCTIONS = {
+    "check_scenarios": ["create_scenario"],
+    "create_scenarios": ["create_scenario"],
     "schedule": ["pull_delivery_reports", "reconcile_messages"],
     "send_message_sqs": ["send_message"],
     "send_message": [],  # for `make send`
