@@ -53,6 +53,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000)
 
 
+def pytest_unconfigure() -> None:
+    """Keep it from doing so once more while Python ends."""
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)  # the reporter is made first
 def pytest_configure(config: pytest.Config) -> None:
     """Show progress in a single line on a terminal, and elsewhere none; `-v` names each test."""

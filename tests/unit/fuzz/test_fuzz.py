@@ -14,6 +14,9 @@ from tests.fuzz.strategies import bodies
 from tests.fuzz.sweeps import SWEEPS
 from tests.fuzz.targets import ENVELOPES, NOW, SENDS, TARGETS, Target, parse_send
 
+# `make fuzz` runs the same, and more of it.
+pytestmark = pytest.mark.thorough
+
 BODY = {"messageId": "m-1", "status": {"groupId": 1}, "list": [1, 2]}
 
 

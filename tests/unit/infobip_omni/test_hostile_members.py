@@ -7,6 +7,9 @@ import pytest
 from tests.fuzz.hostile import HOSTILE
 from tests.fuzz.sweeps import SWEEPS
 
+# `make fuzz` runs the same, and more of it.
+pytestmark = pytest.mark.thorough
+
 #: Shares no factor with the number of values or changes, so each of them is tried somewhere.
 _ONE_OF = 53
 
