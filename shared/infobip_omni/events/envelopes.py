@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 #: SQS's own ids have 36 characters, and a message id also has room for a position after it. In a
 #: log query, an id with a comma would look like two ids.
 _RECORD_ID = re.compile(r"[!-+\--~]{1,100}")
-#: Members that only envelopes have.
-_MARKS = frozenset({"TopicArn", "detail-type", "specversion", "Records"})
+#: The members that hold the content and the id of an envelope, by a member that only it has: those
+#: of SNS without raw message delivery, and of EventBridge.
+#: https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html
+#: https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+ENVELOPES = {"TopicArn": ("Message", "MessageId"), "detail-type": ("detail", "id")}
+#: Members that only envelopes have, those that are not opened included.
+_MARKS = frozenset({*ENVELOPES, "specversion", "Records"})
 #: The first strings of the pointers that SQS's extended clients write instead of a large body.
 #: https://github.com/awslabs/payload-offloading-java-common-lib-for-aws
 _POINTERS = (
@@ -86,17 +91,12 @@ def read_body(body: str, record_id: str) -> tuple[dict[str, Any], str, str]:
 
 def _names_in(envelope: Mapping[str, Any]) -> tuple[str, str]:
     """Return the names of the members that hold an envelope's content and its id."""
-    if "TopicArn" in envelope:
-        # https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html
-        if envelope.get("Type") != "Notification":
-            rule = (
-                "must be Notification: open SubscribeURL once to confirm the queue's subscription"
-            )
-            raise InvalidEventError("Type", rule)
-        return "Message", "MessageId"
-    if "detail-type" in envelope:
-        # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
-        return "detail", "id"
+    if "TopicArn" in envelope and envelope.get("Type") != "Notification":
+        rule = "must be Notification: open SubscribeURL once to confirm the queue's subscription"
+        raise InvalidEventError("Type", rule)
+    for mark, names in ENVELOPES.items():
+        if mark in envelope:
+            return names
     if "specversion" in envelope:
         rule = "belongs to a CloudEvent: put its data on the queue"
         raise InvalidEventError("specversion", rule)

@@ -8,15 +8,10 @@ from typing import Any
 from infobip_omni.api.json_text import trimmed
 from infobip_omni.api.sends import LONGEST_MESSAGE_ID
 
-from .envelopes import is_record_id
+from .envelopes import ENVELOPES, is_record_id
 from .send_message import MOST_DESTINATIONS
 
 Json = dict[str, Any]
-
-#: The members that hold the content and the id of an envelope, by a member that only it has: those
-#: of SNS without raw message delivery, and of EventBridge.
-_ENVELOPES = {"TopicArn": ("Message", "MessageId"), "detail-type": ("detail", "id")}
-_MOST_ENVELOPES = 2
 
 
 def message_ids_in(body: str, record_id: str) -> list[str]:
@@ -45,11 +40,11 @@ def message_ids_in(body: str, record_id: str) -> list[str]:
 
 def _opened(event: Json, source_id: str) -> tuple[Json, str]:
     """Take an event out of its envelopes; return it, and the id that its ids derive from."""
-    for _ in range(_MOST_ENVELOPES):
-        mark = next((each for each in _ENVELOPES if each in event), None)
+    for _ in ENVELOPES:  # each may hold the other
+        mark = next((each for each in ENVELOPES if each in event), None)
         if mark is None:
             break
-        content, identifier = (event.get(name) for name in _ENVELOPES[mark])
+        content, identifier = (event.get(name) for name in ENVELOPES[mark])
         event = content if isinstance(content, dict) else _read(content)
         source_id = identifier if isinstance(identifier, str) else ""
     return event, source_id
