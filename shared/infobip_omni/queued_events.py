@@ -47,7 +47,7 @@ class Pending:
 
     def message_ids(self) -> list[str]:
         """Return the ids of the event's messages."""
-        return _message_ids(self.event)
+        return self.event.message_ids()
 
     def claims(self, bulk_id: str, on_unknown: OnUnknown) -> list[Claim]:
         """Return the claims of the event's messages.
@@ -57,7 +57,9 @@ class Pending:
             on_unknown: The default for events that do not set `onUnknown`.
         """
         event, body = self.event, self.event.body
+        validity = event.validity()
         steps = self.scenario.steps if self.scenario else None
+        first_step_validity = event.validity_of(steps[0]) if steps else None
         return [
             Claim(
                 message_id=message.message_id,
@@ -68,8 +70,8 @@ class Pending:
                 steps=steps,
                 bulk_id=bulk_id,
                 send_at=body.send_at,
-                validity=event.validity(),
-                first_step_validity=event.validity_of(steps[0]) if steps else None,
+                validity=validity,
+                first_step_validity=first_step_validity,
                 on_unknown=body.on_unknown or on_unknown,
                 callback_data=body.callback_data,
             )
@@ -88,7 +90,7 @@ class Postponed:
 
     def message_ids(self) -> list[str]:
         """Return the ids of the event's messages."""
-        return _message_ids(self.event)
+        return self.event.message_ids()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,6 @@ class Refused:
             )
             for message_id in self.message_ids()
         ]
-
-
-def _message_ids(event: SendEvent) -> list[str]:
-    return [message.message_id for message in event.messages]
 
 
 QueuedEvent = Pending | Postponed | Refused
@@ -273,7 +271,7 @@ def _refused_if_used(queued: QueuedEvent, used: Collection[str]) -> QueuedEvent:
     """Refuse a pending event if one of its ids was used for another message."""
     if not isinstance(queued, Pending):
         return queued
-    ids = [message.message_id for message in queued.event.messages]
+    ids = queued.message_ids()
     clash = next((one for one in ids if one in used), None)
     if clash is None:
         return queued

@@ -152,6 +152,10 @@ class SendEvent:
         body = self.body
         return (self.content, self.notify, body.bulk_id, body.scenario, body.scenario_key)
 
+    def message_ids(self) -> list[str]:
+        """Return the ids of the messages, in the order of the destinations."""
+        return [message.message_id for message in self.messages]
+
     def validity(self) -> timedelta:
         """Return how long all steps together may take."""
         return sum(
