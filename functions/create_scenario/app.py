@@ -48,7 +48,7 @@ from infobip_omni.scenario_registry import (
 from infobip_omni.settings import CreateScenarioSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -141,14 +141,26 @@ def create_scenario(
 
 
 def _live(
-    wanted: ScenarioDefinition, registered: RegisteredScenario | None, client: OmniClient
+    wanted: ScenarioDefinition,
+    registered: RegisteredScenario | None,
+    client: OmniClient,
+    listed: Sequence[Scenario] | None = None,
 ) -> LiveScenario | None:
-    """Read the registered scenario from Infobip, otherwise one of its name."""
+    """Read the registered scenario from Infobip, otherwise one of its name.
+
+    Args:
+        wanted: The description of the scenario.
+        registered: Its entry in the registry.
+        client: Infobip.
+        listed: Infobip's scenarios, if they have been listed already.
+    """
     if registered is not None:
-        scenario = _get(client, registered.key)
+        of_key = (each for each in listed or () if each.key == registered.key)
+        # A scenario is left out of the list if a part of it cannot be read.
+        scenario = next(of_key, None) or _get(client, registered.key)
         if scenario is not None:
             return LiveScenario(registered.key, scenario)
-    return named(wanted, list(client.list_scenarios()))
+    return named(wanted, list(client.list_scenarios()) if listed is None else listed)
 
 
 def _carry_out(
@@ -399,7 +411,6 @@ def check_scenarios(wanted: Sequence[ScenarioDefinition], deps: Dependencies) ->
 def _looked_up(wanted: Sequence[ScenarioDefinition], deps: Dependencies) -> list[_Task]:
     """Look up the scenarios at Infobip and in the registry, by one list each; plan the changes."""
     listed = list(deps.client.list_scenarios())
-    by_key = {each.key: each for each in listed if each.key}
     registered = {deps.registry.parameter(each.name): each for each in deps.registry.all()}
     tasks = [_Task(each, deps.registry.parameter(each.name)) for each in wanted]
     for task in tasks:
@@ -407,27 +418,12 @@ def _looked_up(wanted: Sequence[ScenarioDefinition], deps: Dependencies) -> list
             task.registered = registered.get(task.parameter)
             if task.registered is not None and task.registered.name != task.wanted.name:
                 raise SlugTakenError(task.parameter)
-            task.live = _listed(task, listed, by_key, deps.client)
+            task.live = _live(task.wanted, task.registered, deps.client, listed)
         except _ERRORS as error:
             task.fail(error)
         else:
             task.plan = make_plan(task.wanted, task.registered, task.live)
     return tasks
-
-
-def _listed(
-    task: _Task,
-    listed: Sequence[Scenario],
-    by_key: Mapping[str, Scenario],
-    client: OmniClient,
-) -> LiveScenario | None:
-    if task.registered is not None:
-        key = task.registered.key
-        # A scenario is left out of the list if a part of it cannot be read.
-        scenario = by_key.get(key) or _get(client, key)
-        if scenario is not None:
-            return LiveScenario(key, scenario)
-    return named(task.wanted, listed)
 
 
 def _announce(tasks: Iterable[_Task], deps: Dependencies, limits: _Limits, sleep: Sleep) -> None:
