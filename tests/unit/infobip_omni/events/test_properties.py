@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import responses
@@ -22,10 +22,8 @@ from infobip_omni.queued_events import Pending, read_event, want
 from infobip_omni.send_queue import Record
 from infobip_omni.transitions import ClaimStatus
 
+from .json_paths import paths
 from .known_examples import KNOWN_EXAMPLES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 URL = "https://xxxxx.api.infobip.com"
@@ -157,17 +155,6 @@ def test_damaged_event_is_an_event_or_refused(body: str, at: int, length: int, n
     at %= len(body)
 
     refusal(body[:at] + new + body[at + length :])
-
-
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401
-    """Return the path of every member of an object, nested ones included."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield (*path, name)
-            yield from paths(inner, (*path, name))
-    if isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from paths(inner, (*path, position))
 
 
 def written_with(value: Any, path: tuple[Any, ...] | None, more: str) -> str:  # noqa: ANN401

@@ -14,6 +14,8 @@ from infobip_omni.events import create_scenario, find_messages, redrive_messages
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
 
+from .json_paths import paths
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -95,17 +97,6 @@ def variants(event: Any) -> Iterator[Any]:  # noqa: ANN401 (any JSON)
         holder["more"] = 1
         yield copied
     yield from ODD
-
-
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401
-    """Return the path of every member of an object, nested ones included."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield (*path, name)
-            yield from paths(inner, (*path, name))
-    if isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from paths(inner, (*path, position))
 
 
 def copy_of(event: Any, path: tuple[Any, ...]) -> tuple[Any, Any]:  # noqa: ANN401
