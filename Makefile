@@ -269,6 +269,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --univer
 lock: $(READY) ## Rewrite the requirements.txt files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) tests/requirements.in -o tests/requirements.txt
 	$(COMPILE) -c tests/requirements.txt shared/requirements.in -o shared/requirements.txt
+	$(COMPILE) -c tests/requirements.txt tests/browser-requirements.in -o tests/browser-requirements.txt
 	$(COMPILE) tests/runtime-requirements.in -o tests/runtime-requirements.txt
 	$(COMPILE) tests/scan-requirements.in -o tests/scan-requirements.txt
 
