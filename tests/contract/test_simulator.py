@@ -2006,7 +2006,9 @@ def test_messages_are_listed_page_by_page(infobip: Infobip) -> None:
     assert entry == {
         "messageId": "m-1",
         "bulkId": "bulk-1",
+        "flow": ["PUSH", "SMS"],
         "to": {"phoneNumber": PHONE},
+        "callbackData": None,
         "acceptances": 1,
         "finalStatus": {
             "channel": "PUSH",
@@ -2264,7 +2266,14 @@ CONTROLS = st.sampled_from(
         *("POST reset", "PUT settings", "PUT credentials", "PUT recipients/385", "PUT recipients"),
         *("DELETE recipients/385", "PUT channels/SMS", "PUT channels/FAX", "DELETE channels/SMS"),
         *("POST faults", "DELETE faults/1", "DELETE faults", "POST clock", "POST seen"),
-        *("GET messages", "GET messages?limit=-1", "GET requests?operation=x", "GET weather"),
+        *(
+            "GET messages",
+            "GET messages?limit=-1",
+            "GET changes",
+            "GET changes?after=-1",
+            "GET requests?operation=x",
+            "GET weather",
+        ),
     ]
 )
 MEMBERS = st.sampled_from(
@@ -2297,7 +2306,16 @@ def test_no_control_call_breaks_the_simulator(empty: Infobip, call: str, body: o
     status = requests.request(method, url, data=dumped(body), timeout=10).status_code
 
     assert status // 100 in {2, 4}
-    for later in ("settings", "credentials", "totals", "messages", "faults", "requests", "pushes"):
+    for later in (
+        "settings",
+        "credentials",
+        "totals",
+        "messages",
+        "changes",
+        "faults",
+        "requests",
+        "pushes",
+    ):
         empty.control("GET", later)
     empty.control("DELETE", "faults")
     empty.control("PUT", "credentials", {"apiKey": "key-1", "scopes": ["omni-failover:manage"]})

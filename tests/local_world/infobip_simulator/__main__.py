@@ -33,6 +33,10 @@ Control interface (JSON, no credentials):
   GET    /_control/messages               the true course of each message: {"messages", "total",
                                           "truncated"}; ?limit= (1000) and ?offset= select a page,
                                           ?messageId= selects messages, without a limit
+  GET    /_control/changes                the messages that changed after the change ?after= (0),
+                                          ?limit= (500) at most, oldest change first: {"account",
+                                          "cursor", "more", "now", "messages"}; ask again after the
+                                          cursor, and from 0 if a reset has changed the account
   GET    /_control/totals
   GET    /_control/requests?operation=    the last 1000 requests of each operation
   POST   /_control/clock                  {"advanceSeconds": n}

@@ -26,6 +26,7 @@ from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .clock import Clock, timestamp
 from .errors import (
     CONTENT_MEMBERS,
     DEEPEST_BODY,
@@ -43,7 +44,7 @@ from .errors import (
     whole_number,
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
-from .state import BAD_REQUEST, Account, Clock, LogSearch, Settings, timestamp
+from .state import BAD_REQUEST, Account, LogSearch, Settings
 from .statuses import OUTCOMES, REFUSALS
 from .webhooks import deliver
 
@@ -222,6 +223,7 @@ class Simulator:
             ("POST", "faults"): lambda call, _: self._faults.add(call.json()),
             ("DELETE", "faults"): self._delete_faults,
             ("GET", "messages"): self._messages,
+            ("GET", "changes"): self._changes,
             ("GET", "totals"): self._totals,
             ("GET", "requests"): self._requests,
             ("POST", "clock"): self._advance_clock,
@@ -421,6 +423,11 @@ class Simulator:
         limit = whole_number(call.query, "limit", 1000, minimum=1, maximum=LARGEST_INT32)
         offset = whole_number(call.query, "offset", 0, minimum=0, maximum=LARGEST_INT32)
         return self._account.ledger(call.many("messageId"), offset, limit)
+
+    def _changes(self, call: Call, _: str | None) -> Json:
+        after = whole_number(call.query, "after", 0, minimum=0, maximum=LARGEST_INT32)
+        limit = whole_number(call.query, "limit", 500, minimum=1, maximum=LARGEST_INT32)
+        return self._account.changes(after, limit)
 
     def _totals(self, _: Call, __: str | None) -> Json:
         return self._account.totals() | {"requests": self._journal.counts()}

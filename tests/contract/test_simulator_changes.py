@@ -1,0 +1,273 @@
+"""The simulator tells which messages changed, and shows their whole course.
+
+The simulator runs in this process, without HTTP, and time passes only by its clock.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.local_world.infobip_simulator.routes import Call, Credentials, Simulator
+from tests.local_world.infobip_simulator.state import Settings
+from tests.local_world.infobip_simulator.webhooks import Resolver
+
+Json = dict[str, Any]
+
+FLOW = [{"from": "app-code", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}]
+CONTENT = {"push": {"text": "Your code is 1234"}, "sms": {"text": "Code: 1234"}}
+PHONE = "385915551234"
+PUSH_FAILS = {"PUSH": "UNDELIVERABLE_NO_DESTINATION"}
+#: In seconds; real time does not end a step while a test runs.
+STEP = 20.0
+
+
+class Infobip:
+    """The simulator, called in this process."""
+
+    def __init__(self) -> None:
+        settings = Settings(step_seconds=STEP, push_retries=0)
+        self.simulator = Simulator(Credentials(), settings)
+        self.account, self.cursor = "", 0
+        self.call("POST", "/omni/1/scenarios", {"flow": FLOW, "default": True})
+
+    def call(self, method: str, url: str, body: object = None) -> Json:
+        """Make a call, and return the answer or the error's details."""
+        parts = urlsplit(url)
+        call = Call(
+            method=method,
+            path=parts.path,
+            query=parse_qs(parts.query),
+            authorization="App local-key",
+            content=b"" if body is None else json.dumps(body).encode(),
+        )
+        answer = self.simulator.answer(call).body
+        details: Json = answer.get("requestError", {}).get("serviceException", answer)
+        return details
+
+    def control(self, method: str, path: str, body: object = None) -> Json:
+        return self.call(method, f"/_control/{path}", body)
+
+    def send(self, *message_ids: str, **members: object) -> None:
+        destinations = [{"messageId": each, "to": {"phoneNumber": PHONE}} for each in message_ids]
+        body = {"destinations": destinations} | CONTENT | members
+        self.call("POST", "/omni/1/advanced", body)
+
+    def pass_time(self, seconds: float) -> None:
+        self.control("POST", "clock", {"advanceSeconds": seconds})
+
+    def changed(self) -> list[Json]:
+        """Return the messages that changed since the previous call."""
+        page = self.control("GET", f"changes?after={self.cursor}")
+        self.account, self.cursor = page["account"], page["cursor"]
+        messages: list[Json] = page["messages"]
+        return messages
+
+    def changed_ids(self) -> list[str]:
+        return [message["messageId"] for message in self.changed()]
+
+    def course(self, message_id: str) -> Json:
+        """Return the whole course of a message."""
+        [entry] = self.control("GET", f"messages?messageId={message_id}")["messages"]
+        return entry  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def infobip() -> Infobip:
+    return Infobip()
+
+
+# --- Changes -------------------------------------------------------------------------------
+
+
+def test_message_changes_when_it_is_accepted_and_accepted_again(infobip: Infobip) -> None:
+    """Between changes there are none, and a repeated id is one message."""
+    infobip.send("m-1", "m-2")
+    assert infobip.changed_ids() == ["m-1", "m-2"]
+    assert infobip.changed_ids() == []
+
+    infobip.send("m-1")
+
+    [entry] = infobip.changed()
+    assert (entry["messageId"], entry["acceptances"]) == ("m-1", 2)
+
+
+def test_message_changes_when_steps_start_and_end(infobip: Infobip) -> None:
+    """The clock alone does it, and nothing happens between."""
+    infobip.control("PUT", f"recipients/{PHONE}", PUSH_FAILS)
+    infobip.send("m-1")
+    infobip.changed()
+
+    statuses = []
+    for _ in range(5):
+        infobip.pass_time(STEP / 2 + 0.5)
+        statuses.append([step["status"] for each in infobip.changed() for step in each["steps"]])
+
+    failed = "UNDELIVERABLE_NO_DESTINATION"
+    ended = [failed, "DELIVERED_TO_HANDSET"]
+    assert statuses == [[], [failed, "PENDING_ENROUTE"], [], ended, []]
+
+
+def test_scheduled_message_changes_when_its_first_step_starts(infobip: Infobip) -> None:
+    """Until then it has no step."""
+    now = infobip.control("GET", "changes")["now"]
+    infobip.send("m-1", sendAt=_moment(now + 60))
+    assert [entry["steps"] for entry in infobip.changed()] == [[]]
+
+    infobip.pass_time(60)
+
+    assert [len(entry["steps"]) for entry in infobip.changed()] == [1]
+
+
+def test_message_changes_when_a_report_is_handed_out_and_repeated(infobip: Infobip) -> None:
+    """The entry says how often the report was handed out, and whether it can be taken again."""
+    infobip.send("m-1")
+    infobip.pass_time(STEP)
+    infobip.changed()
+
+    infobip.control("POST", "faults", {"operation": "take_reports", "kind": "duplicate_reports"})
+    seen = []
+    for _ in range(2):
+        infobip.call("GET", "/omni/1/reports")
+        seen += [(each["reportsHandedOut"], each["reportsPending"]) for each in infobip.changed()]
+
+    assert seen == [(1, 1), (2, 0)]
+
+
+def test_changed_message_shows_the_fault_that_spoiled_its_report(infobip: Infobip) -> None:
+    infobip.send("m-1")
+    infobip.pass_time(STEP)
+    infobip.changed()
+
+    infobip.control("POST", "faults", {"operation": "take_reports", "kind": "cut_answer"})
+    infobip.call("GET", "/omni/1/reports")
+
+    [entry] = infobip.changed()
+    assert [page["fault"] for page in entry["reports"][0]["pages"]] == ["cut_answer"]
+
+
+def test_message_changes_when_its_report_is_pushed(
+    infobip: Infobip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that is not answered changes nothing."""
+    answers = iter([None, 200])
+    monkeypatch.setattr(
+        "tests.local_world.infobip_simulator.routes.deliver", lambda *_: next(answers)
+    )
+    infobip.send("m-1", "m-2", notifyUrl="http://127.0.0.1:1/")
+    infobip.pass_time(STEP)
+    infobip.changed()
+
+    infobip.simulator.push(Resolver((), 0))
+
+    [entry] = infobip.changed()
+    assert (entry["messageId"], entry["reports"][0]["pushes"]) == ("m-2", 1)
+
+
+def test_refused_destination_is_on_no_phone(infobip: Infobip) -> None:
+    """It was never accepted, so it does not appear."""
+    infobip.control("PUT", f"recipients/{PHONE}", {"refuse": "REJECTED_DND"})
+
+    infobip.send("m-1")
+
+    assert infobip.changed_ids() == []
+
+
+def test_changes_come_in_pages_from_the_oldest(infobip: Infobip) -> None:
+    """A page says whether more follow, and a message that changes again moves to the end."""
+    infobip.send("m-1", "m-2", "m-3")
+
+    first = infobip.control("GET", "changes?limit=2")
+    infobip.send("m-1")
+    second = infobip.control("GET", f"changes?after={first['cursor']}&limit=2")
+
+    ids = [[each["messageId"] for each in page["messages"]] for page in (first, second)]
+    assert ids == [["m-1", "m-2"], ["m-3", "m-1"]]
+    assert (first["more"], second["more"]) == (True, False)
+
+
+def test_reset_changes_the_account(infobip: Infobip) -> None:
+    """So a caller knows that its cursor is no longer valid."""
+    infobip.send("m-1")
+    infobip.changed()
+    before = infobip.account
+
+    infobip.control("POST", "reset")
+
+    assert infobip.changed_ids() == []
+    assert infobip.account != before
+
+
+@pytest.mark.parametrize(
+    ("query", "member", "rule"),
+    [
+        ("after=-1", "after", "must be a whole number from 0 to 2147483647"),
+        ("after=x", "after", "must be a whole number from 0 to 2147483647"),
+        ("limit=0", "limit", "must be a whole number from 1 to 2147483647"),
+    ],
+)
+def test_invalid_query_of_changes_is_refused(
+    infobip: Infobip, query: str, member: str, rule: str
+) -> None:
+    assert infobip.control("GET", f"changes?{query}")["validationErrors"] == {member: [rule]}
+
+
+# --- Entries -------------------------------------------------------------------------------
+
+
+def test_step_shows_content_price_error_and_time_limit(infobip: Infobip) -> None:
+    """The time limit counts from the start of the step, and an error comes with its end."""
+    infobip.control("PUT", f"recipients/{PHONE}", PUSH_FAILS)
+    push = {"text": "Your code", "validityPeriod": 2, "validityPeriodTimeUnit": "MINUTES"}
+    sms = {"text": "a" * 161}
+    infobip.send("m-1", push=push, sms=sms, callbackData="order 7")
+    infobip.pass_time(STEP)
+
+    entry = infobip.course("m-1")
+
+    assert (entry["flow"], entry["callbackData"]) == (["PUSH", "SMS"], "order 7")
+    failed, begun = entry["steps"]
+    assert _lasts(failed["startedAt"], failed["expiresAt"]) == 120
+    assert failed.pop("error")["name"] == "EC_NO_REGISTRATION_ID_FOUND"
+    assert failed | {"startedAt": 0, "endedAt": 0, "expiresAt": 0} == {
+        "acceptance": 1,
+        "channel": "PUSH",
+        "from": "app-code",
+        "to": PHONE,
+        "text": "Your code",
+        "content": push,
+        "messageCount": 1,
+        "price": {"pricePerMessage": 0.0, "currency": "EUR"},
+        "status": "UNDELIVERABLE_NO_DESTINATION",
+        "groupName": "UNDELIVERABLE",
+        "startedAt": 0,
+        "endedAt": 0,
+        "expiresAt": 0,
+        "openedAt": None,
+    }
+    assert (begun["content"], begun["messageCount"]) == (sms, 2)
+    assert begun["price"] == {"pricePerMessage": 0.01, "currency": "EUR"}
+    assert (begun["error"], begun["endedAt"]) == (None, None)
+    assert _lasts(begun["startedAt"], begun["expiresAt"]) == Settings().default_validity_seconds
+
+
+def test_step_that_ends_at_once_has_no_time_limit(infobip: Infobip) -> None:
+    """It has no content, so there was nothing to wait for."""
+    infobip.send("m-1", push=None)
+
+    step = infobip.course("m-1")["steps"][0]
+
+    assert (step["status"], step["content"]) == ("UNDELIVERABLE_NOT_SENT", None)
+    assert (step["text"], step["expiresAt"]) == (None, None)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _lasts(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
