@@ -962,12 +962,17 @@ def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None
     assert all(TIMESTAMP.fullmatch(moment) for moment in seen.values())
 
 
-def test_only_a_message_with_a_notify_url_can_be_reported_as_seen(infobip: Infobip) -> None:
-    """Reports about seen messages are only pushed."""
-    infobip.send("m-1")
+def test_message_with_a_notify_url_can_be_reported_as_seen_before_it_is_delivered(
+    infobip: Infobip, listener: Listener
+) -> None:
+    """The report is of the step that has begun, which does not count as opened."""
+    infobip.change(stepSeconds=30)
+    infobip.send("m-1", notifyUrl=listener.url)
 
-    with pytest.raises(requests.HTTPError, match="400"):
-        infobip.control("POST", "seen", {"messageId": "m-1"})
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    assert listener.next_call()["body"]["results"][0]["seenAt"]
+    assert [step["openedAt"] for step in infobip.truth("m-1")["steps"]] == [None]
 
 
 # --- Failover ------------------------------------------------------------------------------
@@ -2256,6 +2261,7 @@ NAMES = st.sampled_from(
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),
+        "opensAfterSeconds",
     ]
 )
 VALUES = JSON | st.sampled_from(
@@ -2264,6 +2270,7 @@ VALUES = JSON | st.sampled_from(
 CONTROLS = st.sampled_from(
     [
         *("POST reset", "PUT settings", "PUT credentials", "PUT recipients/385", "PUT recipients"),
+        *("GET recipients/385", "GET recipients"),
         *("DELETE recipients/385", "PUT channels/SMS", "PUT channels/FAX", "DELETE channels/SMS"),
         *("POST faults", "DELETE faults/1", "DELETE faults", "POST clock", "POST seen"),
         *(

@@ -265,6 +265,160 @@ def test_step_that_ends_at_once_has_no_time_limit(infobip: Infobip) -> None:
     assert (step["text"], step["expiresAt"]) == (None, None)
 
 
+# --- Recipients ----------------------------------------------------------------------------
+
+
+def test_rule_of_a_recipient_is_returned_until_it_is_deleted(infobip: Infobip) -> None:
+    """Without a rule the answer is an empty one."""
+    rule = {"PUSH": "silent", "stepSeconds": 1.5, "opensAfterSeconds": 0}
+    infobip.control("PUT", f"recipients/{PHONE}", rule)
+    assert infobip.control("GET", f"recipients/{PHONE}") == rule
+
+    infobip.control("DELETE", f"recipients/{PHONE}")
+
+    assert infobip.control("GET", f"recipients/{PHONE}") == {}
+
+
+def test_steps_take_longer_for_one_recipient(infobip: Infobip) -> None:
+    """Other recipients are as fast as before, and a rule with only this time lets steps deliver."""
+    infobip.send("m-1")
+    infobip.control("PUT", f"recipients/{PHONE}", {"stepSeconds": STEP + 10})
+    infobip.send("m-2")
+    infobip.changed()
+
+    infobip.pass_time(STEP)
+    assert infobip.changed_ids() == ["m-1"]
+    infobip.pass_time(10)
+
+    [entry] = infobip.changed()
+    assert (entry["messageId"], entry["finalStatus"]["name"]) == ("m-2", "DELIVERED_TO_HANDSET")
+
+
+def test_step_of_a_slow_recipient_expires_with_its_validity(infobip: Infobip) -> None:
+    """The next step takes over, as from a recipient that is silent."""
+    infobip.control("PUT", f"recipients/{PHONE}", {"stepSeconds": 60})
+    infobip.send("m-1")
+
+    infobip.pass_time(60)
+
+    steps = infobip.course("m-1")["steps"]
+    assert [step["status"] for step in steps] == ["EXPIRED_EXPIRED", "PENDING_ENROUTE"]
+    assert steps[0]["endedAt"] == steps[0]["expiresAt"]
+
+
+def test_recipient_opens_what_was_delivered_after_a_while(infobip: Infobip) -> None:
+    """The step that failed before is not opened."""
+    infobip.control("PUT", f"recipients/{PHONE}", PUSH_FAILS | {"opensAfterSeconds": 5})
+    infobip.send("m-1")
+    infobip.pass_time(2 * STEP)
+    assert [step["openedAt"] for step in infobip.changed()[0]["steps"]] == [None, None]
+
+    infobip.pass_time(5)
+
+    failed, delivered = infobip.changed()[0]["steps"]
+    assert failed["openedAt"] is None
+    assert _lasts(delivered["endedAt"], delivered["openedAt"]) == 5
+
+
+def test_recipient_that_opens_nothing_delivered_opens_nothing(infobip: Infobip) -> None:
+    infobip.control("PUT", f"recipients/{PHONE}", {"*": "REJECTED_DND", "opensAfterSeconds": 0})
+    infobip.send("m-1")
+
+    infobip.pass_time(3 * STEP)
+
+    assert [step["openedAt"] for step in infobip.course("m-1")["steps"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("rule", "member", "sentence"),
+    [
+        ({"stepSeconds": -1}, "stepSeconds", "must be a number from 0 to 31622400"),
+        ({"stepSeconds": "5"}, "stepSeconds", "must be a number from 0 to 31622400"),
+        ({"opensAfterSeconds": True}, "opensAfterSeconds", "must be a number from 0 to 31622400"),
+        ({"FAX": 1}, "FAX", "must be *, refuse, stepSeconds, opensAfterSeconds or one of SMS, "),
+    ],
+)
+def test_invalid_rule_of_a_recipient_is_refused(
+    infobip: Infobip, rule: Json, member: str, sentence: str
+) -> None:
+    """The error names the member and what it must be, and the rule is not stored."""
+    errors = infobip.control("PUT", f"recipients/{PHONE}", rule)["validationErrors"]
+
+    assert errors[member][0].startswith(sentence)
+    assert infobip.control("GET", f"recipients/{PHONE}") == {}
+
+
+# --- Opening -------------------------------------------------------------------------------
+
+
+def test_delivered_message_is_opened_on_request(infobip: Infobip) -> None:
+    """It needs no notifyUrl, and what was opened once keeps its time."""
+    infobip.send("m-1")
+    infobip.pass_time(STEP)
+    infobip.changed()
+
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+    opened = [step["openedAt"] for step in infobip.changed()[0]["steps"]]
+    infobip.pass_time(60)
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    assert opened == [step["openedAt"] for step in infobip.course("m-1")["steps"]] != [None]
+
+
+def test_request_opens_a_message_earlier_than_its_recipient_would(infobip: Infobip) -> None:
+    infobip.control("PUT", f"recipients/{PHONE}", {"opensAfterSeconds": 60})
+    infobip.send("m-1")
+    infobip.pass_time(STEP)
+
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    [step] = infobip.course("m-1")["steps"]
+    assert _lasts(step["endedAt"], step["openedAt"]) < 1
+
+
+def test_last_delivered_acceptance_is_opened(infobip: Infobip) -> None:
+    """A repeated message arrives twice, and only what has arrived can be opened."""
+    infobip.send("m-1")
+    infobip.pass_time(STEP)
+    infobip.send("m-1")
+
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    first, second = infobip.course("m-1")["steps"]
+    assert first["openedAt"]
+    assert second["openedAt"] is None
+
+
+@pytest.mark.parametrize("message_id", ["m-1", "m-2"])
+def test_message_that_has_not_arrived_cannot_be_opened(infobip: Infobip, message_id: str) -> None:
+    """It is still on its way, or unknown."""
+    infobip.send("m-1")
+
+    errors = infobip.control("POST", "seen", {"messageId": message_id})["validationErrors"]
+
+    assert errors == {"messageId": ["names no message that was delivered or has a notifyUrl"]}
+
+
+def test_opening_is_reported_to_the_notify_url(
+    infobip: Infobip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipient who opens a message without a call is reported once, after the delivery."""
+    pushed: list[Json] = []
+    monkeypatch.setattr(
+        "tests.local_world.infobip_simulator.routes.deliver",
+        lambda push, _: pushed.extend(push.results),
+    )
+    infobip.control("PUT", f"recipients/{PHONE}", {"opensAfterSeconds": 0})
+    infobip.send("m-1", notifyUrl="http://127.0.0.1:1/")
+    infobip.pass_time(STEP)
+
+    infobip.simulator.push(Resolver((), 0))
+
+    delivered, seen = pushed
+    assert (delivered["status"]["name"], "seenAt" in delivered) == ("DELIVERED_TO_HANDSET", False)
+    assert (seen["messageId"], seen["seenAt"]) == ("m-1", delivered["doneAt"])
+
+
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = dict[str, Any]
 
@@ -36,18 +39,23 @@ class SimulatorControl:
         """Decide how the steps of a channel end, such as REJECTED_NO_APPLICATION for PUSH."""
         self._call("PUT", f"channels/{channel}", {"outcome": outcome})
 
-    def rule_recipient(self, address: str, rule: dict[str, str]) -> None:
-        """Decide how the steps for a recipient end, by channel, or by which status it is refused.
+    def rule_recipient(self, address: str, rule: Mapping[str, str | float]) -> None:
+        """Decide how a recipient fares, from the next accepted message on.
 
         Args:
             address: Of the recipient.
             rule: Outcomes by channel; or the status under ``refuse``, where ``BAD_REQUEST`` refuses
-                each request with the recipient.
+                each request with the recipient. ``stepSeconds`` is how long each step takes, and
+                ``opensAfterSeconds`` how long after a delivery the recipient opens the message.
         """
         self._call("PUT", f"recipients/{quote(address, safe='')}", rule)
 
+    def recipient_rule(self, address: str) -> Json:
+        """Return the rule of a recipient; an empty one if it has none."""
+        return self._call("GET", f"recipients/{quote(address, safe='')}")
+
     def let_see(self, message_id: str) -> None:
-        """Simulate that the recipient sees a message, which must have a notifyUrl."""
+        """Simulate that the recipient opens a message, delivered or with a notifyUrl, now."""
         self._call("POST", "seen", {"messageId": message_id})
 
     def pushes(self) -> list[Json]:

@@ -54,6 +54,10 @@ class Attempt:
         """Whether the message has arrived at the time *now*."""
         return bool(self.status(now)["groupName"] == "DELIVERED")
 
+    def open(self, moment: float) -> None:
+        """Store that the recipient opens it then, unless they open it earlier."""
+        self.opened_at = moment if self.opened_at is None else min(moment, self.opened_at)
+
     def moments(self) -> Iterator[float]:
         """Yield when it starts, ends and is opened."""
         yield self.started_at
@@ -80,6 +84,10 @@ class Message:
     def final(self, now: float) -> Attempt | None:
         """Return the attempt that decided the message; None until it has ended."""
         return self.attempts[-1] if self.attempts[-1].ended_at <= now else None
+
+    def delivery(self, now: float) -> Attempt | None:
+        """Return the attempt that has delivered the message at the time *now*, or None."""
+        return self.attempts[-1] if self.attempts[-1].is_delivered(now) else None
 
 
 @dataclass(slots=True)

@@ -44,8 +44,8 @@ from .errors import (
     whole_number,
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
-from .state import BAD_REQUEST, Account, LogSearch, Settings
-from .statuses import OUTCOMES, REFUSALS
+from .rules import check_outcome, recipient_rule
+from .state import Account, LogSearch, Settings
 from .webhooks import deliver
 
 if TYPE_CHECKING:
@@ -215,6 +215,9 @@ class Simulator:
             ("PUT", "settings"): self._change_settings,
             ("GET", "credentials"): lambda *_: as_json(self._credentials),
             ("PUT", "credentials"): self._change_credentials,
+            ("GET", "recipients"): lambda _, address: self._account.rules.recipients.get(
+                _required(address), {}
+            ),
             ("PUT", "recipients"): self._rule_recipient,
             ("DELETE", "recipients"): self._forget_recipient,
             ("PUT", "channels"): self._rule_channel,
@@ -388,14 +391,7 @@ class Simulator:
         return as_json(self._credentials)
 
     def _rule_recipient(self, call: Call, address: str | None) -> Json:
-        rule = json_object(call.json())
-        for name, outcome in rule.items():
-            if name not in ("*", "refuse", *CONTENT_MEMBERS):
-                raise bad_request(
-                    (name, "must be *, refuse or one of " + ", ".join(CONTENT_MEMBERS))
-                )
-            refusals = (*REFUSALS, BAD_REQUEST)
-            _check_outcome(name, outcome, refusals if name == "refuse" else OUTCOMES)
+        rule = recipient_rule(call.json())
         self._account.rules.recipients[_required(address)] = rule
         return rule
 
@@ -407,7 +403,7 @@ class Simulator:
         if channel not in CONTENT_MEMBERS:
             raise bad_request(("channel", "must be one of " + ", ".join(CONTENT_MEMBERS)))
         outcome = json_object(call.json()).get("outcome")
-        _check_outcome("outcome", outcome, OUTCOMES)
+        check_outcome("outcome", outcome)
         self._account.rules.channels[channel] = str(outcome)
         return {"outcome": outcome}
 
@@ -699,8 +695,3 @@ def _required(argument: str | None) -> str:
     if argument is None:
         raise ApiError(HTTPStatus.NOT_FOUND)
     return argument
-
-
-def _check_outcome(name: str, outcome: object, choices: tuple[str, ...]) -> None:
-    if outcome not in choices:
-        raise bad_request((name, "must be one of " + ", ".join(choices)))

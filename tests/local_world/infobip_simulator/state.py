@@ -3,22 +3,6 @@
 Nothing here uses HTTP or waits.
 The rules and settings at the acceptance of a message decide its whole course. Which part of it is
 visible depends only on the clock, which can be advanced.
-
-Magic recipients, by the last four digits of the phone number (or of another address):
-
-====  =========================================================================================
-0001  every step delivers, even on a channel with a rule to fail
-0002  PUSH fails with UNDELIVERABLE_NO_DESTINATION; the other channels deliver
-0003  every step fails: PUSH with UNDELIVERABLE_NO_DESTINATION, others UNDELIVERABLE_NOT_DELIVERED
-0004  refused immediately with REJECTED_DESTINATION_BLOCKLISTED
-0005  PUSH stays silent until its validity ends; the other channels deliver
-0006  every step delivers, but only DELIVERED_TO_OPERATOR
-0007  every step stays silent until its validity ends
-0008  every step is rejected later, in its report, with REJECTED_ROUTE_NOT_AVAILABLE
-0009  every step fails with UNDELIVERABLE_REJECTED_OPERATOR and an error that is not permanent
-====  =========================================================================================
-
-For every other recipient the first step delivers.
 """
 
 from __future__ import annotations
@@ -51,28 +35,14 @@ from .errors import (
 )
 from .messages import Attempt, Message, Report, final_status, ledger_entry
 from .rejections import rejection_of, sms_parts
+from .rules import BAD_REQUEST, OPENS_AFTER_SECONDS, STEP_SECONDS, Rules
 from .statuses import FORMS, REFUSALS, SILENT, STATUSES, error_of, in_form
 from .webhooks import Push, Pushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Rule = dict[str, str]
-
-MAGIC_RECIPIENTS: dict[str, Rule] = {
-    "0001": {"*": "DELIVERED_TO_HANDSET"},
-    "0002": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "DELIVERED_TO_HANDSET"},
-    "0003": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "UNDELIVERABLE_NOT_DELIVERED"},
-    "0004": {"refuse": "REJECTED_DESTINATION_BLOCKLISTED"},
-    "0005": {"PUSH": SILENT, "*": "DELIVERED_TO_HANDSET"},
-    "0006": {"*": "DELIVERED_TO_OPERATOR"},
-    "0007": {"*": SILENT},
-    "0008": {"*": "REJECTED_ROUTE_NOT_AVAILABLE"},
-    "0009": {"*": "UNDELIVERABLE_REJECTED_OPERATOR"},
-}
-
-#: In place of a status: every request with the recipient is answered with 400.
-BAD_REQUEST = "BAD_REQUEST"
+    from .rules import Rule
 
 #: The addresses that a channel can use; it uses the first that the destination has.
 _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
@@ -150,37 +120,6 @@ class Settings:
         """Return a status or an error as it is written in an answer, a report or a log row."""
         is_here = self.status_form_in in ("everywhere", place)
         return in_form(status, self.status_form if is_here else "full")
-
-
-class Rules:
-    """The rules that decide the outcome of a step for a recipient.
-
-    A rule for the recipient takes precedence over a magic number, and that over a rule for the
-    channel.
-    """
-
-    def __init__(self) -> None:
-        self.recipients: dict[str, Rule] = {}
-        self.channels: dict[str, str] = {}
-
-    def of(self, addresses: Iterable[str], *, magic: bool) -> list[Rule]:
-        """Return the rules for a recipient, by descending precedence."""
-        found = [self.recipients[address] for address in addresses if address in self.recipients]
-        if magic:
-            ends = (address.split("@")[0][-4:] for address in addresses)
-            found += [MAGIC_RECIPIENTS[end] for end in ends if end in MAGIC_RECIPIENTS]
-        return [*found, self.channels]
-
-    @staticmethod
-    def outcome(rules: Iterable[Rule], channel: str) -> str:
-        """Return the outcome of the step on *channel*."""
-        outcomes = (rule.get(channel) or rule.get("*") for rule in rules)
-        return next(filter(None, outcomes), "DELIVERED_TO_HANDSET")
-
-    @staticmethod
-    def refusal(rules: Iterable[Rule]) -> str | None:
-        """Return the status with which the destination is refused on sending, or None."""
-        return next((rule["refuse"] for rule in rules if "refuse" in rule), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,26 +335,28 @@ class Account:
         }
 
     def see(self, message_id: str) -> None:
-        """Push a report to the message's notifyUrl that its recipient sees it now.
+        """Open now, as the recipient, what was delivered last of a message.
 
-        Infobip reports this for channels that support it, without naming them.
+        A notifyUrl also gets a report, even of a step that has not delivered yet. Infobip reports
+        this for channels that support it, without naming them.
         """
-        message = next(reversed(self._messages.get(message_id, [])), None)
-        if message is None or message.notify_url is None:
-            raise bad_request(("messageId", "names no message with a notifyUrl"))
         now = self._clock.now()
+        messages = self._messages.get(message_id, [])
+        delivered = (one for one in reversed(messages) if one.delivery(now))
+        message = next(delivered, messages[-1] if messages else None)
+        delivery = message and message.delivery(now)
+        if message is None or not (delivery or message.notify_url):
+            raise bad_request(
+                ("messageId", "names no message that was delivered or has a notifyUrl")
+            )
         begun = (one for one in reversed(message.attempts) if one.started_at <= now)
-        attempt = next(begun, None)
+        attempt = delivery or next(begun, None)
         if attempt is None:
             raise bad_request(("messageId", "names a message that is sent later"))
-        row = _without_none(
-            messageId=message_id,
-            to=attempt.to,
-            sendAt=timestamp(attempt.started_at),
-            seenAt=timestamp(now),
-            contact=_contact(attempt, message),
-        ) | _sender({"from": attempt.sender})
-        self.pushes.add(now, Push(message.notify_url, [row]))
+        if delivery:
+            delivery.open(now)
+            self._changes.note(message_id)
+        self._schedule_seen_report(message, attempt, now)
 
     def _entry(self, message_id: str, now: float) -> Json:
         return ledger_entry(self._messages[message_id], now, self._ready_reports)
@@ -511,6 +452,9 @@ class Account:
             self._schedule_reports(message)
             if body.get("intermediateReport"):
                 self._schedule_intermediate_reports(message)
+            last = message.attempts[-1]
+            if last.opened_at is not None:
+                self._schedule_seen_report(message, last, last.opened_at)
         accepted = STATUSES[self.settings.accepted_status]
         return answer | {"status": self.settings.written(accepted, "answers")}
 
@@ -526,11 +470,15 @@ class Account:
         The documents do not describe a step without content or address.
         Here it fails immediately, and the next step follows.
         """
+        step_seconds = self.rules.seconds(rules, STEP_SECONDS)
+        if step_seconds is None:
+            step_seconds = self.settings.step_seconds
+        opens_after = self.rules.seconds(rules, OPENS_AFTER_SECONDS)
         for step in scenario["flow"]:
             channel = step["channel"]
             content = body.get(CONTENT_MEMBERS[channel])
             address = _address(channel, to)
-            seconds, expires_at = self.settings.step_seconds, None
+            seconds, expires_at = step_seconds, None
             if content is None:
                 outcome, seconds = "UNDELIVERABLE_NOT_SENT", 0.0
             elif address is None:
@@ -554,8 +502,11 @@ class Account:
                 message_count=sms_parts(content) if content and channel == "SMS" else 1,
                 expires_at=expires_at,
             )
+            is_delivered = attempt.is_delivered(attempt.ended_at)
+            if is_delivered and opens_after is not None:
+                attempt.open(attempt.ended_at + opens_after)
             yield attempt
-            if attempt.is_delivered(attempt.ended_at):
+            if is_delivered:
                 return
             start = attempt.ended_at
 
@@ -580,6 +531,18 @@ class Account:
     def _count_push(self, report: Report) -> None:
         report.pushes += 1
         self._changes.note(report.message.message_id)
+
+    def _schedule_seen_report(self, message: Message, attempt: Attempt, seen_at: float) -> None:
+        if message.notify_url is None:
+            return
+        row = _without_none(
+            messageId=message.message_id,
+            to=attempt.to,
+            sendAt=timestamp(attempt.started_at),
+            seenAt=timestamp(seen_at),
+            contact=_contact(attempt, message),
+        ) | _sender({"from": attempt.sender})
+        self.pushes.add(seen_at, Push(message.notify_url, [row]))
 
     def _schedule_intermediate_reports(self, message: Message) -> None:
         """Schedule a push when a step starts; Infobip does not say which reports are pushed."""
