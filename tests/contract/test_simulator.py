@@ -2261,7 +2261,7 @@ NAMES = st.sampled_from(
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),
-        "opensAfterSeconds",
+        *("opensAfterSeconds", "lastsSeconds"),
     ]
 )
 VALUES = JSON | st.sampled_from(

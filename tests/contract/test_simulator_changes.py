@@ -12,9 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.local_world.infobip_simulator import process
 from tests.local_world.infobip_simulator.routes import Call, Credentials, Simulator
 from tests.local_world.infobip_simulator.state import Settings
 from tests.local_world.infobip_simulator.webhooks import Resolver
+from tests.local_world.simulator_control import SimulatorControl
 
 Json = dict[str, Any]
 
@@ -417,6 +419,96 @@ def test_opening_is_reported_to_the_notify_url(
     delivered, seen = pushed
     assert (delivered["status"]["name"], "seenAt" in delivered) == ("DELIVERED_TO_HANDSET", False)
     assert (seen["messageId"], seen["seenAt"]) == ("m-1", delivered["doneAt"])
+
+
+# --- Faults and requests -------------------------------------------------------------------
+
+
+def test_outage_ends_after_its_time(infobip: Infobip) -> None:
+    """It counts by Infobip's clock, and until then the list says how long it still lasts."""
+    outage = {"kind": "unauthorized", "times": 0, "lastsSeconds": 60}
+    infobip.control("POST", "faults", outage)
+    infobip.send("m-1")
+    assert infobip.changed_ids() == []
+    infobip.pass_time(20)
+    [fault] = infobip.control("GET", "faults")["faults"]
+    assert (fault["lastsSeconds"], round(fault["secondsLeft"])) == (60, 40)
+
+    infobip.pass_time(40)
+
+    assert infobip.control("GET", "faults") == {"faults": [], "fired": {"unauthorized": 1}}
+    infobip.send("m-1")
+    assert infobip.changed_ids() == ["m-1"]
+
+
+def test_fault_ends_in_time_without_being_listed(infobip: Infobip) -> None:
+    """A call alone finds it over, and so does deleting it."""
+    fault = {"kind": "unauthorized", "times": 0, "lastsSeconds": 60}
+    fault_id = infobip.control("POST", "faults", fault)["id"]
+    infobip.pass_time(60)
+
+    infobip.send("m-1")
+
+    assert infobip.changed_ids() == ["m-1"]
+    assert infobip.control("DELETE", f"faults/{fault_id}")["messageId"] == "NOT_FOUND"
+
+
+def test_fault_without_a_time_lasts_until_it_is_deleted(infobip: Infobip) -> None:
+    infobip.control("POST", "faults", {"kind": "unauthorized", "times": 0})
+
+    infobip.pass_time(10**6)
+
+    [fault] = infobip.control("GET", "faults")["faults"]
+    assert (fault["lastsSeconds"], fault["secondsLeft"]) == (0, None)
+
+
+def test_time_of_a_fault_that_is_no_number_is_refused(infobip: Infobip) -> None:
+    errors = infobip.control("POST", "faults", {"lastsSeconds": -1})["validationErrors"]
+
+    assert errors == {"lastsSeconds": ["must be a number from 0 to 31622400"]}
+
+
+def test_requests_are_selected_by_message_and_operation(infobip: Infobip) -> None:
+    """A request that names several messages belongs to each."""
+    infobip.send("m-1", "m-2")
+    infobip.send("m-2")
+    infobip.call("GET", "/omni/1/logs?messageId=m-1,m-3")
+
+    found = {
+        query: [each["operation"] for each in _requests(infobip, query)]
+        for query in ("messageId=m-1", "messageId=m-2", "messageId=m-1&operation=search_logs")
+    }
+
+    assert found == {
+        "messageId=m-1": ["send_advanced", "search_logs"],
+        "messageId=m-2": ["send_advanced", "send_advanced"],
+        "messageId=m-1&operation=search_logs": ["search_logs"],
+    }
+
+
+# --- The client ----------------------------------------------------------------------------
+
+
+def test_client_reads_what_the_page_needs() -> None:
+    """Each method returns what the control interface answers."""
+    with process.running() as url:
+        control = SimulatorControl(url)
+        control.rule_recipient("+1 2/3", {"stepSeconds": 5})
+        control.add_fault("*", "reset_before", times=0, lastsSeconds=60)
+
+        assert control.recipient_rule("+1 2/3") == {"stepSeconds": 5}
+        assert control.recipient_rule("other") == {}
+        assert 0 < control.faults()[0]["secondsLeft"] <= 60
+        control.clear_faults()
+        assert control.settings()["stepSeconds"] == 0.2
+        assert control.requests("search_logs", "m 1") == control.requests() == []
+        page = control.changes(after=7, limit=3)
+        assert (page["messages"], page["cursor"], page["more"]) == ([], 7, False)
+
+
+def _requests(infobip: Infobip, query: str) -> list[Json]:
+    found: list[Json] = infobip.control("GET", f"requests?{query}")["requests"]
+    return found
 
 
 def _moment(seconds: float) -> str:

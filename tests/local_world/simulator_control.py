@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -26,6 +26,10 @@ class SimulatorControl:
     def reset(self) -> None:
         """Restore the state at the start."""
         self._call("POST", "reset")
+
+    def settings(self) -> Json:
+        """Return all settings."""
+        return self._call("GET", "settings")
 
     def change_settings(self, **members: object) -> Json:
         """Change settings, such as `stepSeconds`, and return all settings."""
@@ -76,6 +80,11 @@ class SimulatorControl:
         """End all faults."""
         self._call("DELETE", "faults")
 
+    def faults(self) -> list[Json]:
+        """Return the active faults, oldest first, each with its ``secondsLeft`` or None."""
+        found: list[Json] = self._call("GET", "faults")["faults"]
+        return found
+
     def faults_fired(self) -> dict[str, int]:
         """Return how often faults of each kind have fired since the start."""
         fired: dict[str, int] = self._call("GET", "faults")["fired"]
@@ -105,9 +114,25 @@ class SimulatorControl:
         """Return the numbers of messages and requests."""
         return self._call("GET", "totals")
 
-    def requests(self, operation: str) -> list[Json]:
-        """Return the last requests of an operation, oldest first."""
-        found: list[Json] = self._call("GET", f"requests?operation={operation}")["requests"]
+    def changes(self, after: int = 0, limit: int = 500) -> Json:
+        """Return the messages that changed after a change, oldest change first.
+
+        Args:
+            after: The ``cursor`` of the previous answer; 0 for all messages, as also when the
+                ``account`` is another than in the previous answer.
+            limit: The largest number of messages to return.
+
+        Returns:
+            ``account``, ``cursor``, ``more`` (whether there are further changes), ``now`` (the time
+            of Infobip's clock in epoch seconds) and ``messages``, as `messages` returns them.
+        """
+        return self._call("GET", f"changes?after={after}&limit={limit}")
+
+    def requests(self, operation: str | None = None, message_id: str | None = None) -> list[Json]:
+        """Return the last requests, oldest first; None means any operation or message."""
+        query = {"operation": operation, "messageId": message_id}
+        given = {name: value for name, value in query.items() if value is not None}
+        found: list[Json] = self._call("GET", f"requests?{urlencode(given)}")["requests"]
         return found
 
     def _call(self, method: str, path: str, body: object = None) -> Json:

@@ -31,7 +31,8 @@ Control interface (JSON, no credentials):
                                           "opensAfterSeconds", from a delivery until they open it
   PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE removes either rule, and
                                           GET returns that of a recipient, or {}
-  POST   /_control/faults                 {"operation", "kind", "times", ...}; GET lists them
+  POST   /_control/faults                 {"operation", "kind", "times", "lastsSeconds", ...};
+                                          GET lists them, with "secondsLeft"
   DELETE /_control/faults[/{id}]
   GET    /_control/messages               the true course of each message: {"messages", "total",
                                           "truncated"}; ?limit= (1000) and ?offset= select a page,
@@ -41,7 +42,8 @@ Control interface (JSON, no credentials):
                                           "cursor", "more", "now", "messages"}; ask again after the
                                           cursor, and from 0 if a reset has changed the account
   GET    /_control/totals
-  GET    /_control/requests?operation=    the last 1000 requests of each operation
+  GET    /_control/requests?operation=    the last 1000 requests of each operation; ?messageId=
+                                          selects those that name a message
   POST   /_control/clock                  {"advanceSeconds": n}
   POST   /_control/seen                   {"messageId"}: its recipient opens now what was delivered;
                                           a notifyUrl gets a report

@@ -178,10 +178,15 @@ class Journal:
         """Return the number of requests by operation and status."""
         return {name: dict(counter) for name, counter in self._counts.items() if counter}
 
-    def requests(self, operation: str | None) -> list[Json]:
-        """Return the last requests, oldest first."""
+    def requests(self, operation: str | None, message_id: str | None) -> list[Json]:
+        """Return the last requests, oldest first; None means any operation or message."""
         names = OPERATIONS if operation is None else (operation,)
-        found = (entry for name in names for entry in self._requests[name])
+        found = (
+            entry
+            for name in names
+            for entry in self._requests[name]
+            if message_id is None or message_id in entry["messageIds"]
+        )
         return sorted(found, key=lambda entry: str(entry["at"]))
 
 
@@ -378,7 +383,7 @@ class Simulator:
         self._credentials, settings = self._initial
         self._clock = Clock()
         self._account = Account(settings, self._clock)
-        self._faults = Faults()
+        self._faults = Faults(self._clock)
         self._journal = Journal()
         return {}
 
@@ -429,7 +434,8 @@ class Simulator:
         return self._account.totals() | {"requests": self._journal.counts()}
 
     def _requests(self, call: Call, _: str | None) -> Json:
-        return {"requests": self._journal.requests(one_of(call.query, "operation", OPERATIONS))}
+        operation = one_of(call.query, "operation", OPERATIONS)
+        return {"requests": self._journal.requests(operation, call.one("messageId"))}
 
     def _advance_clock(self, call: Call, _: str | None) -> Json:
         self._clock.advance(json_object(call.json()).get("advanceSeconds"))
