@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import UTC, datetime
 from typing import cast
@@ -38,4 +37,4 @@ def timestamp(moment: float) -> str:
     written = datetime.fromtimestamp(min(moment, _LAST_MOMENT), UTC).isoformat(
         timespec="milliseconds"
     )
-    return re.sub(r"\+00:00$", "+0000", written)
+    return written.removesuffix("+00:00") + "+0000"
