@@ -246,22 +246,21 @@ class Account:
         for report in self._last_page:
             del self._ready_reports[report.number]
             report.pages.append((number, None))
+            # Faults spoil or repeat the page in the same call, so they are no further change.
             self._changes.note(report.message.message_id)
         return {"results": [_report_row(report, self.settings) for report in self._last_page]}
 
     def mark_spoiled(self, kind: str, positions: Iterable[int]) -> None:
         """Store the fault that spoiled these reports of the last page."""
         for position in positions:
-            report = self._last_page[position]
-            report.pages[-1] = (report.pages[-1][0], kind)
-            self._changes.note(report.message.message_id)
+            pages = self._last_page[position].pages
+            pages[-1] = (pages[-1][0], kind)
 
     def repeat_last_page(self) -> None:
         """Make the next call return the last page of reports again."""
         for report in reversed(self._last_page):
             self._ready_reports[report.number] = report
             self._ready_reports.move_to_end(report.number, last=False)
-            self._changes.note(report.message.message_id)
 
     def search_logs(self, search: LogSearch) -> Json:
         """Return the newest rows that match, one for each attempt that has begun.
