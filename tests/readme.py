@@ -35,12 +35,19 @@ class Typed(NamedTuple):
         return re.fullmatch(pattern, output.strip(), re.DOTALL) is not None
 
 
-def typed(chapter: str) -> list[Typed]:
-    """Return the commands of a chapter in order."""
+def fenced(chapter: str, language: str) -> list[str]:
+    """Return the blocks of code in a chapter that are in one language, in order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"### {chapter}\n")[2]
     text = re.split(r"^##", text, maxsplit=1, flags=re.MULTILINE)[0]
+    pattern = rf"^```{language}\n(.*?)^```$"
+    found: list[str] = re.findall(pattern, text, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def typed(chapter: str) -> list[Typed]:
+    """Return the commands of a chapter in order."""
     found: list[Typed] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+    for block in fenced(chapter, "console"):
         for part in block.removeprefix("$ ").split("\n$ "):
             lines = part.rstrip("\n").split("\n")
             length = next(n for n in range(1, 10) if is_whole("\n".join(lines[:n])))
