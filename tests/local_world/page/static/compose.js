@@ -210,18 +210,14 @@ export class Compose {
     const many = isList ? this.#event.destinations.length : 1;
     fill(this.#form,
       this.#field("scenario", "Scenario", ["scenario"], h("select", {}, this.#scenarioOptions()), "scenario"),
+      this.#field("message-id", "Message id", [...destination, "messageId"], h("input", { autocomplete: "off", spellcheck: "false" }), `${prefix}messageId`),
       this.#field("recipient", "Recipient", [...destination, "to", "phoneNumber"], h("input", { inputmode: "tel", autocomplete: "off", list: "recipients" }), `${prefix}to.phoneNumber`,
-        "The last four digits decide in the simulator: 0002 fails the push, 0003 every step, 0005 leaves the push silent."),
+        "The last four digits decide in the simulator: for 0002 the push fails, for 0003 every step, and for 0005 the push stays silent.", "wide"),
       h("datalist", { id: "recipients" }, Object.entries(RECIPIENTS).map(([value, label]) => h("option", { value }, label))),
       channels.includes("EMAIL") && this.#field("email-address", "E-mail address", [...destination, "to", "emailAddress"], h("input", { autocomplete: "off" }), `${prefix}to.emailAddress`),
-      this.#field("message-id", "Message id", [...destination, "messageId"], h("input", { autocomplete: "off", spellcheck: "false" }), `${prefix}messageId`),
       many > 1 && h("p", { class: "quiet small wide" }, `The event has ${many} destinations. The form shows the first.`),
       channels.includes("EMAIL") && this.#field("subject", "Subject of EMAIL", ["email", "subject"], h("input", { autocomplete: "off" }), "email.subject"),
-      channels.map((channel) => {
-        const field = this.#field(`text-${channel}`, `Text of ${channel}`, [memberOf(channel), "text"], h("textarea", { rows: "2", dir: "auto" }), `${memberOf(channel)}.text`);
-        field.classList.add("wide");
-        return field;
-      }));
+      channels.map((channel) => this.#field(`text-${channel}`, `Text of ${channel}`, [memberOf(channel), "text"], h("textarea", { rows: "2", dir: "auto" }), `${memberOf(channel)}.text`, "", "wide")));
     if (focused && focused !== "event-json") document.getElementById(focused)?.focus();
   }
 
@@ -239,8 +235,9 @@ export class Compose {
    * @param {HTMLElement} element
    * @param {string} name the field's name in the sender's errors
    * @param {string} [hint]
+   * @param {string} [width]
    */
-  #field(id, label, path, element, name, hint) {
+  #field(id, label, path, element, name, hint, width = "") {
     const input = /** @type {HTMLInputElement} */ (element);
     input.id = id;
     const error = h("p", { class: "error", id: `${id}-error`, hidden: true });
@@ -257,7 +254,7 @@ export class Compose {
     };
     input.addEventListener(input.tagName === "SELECT" ? "change" : "input", () => field.set(input.value));
     this.#fields.push(field);
-    return h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "quiet small", id: `${id}-hint` }, hint), error);
+    return h("div", { class: `field ${width}` }, h("label", { for: id }, label), input, hint && h("p", { class: "quiet small", id: `${id}-hint` }, hint), error);
   }
 
   // --- Checking and sending -----------------------------------------------------------------------

@@ -36,10 +36,10 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** @param {(Child | Child[])[]} children */
+/** @param {any[]} children children, in lists of any depth */
 function nodes(children) {
   return children
-    .flat()
+    .flat(Infinity)
     .filter((child) => child !== null && child !== undefined && child !== false)
     .map((child) => (child instanceof Node ? child : String(child)));
 }

@@ -23,7 +23,7 @@ export class InfobipView {
   constructor(panel) {
     this.#error = h("p", { class: "error", role: "alert", hidden: true });
     this.#pace = h("p", { class: "quiet" });
-    this.#seconds = /** @type {HTMLInputElement} */ (h("input", { id: "outage-seconds", type: "number", min: "1", max: "86400", value: "30", inputmode: "numeric" }));
+    this.#seconds = /** @type {HTMLInputElement} */ (h("input", { id: "outage-seconds", type: "number", min: "1", max: "3600", value: "30", inputmode: "numeric" }));
     this.#outage = h("button", { type: "button", class: "secondary", "aria-describedby": "outage-text", on: { click: () => this.#toggleOutage() } }, "Outage");
     this.#outageText = h("p", { id: "outage-text", class: "quiet small" });
     fill(panel, h("div", { class: "infobip" },

@@ -25,7 +25,7 @@ export class OperateView {
     this.#waiting = h("dd", {});
     this.#dead = h("dd", {});
     this.#schedules = h("fieldset", { class: "choices" }, h("legend", {}, "Pull reports and search the logs"),
-      this.#choice("2-seconds", "Every 2 seconds while this page is open"), this.#choice("minute", "Every minute, as deployed"));
+      this.#choice("2-seconds", "Every 2 s while this page is open"), this.#choice("minute", "Every minute, as deployed"));
     this.#records = section("Dead-lettered records");
     this.#quarantined = section("Quarantined messages");
     this.#unresolved = section("Unresolved messages");

@@ -74,7 +74,7 @@ function buildStep(step, way, successor, showAcceptance) {
       isRunning && h("div", { class: "limit", dataset: { start: String(start), expires: String(moment(step.expiresAt) ?? "") } },
         h("span", { class: "limit-track" }, h("span", { class: "limit-bar" })),
         h("span", { class: "limit-text small" })),
-      step.text && foreign(step.text, "step-text"),
+      step.text && h("div", { class: "step-text", ...scrollable(step) }, foreign(step.text)),
       h("p", { class: "quiet small facts" },
         `${clock(step.startedAt)}${end !== null ? ` – ${clock(step.endedAt)}` : ""}${took ? ` (${took})` : ""}`,
         cost && ` · ${cost}`,
@@ -82,6 +82,12 @@ function buildStep(step, way, successor, showAcceptance) {
       failed(step) && step.error && h("p", { class: "small reason" }, errorText(step.error)),
       way && h("p", { class: "small way" }, h("span", { class: "way-label" }, "Report"), way),
       successor && h("p", { class: "takeover" }, h("span", { "aria-hidden": "true" }, "↓ "), `${successor.channel} takes over`)));
+}
+
+/** A long text is scrolled, also by keyboard. @param {any} step */
+function scrollable({ text, channel }) {
+  const isLong = text.length > 300 || text.split("\n").length > 5;
+  return isLong ? { tabindex: "0", role: "group", "aria-label": `${channel} text` } : {};
 }
 
 /** @param {string} channel @param {string} reason */
