@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORLD = [sys.executable, "-m", "tests.local_world"]
+#: As `make local` sets it: the page checks events by the sender's own code.
+WITH_LAYER = ENVIRONMENT | {"PYTHONPATH": "shared"}
 #: The functions that accept an example which is not named after its function.
 FUNCTIONS = {
     "check_scenarios": ["create_scenario"],
@@ -65,7 +67,7 @@ def local(
 ) -> Iterator[Local]:
     """Run `make local` until it has printed how to reach it; at the end, stop it as Ctrl-C does."""
     with subprocess.Popen(  # noqa: S603 (no untrusted input)
-        [*WORLD, "up", *options], cwd=clone, stdout=subprocess.PIPE, text=True
+        [*WORLD, "up", *options], cwd=clone, env=WITH_LAYER, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         said = ""
@@ -313,6 +315,7 @@ def test_concurrent_starts_on_one_port_have_one_winner() -> None:
     processes = [
         subprocess.Popen(  # noqa: S603 (no untrusted input)
             [*WORLD, "up", "--port", port],
+            env=WITH_LAYER,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
