@@ -118,12 +118,18 @@ export class Store extends EventTarget {
     changed.add(phone);
   }
 
-  /** Take a message away from a phone, since its recipient has become known. */
-  /** @param {Phone} phone @param {Row} row @param {Set<Phone>} changed */
+  /**
+   * Take a message away from a phone, since its recipient has become known.
+   *
+   * @param {Phone} phone
+   * @param {Row} row
+   * @param {Set<Phone>} changed
+   */
   #leave(phone, row, changed) {
     phone.rows.delete(row.id);
     if (phone.rows.size === 0) this.phones.delete(phone.phone);
-    else phone.latest = [...phone.rows.values()].reduce((one, two) => (two.at > one.at ? two : one));
+    else
+      phone.latest = [...phone.rows.values()].reduce((one, two) => (two.at > one.at ? two : one));
     changed.add(phone);
   }
 }
@@ -134,11 +140,15 @@ function add(counts, state, number) {
   counts.set(key, (counts.get(key) ?? 0) + number);
 }
 
-/** How many steps of a message have been delivered and not opened. */
-/** @param {Row} row */
+/**
+ * How many steps of a message have been delivered and not opened.
+ *
+ * @param {Row} row
+ */
 export function unread(row) {
   let count = 0;
-  for (const step of row.steps) if (step.group === "DELIVERED" && step.openedAt === null) count += 1;
+  for (const step of row.steps)
+    if (step.group === "DELIVERED" && step.openedAt === null) count += 1;
   return count;
 }
 
@@ -201,10 +211,13 @@ export function throttled(run, wait) {
   let timer = 0;
   return () => {
     if (timer) return;
-    timer = window.setTimeout(() => {
-      timer = 0;
-      last = performance.now();
-      run();
-    }, Math.max(0, last + wait - performance.now()));
+    timer = window.setTimeout(
+      () => {
+        timer = 0;
+        last = performance.now();
+        run();
+      },
+      Math.max(0, last + wait - performance.now()),
+    );
   };
 }
