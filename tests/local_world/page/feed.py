@@ -140,7 +140,7 @@ class Feed:
                     continue
                 yield self._event(portion, status)
                 if not portion.more:
-                    self._pause()
+                    self._wait_before_next()
         finally:
             with self._changed:
                 self._readers -= 1
@@ -170,7 +170,7 @@ class Feed:
         data = f'{json.dumps(status)[:-1]}, "messages": [{",".join(portion.rows)}]}}'
         return f"event: state\nid: {self._start}-{portion.version}\ndata: {data}\n\n"
 
-    def _pause(self) -> None:
+    def _wait_before_next(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopped, _SECONDS_BETWEEN)
 

@@ -165,7 +165,7 @@ class _Handlers:
         }
 
     def open_message(self, message_id: str) -> Json:
-        """Let the recipient open what has been delivered."""
+        """Open on the phone what has been delivered."""
         try:
             self._simulator.let_see(message_id)
         except requests.HTTPError as error:

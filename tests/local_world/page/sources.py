@@ -139,7 +139,7 @@ class Sources:
         return False
 
     def _run_schedules(self) -> bool:
-        """Invoke what schedules invoke, while somebody watches and wants it often."""
+        """Invoke what schedules invoke, while a page is open and wants it often."""
         if self._feed.readers and self._feed.schedules == "every-2-seconds":
             for function in commands.SCHEDULED:
                 name = commands.deployed(self._world, function)
