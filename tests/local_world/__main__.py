@@ -18,12 +18,14 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 
+from tests.progress import Progress
+
 from . import commands, sam_local
 from .aws_emulator import ROOT, environment_path, is_free
 from .container_engine import address_for_containers, engine
 from .proxies import reach_this_machine_directly
 from .running import RefusedError, announced, one_at_a_time, running_world
-from .world import World, forget_aws_account
+from .world import StartStep, World, forget_aws_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,7 @@ def _up(arguments: argparse.Namespace) -> None:
             if arguments.port is not None and not is_free(arguments.port, also_on):
                 raise RefusedError(f"port {arguments.port} is taken: give another PORT, or none")
             world = World(preferred_ports=ports, parameters=parameters, also_on=also_on)
+            world.during = Progress(lines=sys.stderr, steps=len(StartStep)).step
             try:
                 exits.enter_context(world)
             except (RuntimeError, TimeoutError) as error:

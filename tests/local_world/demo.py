@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infobip_omni.observability import masked
+from tests.progress import Progress
 
-from .world import FunctionFailedError, World, wait_until
+from .world import FunctionFailedError, StartStep, World, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .world import Json
 
 SCENARIO: Json = {
@@ -31,6 +29,8 @@ SCENARIO: Json = {
     ],
 }
 _SECONDS_TO_SETTLE = 60
+#: How many steps the main job has once the local world is ready.
+_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,15 @@ CASES = (
 WRONG_EVENT = CASES[0].event() | {"to": {"phoneNumber": "091 555 0107"}}
 
 
-def run(world: World) -> bool:
+def run(world: World, progress: Progress) -> bool:
     """Run the main job, print the outcome, and return whether it is as expected."""
-    with _step("Create a scenario: PUSH, then SMS"):
+    with progress.step("Create a scenario: PUSH, then SMS"):
         scenario = world.invoke("CreateScenarioFunctionName", SCENARIO)
         world.invoke("CreateScenarioFunctionName", SCENARIO)  # changes nothing
     world.simulator.add_fault("send_advanced", "reset_after", messageIds=["parcel-6"])
-    with _step(f"Put {len(CASES) + 2} records on the send queue, and wait until they are sent"):
+    with progress.step(
+        f"Put {len(CASES) + 2} records on the send queue, and wait until they are sent"
+    ):
         for case in CASES:
             world.put_message(case.event())
         world.put_message(WRONG_EVENT)
@@ -85,7 +87,7 @@ def run(world: World) -> bool:
             lambda: _are_sent(world), _SECONDS_TO_SETTLE, "all records are sent or dead-lettered"
         )
         world.put_message(CASES[4].event())
-    with _step("Pull the delivery reports, and look in Infobip's logs for the lost answer"):
+    with progress.step("Pull the delivery reports, and look in Infobip's logs for the lost answer"):
         wait_until(lambda: _are_settled(world), _SECONDS_TO_SETTLE, "all messages are settled")
         wait_until(lambda: world.waiting() == 0, _SECONDS_TO_SETTLE, "the send queue is empty")
     return _show(world, scenario["parameter"])
@@ -166,15 +168,6 @@ def _price(item: Json) -> str:
     return f"{price['pricePerMessage']:.2f} {price['currency']}" if price else "-"
 
 
-@contextmanager
-def _step(what: str) -> Iterator[None]:
-    sys.stdout.write(f"  {what} ...")
-    sys.stdout.flush()
-    begun = time.monotonic()
-    yield
-    _print(f" done in {time.monotonic() - begun:.1f} s")
-
-
 def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -188,17 +181,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     # By default the first log query would come after ten minutes.
     parameters = {"ReconcileAfterSeconds": 1}
+    progress = Progress(steps=len(StartStep) + _STEPS)
     try:
         with ExitStack() as exits:
-            with _step("Start the AWS emulator and Infobip's simulator, build and deploy"):
-                world = exits.enter_context(World(deploy="sam", parameters=parameters))
-            right = run(world)
+            world = World(deploy="sam", parameters=parameters)
+            world.during = progress.step
+            right = run(exits.enter_context(world), progress)
     except KeyboardInterrupt:
-        sys.exit("\nstopped")
+        sys.exit("stopped")
     except TimeoutError as error:
-        sys.exit(f"\n{error}. Is this machine busy? Then run `make demo` again.")
+        sys.exit(f"{error}. Is this machine busy? Then run `make demo` again.")
     except (RuntimeError, FunctionFailedError) as error:  # the text says what failed
-        sys.exit(f"\n{error}")
+        sys.exit(str(error))
     if not right:
         sys.exit("Some messages did not come out as their scenario says: see NOT AS EXPECTED.")
     _print("All messages came out as their scenario says.")

@@ -10,7 +10,8 @@ import json
 import os
 import re
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -69,6 +70,15 @@ class FunctionFailedError(Exception):
         self.answer = answer
 
 
+class StartStep(StrEnum):
+    """The steps of starting a local world, in order."""
+
+    EMULATOR = "Start the AWS emulator"
+    SIMULATOR = "Start Infobip's simulator"
+    BUILD = "Build the layer and the functions"
+    DEPLOY = "Deploy template.yaml"
+
+
 class World:
     """The deployed application with its AWS and Infobip; a context manager.
 
@@ -95,6 +105,8 @@ class World:
         self._simulator_options = simulator_options
         emulator_port, self._simulator_port = preferred_ports
         self.also_on = also_on
+        #: Returns the context in which a step of the start runs, such as one that shows it.
+        self.during: Callable[[StartStep], AbstractContextManager[None]] = lambda _: nullcontext()
         self.emulator = AwsEmulator(preferred_port=emulator_port, also_on=also_on)
         self.outputs: dict[str, str] = {}
         #: Of the queue that receives the outcome events from the bus; None without a bus.
@@ -110,8 +122,10 @@ class World:
         forget_aws_account()
         reach_this_machine_directly(os.environ)
         with ExitStack() as exits:
-            exits.enter_context(self.emulator)
-            self.simulator = SimulatorControl(exits.enter_context(self._simulator()))
+            with self.during(StartStep.EMULATOR):
+                exits.enter_context(self.emulator)
+            with self.during(StartStep.SIMULATOR):
+                self.simulator = SimulatorControl(exits.enter_context(self._simulator()))
             self._parameters["InfobipBaseUrl"] = self.simulator.url
             for name, value in {
                 "infobip/credentials": json.dumps({"apiKey": API_KEY}),
@@ -329,15 +343,17 @@ class World:
         arguments = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         overrides = [f"{name}={value}" for name, value in self._parameters.items()]
         built = directory / "build"
-        run([*SAM, "build", *arguments, "--build-dir", str(built)], environment)
-        run(
-            [
-                *(*SAM, "deploy", *arguments, "--template-file", str(built / "template.yaml")),
-                *("--parameter-overrides", *overrides),
-            ],
-            # A proxy does not reach the emulator, which is on this machine.
-            {k: v for k, v in environment.items() if not k.lower().endswith("_proxy")},
-        )
+        with self.during(StartStep.BUILD):
+            run([*SAM, "build", *arguments, "--build-dir", str(built)], environment)
+        with self.during(StartStep.DEPLOY):
+            run(
+                [
+                    *(*SAM, "deploy", *arguments, "--template-file", str(built / "template.yaml")),
+                    *("--parameter-overrides", *overrides),
+                ],
+                # A proxy does not reach the emulator, which is on this machine.
+                {k: v for k, v in environment.items() if not k.lower().endswith("_proxy")},
+            )
 
     def _listen_to(self, bus: str) -> str:
         """Create a bus, and a queue that receives its outcome events; return the queue's URL."""
@@ -354,7 +370,10 @@ class World:
 
     def _deploy_fast(self) -> None:
         self._s3.create_bucket(Bucket=_CODE_BUCKET)
-        self.create_stack(STACK_NAME)
+        with self.during(StartStep.BUILD):
+            template = self._template_of(self._parameters, {})
+        with self.during(StartStep.DEPLOY):
+            self._create_stack(STACK_NAME, template)
 
     def create_stack(self, name: str, **parameters: object) -> dict[str, str]:
         """Create a stack from template.yaml, as `sam deploy` does, and return its outputs.
@@ -366,13 +385,15 @@ class World:
         Raises:
             RuntimeError: The stack was rolled back; the text says why.
         """
+        changed = self._parameters | {k: str(v) for k, v in parameters.items()}
+        self._create_stack(name, self._template_of(changed, {}))
+        return self._stack_outputs(name)
+
+    def _create_stack(self, name: str, template: Any) -> None:  # noqa: ANN401 (as `_template_of`)
         self.cloudformation.create_stack(
-            StackName=name,
-            Capabilities=["CAPABILITY_IAM"],
-            **self._template_of(self._parameters | {k: str(v) for k, v in parameters.items()}, {}),
+            StackName=name, Capabilities=["CAPABILITY_IAM"], **template
         )
         wait_until(lambda: self._is_settled(name, "CREATE_COMPLETE"), 60, "the stack is created")
-        return self._stack_outputs(name)
 
     def update(
         self,
