@@ -147,7 +147,7 @@ def _display(out: TextIO) -> Display:
 
     return WithNotes(
         text("  {task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(20, complete_style="cyan", finished_style="cyan", pulse_style="cyan"),
         text("{task.fields[count]}"),
         Elapsed(),
         console=Console(file=out, force_terminal=True, emoji=False, highlight=False),

@@ -17,6 +17,8 @@ from .checks import final_violations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tests.progress import Progress
+
     from .system import System
 
 #: The share of the messages that is queued when the outage begins.
@@ -25,7 +27,6 @@ _OUTAGE_AT = 0.4
 _GOAL_CHECK_SECONDS = 0.5
 #: Seconds between two attempts to reach rare crash points.
 _STEER_SECONDS = 1.5
-_PROGRESS_SECONDS = 10.0
 DRAIN = "drain"
 #: The maximum number of rounds of a mutant's run.
 _ROUNDS = 8
@@ -80,33 +81,32 @@ class Timer:
         self._next = time.monotonic() + self._seconds
 
 
-def run_phases(
-    phases: Sequence[Phase], system: System, log: Callable[[str], None]
-) -> dict[str, float]:
+def run_phases(phases: Sequence[Phase], system: System, progress: Progress) -> dict[str, float]:
     """Run a system through phases.
 
     Args:
         phases: The phases of the run, in order.
         system: The running system.
-        log: Is called with a line of progress from time to time.
+        progress: Shows the messages queued and the work left, phase by phase.
 
     Returns:
         The duration of each phase in seconds, by its name.
     """
     durations: dict[str, float] = {}
-    progress = Timer(_PROGRESS_SECONDS)
-    for phase in phases:
+    for number, phase in enumerate(phases, 1):
         started_at = time.monotonic()
-        phase.on_start()
-        continues = _run_phase(phase, system, progress, log)
-        phase.on_end()
+        place = f"phase {number} of {len(phases)}"
+        with progress.count(phase.name, "messages queued", system.options.messages):
+            phase.on_start()
+            continues = _run_phase(phase, system, progress, place)
+            phase.on_end()
         durations[phase.name] = time.monotonic() - started_at
         if not continues:
             break
     return durations
 
 
-def _run_phase(phase: Phase, system: System, progress: Timer, log: Callable[[str], None]) -> bool:
+def _run_phase(phase: Phase, system: System, progress: Progress, place: str) -> bool:
     """Return whether the run continues with the next phase."""
     ends_at = time.monotonic() + phase.time_limit
     check = Timer(_GOAL_CHECK_SECONDS)
@@ -119,15 +119,15 @@ def _run_phase(phase: Phase, system: System, progress: Timer, log: Callable[[str
                 break
             check.restart()
         if progress.is_due():
-            log(f"{phase.name}: {_progress(system)}")
+            progress.update(system.upstream.queued, f"{_work_left(system)}, {place}")
         phase.on_step()
         system.step()
     return True
 
 
-def _progress(system: System) -> str:
+def _work_left(system: System) -> str:
     return (
-        f"{system.upstream.queued} messages queued, {system.cloud.records_left()} records left,"
+        f"{system.cloud.records_left()} records left,"
         f" {len(system.points_left())} crash points to reach"
     )
 

@@ -1,4 +1,4 @@
-"""The report of a run: counts and violations, formatted for people."""
+"""The report of a run: counts and violations, formatted for people, as text and as a page."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infobip_omni.message import Evidence, MessageState
+from tests.report_pages import rendered
 
 from .history import FINAL_STATES, MessageEnd
+from .phases import DRAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from .checks import Violation
     from .history import History, ReportKey
 
-_SHOWN_VIOLATIONS = 10
+#: How many violations the text shows, and how many the page.
+_SHOWN_VIOLATIONS, _VIOLATIONS_OF_PAGE = 10, 100
 _OMITTED_ATTRIBUTES = ("to", "recipient", "report", "row", "raw", "contentHash")
 _SHOWN_TRUTH = ("acceptances", "acceptedAt", "finalStatus", "steps", "reportsHandedOut")
 
@@ -26,34 +30,110 @@ class Result:
     """The result of a run."""
 
     seed: int
-    seconds: float
-    #: How long it took from the last fault to the last verdict.
-    drain_seconds: float
+    #: The name of the mutant; empty for the original system.
+    mutant: str
+    #: The duration of each phase in seconds, by its name.
+    phases: Mapping[str, float]
     fired: Counter[str]
     #: The crash points at which no run was killed.
     points_left: list[str]
     history: History
     violations: list[Violation]
 
+    @property
+    def messages(self) -> int:
+        """How many messages were queued."""
+        return sum(len(event.message_ids) for event in self.history.events)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return sum(self.phases.values())
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long it took from the last fault to the last verdict."""
+        return sum(each for name, each in self.phases.items() if name.startswith(DRAIN))
+
+    @property
+    def passed(self) -> bool:
+        """Whether no promise was broken and, with the original system, each crash point reached."""
+        return not self.violations and (bool(self.mutant) or not self.points_left)
+
 
 def text(result: Result) -> str:
-    """Format the report of a run."""
+    """Format the report of a run as text."""
     return "\n".join((*_summary(result), *_counts(result), *_findings(result)))
 
 
+def page(result: Result, times: Sequence[tuple[str, float, float]], at: datetime) -> str:
+    """Format the report of a run as a page of HTML.
+
+    Args:
+        result: The result of the run.
+        times: The times of the run, as `times.table` returns them.
+        at: When the page is written.
+    """
+    history, shown = result.history, result.violations[:_VIOLATIONS_OF_PAGE]
+    longest = max(result.phases.values(), default=0.0)
+    return rendered(
+        "chaos",
+        title=f"Chaos, seed {result.seed}",
+        at=at,
+        verdict=_verdict(result),
+        is_expected=bool(result.violations) if result.mutant else result.passed,
+        summary=[
+            ("Seed", result.seed),
+            ("System", f"without a guard: {result.mutant}" if result.mutant else "the original"),
+            ("Messages", result.messages),
+            ("Events", len(history.events)),
+            ("Duration", f"{result.seconds:.0f} s, faults and drain included"),
+            ("Rate", f"{result.messages / result.seconds:.0f} messages a second"),
+            ("Drain", f"{result.drain_seconds:.1f} s from the last fault to the last verdict"),
+            *_remarks(result),
+        ],
+        violations=[(each, list(_facts_about(each.subject, history))) for each in shown],
+        violations_left_out=len(result.violations) - len(shown),
+        counts=[(title, _bars(counts)) for title, counts in _tables(result)],
+        phases=[(name, f"{each:.1f}", each / longest) for name, each in result.phases.items()],
+        times=[(name, f"{production:g}", f"{here:.3g}") for name, production, here in times],
+    )
+
+
+def _verdict(result: Result) -> str:
+    broken = ", ".join(sorted({each.promise for each in result.violations}))
+    kept = f"Promises were broken: {broken}." if broken else "No promise was broken."
+    if result.mutant:
+        return f"{kept} A mutant must break one."
+    left = len(result.points_left)
+    reached = f"Crash points not reached: {left}." if left else "Every crash point was reached."
+    return f"{kept} {reached}"
+
+
+def _bars(counts: Counter[str]) -> list[tuple[str, int, float]]:
+    """Return each count with its share of the greatest one."""
+    greatest = max(counts.values(), default=0) or 1
+    return [(name, count, count / greatest) for name, count in sorted(counts.items())]
+
+
 def _summary(result: Result) -> Iterator[str]:
-    events = result.history.events
-    messages = sum(len(event.message_ids) for event in events)
-    rate = messages / result.seconds
-    yield f"Seed {result.seed}: {messages} messages in {len(events)} events"
+    rate = result.messages / result.seconds
+    yield f"Seed {result.seed}: {result.messages} messages in {len(result.history.events)} events"
     yield f"{result.seconds:.0f} s, {rate:.0f} messages a second, faults and drain included"
     yield f"{result.drain_seconds:.1f} s from the last fault to the last verdict"
     yield ""
 
 
 def _counts(result: Result) -> Iterator[str]:
+    for title, counts in _tables(result):
+        yield title
+        yield from (f"  {count:7d}  {name}" for name, count in sorted(counts.items()))
+        yield ""
+
+
+def _tables(result: Result) -> list[tuple[str, Counter[str]]]:
     history = result.history
-    for title, counts in (
+    return [
         ("Messages by state", states(history)),
         ("Messages by end state", ends(history)),
         ("Dead-lettered records by reason", Counter(reason for _, reason in history.dead_lettered)),
@@ -61,22 +141,25 @@ def _counts(result: Result) -> Iterator[str]:
         ("Verdicts by evidence", verdicts(history)),
         ("Events by kind", Counter(event.kind for event in history.events)),
         ("Faults fired", result.fired),
-    ):
-        yield title
-        yield from (f"  {count:7d}  {name}" for name, count in sorted(counts.items()))
-        yield ""
+    ]
+
+
+def _remarks(result: Result) -> list[tuple[str, str]]:
+    history = result.history
+    twice = sum(each in history.must_arrive for each in history.sent_twice)
+    return [
+        ("Sent twice under must-arrive", f"{twice}"),
+        ("Quarantined although accepted by Infobip", f"{quarantined_but_accepted(history)}"),
+        ("Crash points not reached", ", ".join(result.points_left) or "none"),
+        ("Violations", f"{len(result.violations)}"),
+    ]
 
 
 def _findings(result: Result) -> Iterator[str]:
-    history = result.history
-    twice = sum(each in history.must_arrive for each in history.sent_twice)
-    yield f"Sent twice under must-arrive: {twice}"
-    yield f"Quarantined although accepted by Infobip: {quarantined_but_accepted(history)}"
-    yield f"Crash points not reached: {', '.join(result.points_left) or 'none'}"
-    yield f"Violations: {len(result.violations)}"
+    yield from (f"{name}: {value}" for name, value in _remarks(result))
     for violation in result.violations[:_SHOWN_VIOLATIONS]:
         yield f"  {violation.promise} {violation.subject}: {violation.what}"
-        yield from (f"      {line}" for line in _facts_about(violation.subject, history))
+        yield from (f"      {line}" for line in _facts_about(violation.subject, result.history))
 
 
 def states(history: History) -> Counter[str]:

@@ -11,48 +11,46 @@ import argparse
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.local_world.aws_emulator import AwsEmulator
+from tests.local_world.aws_emulator import ROOT, AwsEmulator
 from tests.local_world.proxies import reach_this_machine_directly
 from tests.local_world.template import read_template
 from tests.local_world.world import forget_aws_account
+from tests.progress import Progress
+from tests.report_pages import written
 
 from . import report, system, times
 from .checks import final_violations, violations
 from .mutants import MUTANTS
-from .phases import DRAIN, phases_of, run_phases
+from .phases import phases_of, run_phases
 from .report import Result
 from .system import Options
 from .times import Deployment
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
-
-def run(
-    options: Options, emulator: AwsEmulator, log: Callable[[str], None] = lambda _: None
-) -> Result:
+def run(options: Options, emulator: AwsEmulator, progress: Progress | None = None) -> Result:
     """Run one system through its phases and check its history.
 
     Args:
         options: The options of the run.
         emulator: A running emulator; other runs may share it.
-        log: Is called with a line of progress from time to time.
+        progress: Shows how far the run is.
     """
+    progress = progress or Progress()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as directory,
         system.running(options, emulator, Path(directory)) as running,
     ):
-        durations = run_phases(phases_of(running), running, log)
+        durations = run_phases(phases_of(running), running, progress)
         history = running.history()
         # The run of a mutant ends as soon as the mutant is detected: the rest might still recover.
         found = final_violations(history) if options.mutant else violations(history)
         return Result(
             seed=options.seed,
-            seconds=sum(durations.values()),
-            drain_seconds=sum(each for name, each in durations.items() if name.startswith(DRAIN)),
+            mutant=options.mutant,
+            phases=durations,
             fired=running.fired(),
             points_left=running.points_left(),
             history=history,
@@ -61,7 +59,7 @@ def run(
 
 
 def main() -> None:
-    """Run a system and print the report."""
+    """Run a system, print the report, and write it as a page, too."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
@@ -76,16 +74,22 @@ def main() -> None:
         "--mutant", choices=MUTANTS, default="", help="a system without one guard, which must fail"
     )
     options = Options(**vars(parser.parse_args()))
+    durations = times.table(Deployment.of(read_template()), options.divisor)
     _print(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
-    for name, production, here in times.table(Deployment.of(read_template()), options.divisor):
+    for name, production, here in durations:
         _print(f"  {name:32} {production:11g} {here:8.3g}")
     _print("")
     forget_aws_account()
     reach_this_machine_directly(os.environ)
-    with AwsEmulator() as emulator:
-        result = run(options, emulator, _print)
-        _print("\n" + report.text(result))
-    sys.exit(bool(result.violations or (result.points_left and not options.mutant)))
+    try:
+        with AwsEmulator() as emulator:
+            result = run(options, emulator, Progress())
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    _print("\n" + report.text(result))
+    path = written("chaos", report.page(result, durations, datetime.now(UTC)))
+    _print(f"\nAs a page: {path.relative_to(ROOT)}")
+    sys.exit(not result.passed)
 
 
 def _print(text: str) -> None:
