@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from tests.progress import Progress
+
 Json = dict[str, Any]
 
 _BATCHES_PER_SAMPLE = 2
@@ -169,7 +171,7 @@ ROWS = {
 
 
 def measure(
-    rows: Sequence[Row], base: str | None, rounds: int
+    rows: Sequence[Row], base: str | None, rounds: int, progress: Progress
 ) -> Iterator[tuple[Row, Measured, Measured | None]]:
     """Measure rows with the code of this folder, alternating with that of a base commit.
 
@@ -180,6 +182,7 @@ def measure(
         base: The base commit, if any.
         rounds: How often new processes are started. The memory layout of a process makes all of
             its samples faster or slower.
+        progress: Shows how many rounds of a row are done.
 
     Yields:
         The row, the measurement of this folder, and that of the base commit.
@@ -197,11 +200,17 @@ def measure(
             folders["base"] = _copy_of_commit(base, directory / "base")
         emulator = exits.enter_context(AwsEmulator())
         server = exits.enter_context(InstantServer())
-        codes = [_prepare(name, folder, emulator, server) for name, folder in folders.items()]
+        with progress.count("prepare", "commits", len(folders)):
+            codes = []
+            for number, (name, folder) in enumerate(folders.items()):
+                progress.update(number)
+                codes.append(_prepare(name, folder, emulator, server))
         for row in rows:
             results = [Measured() for _ in codes]
-            for round_number in range(rounds):
-                _measure_round(row, round_number, list(zip(codes, results, strict=True)), server)
+            with progress.count(row.title.partition(":")[0], "rounds", rounds):
+                for number in range(rounds):
+                    progress.update(number)
+                    _measure_round(row, number, list(zip(codes, results, strict=True)), server)
             yield row, results[0], None if base is None else results[1]
 
 

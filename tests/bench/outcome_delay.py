@@ -7,12 +7,16 @@ minute.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from infobip_omni.timestamps import parse_utc
 from tests.local_world.world import World, wait_until
+
+if TYPE_CHECKING:
+    from tests.progress import Progress
 
 _MESSAGES = 120
 _SECONDS_BETWEEN = 1.0
@@ -21,6 +25,26 @@ _SCENARIO = {
     "name": "Bench",
     "flow": [{"from": "app", "channel": "PUSH"}, {"from": "Acme", "channel": "SMS"}],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeDelays:
+    """How long the outcomes of messages took to be recorded."""
+
+    #: The delay of each message in seconds, in the order in which the messages were sent.
+    seconds: list[float]
+    #: How many messages each channel has delivered.
+    channels: Counter[str]
+
+    def described(self) -> list[str]:
+        """Return the figures as lines."""
+        sent = f"{len(self.seconds)} messages, one a second"
+        median, worst = statistics.median(self.seconds), max(self.seconds)
+        recorded = "from the end of the deciding step until it is recorded"
+        return [
+            f"{sent}, reports pulled once a minute: {dict(self.channels)}",
+            f"{recorded}: median {median:.1f} s, worst {worst:.1f} s",
+        ]
 
 
 def _send(world: World, number: int) -> str:
@@ -50,26 +74,26 @@ def _seconds_to_record(world: World, message_id: str) -> float:
     return (parse_utc(report["receivedAt"]) - done_at).total_seconds()
 
 
-def measure() -> None:
-    """Send messages for two minutes, wait until all are delivered, and print the delays."""
+def measure(progress: Progress) -> OutcomeDelays:
+    """Send messages for two minutes, wait until all are delivered, and return the delays."""
     with World() as world:
         world.invoke("CreateScenarioFunctionName", _SCENARIO)
         started_at = time.monotonic()
         ids = []
-        for number in range(_MESSAGES):
-            ids.append(_send(world, number))
-            time.sleep(max(0.0, started_at + (number + 1) * _SECONDS_BETWEEN - time.monotonic()))
-        wait_until(
-            lambda: all((world.message(each) or {}).get("state") == "DELIVERED" for each in ids),
-            _SECONDS_TO_SETTLE,
-            "all messages are delivered",
-            every=1,
-        )
+        with progress.count("send", "messages", _MESSAGES):
+            for number in range(_MESSAGES):
+                ids.append(_send(world, number))
+                progress.update(number + 1)
+                next_at = started_at + (number + 1) * _SECONDS_BETWEEN
+                time.sleep(max(0.0, next_at - time.monotonic()))
+
+        def are_delivered() -> bool:
+            states = [(world.message(each) or {}).get("state") for each in ids]
+            progress.update(states.count("DELIVERED"))
+            return all(state == "DELIVERED" for state in states)
+
+        with progress.count("settle", "messages delivered", _MESSAGES):
+            wait_until(are_delivered, _SECONDS_TO_SETTLE, "all messages are delivered", every=1)
         items = [world.message(each) or {} for each in ids]
-        delays = sorted(_seconds_to_record(world, each) for each in ids)
-    channels = Counter(item["channel"] for item in items)
-    sys.stdout.write(
-        f"{len(ids)} messages, one a second, reports pulled once a minute: {dict(channels)}\n"
-        "from the end of the deciding step until it is recorded:"
-        f" median {statistics.median(delays):.1f} s, worst {delays[-1]:.1f} s\n"
-    )
+        delays = [_seconds_to_record(world, each) for each in ids]
+    return OutcomeDelays(delays, Counter(item["channel"] for item in items))

@@ -6,8 +6,8 @@ logs in memory. The clock is virtual, so an hour takes seconds.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,11 @@ from tests.fakes import Clock, FakeClient, FakeLedger, make_claim
 from tests.local_world.template import read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from infobip_omni.api.client import LogPage
+    from tests.progress import Progress
 
 MESSAGES = 10_000
 _LEASE = timedelta(minutes=2)
@@ -34,6 +35,31 @@ _SCHEDULE = timedelta(minutes=5)
 _ANSWER_SECONDS = 0.4
 #: Messages of other traffic in each minute, which the logs show.
 _OTHERS_PER_MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictDelay:
+    """How long messages of a kind waited for the last verdict, and the queries that it took."""
+
+    title: str
+    messages: int
+    #: How many messages ended in each state.
+    states: Counter[str]
+    delay: timedelta
+    queries: int
+    queries_of_fullest_minute: int
+
+    @property
+    def queries_of_message(self) -> float:
+        """How many queries it took for each message."""
+        return self.queries / self.messages
+
+    def described(self) -> list[str]:
+        """Return the figures as lines."""
+        each = f"{self.queries_of_message:.3f} for each message"
+        in_a_minute = f"{self.queries_of_fullest_minute} in the fullest minute"
+        ended = f"{self.messages} {self.title}: {dict(self.states)} after {self.delay}"
+        return [f"{ended}; {self.queries} log queries, {in_a_minute}, {each}."]
 
 
 class _Logs(FakeClient):
@@ -80,8 +106,8 @@ class _Logs(FakeClient):
         return most
 
 
-def measure() -> None:
-    """Print the time until the last verdict, and the queries that it took."""
+def measure(progress: Progress) -> Iterator[VerdictDelay]:
+    """Yield the time until the last verdict, and the queries that it took, for each kind."""
     template = read_template()
     timeout = template["Resources"]["ReconcileMessagesFunction"]["Properties"]["Timeout"]
     log_queries.CONCURRENT_LOG_QUERIES = 1  # the clock of several threads would run too fast
@@ -89,16 +115,13 @@ def measure() -> None:
         ("absent messages", MessageState.UNKNOWN, False),
         ("accepted messages whose reports were lost", MessageState.ACCEPTED, True),
     ):
-        delay, logs, states = _reconcile(state, timeout, is_known=is_known)
-        sys.stdout.write(
-            f"{MESSAGES} {title}: {dict(states)} after {delay}; {len(logs.times)} log queries, "
-            f"{logs.most_in_a_minute()} in the fullest minute, {len(logs.times) / MESSAGES:.3f} "
-            "for each message.\n"
-        )
+        with progress.count(title, "messages with a verdict", MESSAGES):
+            delay, logs, states = _reconcile(state, timeout, progress, is_known=is_known)
+        yield VerdictDelay(title, MESSAGES, states, delay, len(logs.times), logs.most_in_a_minute())
 
 
 def _reconcile(
-    state: MessageState, timeout: float, *, is_known: bool
+    state: MessageState, timeout: float, progress: Progress, *, is_known: bool
 ) -> tuple[timedelta, _Logs, Counter[str]]:
     clock = Clock()
     ledger = FakeLedger(clock)
@@ -128,6 +151,7 @@ def _reconcile(
             return timeout - (clock.now - started).total_seconds()
 
         reconcile_messages(deps, seconds_left, clock)
+        progress.update(sum(each != state for each in ledger.states().values()))
     return clock.now - began, logs, Counter(ledger.states().values())
 
 
