@@ -36,6 +36,7 @@ from docker.errors import APIError, ImageNotFound
 from tests.local_world import container_engine
 from tests.local_world.locks import locked
 from tests.local_world.sam_local import PYTHON_VERSION, architecture_of, image_name
+from tests.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -52,6 +53,8 @@ _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 #: The release of Debian that has the Python version of the functions.
 _DEBIAN = "trixie"
 _DEBIAN_PACKAGES = (f"python{PYTHON_VERSION}", "ca-certificates")
+#: How many steps it takes to make a stand-in.
+_STEPS = 3
 _TOOLS = ("debootstrap", "unshare", "tar")
 _NOT_NEEDED = (
     *("./debootstrap", "./dev/*", "./proc/*", "./sys/*", "./run/*", "./tmp/*"),
@@ -207,6 +210,8 @@ def lambda_image(
         NoLambdaImageError: No image exists, and none can be pulled or built.
     """
     name = image_name(processor)
+    # Standard output holds the name of the image alone.
+    progress = Progress(lines=sys.stderr, steps=_STEPS)
     failure = ""
     while True:
         there = _kind(engine, name)
@@ -222,10 +227,10 @@ def lambda_image(
         if step is Step.MAKE:
             _refuse_where_impossible(name, processor, failure)
             say(f"Making a stand-in for {name} out of Debian's packages: a minute or two.")
-            _make_alone(engine, name, processor, seen=there)
+            _make_alone(engine, name, processor, progress, seen=there)
             return LambdaImage(name, is_stand_in=True)
         say(f"Pulling {name}.")
-        failure = _pull(engine, name) or ""
+        failure = _pull(engine, name, progress) or ""
         if not failure:
             return LambdaImage(name, is_stand_in=False)
         say(f"{name} could not be pulled: {failure}")
@@ -249,7 +254,7 @@ def _made_from() -> str:
     return digest.hexdigest()
 
 
-def _pull(engine: docker.DockerClient, name: str) -> str | None:
+def _pull(engine: docker.DockerClient, name: str, progress: Progress) -> str | None:
     """Pull an image, and return why that failed, or None.
 
     `images.pull` would wait forever in a network that drops packets. The image is public, so the
@@ -259,14 +264,22 @@ def _pull(engine: docker.DockerClient, name: str) -> str | None:
     repository, tag = name.rsplit(":", 1)
     deadline = time.monotonic() + _PULL_LIMIT
     try:
-        with api.post(
-            f"{api.base_url}/v{api.api_version}/images/create",
-            params={"fromImage": repository, "tag": tag},
-            stream=True,
-            timeout=_PULL_SILENCE,
-        ) as response:
+        with (
+            api.post(
+                f"{api.base_url}/v{api.api_version}/images/create",
+                params={"fromImage": repository, "tag": tag},
+                stream=True,
+                timeout=_PULL_SILENCE,
+            ) as response,
+            progress.count("Pulling", "MB"),
+        ):
+            bytes_of_layers: dict[str, int] = {}
             for line in response.iter_lines():
                 said = json.loads(line)
+                if said.get("status") == "Downloading":
+                    detail = said.get("progressDetail", {})
+                    bytes_of_layers[said.get("id", "")] = detail.get("current", 0)
+                    progress.update(sum(bytes_of_layers.values()) // 10**6)
                 # A refused pull has a `message`, one that fails later an `error` in its progress.
                 if why := said.get("error") or said.get("message"):
                     return str(why)
@@ -292,7 +305,7 @@ def _refuse_where_impossible(name: str, processor: str, failure: str) -> None:
 
 
 def _make_alone(
-    engine: docker.DockerClient, name: str, processor: str, *, seen: Kind | None
+    engine: docker.DockerClient, name: str, processor: str, progress: Progress, *, seen: Kind | None
 ) -> None:
     """Build the image, one process at a time, unless another process has just built it."""
     scratch = ROOT / ".local"
@@ -306,9 +319,12 @@ def _make_alone(
             root = Path(folder, "root")
             root.mkdir()
             root.chmod(0o755)
-            _install_debian(root)
-            _install_runtime(root, processor)
-            _import(engine, root, name)
+            with progress.step("Install Debian"):
+                _install_debian(root)
+            with progress.step("Install Lambda's runtime"):
+                _install_runtime(root, processor)
+            with progress.step("Import the image"):
+                _import(engine, root, name)
 
 
 def _install_debian(root: Path) -> None:

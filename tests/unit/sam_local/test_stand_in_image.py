@@ -62,7 +62,7 @@ class Images:
 class Answer:
     """An engine's answer to a pull."""
 
-    lines: list[dict[str, str]]
+    lines: list[dict[str, Any]]
     status_code: int = 200
 
     @property
@@ -191,6 +191,25 @@ def test_missing_image_is_pulled() -> None:
     [(url, params)] = engine.api.pulled
     assert url == "http+docker://localhost/v1.41/images/create"
     assert params == {"fromImage": "public.ecr.aws/lambda/python", "tag": "3.13-x86_64"}
+
+
+def test_pull_shows_how_much_of_all_layers_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines are on standard error, since standard output holds the name of the image."""
+    layers = [
+        {
+            "status": "Downloading",
+            "id": name,
+            "progressDetail": {"current": size, "total": 90_000_000},
+        }
+        for name, size in (("a", 10_000_000), ("b", 2_000_000), ("a", 30_500_000))
+    ]
+    engine = Engine(None, Answer([*layers, {"status": "Extracting", "id": "a"}]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.progress._LINE_SECONDS", 0.0)
+        lambda_image(engine, processor="x86_64", say=lambda _: None)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "Pulling: 10 MB\nPulling: 12 MB\nPulling: 32 MB\n"
 
 
 @pytest.mark.parametrize(
