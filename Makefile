@@ -192,7 +192,8 @@ sam-test: $(READY) $(FUNCTIONS_READY) ## Test each function in a container; need
 	@$(BIN)/python -m tests.sam_local.stand_in_image
 	$(BIN)/pytest tests/sam_local
 
-# It divides all times by 30: run nothing else meanwhile, or everything times out.
+# It divides all times by 30: run nothing else meanwhile, or everything times out. The report is
+# also a page, .local/reports/chaos.html.
 chaos: $(READY) ## Inject faults into N messages: N=2000 SEED=1 MUTANT=blind-resend
 	@$(if $(findstring command,$(origin CONTROL)),$(error CONTROL= is now called MUTANT=))
 	@PYTHONPATH=shared $(BIN)/python -m tests.chaos.run --messages $(N) --seed $(SEED) \
@@ -243,7 +244,8 @@ outcome-events: $(READY) ## Take the published outcome events; MESSAGE=id waits 
 simulator: $(READY) ## Control the simulated Infobip: CALL='POST faults {...}'; CALL='GET messages'
 	@$(call IN_WORLD,simulator) --call="$${CALL:-GET totals}"
 
-# Run nothing else meanwhile; ROUNDS=32 shows smaller differences.
+# Run nothing else meanwhile; ROUNDS=32 shows smaller differences. The report is also a page,
+# .local/reports/bench.html, with a dot for each sample.
 bench: $(READY) $(FUNCTIONS_READY) ## Measure send and pull, alternating with BASE=commit; ROW=send|pull|backlog|outcome|verdict
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.bench --row="$$ROW" --base="$$BASE" \
 		--rounds="$${ROUNDS:-8}"

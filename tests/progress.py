@@ -152,4 +152,5 @@ def _display(out: TextIO) -> Display:
         Elapsed(),
         console=Console(file=out, force_terminal=True, emoji=False, highlight=False),
         transient=True,
+        refresh_per_second=2,  # drawing must not disturb what a command measures
     )

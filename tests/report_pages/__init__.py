@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tests.local_world.aws_emulator import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Git ignores it.
 FOLDER = ROOT / ".local/reports"
@@ -45,14 +48,10 @@ def written(name: str, page: str, folder: Path = FOLDER) -> Path:
         OSError: The file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.html"
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
-        unfinished = Path(file.name)
-        try:
-            file.write(page)
-            file.close()
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+    path, unfinished = folder / f"{name}.html", folder / f"{name}-{os.getpid()}"
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return path
