@@ -82,7 +82,7 @@ class Progress:
             yield
 
     def is_due(self) -> bool:
-        """Whether an update would be shown that is costly to determine."""
+        """Whether an update is due, for a caller that finds it costly to determine one."""
         return time.monotonic() >= self._next_update
 
     def update(self, done: int, note: str = "") -> None:

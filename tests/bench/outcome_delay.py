@@ -76,7 +76,9 @@ def _seconds_to_record(world: World, message_id: str) -> float:
 
 def measure(progress: Progress) -> OutcomeDelays:
     """Send messages for two minutes, wait until all are delivered, and return the delays."""
-    with World() as world:
+    local = World()
+    local.during = progress.step
+    with local as world:
         world.invoke("CreateScenarioFunctionName", _SCENARIO)
         started_at = time.monotonic()
         ids = []

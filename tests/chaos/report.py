@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 #: How many violations the text shows, and how many the page.
 _SHOWN_VIOLATIONS, _VIOLATIONS_OF_PAGE = 10, 100
 _OMITTED_ATTRIBUTES = ("to", "recipient", "report", "row", "raw", "contentHash")
-_SHOWN_TRUTH = ("acceptances", "acceptedAt", "finalStatus", "steps", "reportsHandedOut")
+_SHOWN_TRUTH = ("acceptances", "acceptedAt", "finalStatus", "reportsHandedOut")
+#: Of each step; the simulator also knows its recipient and text.
+_SHOWN_STEP = ("acceptance", "channel", "status", "groupName", "startedAt", "endedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,5 +241,7 @@ def _facts_about(subject: str, history: History) -> Iterator[str]:
             yield "table " + " ".join(f"{name}={each}" for name, each in sorted(shown.items()))
     if entry := history.truth.get(subject):
         yield "truth " + " ".join(f"{name}={entry[name]}" for name in _SHOWN_TRUTH)
+        for step in entry["steps"]:
+            yield "step " + " ".join(f"{name}={step.get(name)}" for name in _SHOWN_STEP)
     for name, output in history.outputs.items():
         yield from (f"{name}: {line}" for line in output.splitlines() if f'"{subject}"' in line)

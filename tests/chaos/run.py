@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,14 +40,15 @@ def run(options: Options, emulator: AwsEmulator, progress: Progress | None = Non
         progress: Shows how far the run is.
     """
     progress = progress or Progress()
-    with (
-        tempfile.TemporaryDirectory(prefix="chaos-") as directory,
-        system.running(options, emulator, Path(directory)) as running,
-    ):
+    with ExitStack() as exits:
+        with progress.step("Start Infobip's simulator and the functions"):
+            directory = exits.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))
+            running = exits.enter_context(system.running(options, emulator, Path(directory)))
         durations = run_phases(phases_of(running), running, progress)
-        history = running.history()
-        # The run of a mutant ends as soon as the mutant is detected: the rest might still recover.
-        found = final_violations(history) if options.mutant else violations(history)
+        with progress.step("Check the history"):
+            history = running.history()
+            # A mutant's run ends as soon as the mutant is detected: the rest might still recover.
+            found = list((final_violations if options.mutant else violations)(history))
         return Result(
             seed=options.seed,
             mutant=options.mutant,
@@ -54,7 +56,7 @@ def run(options: Options, emulator: AwsEmulator, progress: Progress | None = Non
             fired=running.fired(),
             points_left=running.points_left(),
             history=history,
-            violations=list(found),
+            violations=found,
         )
 
 
@@ -74,20 +76,23 @@ def main() -> None:
         "--mutant", choices=MUTANTS, default="", help="a system without one guard, which must fail"
     )
     options = Options(**vars(parser.parse_args()))
-    durations = times.table(Deployment.of(read_template()), options.divisor)
+    table = times.table(Deployment.of(read_template()), options.divisor)
     _print(f"{'Times in seconds':34} {'production':>11} {'here':>8}")
-    for name, production, here in durations:
+    for name, production, here in table:
         _print(f"  {name:32} {production:11g} {here:8.3g}")
     _print("")
     forget_aws_account()
     reach_this_machine_directly(os.environ)
+    progress = Progress(steps=3)  # this one, and two of `run`
     try:
-        with AwsEmulator() as emulator:
-            result = run(options, emulator, Progress())
+        with ExitStack() as exits:
+            with progress.step("Start the AWS emulator"):
+                emulator = exits.enter_context(AwsEmulator())
+            result = run(options, emulator, progress)
     except KeyboardInterrupt:
         sys.exit("stopped")
     _print("\n" + report.text(result))
-    path = written("chaos", report.page(result, durations, datetime.now(UTC)))
+    path = written("chaos", report.page(result, table, datetime.now(UTC)))
     _print(f"\nAs a page: {path.relative_to(ROOT)}")
     sys.exit(not result.passed)
 

@@ -22,6 +22,14 @@ STATE, RECORDED = SOUND_BY_CHECKS.items
 #: One message, delivered according to its report.
 SOUND = replace(SOUND_BY_CHECKS, items=(STATE | {"evidence": "report"}, RECORDED))
 AT = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
+STEP = {
+    "acceptance": 1,
+    "channel": "SMS",
+    "status": "DELIVERED_TO_HANDSET",
+    "groupName": "DELIVERED",
+    "startedAt": "12:00",
+    "endedAt": "12:01",
+}
 TIMES = [("sender: timeout", 60.0, 2.0), ("log queries: longest", 20.5, 0.0683333)]
 RESULT = Result(
     seed=17,
@@ -47,7 +55,9 @@ def visible(text: str) -> str:
 
 def broken(**changes: object) -> Result:
     """Return the result of a run that broke a promise."""
-    truth = {"m1": SOUND.truth["m1"] | {"acceptedAt": ["12:00"], "reportsHandedOut": 1}}
+    known = {"acceptedAt": ["12:00"], "reportsHandedOut": 1}
+    steps = [STEP | {"to": "385911230101", "text": "Your code is 4711"}]
+    truth = {"m1": SOUND.truth["m1"] | known | {"steps": steps}}
     history = replace(SOUND, truth=truth, outputs={"send-1": 'a "m1" <b>\nof another'})
     return replace(RESULT, **{"history": history, "violations": [TWICE], **changes})  # type: ignore[arg-type]
 
@@ -133,6 +143,16 @@ def test_violation_is_shown_with_the_facts_about_it() -> None:
     assert "truth acceptances=1 " in shown
     assert 'send-1: a "m1" <b>' in shown
     assert "of another" not in shown
+
+
+def test_facts_hold_no_personal_data() -> None:
+    """The simulator knows of each step to whom it went, and its text."""
+    texts = (page(broken()), report.text(broken()))
+
+    for text in texts:
+        assert "step acceptance=1 channel=SMS status=DELIVERED_TO_HANDSET" in text
+        assert "385911230101" not in text
+        assert "4711" not in text
 
 
 def test_hostile_violation_is_shown_as_text() -> None:

@@ -237,9 +237,9 @@ class Starting:
 
 
 FAILURES = [
-    (RuntimeError("sam build failed:\nx"), "\nsam build failed:\nx"),
-    (FunctionFailedError("f", {"errorMessage": "x"}), "\nf: x"),
-    (TimeoutError("timed out"), "\ntimed out. Is this machine busy? Then run `make demo` again."),
+    (RuntimeError("sam build failed:\nx"), "sam build failed:\nx"),
+    (FunctionFailedError("f", {"errorMessage": "x"}), "f: x"),
+    (TimeoutError("timed out"), "timed out. Is this machine busy? Then run `make demo` again."),
 ]
 
 
@@ -250,7 +250,7 @@ def test_demo_that_fails_ends_with_a_sentence(
 ) -> None:
     """Both while it starts and while it runs."""
 
-    def fail(_: object) -> bool:
+    def fail(*_: object) -> bool:
         raise error
 
     monkeypatch.setattr(demo, "World", lambda **_: Starting() if starts else Failing(error))
