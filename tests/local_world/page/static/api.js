@@ -66,7 +66,10 @@ async function call(path, options) {
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
-  const sentence = typeof answer?.error === "string" ? answer.error : `The page server answered with status ${response.status}.`;
+  const sentence =
+    typeof answer?.error === "string"
+      ? answer.error
+      : `The page server answered with status ${response.status}.`;
   throw new ApiError(sentence, response.status, answer ?? {});
 }
 

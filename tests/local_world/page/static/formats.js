@@ -2,7 +2,14 @@
 
 /** The states of the table in the order in which a message passes them. */
 export const STATES = [
-  "CLAIMED", "WAITING", "UNKNOWN", "ACCEPTED", "DELIVERED", "UNDELIVERED", "EXPIRED", "REJECTED",
+  "CLAIMED",
+  "WAITING",
+  "UNKNOWN",
+  "ACCEPTED",
+  "DELIVERED",
+  "UNDELIVERED",
+  "EXPIRED",
+  "REJECTED",
   "QUARANTINED",
 ];
 
@@ -20,8 +27,16 @@ export const MEANINGS = {
 };
 
 const TONES = {
-  CLAIMED: "info", WAITING: "warn", UNKNOWN: "warn", ACCEPTED: "info", PENDING: "info",
-  DELIVERED: "good", UNDELIVERED: "bad", UNDELIVERABLE: "bad", EXPIRED: "bad", REJECTED: "bad",
+  CLAIMED: "info",
+  WAITING: "warn",
+  UNKNOWN: "warn",
+  ACCEPTED: "info",
+  PENDING: "info",
+  DELIVERED: "good",
+  UNDELIVERED: "bad",
+  UNDELIVERABLE: "bad",
+  EXPIRED: "bad",
+  REJECTED: "bad",
   QUARANTINED: "warn",
 };
 
@@ -52,7 +67,11 @@ export function moment(value) {
   return Number.isNaN(time) ? null : time;
 }
 
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const SHORT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -86,7 +105,9 @@ export function duration(seconds) {
   if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   if (seconds < 120) return `${Math.ceil(seconds)} s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} days`;
+  return seconds < 172800
+    ? `${Math.floor(seconds / 3600)} h`
+    : `${Math.floor(seconds / 86400)} days`;
 }
 
 /** @param {{pricePerMessage?: number, currency?: string} | null | undefined} price @param {number} [parts] */
@@ -101,8 +122,11 @@ export function plural(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** How the page writes an address: a phone number with its plus sign. */
-/** @param {string | null} phone */
+/**
+ * How the page writes an address: a phone number with its plus sign.
+ *
+ * @param {string | null} phone
+ */
 export function address(phone) {
   if (!phone) return "Unknown recipient";
   return /^\d+$/.test(phone) ? `+${phone}` : phone;

@@ -19,7 +19,8 @@ export class JsonTextError extends Error {
 }
 
 const SPACE = /[ \t\n\r]*/y;
-const SCALAR = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+const SCALAR =
+  /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 /** Levels; deeper texts are refused by every reader of the queue. */
 const DEEPEST = 200;
 
@@ -39,7 +40,13 @@ export function read(text) {
   };
   /** @param {string} expected @returns {never} */
   const fail = (expected) => {
-    throw new JsonTextError(text, place, place >= text.length ? `the text ends, but ${expected} is expected.` : `${expected} is expected.`);
+    throw new JsonTextError(
+      text,
+      place,
+      place >= text.length
+        ? `the text ends, but ${expected} is expected.`
+        : `${expected} is expected.`,
+    );
   };
   /** @param {string} expected @returns {string} */
   const scalar = (expected) => {
@@ -54,12 +61,22 @@ export function read(text) {
     const start = place;
     const opening = text[place];
     if (opening !== "{" && opening !== "[") {
-      scalar(opening === '"' ? "the end of this text, without a line break or a lone backslash," : "a value");
+      scalar(
+        opening === '"'
+          ? "the end of this text, without a line break or a lone backslash,"
+          : "a value",
+      );
       return { kind: "scalar", start, end: place, members: [], items: [] };
     }
     const closing = opening === "{" ? "}" : "]";
     /** @type {Value} */
-    const found = { kind: opening === "{" ? "object" : "array", start, end: 0, members: [], items: [] };
+    const found = {
+      kind: opening === "{" ? "object" : "array",
+      start,
+      end: 0,
+      members: [],
+      items: [],
+    };
     place += 1;
     skip();
     while (text[place] !== closing) {
@@ -105,10 +122,14 @@ export function change(text, path, value) {
   const root = read(text);
   let at = root;
   for (const [depth, part] of path.entries()) {
-    const member = typeof part === "number" ? undefined : at.members.findLast((each) => each.key === part);
+    const member =
+      typeof part === "number" ? undefined : at.members.findLast((each) => each.key === part);
     const next = typeof part === "number" ? at.items[part] : member?.value;
     const isLast = depth === path.length - 1;
-    if (next === undefined) return value === undefined || at.kind !== "object" ? text : insert(text, at, String(part), nested(path.slice(depth + 1), value));
+    if (next === undefined)
+      return value === undefined || at.kind !== "object"
+        ? text
+        : insert(text, at, String(part), nested(path.slice(depth + 1), value));
     if (isLast && value === undefined && member) return remove(text, at, member);
     if (isLast) return text.slice(0, next.start) + JSON.stringify(value) + text.slice(next.end);
     at = next;
@@ -137,5 +158,7 @@ function remove(text, object, member) {
   const next = object.members[place + 1];
   const previous = object.members[place - 1];
   if (next) return text.slice(0, member.start) + text.slice(next.start);
-  return text.slice(0, previous ? previous.value.end : object.start + 1) + text.slice(member.value.end);
+  return (
+    text.slice(0, previous ? previous.value.end : object.start + 1) + text.slice(member.value.end)
+  );
 }

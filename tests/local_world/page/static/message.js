@@ -1,18 +1,11 @@
 /** The tab of one message: its state with the evidence, its chain, and everything known of it. */
 
 import { ApiError, get, invoke, post } from "./api.js";
-import { fill, foreign, h, json, reconcile, setText } from "./elements.js";
-import { address, clock, MEANINGS, moment, plural, priceText, story, tone } from "./formats.js";
+import { button, fill, foreign, h, json, reconcile, setText } from "./elements.js";
+import { entryText, facts, pulled, reconciled, requestText } from "./facts.js";
+import { MEANINGS, story, tone } from "./formats.js";
 import { throttled } from "./stream.js";
 import { CONTENTS, runDown, timeline } from "./timeline.js";
-
-/** Where a state comes from, in words. */
-const EVIDENCE = {
-  response: "the answer to the send",
-  report: "a delivery report",
-  logs: "Infobip's logs",
-  "duplicate-id": "Infobip refused the id as already used",
-};
 
 export class MessageView {
   #id = "";
@@ -20,6 +13,54 @@ export class MessageView {
   #answer = null;
   /** @type {AbortController | null} */
   #loading = null;
+  #title = h("h2", { class: "message-id" });
+  #state = h("span", { class: "tag state", dataset: { testid: "state" } });
+  #meaning = h("span", { class: "quiet" });
+  #story = h("p", { class: "story" });
+  #notice = h("div", { class: "notice", hidden: true });
+  #facts = h("dl", { class: "facts-list" });
+  #steps = h("ol", { class: "steps", role: "list", "aria-label": "Steps" });
+  #endStep = /** @type {HTMLButtonElement} */ (
+    this.#actionButton("This step's time is over", () => this.#end())
+  );
+  #said = h("p", { class: "said small", role: "status" });
+  #attempts = this.#disclosure("Attempts", "Requests to Infobip that name this message");
+  #reports = this.#disclosure("Reports", "Delivery reports in the table, as they came");
+  #logRows = this.#disclosure("Log rows", "Rows of Infobip's logs in the table, as they came");
+  #raw = this.#disclosure("As JSON", "What find_messages answers, and what the simulator knows");
+  #content = h(
+    "div",
+    { class: "message" },
+    h(
+      "div",
+      { class: "message-top" },
+      this.#title,
+      h("div", { class: "message-state" }, this.#state, this.#meaning),
+    ),
+    this.#story,
+    this.#notice,
+    h("h3", {}, "Steps"),
+    this.#steps,
+    h(
+      "div",
+      { class: "actions" },
+      this.#endStep,
+      this.#actionButton("Pull reports now", () => this.#run("pull_delivery_reports", pulled)),
+      this.#actionButton("Search the logs now", () =>
+        this.#run("reconcile_messages", (answer) =>
+          reconciled(answer, this.#answer?.found?.message),
+        ),
+      ),
+    ),
+    this.#said,
+    h("h3", {}, "In the table"),
+    this.#facts,
+    h("h3", {}, "On demand"),
+    this.#attempts.details,
+    this.#reports.details,
+    this.#logRows.details,
+    this.#raw.details,
+  );
 
   /**
    * @param {HTMLElement} panel
@@ -34,13 +75,16 @@ export class MessageView {
     this.#load = throttled(() => this.#fetch(), 500);
     store.addEventListener("change", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
-      if (this.#id && (detail.reset || detail.rows.some((/** @type {any} */ row) => row.id === this.#id))) this.#load();
+      if (
+        this.#id &&
+        (detail.reset || detail.rows.some((/** @type {any} */ row) => row.id === this.#id))
+      )
+        this.#load();
       if (detail.clockJumped) runDown(this.#steps, store.now());
     });
     setInterval(() => {
       if (!document.hidden && this.#panel.offsetParent !== null) runDown(this.#steps, store.now());
     }, 500);
-    this.#build();
     this.#showEmpty();
   }
 
@@ -50,74 +94,48 @@ export class MessageView {
   #onOperate;
   #load;
 
-  #build() {
-    this.#title = h("h2", { class: "message-id" });
-    this.#state = h("span", { class: "tag state", dataset: { testid: "state" } });
-    this.#meaning = h("span", { class: "quiet" });
-    this.#story = h("p", { class: "story" });
-    this.#notice = h("div", { class: "notice", hidden: true });
-    this.#facts = h("dl", { class: "facts-list" });
-    this.#steps = h("ol", { class: "steps", role: "list", "aria-label": "Steps" });
-    this.#endStep = this.#button("This step's time is over", () => this.#end());
-    this.#said = h("p", { class: "said small", role: "status" });
-    this.#attempts = this.#disclosure("Attempts", "Requests to Infobip that name this message");
-    this.#reports = this.#disclosure("Reports", "Delivery reports in the table, as they came");
-    this.#logRows = this.#disclosure("Log rows", "Rows of Infobip's logs in the table, as they came");
-    this.#raw = this.#disclosure("As JSON", "What find_messages answers, and what the simulator knows");
-    this.#content = h("div", { class: "message" },
-      h("div", { class: "message-top" }, this.#title, h("div", { class: "message-state" }, this.#state, this.#meaning)),
-      this.#story,
-      this.#notice,
-      h("h3", {}, "Steps"),
-      this.#steps,
-      h("div", { class: "actions" }, this.#endStep,
-        this.#button("Pull reports now", () => this.#run("pull_delivery_reports", pulled)),
-        this.#button("Search the logs now", () => this.#run("reconcile_messages", reconciled))),
-      this.#said,
-      h("h3", {}, "In the table"),
-      this.#facts,
-      h("h3", {}, "On demand"),
-      this.#attempts.details, this.#reports.details, this.#logRows.details, this.#raw.details);
-  }
-
-  // Built once by #build.
-  /** @type {any} */ #title; /** @type {any} */ #state; /** @type {any} */ #meaning;
-  /** @type {any} */ #story; /** @type {any} */ #notice; /** @type {any} */ #facts;
-  /** @type {any} */ #steps; /** @type {any} */ #endStep; /** @type {any} */ #said;
-  /** @type {any} */ #attempts; /** @type {any} */ #reports; /** @type {any} */ #logRows;
-  /** @type {any} */ #raw; /** @type {any} */ #content;
-
   /** @param {string} label @param {() => Promise<void>} act */
-  #button(label, act) {
-    const button = h("button", { type: "button", class: "secondary", on: {
-      click: async () => {
-        button.setAttribute("aria-busy", "true");
-        setText(this.#said, "…");
-        try {
-          await act();
-        } catch (error) {
-          this.#say(error);
-        } finally {
-          button.removeAttribute("aria-busy");
-        }
-      },
-    } }, label);
-    return button;
+  #actionButton(label, act) {
+    const run = async () => {
+      action.setAttribute("aria-busy", "true");
+      setText(this.#said, "Running…");
+      try {
+        await act();
+      } catch (error) {
+        this.#say(error);
+      } finally {
+        action.removeAttribute("aria-busy");
+      }
+    };
+    const action = button("secondary", label, run);
+    return action;
   }
 
   /** @param {string} name @param {string} explanation */
   #disclosure(name, explanation) {
     const count = h("span", { class: "count" });
     const body = h("div", { class: "disclosed" });
-    const details = h("details", {}, h("summary", {}, h("span", {}, name), " ", count), h("p", { class: "quiet small" }, explanation), body);
+    const details = h(
+      "details",
+      {},
+      h("summary", {}, h("span", {}, name), " ", count),
+      h("p", { class: "quiet small" }, explanation),
+      body,
+    );
     return { details, count, body };
   }
 
   #showEmpty() {
-    fill(this.#panel, h("div", { class: "empty" },
-      h("h2", {}, "No message is selected"),
-      h("p", { class: "quiet" }, "Choose one on a phone, or send one."),
-      h("button", { type: "button", class: "primary", on: { click: this.#onCompose } }, "Compose one")));
+    fill(
+      this.#panel,
+      h(
+        "div",
+        { class: "empty" },
+        h("h2", {}, "No message is selected"),
+        h("p", { class: "quiet" }, "Choose one on a phone, or send one."),
+        button("primary", "Compose one", this.#onCompose),
+      ),
+    );
   }
 
   /** @param {string} messageId */
@@ -130,6 +148,7 @@ export class MessageView {
     this.#steps.replaceChildren();
     this.#renderState();
     fill(this.#panel, this.#content);
+    this.#panel.scrollTop = 0;
     this.#fetch();
   }
 
@@ -153,25 +172,60 @@ export class MessageView {
     const closed = Boolean(this.#answer?.found?.message?.closedAt ?? row?.closed);
     setText(this.#state, state ?? "Not in the table");
     this.#state.dataset.tone = tone(state);
-    setText(this.#meaning, closed ? "An operator has closed it." : (MEANINGS[/** @type {keyof typeof MEANINGS} */ (state)] ?? ""));
+    setText(
+      this.#meaning,
+      closed
+        ? "An operator has closed it."
+        : (MEANINGS[/** @type {keyof typeof MEANINGS} */ (state)] ?? ""),
+    );
     setText(this.#story, story(this.#answer?.simulated?.steps ?? row?.steps ?? []));
   }
 
   #render() {
     const { simulated, found, requests } = this.#answer;
     this.#renderState();
-    reconcile(this.#steps, timeline(simulated, found), { key: (each) => each.key, version: (each) => each.version, build: (each) => each.build() });
-    if (this.#steps.children.length === 0) fill(this.#steps, h("li", { class: "quiet", dataset: { key: "none" } }, "Infobip has not accepted it, so no step has begun."));
+    reconcile(this.#steps, timeline(simulated, found), {
+      key: (each) => each.key,
+      version: (each) => each.version,
+      build: (each) => each.build(),
+    });
+    if (this.#steps.children.length === 0)
+      fill(
+        this.#steps,
+        h(
+          "li",
+          { class: "quiet", dataset: { key: "none" } },
+          "Infobip has not accepted it, so no step has begun.",
+        ),
+      );
     runDown(this.#steps, this.#store.now());
-    this.#endStep.disabled = !(simulated?.steps ?? []).some((/** @type {any} */ step) => step.groupName === "PENDING");
-    fill(this.#facts, facts(simulated, found).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
+    this.#endStep.disabled = !(simulated?.steps ?? []).some(
+      (/** @type {any} */ step) => step.groupName === "PENDING",
+    );
+    fill(
+      this.#facts,
+      facts(simulated, found).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]),
+    );
     this.#renderNotice(found);
     showEntries(this.#attempts, requests ?? [], (request) => [requestText(request), request]);
-    const history = (found?.history ?? []).filter((/** @type {any} */ entry) => CONTENTS.some((kind) => kind in entry));
+    const history = (found?.history ?? []).filter((/** @type {any} */ entry) =>
+      CONTENTS.some((kind) => kind in entry),
+    );
     const isRow = (/** @type {any} */ entry) => "row" in entry;
-    showEntries(this.#reports, history.filter((/** @type {any} */ entry) => !isRow(entry)), (entry) => [entryText(entry), entry.report ?? entry.raw]);
+    showEntries(
+      this.#reports,
+      history.filter((/** @type {any} */ entry) => !isRow(entry)),
+      (entry) => [entryText(entry), entry.report ?? entry.raw],
+    );
     showEntries(this.#logRows, history.filter(isRow), (entry) => [entryText(entry), entry.row]);
-    showEntries(this.#raw, [["find_messages", found], ["The simulator", simulated]].filter(([, value]) => value), ([name, value]) => [name, value]);
+    showEntries(
+      this.#raw,
+      [
+        ["find_messages", found],
+        ["The simulator", simulated],
+      ].filter(([, value]) => value),
+      ([name, value]) => [name, value],
+    );
     setText(this.#raw.count, "");
   }
 
@@ -179,10 +233,20 @@ export class MessageView {
   #renderNotice(found) {
     const [refused] = found?.refused ?? [];
     if (found?.message?.state === "QUARANTINED" && !found.message.closedAt) {
-      this.#showNotice("warn", "It needs a decision.", h("button", { type: "button", class: "link", on: { click: this.#onOperate } }, "Release or close it under Operate"));
+      this.#showNotice(
+        "warn",
+        "It needs a decision.",
+        button("link", "Release or close it under Operate", this.#onOperate),
+      );
     } else if (refused) {
-      const why = [refused.reason, refused.field && `${refused.field}: ${refused.rule}`].filter(Boolean).join(", ");
-      this.#showNotice("bad", `A record with this id was dead-lettered: ${why}.`, h("button", { type: "button", class: "link", on: { click: this.#onOperate } }, "See it under Operate"));
+      const why = [refused.reason, refused.field && `${refused.field}: ${refused.rule}`]
+        .filter(Boolean)
+        .join(", ");
+      this.#showNotice(
+        "bad",
+        `A record with this id was dead-lettered: ${why}.`,
+        button("link", "See it under Operate", this.#onOperate),
+      );
     } else if (found?.hint) {
       this.#showNotice("warn", found.hint);
     } else {
@@ -203,9 +267,9 @@ export class MessageView {
     this.#load();
   }
 
-  /** @param {string} name @param {(answer: any) => string} tell */
-  async #run(name, tell) {
-    setText(this.#said, tell(await invoke(name)));
+  /** @param {string} name @param {(answer: any) => string} describe */
+  async #run(name, describe) {
+    setText(this.#said, describe(await invoke(name)));
     this.#load();
   }
 
@@ -214,47 +278,6 @@ export class MessageView {
     if (!(error instanceof ApiError)) throw error;
     setText(this.#said, error.message);
   }
-}
-
-/** @param {any} answer of pull_delivery_reports */
-export function pulled({ pages, reports, settled, lost, parked, stoppedBy }) {
-  const sentence = pages === 0 ? "No report was ready at Infobip." : `${plural(reports, "report")} on ${plural(pages, "page")}; ${plural(settled, "message")} settled.`;
-  const trouble = [lost > 0 && `${plural(lost, "page")} lost.`, parked > 0 && `${plural(parked, "page")} parked.`, stoppedBy && `Stopped by ${stoppedBy}.`];
-  return [sentence, ...trouble].filter(Boolean).join(" ");
-}
-
-/** @param {Record<string, number>} answer of reconcile_messages */
-export function reconciled(answer) {
-  const counts = Object.entries(answer).map(([name, count]) => `${name.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()}: ${count}`);
-  return counts.length > 0 ? `${counts.join(", ")}.` : "No message is due for a log query yet.";
-}
-
-/** @param {any} simulated @param {any} found @returns {[string, Node | string][]} */
-function facts(simulated, found) {
-  const message = found?.message;
-  if (!message) return [["State", "The table has no message with this id."]];
-  const parts = simulated?.steps?.at(-1)?.messageCount;
-  /** @type {[string, Node | string | null | undefined | false][]} */
-  const all = [
-    ["Evidence", EVIDENCE[/** @type {keyof typeof EVIDENCE} */ (message.evidence)] ?? message.evidence],
-    ["Delivered by", message.state === "DELIVERED" && message.channel],
-    ["Status", message.status && foreign(message.status.name ?? JSON.stringify(message.status))],
-    ["Recipient", message.to && foreign(Object.values(message.to).map((each) => address(String(each))).join(", "))],
-    ["Scenario", message.scenario && foreign(message.scenario)],
-    ["Attempts", message.attempts !== undefined && String(message.attempts)],
-    ["Price", message.price && `${priceText(message.price)}${message.channel === "SMS" && parts > 1 ? ` per part, ${parts} parts` : ""}`],
-    ["Claimed", clock(message.claimedAt)],
-    ["Send at", moment(message.sendAt) !== null && clock(message.sendAt)],
-    ["Sent", clock(message.sentAt)],
-    ["Done", clock(message.doneAt)],
-    ["If unknown", message.onUnknown],
-    ["Callback data", message.callbackData && foreign(message.callbackData)],
-    ["Dead-lettered", message.deadLetterReason],
-    ["Next check", message.nextCheckAt && clock(message.nextCheckAt)],
-    ["Released", message.releasedAt && foreign(`${clock(message.releasedAt)} by ${message.releasedBy}: ${message.releasedWhy}`)],
-    ["Closed", message.closedAt && foreign(`${clock(message.closedAt)} by ${message.closedBy}: ${message.closedWhy}`)],
-  ];
-  return /** @type {[string, Node | string][]} */ (all.filter(([, value]) => value));
 }
 
 /**
@@ -275,18 +298,7 @@ function showEntries({ count, body }, items, describe) {
   reconcile(body, described, {
     key: ({ index }) => String(index),
     version: ({ item }) => JSON.stringify(item),
-    build: ({ item: [title, value] }) => h("details", { class: "entry" }, h("summary", {}, foreign(title)), json(value, title)),
+    build: ({ item: [title, value] }) =>
+      h("details", { class: "entry" }, h("summary", {}, foreign(title)), json(value, title)),
   });
-}
-
-/** @param {any} request */
-function requestText(request) {
-  const outcome = request.status === null ? "no answer" : `status ${request.status}`;
-  return [clock(request.at), request.operation, outcome, request.fault].filter(Boolean).join(" · ");
-}
-
-/** @param {any} entry */
-function entryText(entry) {
-  const content = entry.report ?? entry.row ?? entry.raw;
-  return [clock(entry.receivedAt), content?.channel, content?.status?.name ?? (content?.seenAt && "seen")].filter(Boolean).join(" · ") || entry.entry;
 }

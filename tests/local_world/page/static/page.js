@@ -11,7 +11,11 @@ import { PhoneList } from "./phones.js";
 import { follow, nextFrame, NO_STATE, Store } from "./stream.js";
 import { Tabs } from "./tabs.js";
 
-const at = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
+const at = (/** @type {string} */ selector) =>
+  /** @type {HTMLElement} */ (document.querySelector(selector));
+
+/** Milliseconds without the stream after which the page says what to do. */
+const GONE_AFTER = 6000;
 
 const store = new Store();
 const tabs = new Tabs((tab) => {
@@ -28,7 +32,10 @@ const phone = new PhoneView(store, (messageId) => {
   selectMessage(messageId);
   tabs.open("message");
 });
-const message = new MessageView(at("#panel-message"), store, { onCompose: () => tabs.open("compose"), onOperate: () => tabs.open("operate") });
+const message = new MessageView(at("#panel-message"), store, {
+  onCompose: () => tabs.open("compose"),
+  onOperate: () => tabs.open("operate"),
+});
 const compose = new Compose(at("#panel-compose"), { onSent: openWhenItArrives });
 const operate = new OperateView(at("#panel-operate"), store, { onChoose: openMessage });
 const infobip = new InfobipView(at("#panel-infobip"));
@@ -105,8 +112,18 @@ function renderStates() {
     let chip = chips.get(state);
     if (!chip) {
       const label = state === null ? "All" : stateLabel(state || null);
-      chip = h("button", { type: "button", class: "chip", dataset: { tone: tone(state) }, on: { click: () => filterBy(state) } },
-        h("span", { class: "dot", dataset: { tone: state === null ? "none" : tone(state) } }), `${label} `, h("span", { class: "chip-count" }));
+      chip = h(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          dataset: { tone: tone(state) },
+          on: { click: () => filterBy(state) },
+        },
+        h("span", { class: "dot", dataset: { tone: state === null ? "none" : tone(state) } }),
+        `${label} `,
+        h("span", { class: "chip-count" }),
+      );
       chips.set(state, chip);
       at("#states").append(chip);
     }
@@ -124,17 +141,26 @@ function filterBy(state) {
   nextFrame(renderStates);
 }
 
+/** Since when the stream is interrupted, by the page's clock; null while it is live. @type {number | null} */
+let interruptedAt = null;
+
 function renderProblem() {
+  const isGone = interruptedAt !== null && performance.now() - interruptedAt > GONE_AFTER;
+  const sentence = isGone
+    ? "The page server does not answer. Start make local again: this page then goes on."
+    : store.problem;
   const problem = at("#problem");
-  problem.hidden = store.problem === null;
-  setText(problem, store.problem ?? "");
+  problem.hidden = sentence === null;
+  setText(problem, sentence ?? "");
 }
 
 /** @param {"live" | "reconnecting"} status */
 function renderConnection(status) {
+  interruptedAt = status === "live" ? null : (interruptedAt ?? performance.now());
   const connection = at("#connection");
   connection.dataset.status = status;
   setText(connection, status === "live" ? "Live" : "Reconnecting…");
+  nextFrame(renderProblem);
 }
 
 // --- What arrives -------------------------------------------------------------------------------
@@ -160,11 +186,9 @@ store.addEventListener("change", (event) => {
   nextFrame(renderStates);
   nextFrame(renderProblem);
   if (awaited !== null && store.rows.has(awaited)) openAwaited();
-  const newest = selected.phone === null ? phones.newest() : undefined;
-  if (newest) {
-    selectPhone(newest.phone);
-    if (selected.message === null) selectMessage(newest.latest.id);
-  }
+  const shown = selected.phone === null ? phones.newest() : store.phones.get(selected.phone);
+  if (shown && selected.phone === null) selectPhone(shown.phone);
+  if (shown && selected.message === null) selectMessage(shown.latest.id);
   if (!isTabChosen) {
     isTabChosen = true;
     if (store.rows.size === 0) tabs.open("compose");
@@ -174,5 +198,6 @@ store.addEventListener("change", (event) => {
 let isTabChosen = restore();
 renderStates();
 setInterval(announce, 1000);
+setInterval(renderProblem, 1000);
 follow(store, renderConnection);
 compose.start();

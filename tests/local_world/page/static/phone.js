@@ -34,19 +34,51 @@ export class PhoneView {
     this.#screen = h("div", { class: "screen-items" });
     this.#note = h("p", { class: "screen-note", hidden: true });
     this.#error = h("p", { class: "error", role: "alert", hidden: true });
-    this.#scroller = h("div", { class: "screen-scroller", tabindex: "0", role: "group", "aria-label": "Messages on this phone" }, this.#note, this.#screen);
+    this.#scroller = h(
+      "div",
+      {
+        class: "screen-scroller",
+        tabindex: "0",
+        role: "group",
+        "aria-label": "Messages on this phone",
+      },
+      this.#note,
+      this.#screen,
+    );
     this.#clock = h("span", {});
     this.#select = h("select", { id: "behaviour", on: { change: () => this.#change() } });
-    this.#hint = h("p", { class: "quiet small" }, "It holds for messages that Infobip accepts from now on.");
-    this.#device = h("div", { class: "device" },
-      h("div", { class: "device-bar", "aria-hidden": "true" }, this.#clock, h("span", { class: "device-camera" }), h("span", { class: "device-signal" })),
+    this.#hint = h(
+      "p",
+      { class: "quiet small" },
+      "It holds for messages that Infobip accepts from now on.",
+    );
+    this.#device = h(
+      "div",
+      { class: "device" },
+      h(
+        "div",
+        { class: "device-bar", "aria-hidden": "true" },
+        this.#clock,
+        h("span", { class: "device-camera" }),
+        h("span", { class: "device-signal" }),
+      ),
       this.#scroller,
-      h("div", { class: "device-home", "aria-hidden": "true" }));
-    this.#controls = h("div", { class: "field behaviour" }, h("label", { for: "behaviour" }, "Behaviour of this phone"), this.#select, this.#hint, this.#error);
+      h("div", { class: "device-home", "aria-hidden": "true" }),
+    );
+    this.#controls = h(
+      "div",
+      { class: "field behaviour" },
+      h("label", { for: "behaviour" }, "Behaviour of this phone"),
+      this.#select,
+      this.#hint,
+      this.#error,
+    );
     this.#load = throttled(() => this.#fetch(), 500);
     store.addEventListener("change", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
-      const concerns = detail.reset || detail.rows.some((/** @type {any} */ row) => (row.phone ?? "") === this.#phone);
+      const concerns =
+        detail.reset ||
+        detail.rows.some((/** @type {any} */ row) => (row.phone ?? "") === this.#phone);
       if (this.#isSelected && concerns) this.#load();
     });
     setInterval(() => this.#tick(), 1000);
@@ -91,11 +123,20 @@ export class PhoneView {
   }
 
   #showEmpty() {
-    fill(this.#body, h("div", { class: "empty" }, h("p", {}, "No phone is selected."), h("p", { class: "quiet" }, "Choose one in the list, or compose a message to one.")));
+    fill(
+      this.#body,
+      h(
+        "div",
+        { class: "empty" },
+        h("p", {}, "No phone is selected."),
+        h("p", { class: "quiet" }, "Choose one in the list, or compose a message to one."),
+      ),
+    );
   }
 
   #tick() {
-    if (this.#isSelected && !document.hidden) fill(this.#clock, clock(this.#store.now() / 1000).slice(-8, -3));
+    if (this.#isSelected && !document.hidden)
+      fill(this.#clock, clock(this.#store.now() / 1000).slice(-8, -3));
   }
 
   async #fetch() {
@@ -120,20 +161,31 @@ export class PhoneView {
     const { messages, behaviour, more } = this.#answer;
     const known = new Set(messages.map((/** @type {any} */ each) => each.id));
     const rows = [...(this.#store.phones.get(this.#phone)?.rows.values() ?? [])];
-    const waiting = rows.filter((row) => row.steps.length === 0 && !known.has(row.id)).slice(-MOST_WAITING);
+    const waiting = rows
+      .filter((row) => row.steps.length === 0 && !known.has(row.id))
+      .slice(-MOST_WAITING);
     const items = [
       ...messages.flatMap((/** @type {any} */ message) =>
-        message.steps.map((/** @type {any} */ step, /** @type {number} */ index) => ({ id: message.id, index, step }))),
+        message.steps.map((/** @type {any} */ step, /** @type {number} */ index) => ({
+          id: message.id,
+          index,
+          step,
+        })),
+      ),
       ...waiting.map((row) => ({ id: row.id, index: -1, row })),
     ];
-    const wasAtEnd = this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight < 40;
+    const wasAtEnd =
+      this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight < 40;
     reconcile(this.#screen, items, {
       key: (item) => `${item.id} ${item.index}`,
       version: (item) => JSON.stringify(item),
       build: (item) => (item.row ? this.#waiting(item.row) : this.#item(item)),
     });
     this.#note.hidden = items.length > 0 && !more;
-    fill(this.#note, items.length === 0 ? "Nothing has arrived here." : "Only the newest 100 messages are shown.");
+    fill(
+      this.#note,
+      items.length === 0 ? "Nothing has arrived here." : "Only the newest 100 messages are shown.",
+    );
     this.#showMark();
     this.#showBehaviour(behaviour);
     if (wasAtEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
@@ -148,11 +200,15 @@ export class PhoneView {
 
   /** @param {any} behaviour */
   #showBehaviour(behaviour) {
-    const options = Object.entries(BEHAVIOURS).map(([value, label]) => h("option", { value }, label));
-    if (!(behaviour in BEHAVIOURS)) options.push(h("option", { value: "custom", disabled: true }, "Custom, set elsewhere"));
+    const options = Object.entries(BEHAVIOURS).map(([value, label]) =>
+      h("option", { value }, label),
+    );
+    if (!(behaviour in BEHAVIOURS))
+      options.push(h("option", { value: "custom", disabled: true }, "Custom, set elsewhere"));
     if (this.#select.children.length !== options.length) fill(this.#select, options);
     const select = /** @type {HTMLSelectElement} */ (this.#select);
-    if (document.activeElement !== select || select.value === "") select.value = behaviour in BEHAVIOURS ? behaviour : "custom";
+    if (document.activeElement !== select || select.value === "")
+      select.value = behaviour in BEHAVIOURS ? behaviour : "custom";
   }
 
   /** @param {{id: string, index: number, step: any}} item */
@@ -160,20 +216,32 @@ export class PhoneView {
     const isDelivered = step.groupName === "DELIVERED";
     const canOpen = isDelivered && !step.openedAt;
     const kind = isDelivered ? kindOf(step.channel) : "ghost";
-    const button = h("button", {
-      type: "button",
-      class: `item ${kind}`,
-      dataset: { id, channel: step.channel, unread: String(canOpen) },
-      on: { click: () => this.#choose(id, canOpen) },
-    }, isDelivered ? delivered(step) : missing(step));
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: `item ${kind}`,
+        dataset: { id, channel: step.channel, unread: String(canOpen) },
+        on: { click: () => this.#choose(id, canOpen) },
+      },
+      isDelivered ? delivered(step) : missing(step),
+    );
     return button;
   }
 
   /** @param {import("./stream.js").Row} row */
   #waiting(row) {
-    return h("button", { type: "button", class: "item ghost", dataset: { id: row.id }, on: { click: () => this.#onChoose(row.id) } },
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "item ghost",
+        dataset: { id: row.id },
+        on: { click: () => this.#onChoose(row.id) },
+      },
       h("span", { class: "item-head" }, row.state ?? "Not in the table"),
-      h("span", { class: "item-text" }, "Infobip has not accepted ", foreign(row.id), "."));
+      h("span", { class: "item-text" }, "Infobip has not accepted ", foreign(row.id), "."),
+    );
   }
 
   /** @param {string} id @param {boolean} canOpen */
@@ -191,7 +259,9 @@ export class PhoneView {
   async #change() {
     const select = /** @type {HTMLSelectElement} */ (this.#select);
     try {
-      const { behaviour } = await post(`/api/phones/${encodeURIComponent(this.#phone)}`, { behaviour: select.value });
+      const { behaviour } = await post(`/api/phones/${encodeURIComponent(this.#phone)}`, {
+        behaviour: select.value,
+      });
       if (this.#answer) this.#answer.behaviour = behaviour;
       this.#error.hidden = true;
     } catch (error) {
@@ -219,19 +289,26 @@ function delivered(step) {
   const title = step.content?.notificationOptions?.title ?? step.content?.subject;
   const extras = [
     step.channel === "SMS" && plural(step.messageCount ?? 1, "part"),
-    step.channel !== "PUSH" && priceText(step.price, step.channel === "SMS" ? step.messageCount : 1),
+    step.channel !== "PUSH" &&
+      priceText(step.price, step.channel === "SMS" ? step.messageCount : 1),
   ].filter(Boolean);
   return [
-    h("span", { class: "item-head" },
+    h(
+      "span",
+      { class: "item-head" },
       h("span", { class: "app", dataset: { channel: step.channel } }, icon(step.channel)),
       foreign(step.from ?? step.channel, "item-sender"),
       h("span", { class: "item-channel" }, step.channel),
-      h("time", {}, clock(step.endedAt ?? step.startedAt))),
+      h("time", {}, clock(step.endedAt ?? step.startedAt)),
+    ),
     title && foreign(title, "item-title"),
-    foreign(step.text || otherContent(step), "item-text"),
-    h("span", { class: "item-foot" },
+    foreign(step.text || otherContent(step), `item-text${isLong(step.text) ? " is-long" : ""}`),
+    h(
+      "span",
+      { class: "item-foot" },
       h("span", {}, step.openedAt ? `Opened ${clock(step.openedAt)}` : "Delivered, unread"),
-      extras.length > 0 && h("span", {}, extras.join(" · "))),
+      extras.length > 0 && h("span", {}, extras.join(" · ")),
+    ),
   ];
 }
 
@@ -239,16 +316,35 @@ function delivered(step) {
 function missing(step) {
   const isRunning = step.groupName === "PENDING";
   return [
-    h("span", { class: "item-head" },
+    h(
+      "span",
+      { class: "item-head" },
       h("span", { class: "app", dataset: { channel: step.channel } }, icon(step.channel)),
-      h("span", { class: "item-sender" }, isRunning ? `${step.channel} on its way` : `${step.channel} did not arrive`),
-      h("time", {}, clock(step.endedAt ?? step.startedAt))),
+      h(
+        "span",
+        { class: "item-sender" },
+        isRunning ? `${step.channel} on its way` : `${step.channel} did not arrive`,
+      ),
+      h("time", {}, clock(step.endedAt ?? step.startedAt)),
+    ),
     h("span", { class: "item-text reason" }, isRunning ? "" : step.status),
   ];
+}
+
+/** Whether the phone shows only the begin of a text; its timeline shows all. @param {string | null} text */
+function isLong(text) {
+  return text !== null && (text.length > 320 || text.split("\n").length > 10);
 }
 
 /** @param {any} step */
 function otherContent(step) {
   const content = step.content ?? {};
-  return content.templateName ?? content.imageUrl ?? content.imageURL ?? content.url ?? content.altText ?? `${step.channel} without text`;
+  return (
+    content.templateName ??
+    content.imageUrl ??
+    content.imageURL ??
+    content.url ??
+    content.altText ??
+    `${step.channel} without text`
+  );
 }

@@ -39,7 +39,10 @@ export class PhoneList {
     });
     const search = /** @type {HTMLInputElement} */ (document.querySelector("#search"));
     search.addEventListener("input", () => {
-      this.#search = search.value.trim().toLowerCase().replace(/^\+(?=\d)/, "");
+      this.#search = search.value
+        .trim()
+        .toLowerCase()
+        .replace(/^\+(?=\d)/, "");
       nextFrame(this.#render);
     });
     search.addEventListener("keydown", (event) => {
@@ -94,7 +97,8 @@ export class PhoneList {
     const merged = [];
     let next = 0;
     for (const phone of moved) {
-      while (next < rest.length && rest[next].latest.at > phone.latest.at) merged.push(rest[next++]);
+      while (next < rest.length && rest[next].latest.at > phone.latest.at)
+        merged.push(rest[next++]);
       merged.push(phone);
     }
     this.#sorted = merged.concat(rest.slice(next));
@@ -106,7 +110,10 @@ export class PhoneList {
     const shown =
       search === "" && state === null
         ? this.#sorted
-        : this.#sorted.filter((phone) => (state === null || (phone.states.get(state) ?? 0) > 0) && matches(phone, search));
+        : this.#sorted.filter(
+            (phone) =>
+              (state === null || (phone.states.get(state) ?? 0) > 0) && matches(phone, search),
+          );
     this.#list.setItems(shown);
     const isAll = shown.length === this.#sorted.length;
     setText(this.#count, isAll ? shown.length || "" : `${shown.length} of ${this.#sorted.length}`);
@@ -116,7 +123,13 @@ export class PhoneList {
       fill(
         this.#empty,
         h("p", {}, isEmpty ? "No phone has a message yet." : "No phone matches."),
-        h("p", { class: "quiet" }, isEmpty ? "Compose one, or put an event on the queue with make send." : "Clear the search, or choose All above."),
+        h(
+          "p",
+          { class: "quiet" },
+          isEmpty
+            ? "Compose one, or put an event on the queue with make send."
+            : "Clear the search, or choose All above.",
+        ),
       );
     }
   };
@@ -126,7 +139,8 @@ export class PhoneList {
 function matches(phone, search) {
   if (search === "" || phone.phone.toLowerCase().includes(search)) return true;
   for (const row of phone.rows.values()) {
-    if (row.id.toLowerCase().includes(search) || (row.preview ?? "").toLowerCase().includes(search)) return true;
+    if (row.id.toLowerCase().includes(search) || (row.preview ?? "").toLowerCase().includes(search))
+      return true;
   }
   return false;
 }
@@ -136,12 +150,18 @@ function buildRow() {
     "button",
     { type: "button", class: "phone-row" },
     h("span", { class: "dot" }),
-    h("span", { class: "phone-row-main" },
-      h("span", { class: "phone-row-top" },
+    h(
+      "span",
+      { class: "phone-row-main" },
+      h(
+        "span",
+        { class: "phone-row-top" },
         foreign("", "phone-row-address"),
-        h("time", { class: "quiet" })),
+        h("time", { class: "quiet" }),
+      ),
       h("span", { class: "chain" }),
-      foreign("", "phone-row-preview quiet")),
+      foreign("", "phone-row-preview quiet"),
+    ),
     h("span", { class: "badge" }),
   );
 }
@@ -154,8 +174,12 @@ function fillRow(button, phone, isSelected) {
   if (button.dataset.version === version) return;
   button.dataset.version = version;
   button.setAttribute("aria-label", `${phone.phone || "Unknown recipient"}, ${unread} unread`);
-  button.setAttribute("aria-description", [latest.state, story(latest.steps), latest.preview].filter(Boolean).join(". "));
-  const at = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (button.querySelector(selector));
+  button.setAttribute(
+    "aria-description",
+    [latest.state, story(latest.steps), latest.preview].filter(Boolean).join(". "),
+  );
+  const at = (/** @type {string} */ selector) =>
+    /** @type {HTMLElement} */ (button.querySelector(selector));
   at(".dot").dataset.tone = tone(latest.state);
   setText(at(".phone-row-address"), address(phone.phone));
   setText(at("time"), shortClock(latest.at));
@@ -167,12 +191,19 @@ function fillRow(button, phone, isSelected) {
 /** Draw the steps of a message as a row of marks. @param {import("./stream.js").Row} row */
 function chain(row) {
   if (row.steps.length === 0) return h("span", { class: "quiet" }, row.state ?? "");
-  return row.steps.slice(0, 4).map((step) =>
-    h("span", { class: "mark", dataset: { tone: tone(step.group) } }, icon(step.channel), sign(step.group)));
+  return row.steps
+    .slice(0, 4)
+    .map((step) =>
+      h(
+        "span",
+        { class: "mark", dataset: { tone: tone(step.group) } },
+        icon(step.channel),
+        sign(step.group),
+      ),
+    );
 }
 
 /** @param {string} group */
 function sign(group) {
   return group === "DELIVERED" ? "✓" : group === "PENDING" ? "…" : "✕";
 }
-

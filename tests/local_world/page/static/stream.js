@@ -5,9 +5,9 @@
  * @property {string} channel
  * @property {string} status the name of its status
  * @property {string} group the name of the status's group
- * @property {number | string | null} expiresAt
- * @property {number | string | null} endedAt
- * @property {number | string | null} openedAt
+ * @property {number | null} expiresAt epoch seconds
+ * @property {number | null} endedAt
+ * @property {number | null} openedAt
  */
 
 /**
@@ -34,6 +34,9 @@
  * @property {Row} latest
  * @property {Map<string, number>} states how many of its messages are in each state
  */
+
+/** Seconds after which a delivery is no news. */
+const JUST_NOW = 15;
 
 /** The key under which messages without a state are counted. */
 export const NO_STATE = "";
@@ -75,7 +78,7 @@ export class Store extends EventTarget {
     for (const row of event.messages) {
       const old = this.rows.get(row.id);
       if (old && old.version >= row.version) continue;
-      if (this.isFilled && !event.reset) arrivals.push(...arrived(old, row));
+      if (this.isFilled && !event.reset) arrivals.push(...arrived(old, row, event.now));
       this.#put(old, row, phones);
     }
     this.queue = event.queue;
@@ -118,12 +121,18 @@ export class Store extends EventTarget {
     changed.add(phone);
   }
 
-  /** Take a message away from a phone, since its recipient has become known. */
-  /** @param {Phone} phone @param {Row} row @param {Set<Phone>} changed */
+  /**
+   * Take a message away from a phone, since its recipient has become known.
+   *
+   * @param {Phone} phone
+   * @param {Row} row
+   * @param {Set<Phone>} changed
+   */
   #leave(phone, row, changed) {
     phone.rows.delete(row.id);
     if (phone.rows.size === 0) this.phones.delete(phone.phone);
-    else phone.latest = [...phone.rows.values()].reduce((one, two) => (two.at > one.at ? two : one));
+    else
+      phone.latest = [...phone.rows.values()].reduce((one, two) => (two.at > one.at ? two : one));
     changed.add(phone);
   }
 }
@@ -134,18 +143,29 @@ function add(counts, state, number) {
   counts.set(key, (counts.get(key) ?? 0) + number);
 }
 
-/** How many steps of a message have been delivered and not opened. */
-/** @param {Row} row */
+/**
+ * How many steps of a message have been delivered and not opened.
+ *
+ * @param {Row} row
+ */
 export function unread(row) {
   let count = 0;
-  for (const step of row.steps) if (step.group === "DELIVERED" && step.openedAt === null) count += 1;
+  for (const step of row.steps)
+    if (step.group === "DELIVERED" && step.openedAt === null) count += 1;
   return count;
 }
 
-/** @param {Row | undefined} old @param {Row} row */
-function arrived(old, row) {
+/**
+ * Return what has just arrived, and not what an earlier message of a long list has delivered.
+ *
+ * @param {Row | undefined} old
+ * @param {Row} row
+ * @param {number} now epoch seconds
+ */
+function arrived(old, row, now) {
   return row.steps
     .filter((step, index) => step.group === "DELIVERED" && old?.steps[index]?.group !== "DELIVERED")
+    .filter((step) => now - Number(step.endedAt) < JUST_NOW)
     .map((step) => ({ row, step }));
 }
 
@@ -201,10 +221,13 @@ export function throttled(run, wait) {
   let timer = 0;
   return () => {
     if (timer) return;
-    timer = window.setTimeout(() => {
-      timer = 0;
-      last = performance.now();
-      run();
-    }, Math.max(0, last + wait - performance.now()));
+    timer = window.setTimeout(
+      () => {
+        timer = 0;
+        last = performance.now();
+        run();
+      },
+      Math.max(0, last + wait - performance.now()),
+    );
   };
 }

@@ -48,14 +48,20 @@ export class Tabs {
 
   /** @returns {HTMLElement[]} */
   #tabs() {
-    return [...this.#list.querySelectorAll("[role=tab]")].map((each) => /** @type {HTMLElement} */ (each));
+    return [...this.#list.querySelectorAll("[role=tab]")].map(
+      (each) => /** @type {HTMLElement} */ (each),
+    );
   }
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    const tabs = this.#tabs().filter((each) => NARROW.matches || !NARROW_TABS.has(each.dataset.tab ?? ""));
+    const tabs = this.#tabs().filter(
+      (each) => NARROW.matches || !NARROW_TABS.has(each.dataset.tab ?? ""),
+    );
     const place = tabs.findIndex((each) => each === document.activeElement);
-    const target = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    const target = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: tabs.length - 1 }[
+      event.key
+    ];
     if (place < 0 || target === undefined) return;
     event.preventDefault();
     const next = tabs[(target + tabs.length) % tabs.length];

@@ -28,7 +28,10 @@ export function timeline(simulated, found) {
   });
   const last = steps.at(-1);
   // Each acceptance of a message begins its flow anew.
-  const begun = last === undefined ? 0 : steps.filter((/** @type {any} */ step) => step.acceptance === last.acceptance).length;
+  const begun =
+    last === undefined
+      ? 0
+      : steps.filter((/** @type {any} */ step) => step.acceptance === last.acceptance).length;
   const isOver = Boolean(last) && last.groupName !== "PENDING";
   flow.slice(begun).forEach((/** @type {string} */ channel, /** @type {number} */ index) => {
     const reason = notBegun(last, isOver, found?.message?.state);
@@ -51,10 +54,12 @@ function notBegun(last, isOver, state) {
   if (last?.groupName === "DELIVERED") return `Not needed: ${last.channel} has delivered.`;
   if (last && !isOver) return `Takes over if ${last.channel} fails.`;
   if (last) return "Did not begin.";
-  return state === "REJECTED" ? "Did not begin: Infobip refused the message." : "Begins when Infobip accepts the message.";
+  return state === "REJECTED"
+    ? "Did not begin: Infobip refused the message."
+    : "Begins when Infobip accepts the message.";
 }
 
-/** @param {any} step @param {string} way @param {any} successor @param {boolean} showAcceptance */
+/** @param {any} step @param {Stage[]} way @param {any} successor @param {boolean} showAcceptance */
 function buildStep(step, way, successor, showAcceptance) {
   const isRunning = step.groupName === "PENDING";
   const [start, end] = [moment(step.startedAt), moment(step.endedAt)];
@@ -62,26 +67,57 @@ function buildStep(step, way, successor, showAcceptance) {
   const cost = [
     step.channel === "SMS" && plural(step.messageCount ?? 1, "part"),
     priceText(step.price, step.channel === "SMS" ? step.messageCount : 1),
-  ].filter(Boolean).join(" · ");
-  return h("li", { class: "step", dataset: { tone: tone(step.groupName), running: String(isRunning) } },
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  return h(
+    "li",
+    { class: "step", dataset: { tone: tone(step.groupName), running: String(isRunning) } },
     h("span", { class: "step-icon" }, icon(step.channel)),
-    h("div", { class: "step-body" },
-      h("div", { class: "step-head" },
+    h(
+      "div",
+      { class: "step-body" },
+      h(
+        "div",
+        { class: "step-head" },
         h("strong", {}, step.channel),
         step.from && h("span", { class: "quiet" }, "from ", foreign(step.from)),
-        h("span", { class: "tag", dataset: { tone: tone(step.groupName) } }, isRunning ? "On its way" : step.status)),
+        h(
+          "span",
+          { class: "tag", dataset: { tone: tone(step.groupName) } },
+          isRunning ? "On its way" : step.status,
+        ),
+      ),
       showAcceptance && h("p", { class: "quiet small" }, `Acceptance ${step.acceptance}`),
-      isRunning && h("div", { class: "limit", dataset: { start: String(start), expires: String(moment(step.expiresAt) ?? "") } },
-        h("span", { class: "limit-track" }, h("span", { class: "limit-bar" })),
-        h("span", { class: "limit-text small" })),
+      isRunning &&
+        h(
+          "div",
+          {
+            class: "limit",
+            dataset: { start: String(start), expires: String(moment(step.expiresAt) ?? "") },
+          },
+          h("span", { class: "limit-track" }, h("span", { class: "limit-bar" })),
+          h("span", { class: "limit-text small" }),
+        ),
       step.text && h("div", { class: "step-text", ...scrollable(step) }, foreign(step.text)),
-      h("p", { class: "quiet small facts" },
+      h(
+        "p",
+        { class: "quiet small facts" },
         `${clock(step.startedAt)}${end !== null ? ` – ${clock(step.endedAt)}` : ""}${took ? ` (${took})` : ""}`,
         cost && ` · ${cost}`,
-        step.openedAt && ` · opened ${clock(step.openedAt)}`),
+        step.openedAt && ` · opened ${clock(step.openedAt)}`,
+      ),
       failed(step) && step.error && h("p", { class: "small reason" }, errorText(step.error)),
-      way && h("p", { class: "small way" }, h("span", { class: "way-label" }, "Report"), way),
-      successor && h("p", { class: "takeover" }, h("span", { "aria-hidden": "true" }, "↓ "), `${successor.channel} takes over`)));
+      way.length > 0 && buildWay(way),
+      successor &&
+        h(
+          "p",
+          { class: "takeover" },
+          h("span", { "aria-hidden": "true" }, "↓ "),
+          `${successor.channel} takes over`,
+        ),
+    ),
+  );
 }
 
 /** A long text is scrolled, also by keyboard. @param {any} step */
@@ -92,39 +128,99 @@ function scrollable({ text, channel }) {
 
 /** @param {string} channel @param {string} reason */
 function buildComing(channel, reason) {
-  return h("li", { class: "step is-coming" },
+  return h(
+    "li",
+    { class: "step is-coming" },
     h("span", { class: "step-icon" }, icon(channel)),
-    h("div", { class: "step-body" }, h("div", { class: "step-head" }, h("strong", {}, channel)), h("p", { class: "quiet small" }, reason)));
+    h(
+      "div",
+      { class: "step-body" },
+      h("div", { class: "step-head" }, h("strong", {}, channel)),
+      h("p", { class: "quiet small" }, reason),
+    ),
+  );
 }
 
 /** @param {any} error */
 function errorText(error) {
   const text = [error.name, error.description].filter(Boolean).join(": ");
-  return error.permanent === undefined ? text : `${text} (${error.permanent ? "permanent" : "not permanent"})`;
+  return error.permanent === undefined
+    ? text
+    : `${text} (${error.permanent ? "permanent" : "not permanent"})`;
 }
 
+/** @typedef {{text: string, tone: string}} Stage a stage on the way of a report */
+
 /**
- * Say which way the report of a step has taken.
+ * Say which way the report of a step has taken, and what else has shown its outcome.
  *
  * @param {any} step
  * @param {any} simulated
  * @param {any} found
+ * @returns {Stage[]} empty while the step runs
  */
 function reportWay(step, simulated, found) {
-  if (step.groupName === "PENDING") return "";
-  const end = moment(step.endedAt);
+  if (step.groupName === "PENDING") return [];
   const reports = simulated.reports ?? [];
-  const report = reports.find((/** @type {any} */ each) => each.channel === step.channel && moment(each.doneAt) === end)
-    ?? reports.find((/** @type {any} */ each) => each.channel === step.channel && each.status === step.status);
-  const inLogs = entries(found, "row").some((row) => row.channel === step.channel);
-  const fromLogs = inLogs ? ", but the logs have shown it" : "";
-  if (!report) return reports.length === 0 ? `none asked for${fromLogs}` : `none${fromLogs}`;
-  const isRecorded = entries(found, "report").some((each) => each.channel === step.channel && (each.status?.name === undefined || each.status.name === step.status));
-  const ways = (report.pages ?? []).map((/** @type {any} */ { page, fault }) => (fault ? `lost on page ${page} (${fault})` : `pulled on page ${page}`));
-  if (report.pushes > 0) ways.push(report.pushes === 1 ? "pushed" : `pushed ${report.pushes} times`);
-  if (ways.length === 0) return `waits at Infobip to be pulled${fromLogs}`;
-  if (isRecorded) return `${ways.join(", ")}, recorded in the table`;
-  return `${ways.join(", ")}, not recorded in the table${fromLogs}`;
+  const report = reportOf(step, reports);
+  const stages = report
+    ? handedOut(report)
+    : [{ text: reports.length === 0 ? "none asked for" : "none", tone: "quiet" }];
+  const isRecorded = entries(found, "report").some((each) => isAbout(each, step));
+  const isInLogs = entries(found, "row").some((each) => isAbout(each, step));
+  if (isRecorded) stages.push({ text: "recorded in the table", tone: "good" });
+  else if (report && stages.some((each) => each.tone === "info"))
+    stages.push({ text: "not in the table yet", tone: "warn" });
+  const isLost = stages.length > 0 && stages.every((each) => each.tone === "bad");
+  if (isLost && !isInLogs) stages.push({ text: "the logs will settle it", tone: "warn" });
+  if (isInLogs) {
+    const hasDecided = found.message?.evidence === "logs" && found.message.channel === step.channel;
+    stages.push({ text: hasDecided ? "settled from the logs" : "seen in the logs", tone: "good" });
+  }
+  return stages;
+}
+
+/** @param {any} step @param {any[]} reports */
+function reportOf(step, reports) {
+  const end = moment(step.endedAt);
+  const ofChannel = reports.filter((each) => each.channel === step.channel);
+  return (
+    ofChannel.find((each) => moment(each.doneAt) === end) ??
+    ofChannel.find((each) => each.status === step.status)
+  );
+}
+
+/** @param {any} report @returns {Stage[]} */
+function handedOut({ pages, pushes }) {
+  const stages = (pages ?? []).map((/** @type {any} */ { page, fault }) =>
+    fault
+      ? { text: `lost on page ${page}: ${fault}`, tone: "bad" }
+      : { text: `pulled on page ${page}`, tone: "info" },
+  );
+  if (pushes > 0)
+    stages.push({ text: pushes === 1 ? "pushed" : `pushed ${pushes} times`, tone: "info" });
+  return stages.length > 0 ? stages : [{ text: "waits at Infobip to be pulled", tone: "quiet" }];
+}
+
+/** Whether a report or log row is about a step; its status may lack the name. @param {any} entry @param {any} step */
+function isAbout(entry, step) {
+  return (
+    entry.channel === step.channel &&
+    (entry.status?.name === undefined || entry.status.name === step.status)
+  );
+}
+
+/** @param {Stage[]} stages */
+function buildWay(stages) {
+  return h(
+    "p",
+    { class: "small way" },
+    h("span", { class: "way-label" }, "Report"),
+    stages.map(({ text, tone: stageTone }, index) => [
+      index > 0 && h("span", { class: "quiet", "aria-hidden": "true" }, "→"),
+      h("span", { class: "stage", dataset: { tone: stageTone } }, text),
+    ]),
+  );
 }
 
 /**
@@ -135,7 +231,9 @@ function reportWay(step, simulated, found) {
  * @returns {any[]}
  */
 export function entries(found, kind) {
-  return (found?.history ?? []).map((/** @type {any} */ entry) => entry[kind]).filter((/** @type {any} */ each) => each !== null && typeof each === "object");
+  return (found?.history ?? [])
+    .map((/** @type {any} */ entry) => entry[kind])
+    .filter((/** @type {any} */ each) => each !== null && typeof each === "object");
 }
 
 /**
@@ -155,7 +253,8 @@ export function runDown(container, now) {
       text.textContent = "No time limit";
       continue;
     }
-    text.textContent = left > 0 ? `${duration(left / 1000)} until its time is over` : "Its time is over";
+    text.textContent =
+      left > 0 ? `${duration(left / 1000)} until its time is over` : "Its time is over";
     const share = Math.min(1, Math.max(0, left / Math.max(1, Number(expires) - Number(start))));
     if (still) {
       bar.style.transform = `scaleX(${share})`;
@@ -166,6 +265,9 @@ export function runDown(container, now) {
     if (running && Math.abs(ends - (performance.now() + left)) < 250) continue;
     running?.cancel();
     bar.dataset.ends = String(performance.now() + left);
-    bar.animate([{ transform: `scaleX(${share})` }, { transform: "scaleX(0)" }], { duration: Math.max(0, left), fill: "forwards" });
+    bar.animate([{ transform: `scaleX(${share})` }, { transform: "scaleX(0)" }], {
+      duration: Math.max(0, left),
+      fill: "forwards",
+    });
   }
 }

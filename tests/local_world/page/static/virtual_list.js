@@ -77,7 +77,10 @@ export class VirtualList {
     const { rowHeight, key, fill } = this.#how;
     const { scrollTop, clientHeight } = this.#viewport;
     const first = Math.max(0, Math.floor(scrollTop / rowHeight) - SPARE_ROWS);
-    const last = Math.min(this.#items.length, Math.ceil((scrollTop + clientHeight) / rowHeight) + SPARE_ROWS);
+    const last = Math.min(
+      this.#items.length,
+      Math.ceil((scrollTop + clientHeight) / rowHeight) + SPARE_ROWS,
+    );
     const places = new Map();
     for (let place = first; place < last; place += 1) places.set(key(this.#items[place]), place);
     const focused = this.#rowOf(document.activeElement);
@@ -103,6 +106,20 @@ export class VirtualList {
       row.button.tabIndex = rowKey === this.#current ? 0 : -1;
       fill(row.button, this.#items[place]);
     }
+    this.#order();
+  }
+
+  /** Bring the elements into the order in which they are drawn, for those who hear the list. */
+  #order() {
+    const before = [...this.#list.children];
+    const place = (/** @type {Element} */ li) =>
+      Number(/** @type {HTMLElement} */ (li).dataset.place);
+    const ordered = before.toSorted((one, two) => place(one) - place(two));
+    if (ordered.every((li, index) => li === before[index])) return;
+    // An element that is moved loses the focus, so the others move around it.
+    const focused = ordered.findIndex((li) => li.contains(document.activeElement));
+    for (const li of ordered.slice(0, Math.max(0, focused))) ordered[focused].before(li);
+    this.#list.append(...ordered.slice(focused + 1));
   }
 
   /** @param {string} rowKey */
@@ -161,7 +178,8 @@ export class VirtualList {
     const top = place * rowHeight;
     const { scrollTop, clientHeight } = this.#viewport;
     if (top < scrollTop) this.#viewport.scrollTop = top;
-    if (top + rowHeight > scrollTop + clientHeight) this.#viewport.scrollTop = top + rowHeight - clientHeight;
+    if (top + rowHeight > scrollTop + clientHeight)
+      this.#viewport.scrollTop = top + rowHeight - clientHeight;
     this.#current = key(this.#items[place]);
     this.render();
     this.#shown.get(this.#current)?.button.focus({ preventScroll: true });
