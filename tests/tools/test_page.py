@@ -170,15 +170,16 @@ def test_deleted_stack_is_a_problem_that_the_page_shows() -> None:
             world.simulator.reset()
             # The table still has the message.
             reset = next(row for row in rows if not row["steps"])
+            browser.post("api/schedules", {"every": "minute"})
             world.cloudformation.delete_stack(StackName=STACK_NAME)
             problem = next(each["problem"] for each in events if each["problem"])
         sent = browser.get("api/infobip")
 
         def refusal() -> Any:  # noqa: ANN401 (JSON)
-            answer = browser.posted("api/send", {"text": EVENT})
+            answer = browser.posted("api/functions/find_messages", {"unsettled": True})
             return answer.json() if answer.status_code == 503 else None
 
-        refused = wait_until(refusal, 20, "the queue is deleted")
+        refused = wait_until(refusal, 20, "the function is deleted")
 
     assert shown["phone"] == reset["phone"] == "385915550002"
     assert reset["state"] is not None
