@@ -230,7 +230,7 @@ demo: $(READY) $(FUNCTIONS_READY) ## Send a PUSH that fails over to SMS, all on 
 	@$(WITHOUT_AWS) PYTHONPATH=shared $(BIN)/python -m tests.local_world.demo
 
 local: $(READY) $(FUNCTIONS_READY) ## Keep a whole deployment running: PARAMETERS="Name=value ..." PORT= DOCKER=1
-	@exec $(BIN)/python -m tests.local_world up --parameters="$$PARAMETERS" --port="$$PORT" \
+	@PYTHONPATH=shared exec $(BIN)/python -m tests.local_world up --parameters="$$PARAMETERS" --port="$$PORT" \
 		$(if $(DOCKER),--docker)
 
 # The targets below use a running `make local`. If several are running, WORLD= names one by its port.

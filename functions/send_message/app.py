@@ -63,7 +63,7 @@ from infobip_omni.queued_events import (
     read_event,
     want,
 )
-from infobip_omni.scenario_registry import ScenarioRegistry
+from infobip_omni.scenario_registry import ScenarioRegistry, checked
 from infobip_omni.send_queue import DeadLetter, Record, Retry, SendQueue
 from infobip_omni.settings import SendMessageSettings
 from infobip_omni.statuses import Scope
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from infobip_omni.api.client import OmniClient
-    from infobip_omni.events.send_message import OnUnknown, SendEvent
+    from infobip_omni.events.send_message import OnUnknown
     from infobip_omni.message import RefusedRecord
     from infobip_omni.outbound_requests import AnsweredMessage, OutboundRequest
     from infobip_omni.queued_events import Claimed, QueuedEvent
@@ -190,18 +190,10 @@ def _scenario(pending: Pending, scenarios: ScenarioRegistry) -> RegisteredScenar
     if name is None:
         return None
     try:
-        return _checked(event, scenarios.find(name))
+        return checked(event, scenarios.find(name))
     except InvalidEventError:
         # The scenario may have been registered or updated since it was last read.
-        return _checked(event, scenarios.find_before_refusal(name, pending.record.sent_at))
-
-
-def _checked(event: SendEvent, scenario: RegisteredScenario | None) -> RegisteredScenario:
-    """Return the scenario if the contents of the event fit its flow."""
-    if scenario is None:
-        raise InvalidEventError("scenario", "must be the name or slug of a registered scenario")
-    event.check_flow(step.channel for step in scenario.flow)
-    return scenario
+        return checked(event, scenarios.find_before_refusal(name, pending.record.sent_at))
 
 
 # --- Claim -----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, Valida
 from infobip_omni.api.json_text import trimmed
 from infobip_omni.api.scenarios import ScenarioDefinition, ScenarioStep
 from infobip_omni.aws import attempt
+from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.parameters import CACHED_SECONDS, ParameterUnavailableError, ssm_client
 from infobip_omni.timestamps import utc_now
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
     from infobip_omni.api.channels import Channel
+    from infobip_omni.events.send_message import SendEvent
 
 #: How long a scenario is used without reading it again. Ten senders that use one scenario read it
 #: twice a second; SSM allows 40 reads a second.
@@ -391,6 +393,18 @@ class ScenarioRegistry:
             )
         finally:
             self._reads.pop(parameter, None)
+
+
+def checked(event: SendEvent, scenario: RegisteredScenario | None) -> RegisteredScenario:
+    """Return the scenario that an event names, if there is one and the contents fit its flow.
+
+    Raises:
+        InvalidEventError: There is none, or the contents do not fit.
+    """
+    if scenario is None:
+        raise InvalidEventError("scenario", "must be the name or slug of a registered scenario")
+    event.check_flow(step.channel for step in scenario.flow)
+    return scenario
 
 
 def _parsed(parameter: str, text: str) -> RegisteredScenario:

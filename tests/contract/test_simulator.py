@@ -962,12 +962,17 @@ def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None
     assert all(TIMESTAMP.fullmatch(moment) for moment in seen.values())
 
 
-def test_only_a_message_with_a_notify_url_can_be_reported_as_seen(infobip: Infobip) -> None:
-    """Reports about seen messages are only pushed."""
-    infobip.send("m-1")
+def test_message_with_a_notify_url_can_be_reported_as_seen_before_it_is_delivered(
+    infobip: Infobip, listener: Listener
+) -> None:
+    """The report is of the step that has begun, which does not count as opened."""
+    infobip.change(stepSeconds=30)
+    infobip.send("m-1", notifyUrl=listener.url)
 
-    with pytest.raises(requests.HTTPError, match="400"):
-        infobip.control("POST", "seen", {"messageId": "m-1"})
+    infobip.control("POST", "seen", {"messageId": "m-1"})
+
+    assert listener.next_call()["body"]["results"][0]["seenAt"]
+    assert [step["openedAt"] for step in infobip.truth("m-1")["steps"]] == [None]
 
 
 # --- Failover ------------------------------------------------------------------------------
@@ -2006,7 +2011,9 @@ def test_messages_are_listed_page_by_page(infobip: Infobip) -> None:
     assert entry == {
         "messageId": "m-1",
         "bulkId": "bulk-1",
+        "flow": ["PUSH", "SMS"],
         "to": {"phoneNumber": PHONE},
+        "callbackData": None,
         "acceptances": 1,
         "finalStatus": {
             "channel": "PUSH",
@@ -2254,6 +2261,7 @@ NAMES = st.sampled_from(
         *("apiKey", "username", "password", "scopes", "operation", "kind", "times"),
         *("afterCalls", "status", "retryAfter", "messageIds", "probability", "seed"),
         *("advanceSeconds", "messageId", "outcome", "refuse", "*", "SMS", "PUSH"),
+        *("opensAfterSeconds", "lastsSeconds"),
     ]
 )
 VALUES = JSON | st.sampled_from(
@@ -2262,9 +2270,17 @@ VALUES = JSON | st.sampled_from(
 CONTROLS = st.sampled_from(
     [
         *("POST reset", "PUT settings", "PUT credentials", "PUT recipients/385", "PUT recipients"),
+        *("GET recipients/385", "GET recipients"),
         *("DELETE recipients/385", "PUT channels/SMS", "PUT channels/FAX", "DELETE channels/SMS"),
         *("POST faults", "DELETE faults/1", "DELETE faults", "POST clock", "POST seen"),
-        *("GET messages", "GET messages?limit=-1", "GET requests?operation=x", "GET weather"),
+        *(
+            "GET messages",
+            "GET messages?limit=-1",
+            "GET changes",
+            "GET changes?after=-1",
+            "GET requests?operation=x",
+            "GET weather",
+        ),
     ]
 )
 MEMBERS = st.sampled_from(
@@ -2297,7 +2313,16 @@ def test_no_control_call_breaks_the_simulator(empty: Infobip, call: str, body: o
     status = requests.request(method, url, data=dumped(body), timeout=10).status_code
 
     assert status // 100 in {2, 4}
-    for later in ("settings", "credentials", "totals", "messages", "faults", "requests", "pushes"):
+    for later in (
+        "settings",
+        "credentials",
+        "totals",
+        "messages",
+        "changes",
+        "faults",
+        "requests",
+        "pushes",
+    ):
         empty.control("GET", later)
     empty.control("DELETE", "faults")
     empty.control("PUT", "credentials", {"apiKey": "key-1", "scopes": ["omni-failover:manage"]})

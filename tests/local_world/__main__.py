@@ -13,16 +13,17 @@ import sys
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 
 from . import commands, sam_local
-from .aws_emulator import ROOT, environment_path, is_free
+from .aws_emulator import ROOT, environment_path, free_port, is_free
 from .container_engine import address_for_containers, engine
 from .proxies import reach_this_machine_directly
-from .running import RefusedError, announced, one_at_a_time, running_world
+from .running import RefusedError, announced, described, one_at_a_time, running_world
 from .world import World, forget_aws_account
 
 if TYPE_CHECKING:
@@ -30,33 +31,37 @@ if TYPE_CHECKING:
 
     from .running import RunningWorld
 
-#: The preferred ports of emulator and simulator; samconfig.toml names the first.
-LOCAL_PORTS = (4566, 8070)
+#: The preferred ports of emulator, simulator and page; samconfig.toml names the first.
+LOCAL_PORTS = (4566, 8070, 8071)
 _INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    # This takes a second to import, and the other commands do not need it.
+    # These take a second to import, and the other commands do not need them.
+    from .page.server import serving  # noqa: PLC0415
     from .parameters import read_parameters  # noqa: PLC0415
 
     parameters = read_parameters(arguments.parameters)
-    ports = LOCAL_PORTS if arguments.port is None else (arguments.port, LOCAL_PORTS[1])
+    ports = (arguments.port or LOCAL_PORTS[0], *LOCAL_PORTS[1:])
     also_on = address_for_containers(engine()) if arguments.docker else None
     stopped = threading.Event()
     with ExitStack() as exits:
         with one_at_a_time():
             if arguments.port is not None and not is_free(arguments.port, also_on):
                 raise RefusedError(f"port {arguments.port} is taken: give another PORT, or none")
-            world = World(preferred_ports=ports, parameters=parameters, also_on=also_on)
+            world = World(preferred_ports=ports[:2], parameters=parameters, also_on=also_on)
             try:
                 exits.enter_context(world)
             except (RuntimeError, TimeoutError) as error:
                 raise RefusedError(str(error)) from None
+            page_url = f"http://127.0.0.1:{free_port(ports[2])}/"
+            running = described(world, parameters, page_url)
+            exits.enter_context(serving(running))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stopped.set())
         exits.enter_context(sam_local.environment_file(world))
-        exits.enter_context(announced(world, parameters))
-        sys.stdout.write("\n".join(_instructions(world, ports)))
+        exits.enter_context(announced(running, world.emulator.directory))
+        sys.stdout.write("\n".join(_instructions(world, running, ports)))
         sys.stdout.flush()
         stopped.wait()
 
@@ -65,13 +70,19 @@ def _stop(*_: Any) -> None:  # noqa: ANN401 (a signal handler's arguments)
     raise KeyboardInterrupt
 
 
-def _instructions(world: World, wanted_ports: tuple[int, int]) -> list[str]:
+def _instructions(
+    world: World, running: RunningWorld, wanted_ports: tuple[int, int, int]
+) -> list[str]:
     """Return lines that say how to reach a world, and what to try."""
-    ports = (world.emulator.port, int(world.simulator.url.rpartition(":")[2]))
+    urls = (running.url, running.simulator_url, running.page_url)
+    ports = [urlsplit(url).port for url in urls]
     taken = [
         f"Port {wanted} is taken: {what} listens on {port}."
         for what, wanted, port in zip(
-            ("the AWS emulator", "Infobip's simulator"), wanted_ports, ports, strict=True
+            ("the AWS emulator", "Infobip's simulator", "the page"),
+            wanted_ports,
+            ports,
+            strict=True,
         )
         if wanted != port
     ]
@@ -81,7 +92,8 @@ def _instructions(world: World, wanted_ports: tuple[int, int]) -> list[str]:
     return [
         *("Running on this machine until you press Ctrl-C.", ""),
         *([*taken, ""] if taken else []),
-        *(f"Infobip's simulator: {world.simulator.url}", ""),
+        f"The page with the phones: {running.page_url}",
+        *(f"Infobip's simulator: {running.simulator_url}", ""),
         *("To reach the deployment with the AWS CLI or an SDK:", "", *exports, ""),
         *("To try it in another terminal:", "", *_examples(world), ""),
         *(f"For SAM's runner: --env-vars {environment.relative_to(ROOT)}", ""),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SETTLED = ("DELIVERED", "UNDELIVERED", "EXPIRED", "REJECTED")
 STATES = ("CLAIMED", "WAITING", "UNKNOWN", "ACCEPTED", *SETTLED, "QUARANTINED")
 #: The functions that schedules run; they may be invoked at any time.
-_SCHEDULED = ("pull_delivery_reports", "reconcile_messages")
+SCHEDULED = ("pull_delivery_reports", "reconcile_messages")
 _SECONDS_TO_WAIT = 60
 _SECONDS_BETWEEN = 0.5
 #: Python's words for what is wrong with JSON, and ours; other ones are left out.
@@ -49,7 +49,7 @@ _JSON_RULES = {
     "Extra data": "nothing may follow the value",
 }
 #: What a refusal by the emulator means for a caller, by AWS's code.
-_AWS_RULES = {
+AWS_RULES = {
     "InvalidMessageContents": "the body has a character that SQS does not accept",
     "InvalidParameterValue": (
         "an event must have at most 256 KiB, and each attribute of a record a valid type and value"
@@ -89,6 +89,19 @@ def read_object(given: str, name: str) -> tuple[str, Json]:
         except UnicodeDecodeError as error:
             raise RefusedError(f"{given} is not UTF-8: byte {error.start + 1} is invalid") from None
         name = given
+    return text, parse_object(text, name)
+
+
+def parse_object(text: str, name: str) -> Json:
+    """Return the object that a JSON text holds.
+
+    Args:
+        text: The JSON.
+        name: What error texts call it.
+
+    Raises:
+        RefusedError: The text is not a JSON object; it is not quoted.
+    """
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
@@ -101,7 +114,7 @@ def read_object(given: str, name: str) -> tuple[str, Json]:
         ) from None
     if not isinstance(found, dict):
         raise RefusedError(f"{name} must be a JSON object, such as {{}}")
-    return text, found
+    return found
 
 
 def _example(function: str) -> str:
@@ -127,9 +140,9 @@ def invoke(world: RunningWorld, function: str, event: str) -> bool:
     Raises:
         RefusedError: The function is not deployed, or the event cannot be read.
     """
-    name = _deployed(world, function)
+    name = deployed(world, function)
     text, _ = read_object(event or _example(function), "EVENT")
-    answer, failed = _answer(world, name, text)
+    answer, failed = answer_of(world, name, text)
     _print_json(answer)
     return not failed
 
@@ -169,7 +182,12 @@ def sam_local_start_lambda(world: RunningWorld, port: int | None) -> bool:
     return sam_local.start_lambda(container_engine.engine(), world, port) == 0
 
 
-def _deployed(world: RunningWorld, function: str) -> str:
+def deployed(world: RunningWorld, function: str) -> str:
+    """Return the name of a deployed function, with its alias.
+
+    Raises:
+        RefusedError: It is not deployed.
+    """
     return f"{world.resources[_logical_id(world, function)]}:live"
 
 
@@ -192,18 +210,19 @@ def _parameter_needed(logical_id: str) -> str | None:
     return parameter_needed(logical_id)
 
 
-def _answer(world: RunningWorld, name: str, event: str) -> tuple[Any, bool]:
+def answer_of(world: RunningWorld, name: str, event: str) -> tuple[Any, bool]:
+    """Invoke a function; return its answer or its error, and whether it failed."""
     response = world.functions.invoke(FunctionName=name, Payload=event.encode())
     return json.loads(response["Payload"].read() or "null"), "FunctionError" in response
 
 
-def _asked(world: RunningWorld, function: str, event: Json) -> Any:  # noqa: ANN401 (any JSON)
+def asked(world: RunningWorld, function: str, event: Json) -> Any:  # noqa: ANN401 (any JSON)
     """Invoke a function, and return its answer.
 
     Raises:
         RefusedError: The function failed; the text is its own.
     """
-    answer, failed = _answer(world, _deployed(world, function), json.dumps(event))
+    answer, failed = answer_of(world, deployed(world, function), json.dumps(event))
     if failed:
         raise RefusedError(f"{function} failed: {answer.get('errorMessage', answer)}")
     return answer
@@ -305,24 +324,48 @@ def find(world: RunningWorld, message_id: str, until: str) -> bool:
         raise RefusedError("UNTIL needs a MESSAGE to wait for")
     if until and until not in STATES:
         raise RefusedError(f"UNTIL must be one of {', '.join(STATES)}, not {until!r}")
-    query = {"messageId": message_id} if message_id else {"unsettled": True}
-    answer = _asked(world, "find_messages", query)
-    deadline = time.monotonic() + _SECONDS_TO_WAIT
-    while until and (state := _state(answer)) != until:
-        if state in SETTLED or time.monotonic() > deadline:
-            break
-        for function in _SCHEDULED:
-            _answer(world, _deployed(world, function), "{}")  # fails in an outage
-        time.sleep(_SECONDS_BETWEEN)
-        answer = _asked(world, "find_messages", query)
+    if until:
+        answer = wait_for_state(world, message_id, until, _SECONDS_TO_WAIT)
+    else:
+        query = {"messageId": message_id} if message_id else {"unsettled": True}
+        answer = asked(world, "find_messages", query)
     _print_json(answer)
-    if until and _state(answer) != until:
-        sys.stderr.write(_not_reached(message_id, _state(answer), until))
+    if until and state_of(answer) != until:
+        sys.stderr.write(_not_reached(message_id, state_of(answer), until))
         return False
     return True
 
 
-def _state(answer: Json) -> str | None:
+def wait_for_state(world: RunningWorld, message_id: str, until: str, seconds: float) -> Json:
+    """Look up a message until it is in a state, or in another final one.
+
+    Meanwhile this invokes the functions that schedules invoke once a minute or less often.
+
+    Args:
+        world: The local world to which it was sent.
+        message_id: Of the message.
+        until: The state to wait for.
+        seconds: How long to wait at most.
+
+    Returns:
+        The last answer of find_messages.
+
+    Raises:
+        RefusedError: A function is not deployed, or find_messages failed.
+    """
+    query = {"messageId": message_id}
+    deadline = time.monotonic() + seconds
+    answer: Json = asked(world, "find_messages", query)
+    while state_of(answer) not in {until, *SETTLED} and time.monotonic() < deadline:
+        for function in SCHEDULED:
+            answer_of(world, deployed(world, function), "{}")  # fails in an outage
+        time.sleep(_SECONDS_BETWEEN)
+        answer = asked(world, "find_messages", query)
+    return answer
+
+
+def state_of(answer: Json) -> str | None:
+    """Return the state of the message that find_messages has found; None if there is none."""
     message = answer.get("message") or {}
     state: str | None = message.get("state")
     return state
@@ -348,11 +391,11 @@ def dead_lettered(world: RunningWorld, message_id: str) -> bool:
     """
     command = {"action": "list", "limit": 1000}
     if not message_id:
-        _print_json(_asked(world, "redrive_messages", command))
+        _print_json(asked(world, "redrive_messages", command))
         return True
 
     def matching() -> list[Json]:
-        listed = _asked(world, "redrive_messages", command)["records"]
+        listed = asked(world, "redrive_messages", command)["records"]
         return [record for record in listed if message_id in record["messageIds"]]
 
     found = _waited_for(matching)
@@ -369,7 +412,7 @@ def redrive(world: RunningWorld, reason: str, *, dry_run: bool) -> None:
         dry_run: Whether to show them only.
     """
     command: Json = {"action": "redrive", "dryRun": dry_run}
-    _print_json(_asked(world, "redrive_messages", command | ({"reason": reason} if reason else {})))
+    _print_json(asked(world, "redrive_messages", command | ({"reason": reason} if reason else {})))
 
 
 def outcome_events(world: RunningWorld, message_id: str) -> bool:
@@ -471,7 +514,7 @@ def aws_refusal(operation: str, code: str) -> str:
         operation: The name of the API's operation.
         code: AWS's code of the error.
     """
-    rule = _AWS_RULES.get(code, "check the values that you gave")
+    rule = AWS_RULES.get(code, "check the values that you gave")
     return f"the AWS emulator refused {operation} with {code}: {rule}"
 
 

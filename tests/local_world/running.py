@@ -18,6 +18,7 @@ from .locks import locked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
@@ -43,6 +44,7 @@ class RunningWorld:
         started_at: When it became ready, by the clock of this machine.
         parameters: The template parameters that it was given.
         simulator_url: Of Infobip's simulator.
+        page_url: Of the page with the phones.
         outputs: The outputs of the stack.
         resources: The physical ids of the template's resources by their logical ids.
         outcome_queue_url: Of the queue that receives outcome events; None without a bus.
@@ -53,6 +55,7 @@ class RunningWorld:
     started_at: str
     parameters: dict[str, str]
     simulator_url: str
+    page_url: str
     outputs: dict[str, str]
     resources: dict[str, str]
     outcome_queue_url: str | None
@@ -90,28 +93,43 @@ def one_at_a_time() -> AbstractContextManager[None]:
     return locked(ROOT / ".local/starting.lock")
 
 
-@contextmanager
-def announced(world: World, parameters: Mapping[str, str]) -> Iterator[None]:
-    """Write a file that describes a local world, and lock it while the world runs.
+def described(world: World, parameters: Mapping[str, str], page_url: str) -> RunningWorld:
+    """Return how to reach a local world of this process.
 
-    A file without a lock was left behind by a killed process.
+    Args:
+        world: It has been started.
+        parameters: The template parameters that its user gave.
+        page_url: Of its page.
     """
-    running = RunningWorld(
+    return RunningWorld(
         port=world.emulator.port,
         started_at=time.strftime("%H:%M:%S"),
         parameters=dict(parameters),
         simulator_url=world.simulator.url,
+        page_url=page_url,
         outputs=world.outputs,
         resources=world.resources(),
         outcome_queue_url=world.outcome_queue_url,
         address_for_containers=str(world.also_on.ip) if world.also_on else None,
     )
-    draft = world.emulator.directory / f"{_FILE_NAME}.draft"
+
+
+@contextmanager
+def announced(running: RunningWorld, directory: Path) -> Iterator[None]:
+    """Write a file that describes a local world, and lock it while the world runs.
+
+    A file without a lock was left behind by a killed process.
+
+    Args:
+        running: The local world.
+        directory: Of its emulator.
+    """
+    draft = directory / f"{_FILE_NAME}.draft"
     with draft.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         json.dump(asdict(running), file)
         file.flush()
-        draft.rename(world.emulator.directory / _FILE_NAME)
+        draft.rename(directory / _FILE_NAME)
         yield
 
 

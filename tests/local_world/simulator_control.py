@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = dict[str, Any]
 
@@ -24,6 +27,10 @@ class SimulatorControl:
         """Restore the state at the start."""
         self._call("POST", "reset")
 
+    def settings(self) -> Json:
+        """Return all settings."""
+        return self._call("GET", "settings")
+
     def change_settings(self, **members: object) -> Json:
         """Change settings, such as `stepSeconds`, and return all settings."""
         return self._call("PUT", "settings", members)
@@ -36,18 +43,23 @@ class SimulatorControl:
         """Decide how the steps of a channel end, such as REJECTED_NO_APPLICATION for PUSH."""
         self._call("PUT", f"channels/{channel}", {"outcome": outcome})
 
-    def rule_recipient(self, address: str, rule: dict[str, str]) -> None:
-        """Decide how the steps for a recipient end, by channel, or by which status it is refused.
+    def rule_recipient(self, address: str, rule: Mapping[str, str | float]) -> None:
+        """Decide how a recipient fares, from the next accepted message on.
 
         Args:
             address: Of the recipient.
             rule: Outcomes by channel; or the status under ``refuse``, where ``BAD_REQUEST`` refuses
-                each request with the recipient.
+                each request with the recipient. ``stepSeconds`` is how long each step takes, and
+                ``opensAfterSeconds`` how long after a delivery the recipient opens the message.
         """
         self._call("PUT", f"recipients/{quote(address, safe='')}", rule)
 
+    def recipient_rule(self, address: str) -> Json:
+        """Return the rule of a recipient; an empty one if it has none."""
+        return self._call("GET", f"recipients/{quote(address, safe='')}")
+
     def let_see(self, message_id: str) -> None:
-        """Simulate that the recipient sees a message, which must have a notifyUrl."""
+        """Simulate that the recipient opens a message, delivered or with a notifyUrl, now."""
         self._call("POST", "seen", {"messageId": message_id})
 
     def pushes(self) -> list[Json]:
@@ -67,6 +79,11 @@ class SimulatorControl:
     def clear_faults(self) -> None:
         """End all faults."""
         self._call("DELETE", "faults")
+
+    def faults(self) -> list[Json]:
+        """Return the active faults, oldest first, each with its ``secondsLeft`` or None."""
+        found: list[Json] = self._call("GET", "faults")["faults"]
+        return found
 
     def faults_fired(self) -> dict[str, int]:
         """Return how often faults of each kind have fired since the start."""
@@ -97,9 +114,25 @@ class SimulatorControl:
         """Return the numbers of messages and requests."""
         return self._call("GET", "totals")
 
-    def requests(self, operation: str) -> list[Json]:
-        """Return the last requests of an operation, oldest first."""
-        found: list[Json] = self._call("GET", f"requests?operation={operation}")["requests"]
+    def changes(self, after: int = 0, limit: int = 500) -> Json:
+        """Return the messages that changed after a change, oldest change first.
+
+        Args:
+            after: The ``cursor`` of the previous answer; 0 for all messages, as also when the
+                ``account`` is another than in the previous answer.
+            limit: The largest number of messages to return.
+
+        Returns:
+            ``account``, ``cursor``, ``more`` (whether there are further changes), ``now`` (the time
+            of Infobip's clock in epoch seconds) and ``messages``, as `messages` returns them.
+        """
+        return self._call("GET", f"changes?after={after}&limit={limit}")
+
+    def requests(self, operation: str | None = None, message_id: str | None = None) -> list[Json]:
+        """Return the last requests, oldest first; None means any operation or message."""
+        query = {"operation": operation, "messageId": message_id}
+        given = {name: value for name, value in query.items() if value is not None}
+        found: list[Json] = self._call("GET", f"requests?{urlencode(given)}")["requests"]
         return found
 
     def _call(self, method: str, path: str, body: object = None) -> Json:

@@ -242,15 +242,7 @@ class World:
 
     def waiting(self) -> int:
         """Return the number of records on the send queue: visible, in flight and delayed."""
-        names: Any = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ]
-        answer = self.sqs.get_queue_attributes(
-            QueueUrl=self.outputs["SendQueueUrl"], AttributeNames=names
-        )
-        return sum(int(value) for value in answer["Attributes"].values())
+        return records_on(self.sqs, self.outputs["SendQueueUrl"])
 
     def logs(self, *, containing: str = "") -> str:
         """Return the log lines of all functions, or only those that contain a text."""
@@ -449,6 +441,17 @@ class World:
         key = f"{name}-{hashlib.sha256(content).hexdigest()[:32]}"
         self._s3.put_object(Bucket=_CODE_BUCKET, Key=key, Body=content)
         return {"Bucket": _CODE_BUCKET, "Key": key}
+
+
+def records_on(queue: SQSClient, url: str) -> int:
+    """Return the number of records on a queue: visible, in flight and delayed."""
+    names: Any = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    answer = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return sum(int(value) for value in answer["Attributes"].values())
 
 
 def take_outcome_events(queue: SQSClient, url: str, message_id: str = "") -> list[Json]:

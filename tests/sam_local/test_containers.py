@@ -27,7 +27,7 @@ from tests.local_world.container_engine import (
     address_for_containers,
     engine,
 )
-from tests.local_world.running import announced, running_world
+from tests.local_world.running import announced, described, running_world
 from tests.local_world.world import API_KEY, WEBHOOK_KEY, World, wait_until
 
 from .stand_in_image import lambda_image
@@ -79,7 +79,7 @@ def world(client: docker.DockerClient) -> Iterator[World]:
     with (
         World(parameters=PARAMETERS, also_on=also_on) as running,
         sam_local.environment_file(running),
-        announced(running, {}),
+        announced(described(running, {}, page_url=""), running.emulator.directory),
     ):
         yield running
 

@@ -26,24 +26,34 @@ Control interface (JSON, no credentials):
   GET    /_control/settings               PUT changes the given members
   GET    /_control/credentials            PUT: apiKey, username, password, scopes
   PUT    /_control/recipients/{address}   {"PUSH": outcome, "*": outcome} or {"refuse": status};
-                                          the status BAD_REQUEST refuses the whole request with 400
-  PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE removes either rule
-  POST   /_control/faults                 {"operation", "kind", "times", ...}; GET lists them
+                                          the status BAD_REQUEST refuses the whole request with 400.
+                                          Also "stepSeconds", of each step for this recipient, and
+                                          "opensAfterSeconds", from a delivery until they open it
+  PUT    /_control/channels/{channel}     {"outcome": outcome}; DELETE removes either rule, and
+                                          GET returns that of a recipient, or {}
+  POST   /_control/faults                 {"operation", "kind", "times", "lastsSeconds", ...};
+                                          GET lists them, with "secondsLeft"
   DELETE /_control/faults[/{id}]
   GET    /_control/messages               the true course of each message: {"messages", "total",
                                           "truncated"}; ?limit= (1000) and ?offset= select a page,
                                           ?messageId= selects messages, without a limit
+  GET    /_control/changes                the messages that changed after the change ?after= (0),
+                                          ?limit= (500) at most, oldest change first: {"account",
+                                          "cursor", "more", "now", "messages"}; ask again after the
+                                          cursor, and from 0 if a reset has changed the account
   GET    /_control/totals
-  GET    /_control/requests?operation=    the last 1000 requests of each operation
+  GET    /_control/requests?operation=    the last 1000 requests of each operation; ?messageId=
+                                          selects those that name a message
   POST   /_control/clock                  {"advanceSeconds": n}
-  POST   /_control/seen                   {"messageId"}: its recipient sees it now
+  POST   /_control/seen                   {"messageId"}: its recipient opens now what was delivered;
+                                          a notifyUrl gets a report
   GET    /_control/pushes                 the last 1000 calls to notifyUrls
 
 Calls that it does not accept are answered with 4xx, and each wrong member with its rule. A body has
 at most 10 MiB and at most 100 levels; a time is at most 366 days, and the clock can be advanced by
 at most 36600 days.
 
-An outcome is "silent", or the name of a status of group 2 or higher. state.py lists the magic
+An outcome is "silent", or the name of a status of group 2 or higher. rules.py lists the magic
 recipients, statuses.py the statuses, and faults.py the kinds of fault.
 
 Settings, with their values at the start:

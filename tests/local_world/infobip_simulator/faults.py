@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from .errors import OPERATIONS, ApiError, Json, as_json, bad_request, merge
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
+
+    from .clock import Clock
 
 #: Kinds that fire before a call is processed, so the account does not change.
 KINDS_BEFORE = {
@@ -56,6 +59,7 @@ class Fault:
     operation: str = field(default="*", metadata={"choices": ("*", *OPERATIONS)})
     kind: str = field(default="", metadata={"choices": (*KINDS_BEFORE, *KINDS_AFTER)})
     times: int = 1  #: how often it fires; 0 means until it is deleted
+    lasts_seconds: float = 0.0  #: by Infobip's clock; 0 means until it is deleted
     after_calls: int = 0  #: how many matching calls it lets pass first
     seconds: float = 30.0
     status: int = field(default=500, metadata={"choices": _STATUSES})
@@ -65,6 +69,7 @@ class Fault:
     seed: int = 0
     id: str = field(default="", init=False)
     fired: int = field(default=0, init=False)
+    ends_at: float = field(default=math.inf, init=False, repr=False)  #: in epoch seconds
     chance: random.Random = field(init=False, repr=False)
     _seen: int = field(default=0, init=False, repr=False)
 
@@ -122,7 +127,8 @@ class Fault:
 class Faults:
     """The active faults, oldest first, and how often each kind has fired."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._faults: dict[str, Fault] = {}
         self._fired: Counter[str] = Counter()
         self._ids = count(1)
@@ -135,11 +141,14 @@ class Faults:
                 ("kind", "must be one of " + ", ".join((*KINDS_BEFORE, *KINDS_AFTER)))
             )
         fault.id = str(next(self._ids))
+        if fault.lasts_seconds:
+            fault.ends_at = self._clock.now() + fault.lasts_seconds
         self._faults[fault.id] = fault
         return {"id": fault.id}
 
     def delete(self, fault_id: str | None) -> None:
         """End one fault, or all faults."""
+        self._end_expired()
         if fault_id is None:
             self._faults.clear()
         elif self._faults.pop(fault_id, None) is None:
@@ -149,6 +158,7 @@ class Faults:
         self, kinds: Container[str], operation: str, message_ids: Sequence[str]
     ) -> Fault | None:
         """Count the call for every fault of these kinds; return the oldest that fires, or None."""
+        self._end_expired()
         firing = [
             fault
             for fault in self._faults.values()
@@ -165,5 +175,17 @@ class Faults:
 
     def as_json(self) -> Json:
         """Return the active faults, and the counts by kind, which include ended faults."""
-        faults = [as_json(fault) for fault in self._faults.values()]
+        now = self._end_expired()
+        faults = [
+            as_json(fault)
+            | {"secondsLeft": fault.ends_at - now if math.isfinite(fault.ends_at) else None}
+            for fault in self._faults.values()
+        ]
         return {"faults": faults, "fired": dict(self._fired)}
+
+    def _end_expired(self) -> float:
+        """End the faults whose time is over, and return the time in epoch seconds."""
+        now = self._clock.now()
+        for fault in [each for each in self._faults.values() if each.ends_at <= now]:
+            del self._faults[fault.id]
+        return now

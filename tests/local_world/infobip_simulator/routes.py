@@ -26,6 +26,7 @@ from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .clock import Clock, timestamp
 from .errors import (
     CONTENT_MEMBERS,
     DEEPEST_BODY,
@@ -43,8 +44,8 @@ from .errors import (
     whole_number,
 )
 from .faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
-from .state import BAD_REQUEST, Account, Clock, LogSearch, Settings, timestamp
-from .statuses import OUTCOMES, REFUSALS
+from .rules import check_outcome, recipient_rule
+from .state import Account, LogSearch, Settings
 from .webhooks import deliver
 
 if TYPE_CHECKING:
@@ -177,10 +178,15 @@ class Journal:
         """Return the number of requests by operation and status."""
         return {name: dict(counter) for name, counter in self._counts.items() if counter}
 
-    def requests(self, operation: str | None) -> list[Json]:
-        """Return the last requests, oldest first."""
+    def requests(self, operation: str | None, message_id: str | None) -> list[Json]:
+        """Return the last requests, oldest first; None means any operation or message."""
         names = OPERATIONS if operation is None else (operation,)
-        found = (entry for name in names for entry in self._requests[name])
+        found = (
+            entry
+            for name in names
+            for entry in self._requests[name]
+            if message_id is None or message_id in entry["messageIds"]
+        )
         return sorted(found, key=lambda entry: str(entry["at"]))
 
 
@@ -214,6 +220,9 @@ class Simulator:
             ("PUT", "settings"): self._change_settings,
             ("GET", "credentials"): lambda *_: as_json(self._credentials),
             ("PUT", "credentials"): self._change_credentials,
+            ("GET", "recipients"): lambda _, address: self._account.rules.recipients.get(
+                _required(address), {}
+            ),
             ("PUT", "recipients"): self._rule_recipient,
             ("DELETE", "recipients"): self._forget_recipient,
             ("PUT", "channels"): self._rule_channel,
@@ -222,6 +231,7 @@ class Simulator:
             ("POST", "faults"): lambda call, _: self._faults.add(call.json()),
             ("DELETE", "faults"): self._delete_faults,
             ("GET", "messages"): self._messages,
+            ("GET", "changes"): self._changes,
             ("GET", "totals"): self._totals,
             ("GET", "requests"): self._requests,
             ("POST", "clock"): self._advance_clock,
@@ -373,7 +383,7 @@ class Simulator:
         self._credentials, settings = self._initial
         self._clock = Clock()
         self._account = Account(settings, self._clock)
-        self._faults = Faults()
+        self._faults = Faults(self._clock)
         self._journal = Journal()
         return {}
 
@@ -386,14 +396,7 @@ class Simulator:
         return as_json(self._credentials)
 
     def _rule_recipient(self, call: Call, address: str | None) -> Json:
-        rule = json_object(call.json())
-        for name, outcome in rule.items():
-            if name not in ("*", "refuse", *CONTENT_MEMBERS):
-                raise bad_request(
-                    (name, "must be *, refuse or one of " + ", ".join(CONTENT_MEMBERS))
-                )
-            refusals = (*REFUSALS, BAD_REQUEST)
-            _check_outcome(name, outcome, refusals if name == "refuse" else OUTCOMES)
+        rule = recipient_rule(call.json())
         self._account.rules.recipients[_required(address)] = rule
         return rule
 
@@ -405,7 +408,7 @@ class Simulator:
         if channel not in CONTENT_MEMBERS:
             raise bad_request(("channel", "must be one of " + ", ".join(CONTENT_MEMBERS)))
         outcome = json_object(call.json()).get("outcome")
-        _check_outcome("outcome", outcome, OUTCOMES)
+        check_outcome("outcome", outcome)
         self._account.rules.channels[channel] = str(outcome)
         return {"outcome": outcome}
 
@@ -422,11 +425,17 @@ class Simulator:
         offset = whole_number(call.query, "offset", 0, minimum=0, maximum=LARGEST_INT32)
         return self._account.ledger(call.many("messageId"), offset, limit)
 
+    def _changes(self, call: Call, _: str | None) -> Json:
+        after = whole_number(call.query, "after", 0, minimum=0, maximum=LARGEST_INT32)
+        limit = whole_number(call.query, "limit", 500, minimum=1, maximum=LARGEST_INT32)
+        return self._account.changes(after, limit)
+
     def _totals(self, _: Call, __: str | None) -> Json:
         return self._account.totals() | {"requests": self._journal.counts()}
 
     def _requests(self, call: Call, _: str | None) -> Json:
-        return {"requests": self._journal.requests(one_of(call.query, "operation", OPERATIONS))}
+        operation = one_of(call.query, "operation", OPERATIONS)
+        return {"requests": self._journal.requests(operation, call.one("messageId"))}
 
     def _advance_clock(self, call: Call, _: str | None) -> Json:
         self._clock.advance(json_object(call.json()).get("advanceSeconds"))
@@ -692,8 +701,3 @@ def _required(argument: str | None) -> str:
     if argument is None:
         raise ApiError(HTTPStatus.NOT_FOUND)
     return argument
-
-
-def _check_outcome(name: str, outcome: object, choices: tuple[str, ...]) -> None:
-    if outcome not in choices:
-        raise bad_request((name, "must be one of " + ", ".join(choices)))

@@ -3,77 +3,46 @@
 Nothing here uses HTTP or waits.
 The rules and settings at the acceptance of a message decide its whole course. Which part of it is
 visible depends only on the clock, which can be advanced.
-
-Magic recipients, by the last four digits of the phone number (or of another address):
-
-====  =========================================================================================
-0001  every step delivers, even on a channel with a rule to fail
-0002  PUSH fails with UNDELIVERABLE_NO_DESTINATION; the other channels deliver
-0003  every step fails: PUSH with UNDELIVERABLE_NO_DESTINATION, others UNDELIVERABLE_NOT_DELIVERED
-0004  refused immediately with REJECTED_DESTINATION_BLOCKLISTED
-0005  PUSH stays silent until its validity ends; the other channels deliver
-0006  every step delivers, but only DELIVERED_TO_OPERATOR
-0007  every step stays silent until its validity ends
-0008  every step is rejected later, in its report, with REJECTED_ROUTE_NOT_AVAILABLE
-0009  every step fails with UNDELIVERABLE_REJECTED_OPERATOR and an error that is not permanent
-====  =========================================================================================
-
-For every other recipient the first step delivers.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-import re
-import time
 import uuid
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import count, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from . import log_lists
+from .changes import Changes
 from .checks import scenario_problems, send_problems, validity_seconds
+from .clock import Clock, timestamp
 from .errors import (
     ADDRESS_MEMBERS,
     CONTENT_MEMBERS,
     DAY,
     HOUR,
-    LONGEST_SECONDS,
     OPERATIONS,
     ApiError,
     Json,
     bad_request,
-    number,
     parse_moment,
     refuse_problems,
 )
+from .messages import Attempt, Message, Report, final_status, ledger_entry
 from .rejections import rejection_of, sms_parts
+from .rules import BAD_REQUEST, OPENS_AFTER_SECONDS, STEP_SECONDS, Rules
 from .statuses import FORMS, REFUSALS, SILENT, STATUSES, error_of, in_form
 from .webhooks import Push, Pushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Rule = dict[str, str]
-
-MAGIC_RECIPIENTS: dict[str, Rule] = {
-    "0001": {"*": "DELIVERED_TO_HANDSET"},
-    "0002": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "DELIVERED_TO_HANDSET"},
-    "0003": {"PUSH": "UNDELIVERABLE_NO_DESTINATION", "*": "UNDELIVERABLE_NOT_DELIVERED"},
-    "0004": {"refuse": "REJECTED_DESTINATION_BLOCKLISTED"},
-    "0005": {"PUSH": SILENT, "*": "DELIVERED_TO_HANDSET"},
-    "0006": {"*": "DELIVERED_TO_OPERATOR"},
-    "0007": {"*": SILENT},
-    "0008": {"*": "REJECTED_ROUTE_NOT_AVAILABLE"},
-    "0009": {"*": "UNDELIVERABLE_REJECTED_OPERATOR"},
-}
-
-#: In place of a status: every request with the recipient is answered with 400.
-BAD_REQUEST = "BAD_REQUEST"
+    from .rules import Rule
 
 #: The addresses that a channel can use; it uses the first that the destination has.
 _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
@@ -82,14 +51,8 @@ _CHANNEL_ADDRESSES: dict[str, tuple[str, ...]] = {
     "PUSH": ("pushRegistrationId", "phoneNumber"),
     "WHATSAPP": ("phoneNumber", "whatsAppUserId"),
 }
-#: How far the clock can be advanced in total, in seconds.
-_LONGEST_ADVANCE = 100 * LONGEST_SECONDS
-_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _LONGEST_VALIDITY = 48 * HOUR
 _LOGS_REACH_BACK = 48 * HOUR
-#: Invented: Infobip's prices depend on the account and the country.
-_PRICES = {"PUSH": 0.0, "SMS": 0.01}
-_OTHER_PRICE = 0.02
 #: Invented: every recipient has the same network.
 _MCC, _MNC = "219", "01"
 
@@ -159,111 +122,6 @@ class Settings:
         return in_form(status, self.status_form if is_here else "full")
 
 
-class Clock:
-    """The real time, plus the time by which it was advanced."""
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-
-    def now(self) -> float:
-        """Return the simulated time in epoch seconds."""
-        return time.time() + self._ahead
-
-    def advance(self, seconds: object) -> None:
-        """Advance the clock; refuse a value that is not a number, or over 100 years in total."""
-        number(seconds, "advanceSeconds", int(_LONGEST_ADVANCE - self._ahead))
-        self._ahead += cast("float", seconds)
-
-
-class Rules:
-    """The rules that decide the outcome of a step for a recipient.
-
-    A rule for the recipient takes precedence over a magic number, and that over a rule for the
-    channel.
-    """
-
-    def __init__(self) -> None:
-        self.recipients: dict[str, Rule] = {}
-        self.channels: dict[str, str] = {}
-
-    def of(self, addresses: Iterable[str], *, magic: bool) -> list[Rule]:
-        """Return the rules for a recipient, by descending precedence."""
-        found = [self.recipients[address] for address in addresses if address in self.recipients]
-        if magic:
-            ends = (address.split("@")[0][-4:] for address in addresses)
-            found += [MAGIC_RECIPIENTS[end] for end in ends if end in MAGIC_RECIPIENTS]
-        return [*found, self.channels]
-
-    @staticmethod
-    def outcome(rules: Iterable[Rule], channel: str) -> str:
-        """Return the outcome of the step on *channel*."""
-        outcomes = (rule.get(channel) or rule.get("*") for rule in rules)
-        return next(filter(None, outcomes), "DELIVERED_TO_HANDSET")
-
-    @staticmethod
-    def refusal(rules: Iterable[Rule]) -> str | None:
-        """Return the status with which the destination is refused on sending, or None."""
-        return next((rule["refuse"] for rule in rules if "refuse" in rule), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One step of a scenario for one message."""
-
-    channel: str
-    sender: str | None
-    to: str | None
-    text: str | None
-    started_at: float
-    ended_at: float
-    outcome: str
-    message_count: int = 1
-
-    def status(self, now: float) -> Json:
-        """Return the status object at the time *now*."""
-        return STATUSES[self.outcome if self.ended_at <= now else "PENDING_ENROUTE"]
-
-
-@dataclass(slots=True)
-class Message:
-    """One accepted destination."""
-
-    message_id: str
-    bulk_id: str
-    scenario_key: str
-    to: Json
-    callback_data: str | None
-    accepted_at: float
-    attempts: list[Attempt]
-    notify_url: str | None = None  #: where reports are pushed to
-    reports: list[Report] = field(default_factory=list)
-
-    def final(self, now: float) -> Attempt | None:
-        """Return the attempt that decided the message; None until it has ended."""
-        return self.attempts[-1] if self.attempts[-1].ended_at <= now else None
-
-
-@dataclass(slots=True)
-class Report:
-    """The delivery report of one attempt, which is returned only once."""
-
-    number: int
-    message: Message
-    attempt: Attempt
-    #: For each page with the report: its number, and the fault that spoiled the report there.
-    pages: list[tuple[int, str | None]] = field(default_factory=list)
-    pushes: int = 0  #: how many were answered with 2xx
-
-    @property
-    def times_handed_out(self) -> int:
-        """The number of pages and successful pushes."""
-        return len(self.pages) + self.pushes
-
-    def was_pushed(self) -> None:
-        """Count a successful push."""
-        self.pushes += 1
-
-
 @dataclass(frozen=True, slots=True)
 class LogSearch:
     """A query of ``GET /omni/1/logs``; None and empty mean any."""
@@ -306,6 +164,8 @@ class Account:
         self.acceptances = 0
         self.refusals = 0
         self._clock = clock
+        self._id = uuid.uuid4().hex
+        self._changes = Changes()
         self._scenarios: dict[str, Json] = {}
         self._messages: dict[str, list[Message]] = {}
         #: Refused destinations, by message id.
@@ -386,6 +246,8 @@ class Account:
         for report in self._last_page:
             del self._ready_reports[report.number]
             report.pages.append((number, None))
+            # Faults spoil or repeat the page in the same call, so they are no further change.
+            self._changes.note(report.message.message_id)
         return {"results": [_report_row(report, self.settings) for report in self._last_page]}
 
     def mark_spoiled(self, kind: str, positions: Iterable[int]) -> None:
@@ -434,16 +296,33 @@ class Account:
         named = [one for one in message_ids if one in self._messages]
         page = islice(self._messages, offset, offset + limit)
         wanted = named if message_ids else page
-        entries = [self._ledger_entry(self._messages[one], now) for one in wanted]
+        entries = [self._entry(one, now) for one in wanted]
         total = len(named if message_ids else self._messages)
         truncated = not message_ids and offset + len(entries) < total
         return {"messages": entries, "total": total, "truncated": truncated}
+
+    def changes(self, after: int, limit: int) -> Json:
+        """Return the true course of at most *limit* messages that changed after a change.
+
+        A message changes when it is accepted, when a step of it starts or ends, when a report of it
+        is handed out, pushed or spoiled, and when it is opened.
+        """
+        now = self._clock.now()
+        self._collect_reports()
+        page = self._changes.after(after, limit, now)
+        return {
+            "account": self._id,
+            "cursor": page.cursor,
+            "more": page.more,
+            "now": now,
+            "messages": [self._entry(one, now) for one in page.message_ids],
+        }
 
     def totals(self) -> Json:
         """Return totals, with one final status group per message id."""
         now = self._clock.now()
         self._collect_reports()
-        finals = (_final_status(messages, now) for messages in self._messages.values())
+        finals = (final_status(messages, now) for messages in self._messages.values())
         return {
             "acceptances": self.acceptances,
             "refusals": self.refusals,
@@ -455,26 +334,31 @@ class Account:
         }
 
     def see(self, message_id: str) -> None:
-        """Push a report to the message's notifyUrl that its recipient sees it now.
+        """Open now, as the recipient, what was delivered last of a message.
 
-        Infobip reports this for channels that support it, without naming them.
+        A notifyUrl also gets a report, even of a step that has not delivered yet. Infobip reports
+        this for channels that support it, without naming them.
         """
-        message = next(reversed(self._messages.get(message_id, [])), None)
-        if message is None or message.notify_url is None:
-            raise bad_request(("messageId", "names no message with a notifyUrl"))
         now = self._clock.now()
+        messages = self._messages.get(message_id, [])
+        delivered = (one for one in reversed(messages) if one.delivery(now))
+        message = next(delivered, messages[-1] if messages else None)
+        delivery = message and message.delivery(now)
+        if message is None or not (delivery or message.notify_url):
+            raise bad_request(
+                ("messageId", "names no message that was delivered or has a notifyUrl")
+            )
         begun = (one for one in reversed(message.attempts) if one.started_at <= now)
-        attempt = next(begun, None)
+        attempt = delivery or next(begun, None)
         if attempt is None:
             raise bad_request(("messageId", "names a message that is sent later"))
-        row = _without_none(
-            messageId=message_id,
-            to=attempt.to,
-            sendAt=timestamp(attempt.started_at),
-            seenAt=timestamp(now),
-            contact=_contact(attempt, message),
-        ) | _sender({"from": attempt.sender})
-        self.pushes.add(now, Push(message.notify_url, [row]))
+        if delivery:
+            delivery.open(now)
+            self._changes.note(message_id)
+        self._schedule_seen_report(message, attempt, now)
+
+    def _entry(self, message_id: str, now: float) -> Json:
+        return ledger_entry(self._messages[message_id], now, self._ready_reports)
 
     def _put_scenario(self, key: str, body: Json) -> Json:
         refuse_problems(scenario_problems(body))
@@ -540,6 +424,7 @@ class Account:
             message_id=message_id,
             bulk_id=bulk_id,
             scenario_key=scenario["key"],
+            flow=[step["channel"] for step in scenario["flow"]],
             to=to,
             callback_data=body.get("callbackData"),
             accepted_at=now,
@@ -559,10 +444,16 @@ class Account:
         self.acceptances += 1
         self._messages.setdefault(message_id, []).append(message)
         self._bulks.setdefault(bulk_id, []).append(message)
+        self._changes.note(message_id)
+        coming = {each for attempt in message.attempts for each in attempt.moments() if each > now}
+        self._changes.expect(message_id, coming)
         if body.get("notify") is not False:
             self._schedule_reports(message)
             if body.get("intermediateReport"):
                 self._schedule_intermediate_reports(message)
+            last = message.attempts[-1]
+            if last.opened_at is not None:
+                self._schedule_seen_report(message, last, last.opened_at)
         accepted = STATUSES[self.settings.accepted_status]
         return answer | {"status": self.settings.written(accepted, "answers")}
 
@@ -578,11 +469,15 @@ class Account:
         The documents do not describe a step without content or address.
         Here it fails immediately, and the next step follows.
         """
+        step_seconds = self.rules.seconds(rules, STEP_SECONDS)
+        if step_seconds is None:
+            step_seconds = self.settings.step_seconds
+        opens_after = self.rules.seconds(rules, OPENS_AFTER_SECONDS)
         for step in scenario["flow"]:
             channel = step["channel"]
             content = body.get(CONTENT_MEMBERS[channel])
             address = _address(channel, to)
-            seconds = self.settings.step_seconds
+            seconds, expires_at = step_seconds, None
             if content is None:
                 outcome, seconds = "UNDELIVERABLE_NOT_SENT", 0.0
             elif address is None:
@@ -592,20 +487,25 @@ class Account:
                     channel, content, self.settings.inbox_topics
                 ) or self.rules.outcome(rules, channel)
                 validity = self._validity(channel, content)
+                expires_at = start + validity
                 if outcome == SILENT or seconds >= validity:
                     outcome, seconds = "EXPIRED_EXPIRED", validity
             attempt = Attempt(
                 channel=channel,
                 sender=step.get("from"),
                 to=address,
-                text=content and content.get("text"),
+                content=content,
                 started_at=start,
                 ended_at=start + seconds,
                 outcome=outcome,
                 message_count=sms_parts(content) if content and channel == "SMS" else 1,
+                expires_at=expires_at,
             )
+            is_delivered = attempt.is_delivered(attempt.ended_at)
+            if is_delivered and opens_after is not None:
+                attempt.open(attempt.ended_at + opens_after)
             yield attempt
-            if STATUSES[outcome]["groupName"] == "DELIVERED":
+            if is_delivered:
                 return
             start = attempt.ended_at
 
@@ -622,9 +522,26 @@ class Account:
             ready_at = attempt.ended_at + self.settings.report_delay_seconds
             if message.notify_url is not None:
                 row = _report_row(report, self.settings)
-                self.pushes.add(ready_at, Push(message.notify_url, [row], (report.was_pushed,)))
+                delivered = partial(self._count_push, report)
+                self.pushes.add(ready_at, Push(message.notify_url, [row], (delivered,)))
             if message.notify_url is None or self.settings.pushed_reports == "both":
                 heapq.heappush(self._coming_reports, (ready_at, report.number, report))
+
+    def _count_push(self, report: Report) -> None:
+        report.pushes += 1
+        self._changes.note(report.message.message_id)
+
+    def _schedule_seen_report(self, message: Message, attempt: Attempt, seen_at: float) -> None:
+        if message.notify_url is None:
+            return
+        row = _without_none(
+            messageId=message.message_id,
+            to=attempt.to,
+            sendAt=timestamp(attempt.started_at),
+            seenAt=timestamp(seen_at),
+            contact=_contact(attempt, message),
+        ) | _sender({"from": attempt.sender})
+        self.pushes.add(seen_at, Push(message.notify_url, [row]))
 
     def _schedule_intermediate_reports(self, message: Message) -> None:
         """Schedule a push when a step starts; Infobip does not say which reports are pushed."""
@@ -676,57 +593,6 @@ class Account:
             index, wanted = self._bulks, reversed(search.bulk_ids)
         return (message for one in wanted for message in reversed(index.get(one, [])))
 
-    def _ledger_entry(self, messages: list[Message], now: float) -> Json:
-        reports = [report for message in messages for report in message.reports]
-        return {
-            "messageId": messages[0].message_id,
-            "bulkId": messages[0].bulk_id,
-            "scenarioKey": messages[0].scenario_key,
-            "to": messages[0].to,
-            "acceptances": len(messages),
-            "acceptedAt": [timestamp(message.accepted_at) for message in messages],
-            "steps": [
-                {
-                    "acceptance": number,
-                    "channel": attempt.channel,
-                    "status": attempt.status(now)["name"],
-                    "groupName": attempt.status(now)["groupName"],
-                    "startedAt": timestamp(attempt.started_at),
-                    "endedAt": timestamp(attempt.ended_at) if attempt.ended_at <= now else None,
-                }
-                for number, message in enumerate(messages, start=1)
-                for attempt in message.attempts
-                if attempt.started_at <= now
-            ],
-            "finalStatus": _final_status(messages, now),
-            "reports": [
-                {
-                    "channel": report.attempt.channel,
-                    "status": report.attempt.outcome,
-                    "doneAt": timestamp(report.attempt.ended_at),
-                    "pages": [{"page": page, "fault": fault} for page, fault in report.pages],
-                    "pushes": report.pushes,
-                }
-                for report in reports
-            ],
-            "reportsHandedOut": sum(report.times_handed_out for report in reports),
-            "reportsPending": sum(
-                not report.times_handed_out or report.number in self._ready_reports
-                for report in reports
-            ),
-        }
-
-
-def timestamp(moment: float) -> str:
-    """Format epoch seconds as Infobip does, like ``2015-02-23T16:41:11.833+0000``.
-
-    A scenario with very many steps ends after the year 9999, and gets its last day instead.
-    """
-    written = datetime.fromtimestamp(min(moment, _LAST_MOMENT), UTC).isoformat(
-        timespec="milliseconds"
-    )
-    return re.sub(r"\+00:00$", "+0000", written)
-
 
 def _refused_attempts(scenario: Json, to: Json, now: float, refusal: str) -> list[Attempt]:
     """Return an attempt for each step of the flow, since no document says which is reported."""
@@ -735,31 +601,13 @@ def _refused_attempts(scenario: Json, to: Json, now: float, refusal: str) -> lis
             channel=step["channel"],
             sender=step.get("from"),
             to=next(iter(to.values()), None),
-            text=None,
+            content=None,
             started_at=now,
             ended_at=now,
             outcome=refusal,
         )
         for step in scenario["flow"]
     ]
-
-
-def _final_status(messages: list[Message], now: float) -> Json | None:
-    """Return the final status of a message id: a delivery, or the end of its last acceptance."""
-    finals = [message.final(now) for message in messages]
-    verdicts = [
-        {
-            "channel": attempt.channel,
-            "groupName": STATUSES[attempt.outcome]["groupName"],
-            "name": attempt.outcome,
-        }
-        for attempt in finals
-        if attempt is not None
-    ]
-    delivered = [verdict for verdict in verdicts if verdict["groupName"] == "DELIVERED"]
-    if delivered:
-        return delivered[0]
-    return verdicts[-1] if len(verdicts) == len(messages) else None
 
 
 def _notify_url(body: Json) -> str | None:
@@ -811,10 +659,7 @@ def _row(message: Message, attempt: Attempt, now: float, status: Json) -> Json:
         doneAt=timestamp(attempt.ended_at) if attempt.ended_at <= now else None,
         messageCount=attempt.message_count,
         mccMnc=_MCC + _MNC,
-        price={
-            "pricePerMessage": _PRICES.get(attempt.channel, _OTHER_PRICE),
-            "currency": "EUR",
-        },
+        price=attempt.price,
         status=status,
         channel=attempt.channel,
     )

@@ -38,6 +38,7 @@ def world(*functions: str, answer: object = None) -> RunningWorld:
         started_at="12:00:00",
         parameters={},
         simulator_url="http://127.0.0.1:8070",
+        page_url="http://127.0.0.1:8071/",
         outputs={},
         resources={name: name for name in functions},
         outcome_queue_url=None,

@@ -48,6 +48,7 @@ WORLD = RunningWorld(
     started_at="12:00:00",
     parameters={},
     simulator_url="http://127.0.0.1:8070",
+    page_url="http://127.0.0.1:8071/",
     outputs={},
     resources={},
     outcome_queue_url=None,

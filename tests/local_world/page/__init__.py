@@ -1,0 +1,1 @@
+"""The page with the phones, which `make local` serves to browsers on this machine."""
