@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from infobip_omni.events.errors import InvalidEventError
 from infobip_omni.events.send_message import SendEvent
-from infobip_omni.scenario_registry import ScenarioRegistry, checked, slug
+from infobip_omni.scenario_registry import checked, slug
 from infobip_omni.timestamps import utc_now
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.commands import parse_object, records
@@ -16,7 +16,9 @@ from tests.local_world.running import RefusedError
 from .board import phone_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
+    from collections.abc import Callable
+
+    from infobip_omni.scenario_registry import ScenarioRegistry
 
     Json = dict[str, Any]
 
@@ -29,13 +31,12 @@ class Composer:
     """What the page offers to write events.
 
     Args:
-        ssm: The client for the registered scenarios.
-        prefix: The prefix of their parameters' names.
+        registry: Returns the registered scenarios, without a cache that is filled already, so what
+            was registered a moment ago is found.
     """
 
-    def __init__(self, ssm: SSMClient, prefix: str) -> None:
-        self._ssm = ssm
-        self._prefix = prefix
+    def __init__(self, registry: Callable[[], ScenarioRegistry]) -> None:
+        self._registry = registry
 
     def offered(self) -> Json:
         """Return the registered scenarios, and the example events that belong on the queue.
@@ -77,10 +78,6 @@ class Composer:
             if message.message_id != f"{_NO_RECORD_ID}-{position}"
         ]
         return {"ok": True, "messageIds": ids, "phones": phones}
-
-    def _registry(self) -> ScenarioRegistry:
-        # A new one has no cache, so what was registered a moment ago is found.
-        return ScenarioRegistry(self._prefix, self._ssm)
 
 
 def examples() -> list[Json]:

@@ -13,6 +13,7 @@ from werkzeug.routing import PathConverter
 
 from infobip_omni.api.channels import Channel
 from infobip_omni.events.message_ids import message_ids_in
+from infobip_omni.scenario_registry import ScenarioRegistry
 from tests.local_world import commands
 from tests.local_world.clients import options, session
 from tests.local_world.running import RefusedError
@@ -57,6 +58,7 @@ class AnyText(PathConverter):
     """Matches ids and addresses, which may hold any characters."""
 
     regex = ".+?"
+    part_isolating = False  # they may hold slashes, too
 
 
 def application(world: RunningWorld, feed: Feed, port: int, token: str) -> Flask:
@@ -116,7 +118,8 @@ class _Handlers:
         self._feed = feed
         self._simulator = SimulatorControl(world.simulator_url)
         ssm = session().client("ssm", **options(world.url))
-        self._composer = Composer(ssm, world.outputs["ScenarioParameterPrefix"])
+        prefix = world.outputs["ScenarioParameterPrefix"]
+        self._composer = Composer(lambda: ScenarioRegistry(prefix, ssm))
         # Clients are made by one thread, since that is not thread-safe.
         _ = world.functions, world.sqs
 

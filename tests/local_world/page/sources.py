@@ -58,6 +58,8 @@ def problem_of(error: Exception) -> str:
         return commands.aws_refusal(error.operation_name, code)
     if isinstance(error, BotoCoreError):
         return f"the AWS emulator does not answer: {_START_AGAIN}"
+    if isinstance(error, requests.HTTPError):
+        return f"Infobip's simulator refused a call with HTTP status {error.response.status_code}"
     if isinstance(error, requests.RequestException):
         return f"Infobip's simulator does not answer: {_START_AGAIN}"
     return str(error)
