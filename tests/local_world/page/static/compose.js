@@ -79,7 +79,13 @@ export class Compose {
         this.#notice,
         this.#form.element,
         field("Event as JSON", this.#text, { error: this.#check }),
-        h("div", { class: "actions" }, this.#send, h("span", { class: "quiet small" }, note)),
+        h(
+          "div",
+          { class: "actions" },
+          this.#send,
+          button("secondary", "New id", () => this.#renew()),
+          h("span", { class: "quiet small" }, note),
+        ),
         this.#said,
       ),
     );
@@ -253,10 +259,13 @@ export class Compose {
     }
   }
 
+  /** Make the event another message, by an id that is not used yet. */
   #renew() {
+    if (this.#event === null) return;
     const said = this.#said.textContent;
     this.#freshId = newId();
-    this.#edit(["messageId"], this.#freshId);
+    const isList = Array.isArray(this.#event.destinations);
+    this.#edit(isList ? ["destinations", 0, "messageId"] : ["messageId"], this.#freshId);
     setText(this.#said, said);
   }
 }

@@ -76,12 +76,19 @@ export function pulled({ pages, reports, settled, lost, parked, stoppedBy }) {
   return [sentence, ...trouble].filter(Boolean).join(" ");
 }
 
-/** @param {Record<string, number>} answer of reconcile_messages */
-export function reconciled(answer) {
+/**
+ * Say what a run of reconcile_messages did.
+ *
+ * @param {Record<string, number>} answer of reconcile_messages
+ * @param {any} message that is shown, as find_messages has it
+ */
+export function reconciled(answer, message) {
   const counts = Object.entries(answer).map(
     ([name, count]) => `${name.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()}: ${count}`,
   );
-  return counts.length > 0 ? `${counts.join(", ")}.` : "No message is due for a log query yet.";
+  if (counts.length > 0) return `${counts.join(", ")}.`;
+  const due = message?.nextCheckAt ? ` This one is due at ${clock(message.nextCheckAt)}.` : "";
+  return `No message is due for a log query yet.${due}`;
 }
 
 /** @param {any} request */

@@ -46,7 +46,11 @@ export class MessageView {
       { class: "actions" },
       this.#endStep,
       this.#actionButton("Pull reports now", () => this.#run("pull_delivery_reports", pulled)),
-      this.#actionButton("Search the logs now", () => this.#run("reconcile_messages", reconciled)),
+      this.#actionButton("Search the logs now", () =>
+        this.#run("reconcile_messages", (answer) =>
+          reconciled(answer, this.#answer?.found?.message),
+        ),
+      ),
     ),
     this.#said,
     h("h3", {}, "In the table"),
@@ -94,7 +98,7 @@ export class MessageView {
   #actionButton(label, act) {
     const run = async () => {
       action.setAttribute("aria-busy", "true");
-      setText(this.#said, "…");
+      setText(this.#said, "Running…");
       try {
         await act();
       } catch (error) {
@@ -144,6 +148,7 @@ export class MessageView {
     this.#steps.replaceChildren();
     this.#renderState();
     fill(this.#panel, this.#content);
+    this.#panel.scrollTop = 0;
     this.#fetch();
   }
 
@@ -262,9 +267,9 @@ export class MessageView {
     this.#load();
   }
 
-  /** @param {string} name @param {(answer: any) => string} tell */
-  async #run(name, tell) {
-    setText(this.#said, tell(await invoke(name)));
+  /** @param {string} name @param {(answer: any) => string} describe */
+  async #run(name, describe) {
+    setText(this.#said, describe(await invoke(name)));
     this.#load();
   }
 

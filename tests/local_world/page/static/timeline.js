@@ -171,6 +171,8 @@ function reportWay(step, simulated, found) {
   if (isRecorded) stages.push({ text: "recorded in the table", tone: "good" });
   else if (report && stages.some((each) => each.tone === "info"))
     stages.push({ text: "not in the table yet", tone: "warn" });
+  const isLost = stages.length > 0 && stages.every((each) => each.tone === "bad");
+  if (isLost && !isInLogs) stages.push({ text: "the logs will settle it", tone: "warn" });
   if (isInLogs) {
     const hasDecided = found.message?.evidence === "logs" && found.message.channel === step.channel;
     stages.push({ text: hasDecided ? "settled from the logs" : "seen in the logs", tone: "good" });
