@@ -193,8 +193,10 @@ PYTHON_NOW = $(if $(wildcard $(READY)),$(BIN)/python,"$(PYTHON)")
 chromium-found:
 	@! $(call is_new_enough,$(PYTHON_NOW)) || $(PYTHON_NOW) tests/browser/chromium.py
 
+# Much of the time is waiting. The tests of a file share what they have sent.
+IN_BROWSER = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/browser
 browser-test: chromium-found $(BROWSER_READY) $(FUNCTIONS_READY) ## Test the page in Chromium: CHROMIUM=path; PICTURE=1 writes .github/page.png
-	@$(if $(PICTURE),$(BIN)/python -m tests.browser.picture,$(BIN)/pytest tests/browser)
+	@$(if $(PICTURE),PYTHONPATH=shared $(BIN)/python -m tests.browser.picture,$(IN_BROWSER))
 
 # It divides times, so nothing else runs beside it.
 chaos-test: $(READY) ## Inject faults into a few messages

@@ -20,25 +20,21 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-_FIGURES = pytest.StashKey[list[str]]()
+_FIGURE = "figure"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = []
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have measured."""
-    for line in config.stash[_FIGURES]:
-        terminalreporter.write_line(line)
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, line in report.user_properties:
+            if name == _FIGURE:
+                terminalreporter.write_line(str(line))
 
 
-@pytest.fixture(scope="session")
-def note_figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
+@pytest.fixture
+def note_figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return a function that takes a line about what was measured."""
-    return pytestconfig.stash[_FIGURES].append
+    return lambda line: record_property(_FIGURE, line)
 
 
 @pytest.fixture(scope="session")

@@ -35,15 +35,16 @@ SECOND = FIRST | {
 
 
 @contextmanager
-def played(browser: Browser) -> Iterator[Window]:
+def played(browser: Browser, script: str = "") -> Iterator[Window]:
     """Play the story in a deployment of its own, and return the window in which it ended.
 
     It creates the scenario, sends a push that arrives, switches push off, and sends another.
 
     Args:
         browser: A running Chromium.
+        script: Runs before those of the page.
     """
-    with World() as world, served(world) as url, visiting(browser, url) as visit:
+    with World() as world, served(world) as url, visiting(browser, url, script=script) as visit:
         window = Window(visit)
         create = window.open_tab("Compose").get_by_role("button", name=EXAMPLE_SCENARIO)
         create.click()
@@ -51,6 +52,7 @@ def played(browser: Browser) -> Iterator[Window]:
         window.compose(as_text(FIRST))
         window.put_on_queue()
         expect(window.phone).to_contain_text("Thank you for your order.")
+        window.expect_state("DELIVERED")
         window.behave("push-off")
         window.compose(as_text(SECOND))
         window.put_on_queue()

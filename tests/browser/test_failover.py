@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,10 +58,11 @@ def test_state_in_the_table_has_its_evidence(window: Window) -> None:
     ],
 )
 def test_details_are_shown_on_demand(window: Window, name: str, text: str) -> None:
-    details = window.page.get_by_role("group").filter(has=window.page.get_by_text(name, exact=True))
+    summary = window.page.locator("summary").filter(has_text=re.compile(rf"^{name}\b"))
+    details = window.page.get_by_role("group").filter(has=summary)
 
     expect(details.get_by_text(text).first).to_be_hidden()
-    window.page.get_by_text(name, exact=True).click()
+    summary.click()
 
     expect(details.get_by_text(text).first).to_be_visible()
 

@@ -87,12 +87,19 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, **context_options: Any) -> Iterator[Visit]:  # noqa: ANN401 (Playwright's)
+def visiting(
+    browser: Browser,
+    url: str,
+    *,
+    script: str = "",
+    **context_options: Any,  # noqa: ANN401 (Playwright's)
+) -> Iterator[Visit]:
     """Open a URL in a context of its own: other cookies, other storage, other connections.
 
     Args:
         browser: A running Chromium.
         url: Of the page.
+        script: Runs before those of the page.
         context_options: Of Playwright's `new_context`, such as `color_scheme`.
 
     Raises:
@@ -101,7 +108,7 @@ def visiting(browser: Browser, url: str, **context_options: Any) -> Iterator[Vis
     context = browser.new_context(**{"viewport": WIDE} | context_options)
     try:
         context.set_default_timeout(MILLISECONDS)
-        context.add_init_script(_REPORT_VIOLATIONS)
+        context.add_init_script(_REPORT_VIOLATIONS + script)
         visit = Visit(context.new_page(), urlsplit(url).netloc)
         context.on("request", visit.watch_request)
         context.on("console", visit.watch_console)
