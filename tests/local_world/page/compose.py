@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from infobip_omni.api.channels import Channel
 from infobip_omni.events.errors import InvalidEventError
+from infobip_omni.events.message_ids import message_ids_in
 from infobip_omni.events.send_message import SendEvent
-from infobip_omni.scenario_registry import checked, slug
+from infobip_omni.parameters import ParameterUnavailableError
+from infobip_omni.scenario_registry import ScenarioRegistry, checked, slug
 from infobip_omni.timestamps import utc_now
 from tests.local_world.aws_emulator import ROOT
 from tests.local_world.commands import parse_object, records
 from tests.local_world.running import RefusedError
 
 from .board import phone_of
+from .refusals import PageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from infobip_omni.scenario_registry import ScenarioRegistry
+    from mypy_boto3_ssm import SSMClient
 
     Json = dict[str, Any]
 
@@ -38,15 +44,32 @@ class Composer:
     def __init__(self, registry: Callable[[], ScenarioRegistry]) -> None:
         self._registry = registry
 
+    @classmethod
+    def of(cls, ssm: SSMClient, prefix: str) -> Composer:
+        """Return a composer for the scenarios whose SSM parameters have a prefix."""
+        return cls(lambda: ScenarioRegistry(prefix, ssm))
+
+    @property
+    def channels(self) -> list[str]:
+        """The names of Infobip's channels."""
+        return [*Channel]
+
+    @staticmethod
+    def ids_in(text: str, record_id: str) -> list[str]:
+        """Return the message ids of a queued event, as far as they can be read."""
+        return message_ids_in(text, record_id)
+
     def offered(self) -> Json:
         """Return the registered scenarios, and the example events that belong on the queue.
 
         Raises:
-            ParameterUnavailableError: The scenarios cannot be read.
+            PageError: The scenarios cannot be read.
         """
+        with _readable():
+            found = self._registry().all()
         scenarios = [
             {"name": each.name, "slug": slug(each.name), "flow": each.to_answer()["flow"]}
-            for each in self._registry().all()
+            for each in found
         ]
         return {"scenarios": scenarios, "examples": examples()}
 
@@ -61,12 +84,14 @@ class Composer:
             and the `rule` that it breaks, which never quote a value.
 
         Raises:
-            ParameterUnavailableError: The scenario cannot be read.
+            PageError: The scenario cannot be read.
         """
         try:
             event = SendEvent.parse(text, _NO_RECORD_ID, utc_now())
             if event.body.scenario is not None:
-                checked(event, self._registry().find(event.body.scenario))
+                with _readable():
+                    scenario = self._registry().find(event.body.scenario)
+                checked(event, scenario)
         except InvalidEventError as error:
             is_of_all = error.field == "body" and error.rule == "must be JSON"
             rule = _rule_with_place(text) if is_of_all else error.rule
@@ -93,6 +118,14 @@ def examples() -> list[Json]:
             name = f"{path.name}, record {number}"
             found.append({"name": name, "text": json.dumps(json.loads(body), indent=2)})
     return found
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except ParameterUnavailableError as error:
+        raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
 
 
 def _rule_with_place(text: str) -> str:

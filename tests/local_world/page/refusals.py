@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException
 
-from infobip_omni.parameters import ParameterUnavailableError
-
 from .sources import UNAVAILABLE, problem_of
 
 if TYPE_CHECKING:
@@ -62,10 +60,6 @@ def answer_errors(app: Flask) -> None:
         @app.errorhandler(kind)
         def unavailable(error: Exception) -> Answer:
             return {"error": problem_of(error)}, HTTPStatus.SERVICE_UNAVAILABLE
-
-    @app.errorhandler(ParameterUnavailableError)
-    def unreadable(error: ParameterUnavailableError) -> Answer:
-        return {"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Answer:

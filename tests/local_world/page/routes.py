@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,9 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.routing import PathConverter
 
-from infobip_omni.api.channels import Channel
-from infobip_omni.events.message_ids import message_ids_in
-from infobip_omni.scenario_registry import ScenarioRegistry
 from tests.local_world import commands
 from tests.local_world.clients import options, session
 from tests.local_world.running import RefusedError
@@ -21,7 +19,6 @@ from tests.local_world.simulator_control import SimulatorControl
 
 from . import switches
 from .board import seconds
-from .compose import Composer
 from .refusals import PageError, answer_errors, broken_rule
 from .safety import guard
 from .waiting import parse_wait, verdict_of
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
 
     from tests.local_world.running import RunningWorld
 
+    from .compose import Composer
     from .feed import Feed, Schedules
 
     Json = dict[str, Any]
@@ -117,11 +115,16 @@ class _Handlers:
         self._world = world
         self._feed = feed
         self._simulator = SimulatorControl(world.simulator_url)
-        ssm = session().client("ssm", **options(world.url))
-        prefix = world.outputs["ScenarioParameterPrefix"]
-        self._composer = Composer(lambda: ScenarioRegistry(prefix, ssm))
         # Clients are made by one thread, since that is not thread-safe.
+        self._ssm = session().client("ssm", **options(world.url))
         _ = world.functions, world.sqs
+
+    @cached_property
+    def _composer(self) -> Composer:
+        # The package takes a second to import, which `make local` need not wait for.
+        from .compose import Composer  # noqa: PLC0415
+
+        return Composer.of(self._ssm, self._world.outputs["ScenarioParameterPrefix"])
 
     # --- Phones --------------------------------------------------------------------------------
 
@@ -244,7 +247,7 @@ class _Handlers:
             refusal = commands.aws_refusal(error.operation_name, code)
             raise PageError(HTTPStatus.BAD_REQUEST, refusal) from None
         record_id = answer["MessageId"]
-        return {"recordId": record_id, "messageIds": message_ids_in(text, record_id)}
+        return {"recordId": record_id, "messageIds": self._composer.ids_in(text, record_id)}
 
     # --- Operating -----------------------------------------------------------------------------
 
@@ -273,7 +276,7 @@ class _Handlers:
 
     def wait(self) -> Json:
         """Wait until a message is in a state."""
-        wanted = parse_wait(request.args.to_dict(flat=False), [*Channel])
+        wanted = parse_wait(request.args.to_dict(flat=False), self._composer.channels)
         answer = commands.wait_for_state(
             self._world, wanted.message_id, wanted.state, wanted.seconds
         )

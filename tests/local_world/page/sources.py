@@ -146,6 +146,9 @@ class Sources:
             for function in commands.SCHEDULED:
                 name = commands.deployed(self._world, function)
                 commands.answer_of(self._world, name, "{}")  # fails in an outage
+        else:  # queues and table outlive a deleted stack, and functions do not
+            function = self._world.resources["FindMessagesFunction"]
+            self._world.functions.get_function_configuration(FunctionName=function)
         return False
 
 

@@ -186,11 +186,9 @@ store.addEventListener("change", (event) => {
   nextFrame(renderStates);
   nextFrame(renderProblem);
   if (awaited !== null && store.rows.has(awaited)) openAwaited();
-  const newest = selected.phone === null ? phones.newest() : undefined;
-  if (newest) {
-    selectPhone(newest.phone);
-    if (selected.message === null) selectMessage(newest.latest.id);
-  }
+  const shown = selected.phone === null ? phones.newest() : store.phones.get(selected.phone);
+  if (shown && selected.phone === null) selectPhone(shown.phone);
+  if (shown && selected.message === null) selectMessage(shown.latest.id);
   if (!isTabChosen) {
     isTabChosen = true;
     if (store.rows.size === 0) tabs.open("compose");

@@ -5,9 +5,9 @@
  * @property {string} channel
  * @property {string} status the name of its status
  * @property {string} group the name of the status's group
- * @property {number | string | null} expiresAt
- * @property {number | string | null} endedAt
- * @property {number | string | null} openedAt
+ * @property {number | null} expiresAt epoch seconds
+ * @property {number | null} endedAt
+ * @property {number | null} openedAt
  */
 
 /**
@@ -34,6 +34,9 @@
  * @property {Row} latest
  * @property {Map<string, number>} states how many of its messages are in each state
  */
+
+/** Seconds after which a delivery is no news. */
+const JUST_NOW = 15;
 
 /** The key under which messages without a state are counted. */
 export const NO_STATE = "";
@@ -75,7 +78,7 @@ export class Store extends EventTarget {
     for (const row of event.messages) {
       const old = this.rows.get(row.id);
       if (old && old.version >= row.version) continue;
-      if (this.isFilled && !event.reset) arrivals.push(...arrived(old, row));
+      if (this.isFilled && !event.reset) arrivals.push(...arrived(old, row, event.now));
       this.#put(old, row, phones);
     }
     this.queue = event.queue;
@@ -152,10 +155,17 @@ export function unread(row) {
   return count;
 }
 
-/** @param {Row | undefined} old @param {Row} row */
-function arrived(old, row) {
+/**
+ * Return what has just arrived, and not what an earlier message of a long list has delivered.
+ *
+ * @param {Row | undefined} old
+ * @param {Row} row
+ * @param {number} now epoch seconds
+ */
+function arrived(old, row, now) {
   return row.steps
     .filter((step, index) => step.group === "DELIVERED" && old?.steps[index]?.group !== "DELIVERED")
+    .filter((step) => now - Number(step.endedAt) < JUST_NOW)
     .map((step) => ({ row, step }));
 }
 

@@ -49,6 +49,7 @@ def test_switch_is_read_as_it_was_set(name: str) -> None:
 
     simulator.set(name, on=True)
     assert simulator.set(name, on=True) == off | {name: True}
+    assert len(simulator.active()) <= 1
     assert simulator.set(name, on=False) == off
 
 

@@ -1,0 +1,188 @@
+"""`make local` serves a page of its own, which outlives what goes wrong beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import requests
+
+from tests.local_world.__main__ import LOCAL_PORTS
+from tests.local_world.aws_emulator import ROOT
+from tests.local_world.page.server import page
+from tests.local_world.running import running_world
+from tests.local_world.world import STACK_NAME, World, wait_until
+from tests.readme import alone_with_its_worlds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENT = (ROOT / "events/send_message.json").read_text()
+SCENARIO = json.loads((ROOT / "events/create_scenario.json").read_text())
+SECONDS_TO_END = 10
+
+
+class Page:
+    """A browser of one page."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        found = re.search('name="page-token" content="([^"]+)"', self.get("").text)
+        assert found is not None
+        self._token = found[1]
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return self._session.get(self.url + path, headers=headers, timeout=60)
+
+    def posted(self, path: str, body: object) -> requests.Response:
+        headers = {"X-Page-Token": self._token}
+        return self._session.post(self.url + path, json=body, headers=headers, timeout=60)
+
+    def post(self, path: str, body: object) -> Any:  # noqa: ANN401 (JSON)
+        answer = self.posted(path, body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[dict[str, Any]]]:
+        with self._session.get(self.url + "api/events", stream=True, timeout=60) as stream:
+            lines = stream.iter_lines(chunk_size=None, decode_unicode=True)
+            yield (
+                json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data")
+            )
+
+
+class Local(NamedTuple):
+    """A running `make local`, what it has printed, and its page."""
+
+    process: subprocess.Popen[str]
+    said: str
+    page: Page
+
+
+@contextmanager
+def local() -> Iterator[Local]:
+    """Run `make local` until it has printed how to reach it; at the end, stop it as Ctrl-C does."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.local_world", "up"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "shared"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        try:
+            while "Outputs of the stack:\n" not in said:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            found = re.search(r"^The page with the phones: (\S+)$", said, re.MULTILINE)
+            assert found is not None, said
+            yield Local(process, said, Page(found[1]))
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alone() -> Iterator[None]:
+    """Keep other tests from starting worlds meanwhile."""
+    with alone_with_its_worlds():
+        yield
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Local]:
+    """Keep one world running for this module, while another program has the page's port."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # then another program has it already
+            other.bind(("127.0.0.1", LOCAL_PORTS[2]))
+            other.listen()
+        with local() as world:
+            yield world
+
+
+def test_other_port_is_printed_if_the_pages_port_is_taken(running: Local) -> None:
+    """Commands in other terminals know the page, too."""
+    port = running.page.url.rpartition(":")[2].rstrip("/")
+
+    assert f"Port {LOCAL_PORTS[2]} is taken: the page listens on {port}." in running.said
+    assert running_world()[0].page_url == running.page.url
+
+
+def test_test_of_an_upstream_app_waits_for_the_outcome(running: Local) -> None:
+    """The push fails, and the SMS arrives; a wait for something else ends as soon as it can."""
+    running.page.post("api/functions/create_scenario", SCENARIO)
+    assert running.page.post("api/check", {"text": EVENT})["ok"]
+    assert running.page.post("api/send", {"text": EVENT})["messageIds"] == ["parcel-1002"]
+    wanted = "api/wait?messageId=parcel-1002&state=DELIVERED&seconds=60&channel="
+
+    found = running.page.get(f"{wanted}SMS")
+    began = time.monotonic()
+    refused = running.page.get(f"{wanted}PUSH")
+
+    assert found.json()["message"]["state"] == "DELIVERED"
+    assert (refused.status_code, refused.json()) == (
+        409,
+        {"error": "parcel-1002 is DELIVERED by SMS, not DELIVERED by PUSH"},
+    )
+    assert time.monotonic() - began < 30
+
+
+def test_second_world_has_a_page_of_its_own(running: Local) -> None:
+    """It ends although browsers are connected, and prints nothing about them."""
+    with local() as other:
+        assert other.page.url != running.page.url
+        with other.page.events() as events:
+            assert next(events)["messages"] == []
+            other.process.send_signal(signal.SIGINT)
+            other.process.wait(SECONDS_TO_END)
+        assert other.process.stderr is not None
+        assert other.process.stderr.read() == ""
+
+    assert other.process.returncode == 0
+    assert running.page.get("").status_code == 200
+
+
+def test_deleted_stack_is_a_problem_that_the_page_shows() -> None:
+    """What needs the stack is refused in a sentence; a reset of the simulator is no problem."""
+    deleted = "the stack, or a part of it, was deleted: stop `make local`, and start it again"
+    with World() as world, page(world) as url:
+        browser = Page(url)
+        browser.post("api/functions/create_scenario", SCENARIO)
+        browser.post("api/send", {"text": EVENT})
+        with browser.events() as events:
+            rows = (row for each in events for row in each["messages"])
+            shown = next(row for row in rows if row["steps"] and row["state"])
+            world.simulator.reset()
+            # The table still has the message.
+            reset = next(row for row in rows if not row["steps"])
+            browser.post("api/schedules", {"every": "minute"})
+            world.cloudformation.delete_stack(StackName=STACK_NAME)
+            problem = next(each["problem"] for each in events if each["problem"])
+        sent = browser.get("api/infobip")
+
+        def refusal() -> Any:  # noqa: ANN401 (JSON)
+            answer = browser.posted("api/functions/find_messages", {"unsettled": True})
+            return answer.json() if answer.status_code == 503 else None
+
+        refused = wait_until(refusal, 20, "the function is deleted")
+
+    assert shown["phone"] == reset["phone"] == "385915550002"
+    assert reset["state"] is not None
+    assert problem == deleted
+    assert sent.status_code == 200
+    assert refused == {"error": deleted}
