@@ -22,6 +22,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FUNCTIONS_READY := $(FUNCTIONS_VENV)/.ready
 SCAN_READY := $(SCAN_VENV)/.ready
+BROWSER_READY := $(VENV)/.browser-ready
 SOURCES := functions shared tests
 # Downloads are kept here, too, so no home folder is needed, and the tools can be links to them,
 # since both are on one file system. Set UV_CACHE_DIR to share downloads with other clones.
@@ -49,8 +50,11 @@ endif
 ifneq ($(origin DOCKER),command line)
 override DOCKER :=
 endif
-GIVEN := BASE BUS CALL CASES DRY_RUN EVENT FUNCTION MESSAGE MINUTES PARAMETERS PORT RATE REASON ROUNDS \
-	ROW UNTIL WORLD
+ifneq ($(origin PICTURE),command line)
+override PICTURE :=
+endif
+GIVEN := BASE BUS CALL CASES CHROMIUM DRY_RUN EVENT FUNCTION MESSAGE MINUTES PARAMETERS PORT RATE REASON \
+	ROUNDS ROW UNTIL WORLD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 IN_WORLD = $(BIN)/python -m tests.local_world $(1) --world="$$WORLD"
 # How many messages `make chaos` queues, and the seed of its random choices.
@@ -58,9 +62,9 @@ N ?= 2000
 SEED ?= 1
 
 .PHONY: help setup format lint types imports template unit thorough integration test protocol \
-	chaos-test mutants tools-test sam-test any-machine chaos fuzz check scan demo local invoke sam-local \
-	sam-start-lambda send find dead-letter-queue redrive outcome-events simulator bench capacity \
-	build build-local table-template deploy lock clean runtime-elsewhere
+	chaos-test mutants tools-test browser-test chromium-found sam-test any-machine chaos fuzz check scan \
+	demo local invoke sam-local sam-start-lambda send find dead-letter-queue redrive outcome-events \
+	simulator bench capacity build build-local table-template deploy lock clean runtime-elsewhere
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +119,12 @@ $(SCAN_READY): $(READY) tests/scan-requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SCAN_VENV)
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(SCAN_VENV)/bin/python \
 		tests/scan-requirements.txt
+	@touch $@
+
+# It is in .venv, so it is gone whenever the tools are installed again.
+$(BROWSER_READY): $(READY) tests/browser-requirements.txt
+	$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python \
+		-r tests/browser-requirements.txt
 	@touch $@
 
 # For a test of the installation on platforms that have no wheel.
@@ -176,6 +186,17 @@ protocol: $(READY) ## Check the models of the protocol, and that the code agrees
 
 tools-test: $(READY) $(FUNCTIONS_READY) ## Test `make local`, its commands, what README shows of them, and the layer
 	$(BIN)/pytest tests/tools
+
+# The first prerequisite, so nothing is downloaded in vain. Without a Python that can tell, the
+# second one fails, and says so.
+PYTHON_NOW = $(if $(wildcard $(READY)),$(BIN)/python,"$(PYTHON)")
+chromium-found:
+	@! $(call is_new_enough,$(PYTHON_NOW)) || $(PYTHON_NOW) tests/browser/chromium.py
+
+# Much of the time is waiting. The tests of a file share what they have sent.
+IN_BROWSER = $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/browser
+browser-test: chromium-found $(BROWSER_READY) $(FUNCTIONS_READY) ## Test the page in Chromium: CHROMIUM=path; PICTURE=1 writes .github/page.png
+	@$(if $(PICTURE),PYTHONPATH=shared $(BIN)/python -m tests.browser.picture,$(IN_BROWSER))
 
 # It divides times, so nothing else runs beside it.
 chaos-test: $(READY) ## Inject faults into a few messages

@@ -28,8 +28,13 @@ export class Tabs {
   open(tab) {
     const isWide = !NARROW.matches;
     // The order in which the keyboard reaches the tabs follows where they are drawn.
-    if (isWide) this.#main.querySelector("#phone")?.after(this.#list);
-    else this.#main.prepend(this.#list);
+    const before = isWide ? this.#main.querySelector("#phone") : null;
+    // A move takes the focus from the tabs, so there is none without need.
+    if (this.#list.previousElementSibling !== before) {
+      if (before) before.after(this.#list);
+      else this.#main.prepend(this.#list);
+    }
+    const left = document.activeElement?.closest("#main > section");
     const known = this.#tabs().some((each) => each.dataset.tab === tab);
     this.current = !known || (isWide && NARROW_TABS.has(tab)) ? "message" : tab;
     this.#main.dataset.tab = this.current;
@@ -37,6 +42,8 @@ export class Tabs {
       const isOpen = each.dataset.tab === this.current;
       each.setAttribute("aria-selected", String(isOpen));
       each.tabIndex = isOpen ? 0 : -1;
+      // What had the focus is hidden now, and the keyboard would begin at the top of the page.
+      if (isOpen && left && !left.checkVisibility()) each.focus();
     }
     this.#onOpen(this.current);
   }
