@@ -19,8 +19,6 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 
-from tests.progress import Progress
-
 from . import commands, sam_local
 from .aws_emulator import ROOT, environment_path, free_port, is_free
 from .container_engine import address_for_containers, engine
@@ -40,6 +38,8 @@ _INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 def _up(arguments: argparse.Namespace) -> None:
     # These take a second to import, and the other commands do not need them.
+    from tests.progress import Progress  # noqa: PLC0415
+
     from .page.server import serving  # noqa: PLC0415
     from .parameters import read_parameters  # noqa: PLC0415
 

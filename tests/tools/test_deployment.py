@@ -56,18 +56,34 @@ class Local(NamedTuple):
     @property
     def port(self) -> int:
         """The port of the emulator, which identifies the world."""
-        found = re.search(r"AWS_ENDPOINT_URL=http://127.0.0.1:(\d+)", self.said)
-        assert found is not None
-        return int(found[1])
+        return int(self._said_after(r"AWS_ENDPOINT_URL=http://127\.0\.0\.1:"))
+
+    @property
+    def page_url(self) -> str:
+        """The address of its page."""
+        return self._said_after("The page with the phones: ")
+
+    def _said_after(self, words: str) -> str:
+        found = re.search(rf"{words}(\S+)$", self.said, re.MULTILINE)
+        assert found is not None, self.said
+        return found[1]
 
 
 @contextmanager
 def local(
-    *options: str, clone: Path = ROOT, end: signal.Signals = signal.SIGINT
+    *options: str,
+    clone: Path = ROOT,
+    end: signal.Signals = signal.SIGINT,
+    errors: int | None = None,
 ) -> Iterator[Local]:
     """Run `make local` until it has printed how to reach it; at the end, stop it as Ctrl-C does."""
     with subprocess.Popen(  # noqa: S603 (no untrusted input)
-        [*WORLD, "up", *options], cwd=clone, env=WITH_LAYER, stdout=subprocess.PIPE, text=True
+        [*WORLD, "up", *options],
+        cwd=clone,
+        env=WITH_LAYER,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
     ) as process:
         assert process.stdout is not None
         said = ""
@@ -341,7 +357,7 @@ def test_another_clone_knows_only_its_own_worlds(tmp_path: Path) -> None:
     """A world that was killed there does not count as running."""
     for name in ("functions", "shared", "events", "tests/local_world"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("template.yaml", "tests/__init__.py"):
+    for name in ("template.yaml", "tests/__init__.py", "tests/progress.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".venv-functions").symlink_to(ROOT / ".venv-functions")
 
