@@ -118,7 +118,7 @@ def test_account_without_credit_has_its_messages_refused(
     assert scene.acceptances(event) == 1
 
 
-def test_outage_ends_by_itself(scene: Scene, window: Window, event: Json) -> None:
+def test_outage_ends_automatically(scene: Scene, window: Window, event: Json) -> None:
     """The page counts the seconds down, and the message is delivered afterwards."""
     panel = window.open_tab("Infobip")
     panel.get_by_role("spinbutton", name="Seconds").fill("2")

@@ -68,7 +68,7 @@ class Quarantined:
 
 @pytest.fixture(scope="module")
 def quarantined(world: World) -> Quarantined:
-    """Send all of them at once, since three log queries take a while."""
+    """Send all of them together, since three log queries take a while."""
     scene = Scene(world, "")
     events = Quarantined(scene.event(), scene.event(), scene.event())
     for event in vars(events).values():
