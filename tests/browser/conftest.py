@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,7 +74,7 @@ def open_window(browser: Browser, scene: Scene) -> Iterator[Callable[..., Window
     """Return a function that opens the page in a window of its own, with Playwright's options."""
     with ExitStack() as exits:
 
-        def opened(link: str = "", **context_options: object) -> Window:
+        def opened(link: str = "", **context_options: Any) -> Window:  # noqa: ANN401 (Playwright's)
             visit = visiting(browser, link or scene.url, **context_options)
             return Window(exits.enter_context(visit))
 

@@ -59,7 +59,7 @@ def test_malformed_json_is_named_with_its_place(window: Window, text: str, said:
 
 
 def test_example_is_a_starting_point(window: Window) -> None:
-    """It is checked at once, and can be sent as it is."""
+    """It is checked immediately, and can be sent as it is."""
     panel = window.open_tab("Compose")
     panel.get_by_role("combobox", name="Start from").select_option("send_message.json")
 
@@ -113,7 +113,7 @@ def test_field_of_the_form_says_which_rule_it_breaks(scene: Scene, window: Windo
 
 
 def test_queued_event_is_shown_as_soon_as_it_is_known(scene: Scene, window: Window) -> None:
-    """Its phone and its message are selected, so nobody has to look for them."""
+    """Its phone and its message are selected, so its author need not look for them."""
     event = scene.event()
     window.compose(as_text(event))
     window.put_on_queue()

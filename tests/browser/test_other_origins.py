@@ -96,7 +96,7 @@ def other(browser: Browser, other_url: str) -> Iterator[Page]:
 
 
 def credit_is_refused(scene: Scene) -> bool:
-    """Whether somebody has turned the switch "Out of credit" on."""
+    """Whether someone has turned the switch "Out of credit" on."""
     return bool(scene.world.simulator.change_settings()["refuseAll"])
 
 
@@ -151,7 +151,7 @@ def test_other_origin_cannot_frame_the_page(scene: Scene, other: Page) -> None:
 def test_name_that_leads_to_this_machine_does_not_open_the_page(
     scene: Scene, browser: Browser
 ) -> None:
-    """Whoever owns a name can let it lead here, and then the browser takes it for one origin."""
+    """The owner of a name can let it lead here, where the browser takes it for one origin."""
     page = browser.new_page()
 
     answer = page.goto(scene.url.replace("127.0.0.1", "attacker.localhost"))

@@ -93,7 +93,7 @@ def test_slow_phone_takes_five_seconds(send_to: Send, scene: Scene) -> None:
     assert took == timedelta(seconds=5)
 
 
-def test_phone_that_opens_late_needs_nobody(send_to: Send) -> None:
+def test_phone_that_opens_late_needs_no_click(send_to: Send) -> None:
     """The banner is unread first, and opened five seconds later."""
     window, _ = send_to("opens-late")
     banner = window.phone.get_by_role("button", name=PUSH_TEXT)

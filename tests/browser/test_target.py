@@ -1,4 +1,4 @@
-"""`make browser-test` fails at once where there is no Chromium, and says how to get one."""
+"""`make browser-test` fails immediately where there is no Chromium, and says how to get one."""
 
 from __future__ import annotations
 

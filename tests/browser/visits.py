@@ -63,7 +63,7 @@ class Visit:
     _expected: list[re.Pattern[str]] = field(default_factory=list)
 
     def expect_in_console(self, pattern: str) -> None:
-        """Let the console report what a test causes on purpose, such as an answer of 409."""
+        """Accept what a test makes the console report on purpose, such as an answer of 409."""
         self._expected.append(re.compile(pattern))
 
     @property

@@ -63,6 +63,14 @@ class Window:
         """What is wrong with the event that is being composed."""
         return self.page.get_by_test_id("check")
 
+    def disclose(self, name: str) -> Locator:
+        """Show details of the selected message, and return them."""
+        summary = self.page.locator("summary").filter(has_text=re.compile(rf"^{name}\b"))
+        details = self.page.get_by_role("group").filter(has=summary)
+        if details.get_attribute("open") is None:
+            summary.click()
+        return details
+
     def open_tab(self, name: str) -> Locator:
         """Select a tab, and return its panel."""
         self.page.get_by_role("tab", name=name, exact=True).click()
@@ -82,8 +90,10 @@ class Window:
         return self.phone
 
     def behave(self, behaviour: str) -> None:
-        """Choose how the selected phone behaves."""
-        self.phone.get_by_role("combobox", name="Behaviour of this phone").select_option(behaviour)
+        """Choose how the selected phone behaves, and wait until the simulator knows it."""
+        select = self.phone.get_by_role("combobox", name="Behaviour of this phone")
+        with self.page.expect_response(lambda answer: answer.request.method == "POST"):
+            select.select_option(behaviour)
 
     def compose(self, text: str) -> None:
         """Write an event as JSON."""
