@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from .scene import PUSH_TEXT, SMS_TEXT
+from .scene import PUSH_TEXT, SMS_TEXT, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,22 @@ def test_phone_that_shows_no_push_gets_an_sms(send_to: Send, behaviour: str, rea
     expect(window.steps.nth(0)).to_contain_text(reason)
     expect(window.steps.nth(1)).to_contain_text("SMS")
     expect(window.phone).to_contain_text(SMS_TEXT)
+    window.expect_state("DELIVERED")
+    window.expect_fact("Delivered by", "SMS")
+
+
+def test_behaviour_of_phone_is_chosen_before_its_first_message(
+    scene: Scene, window: Window
+) -> None:
+    """Compose shows the phone of an event that follows the rules, although no list has it yet."""
+    event = scene.event()
+    window.compose(as_text(event))
+    window.show_phone()
+    expect(window.phone).to_contain_text(event["to"]["phoneNumber"])
+    window.behave("push-off")
+
+    window.put_on_queue()
+
     window.expect_state("DELIVERED")
     window.expect_fact("Delivered by", "SMS")
 

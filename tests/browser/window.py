@@ -99,6 +99,10 @@ class Window:
         """Write an event as JSON."""
         self.open_tab("Compose").get_by_role("textbox", name="Event as JSON").fill(text)
 
+    def show_phone(self) -> None:
+        """Show the phone of the event that is being composed, which may have no message yet."""
+        self.page.get_by_role("button", name="Show its phone", exact=True).click()
+
     def put_on_queue(self) -> None:
         self.page.get_by_role("button", name="Put it on the queue", exact=True).click()
 

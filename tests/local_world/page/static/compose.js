@@ -34,9 +34,19 @@ export class Compose {
   /** The answer to the last check, if it is about the present text. @type {any} */
   #checked = null;
 
-  /** @param {HTMLElement} panel @param {{onSent: (sent: {messageIds: string[], phones: string[]}) => void}} actions */
-  constructor(panel, { onSent }) {
+  /**
+   * @param {HTMLElement} panel
+   * @param {{
+   *   onSent: (sent: {messageIds: string[], phones: string[]}) => void,
+   *   onPhone: (address: string) => void,
+   * }} actions
+   */
+  constructor(panel, { onSent, onPhone }) {
     this.#onSent = onSent;
+    // Before its first message, a phone is in no list, and its behaviour may matter for that one.
+    this.#showPhone = button("secondary", "Show its phone", () =>
+      onPhone(this.#checked.phones[0]),
+    );
     this.#start = /** @type {HTMLSelectElement} */ (
       h("select", { id: "start-from", on: { change: () => this.#startFrom() } })
     );
@@ -84,6 +94,7 @@ export class Compose {
           { class: "actions" },
           this.#send,
           button("secondary", "New id", () => this.#renew()),
+          this.#showPhone,
           h("span", { class: "quiet small" }, note),
         ),
         this.#said,
@@ -92,6 +103,7 @@ export class Compose {
   }
 
   #onSent;
+  #showPhone;
   #start;
   #notice;
   #form;
@@ -190,6 +202,7 @@ export class Compose {
     const text = this.#text.value;
     clearTimeout(this.#timer);
     this.#checked = null;
+    this.#showPhone.toggleAttribute("disabled", true);
     this.#edits += 1;
     setText(this.#said, "");
     this.#send.toggleAttribute("disabled", text.trim() === "");
@@ -228,6 +241,7 @@ export class Compose {
     }
     if (asked !== this.#edits) return;
     this.#checked = answer;
+    this.#showPhone.toggleAttribute("disabled", !answer.ok);
     if (answer.ok) this.#show("good", "It follows every rule of the sender.");
     else this.#show("bad", [foreign(answer.field, "code"), " ", foreign(answer.rule)], answer);
   }

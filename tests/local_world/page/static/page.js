@@ -36,7 +36,13 @@ const message = new MessageView(at("#panel-message"), store, {
   onCompose: () => tabs.open("compose"),
   onOperate: () => tabs.open("operate"),
 });
-const compose = new Compose(at("#panel-compose"), { onSent: openWhenItArrives });
+const compose = new Compose(at("#panel-compose"), {
+  onSent: openWhenItArrives,
+  onPhone: (address) => {
+    selectPhone(address);
+    tabs.reveal("phone");
+  },
+});
 const operate = new OperateView(at("#panel-operate"), store, { onChoose: openMessage });
 const infobip = new InfobipView(at("#panel-infobip"));
 
