@@ -47,7 +47,7 @@ export class VirtualList {
   #list;
 
   /**
-   * Show other items. What was at the top of the view stays there, unless that is the list's begin.
+   * Show other items. What was at the top of the view stays there, unless that is the list's beginning.
    *
    * @param {T[]} items
    */
