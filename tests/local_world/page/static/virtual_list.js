@@ -107,6 +107,8 @@ export class VirtualList {
       fill(row.button, this.#items[place]);
     }
     this.#order();
+    if (focused && !places.has(focused.key) && this.#items.length > 0)
+      this.#focusAt(Math.min(Number(focused.li.dataset.place), this.#items.length - 1));
   }
 
   /** Bring the elements into the order in which they are drawn, for those who hear the list. */
