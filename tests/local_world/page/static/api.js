@@ -14,9 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-/** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
-export function get(path, signal) {
-  return call(path, { signal });
+/** @param {string} path @returns {Promise<any>} */
+export function get(path) {
+  return call(path, {});
 }
 
 /**
@@ -60,8 +60,7 @@ async function call(path, options) {
   let response;
   try {
     response = await fetch(path, options);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
+  } catch {
     throw new ApiError("The page server does not answer. Is make local still running?", 0);
   }
   const answer = await response.json().catch(() => null);

@@ -147,7 +147,9 @@ export class Compose {
   async #createScenario() {
     try {
       await invoke("create_scenario", EXAMPLE_SCENARIO);
+      const hadFocus = this.#notice.contains(document.activeElement);
       await this.start();
+      if (hadFocus && this.#notice.hidden) this.#start.focus();
     } catch (error) {
       this.#fail(error, "Create the example scenario", () => this.#createScenario());
     }
@@ -224,7 +226,8 @@ export class Compose {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#put();
+    const isSend = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    if (isSend && !event.repeat) this.#put();
   }
 
   // --- Checking and sending -----------------------------------------------------------------------
@@ -255,6 +258,7 @@ export class Compose {
 
   async #put() {
     const text = this.#text.value;
+    if (text.trim() === "" || this.#send.ariaBusy === "true") return;
     this.#send.setAttribute("aria-busy", "true");
     try {
       const checked = this.#checked ?? (await post("/api/check", { text }).catch(() => null));

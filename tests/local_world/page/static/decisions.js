@@ -92,8 +92,7 @@ export function mover(label, command, { onDone }) {
   const move = async () => {
     const { redriven, failed } = await invoke("redrive_messages", { ...command, dryRun: false });
     const trouble = failed > 0 ? ` ${plural(failed, "record")} could not be moved.` : "";
-    setText(said, "");
-    offer();
+    cancel();
     onDone(`${plural(redriven, "record")} put back on the send queue.${trouble}`);
   };
   const attempt = (/** @type {() => Promise<void>} */ act) => trying(said, act);
@@ -185,14 +184,23 @@ function link(messageId, { onChoose }) {
   return button("link", foreign(messageId), () => onChoose(messageId));
 }
 
-/** Show why an action failed beside it. @param {HTMLElement} said @param {() => Promise<void>} act */
+/**
+ * Act once at a time, and show beside it why it failed.
+ *
+ * @param {HTMLElement} said
+ * @param {() => Promise<void>} act
+ */
 async function trying(said, act) {
+  if (said.ariaBusy === "true") return;
+  said.ariaBusy = "true";
   try {
     setText(said, "");
     await act();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     setText(said, error.message);
+  } finally {
+    said.ariaBusy = null;
   }
 }
 

@@ -9,9 +9,9 @@ const SVG = "http://www.w3.org/2000/svg";
  * Build an element.
  *
  * @param {string} tag its name
- * @param {Record<string, any>} [properties] attributes; `on` holds listeners by event, `vars` holds
- *     custom properties of CSS, `dataset` holds data attributes. null, undefined and false leave an
- *     attribute out, and true writes it without a value.
+ * @param {Record<string, any>} [properties] attributes; `on` holds listeners by event,
+ *     `dataset` holds data attributes. null, undefined and false leave an attribute out, and true
+ *     writes it without a value.
  * @param {...any} children nodes and texts that it holds, in lists of any depth; null, undefined and
  *     false are left out
  * @returns {HTMLElement}
@@ -22,8 +22,6 @@ export function h(tag, properties = {}, ...children) {
     if (name === "on") {
       for (const [event, listener] of Object.entries(value))
         element.addEventListener(event, listener);
-    } else if (name === "vars") {
-      for (const [key, each] of Object.entries(value)) element.style.setProperty(key, String(each));
     } else if (name === "dataset") {
       Object.assign(element.dataset, value);
     } else if (name === "value" || name === "disabled" || name === "checked" || name === "open") {
@@ -145,7 +143,19 @@ export function reconcile(container, items, { key, version, build }) {
     if (place !== null && element === place) place = place.nextElementSibling;
     else container.insertBefore(element, place);
   }
+  const focused = [...container.children].findIndex((each) =>
+    each.contains(document.activeElement),
+  );
+  const hadFocus = focused >= 0;
   for (const leftover of present.values()) leftover.remove();
+  if (hadFocus && !container.contains(document.activeElement)) {
+    // The keyboard goes on in the neighbour of what is gone, or in the empty list.
+    const near = /** @type {HTMLElement} */ (
+      container.children[Math.min(focused, items.length - 1)] ?? container
+    );
+    container.tabIndex = -1;
+    (focusable(near) ?? container).focus();
+  }
 }
 
 /** @param {Element} old @param {Element} fresh */

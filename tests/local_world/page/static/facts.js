@@ -13,7 +13,8 @@ const EVIDENCE = {
 
 /** @param {any} simulated @param {any} found @returns {[string, Node | string][]} */
 export function facts(simulated, found) {
-  const message = found?.message;
+  if (!found) return [["State", "find_messages did not answer."]];
+  const { message } = found;
   if (!message) return [["State", "The table has no message with this id."]];
   const parts = simulated?.steps?.at(-1)?.messageCount;
   /** @type {[string, Node | string | null | undefined | false][]} */

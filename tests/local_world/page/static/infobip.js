@@ -34,6 +34,11 @@ export class InfobipView {
   /** @type {Map<string, HTMLElement>} */
   #switches = new Map();
   #timer = 0;
+  /** How often the server was asked, and how many of its answers are still to come. */
+  #asked = 0;
+  #pending = 0;
+  /** Whether the error that is shown is about what the user did, and not about the connection. */
+  #isUsersError = false;
 
   /** @param {HTMLElement} panel */
   constructor(panel) {
@@ -100,10 +105,10 @@ export class InfobipView {
   show(isOpen) {
     clearInterval(this.#timer);
     if (!isOpen) return;
-    this.#call(() => get("/api/infobip"));
+    this.#poll();
     // The simulator's own control interface moves the same switches.
     this.#timer = window.setInterval(() => {
-      if (!document.hidden) this.#call(() => get("/api/infobip"));
+      if (!document.hidden && this.#pending === 0) this.#poll();
     }, 1000);
   }
 
@@ -142,6 +147,7 @@ export class InfobipView {
     const isOn = this.#left > 0;
     const seconds = Number(this.#seconds.value);
     if (!isOn && !(seconds > 0)) {
+      this.#isUsersError = true;
       this.#fail("Seconds must be a number greater than 0.");
       this.#seconds.focus();
       return;
@@ -154,14 +160,26 @@ export class InfobipView {
     );
   }
 
-  /** @param {() => Promise<any>} ask */
-  async #call(ask) {
+  #poll() {
+    return this.#call(() => get("/api/infobip"), false);
+  }
+
+  /** @param {() => Promise<any>} ask @param {boolean} [byUser] whether it changes something */
+  async #call(ask, byUser = true) {
+    const asked = (this.#asked += 1);
+    this.#pending += 1;
     try {
-      this.#render(await ask());
-      this.#error.hidden = true;
+      const answer = await ask();
+      // An earlier answer may hold what was so before a change.
+      if (asked === this.#asked) this.#render(answer);
+      if (byUser || !this.#isUsersError) this.#error.hidden = true;
+      if (byUser) this.#isUsersError = false;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.#fail(error.message);
+      if (byUser) this.#isUsersError = true;
+      if (byUser || !this.#isUsersError) this.#fail(error.message);
+    } finally {
+      this.#pending -= 1;
     }
   }
 

@@ -11,8 +11,9 @@ export class MessageView {
   #id = "";
   /** @type {any} */
   #answer = null;
-  /** @type {AbortController | null} */
-  #loading = null;
+  /** How often the server was asked, and which of its answers is shown. */
+  #asked = 0;
+  #answered = 0;
   #title = h("h2", { class: "message-id" });
   #state = h("span", { class: "tag state", dataset: { testid: "state" } });
   #meaning = h("span", { class: "quiet" });
@@ -94,15 +95,19 @@ export class MessageView {
   #onOperate;
   #load;
 
-  /** @param {string} label @param {() => Promise<void>} act */
+  /** @param {string} label @param {() => Promise<string>} act returns what is said about it */
   #actionButton(label, act) {
     const run = async () => {
+      const id = this.#id;
       action.setAttribute("aria-busy", "true");
       setText(this.#said, "Running…");
       try {
-        await act();
+        const sentence = await act();
+        if (id === this.#id) setText(this.#said, sentence);
+        this.#load();
       } catch (error) {
-        this.#say(error);
+        if (!(error instanceof ApiError)) throw error;
+        if (id === this.#id) setText(this.#said, error.message);
       } finally {
         action.removeAttribute("aria-busy");
       }
@@ -145,7 +150,13 @@ export class MessageView {
     this.#answer = null;
     fill(this.#title, foreign(messageId));
     setText(this.#said, "");
-    this.#steps.replaceChildren();
+    this.#notice.hidden = true;
+    this.#endStep.disabled = true;
+    for (const each of [this.#steps, this.#facts]) fill(each);
+    for (const { count, body } of [this.#attempts, this.#reports, this.#logRows, this.#raw]) {
+      setText(count, "");
+      fill(body);
+    }
     this.#renderState();
     fill(this.#panel, this.#content);
     this.#panel.scrollTop = 0;
@@ -154,15 +165,15 @@ export class MessageView {
 
   async #fetch() {
     const id = this.#id;
-    this.#loading?.abort();
-    this.#loading = new AbortController();
+    const asked = (this.#asked += 1);
     try {
-      const answer = await get(`/api/messages/${encodeURIComponent(id)}`, this.#loading.signal);
-      if (id !== this.#id) return;
-      this.#answer = answer;
+      const answer = await get(`/api/messages/${encodeURIComponent(id)}`);
+      if (id !== this.#id || asked < this.#answered) return;
+      [this.#answer, this.#answered] = [answer, asked];
       this.#render();
     } catch (error) {
-      if (id === this.#id && error instanceof ApiError) this.#showNotice("bad", error.message);
+      if (!(error instanceof ApiError)) throw error;
+      if (id === this.#id) this.#showNotice("bad", error.message);
     }
   }
 
@@ -244,7 +255,7 @@ export class MessageView {
         .join(", ");
       this.#showNotice(
         "bad",
-        `A record with this id was dead-lettered: ${why}.`,
+        ["A record with this id was dead-lettered: ", foreign(why), "."],
         button("link", "See it under Operate", this.#onOperate),
       );
     } else if (found?.hint) {
@@ -254,7 +265,7 @@ export class MessageView {
     }
   }
 
-  /** @param {string} kind @param {string} sentence @param {HTMLElement} [action] */
+  /** @param {string} kind @param {any} sentence @param {HTMLElement} [action] */
   #showNotice(kind, sentence, action) {
     this.#notice.dataset.tone = kind;
     fill(this.#notice, h("p", {}, sentence), action);
@@ -263,20 +274,12 @@ export class MessageView {
 
   async #end() {
     await post(`/api/messages/${encodeURIComponent(this.#id)}/end-step`);
-    setText(this.#said, "Infobip's clock is now at the end of this step's time.");
-    this.#load();
+    return "Infobip's clock is now at the end of this step's time.";
   }
 
   /** @param {string} name @param {(answer: any) => string} describe */
   async #run(name, describe) {
-    setText(this.#said, describe(await invoke(name)));
-    this.#load();
-  }
-
-  /** @param {unknown} error */
-  #say(error) {
-    if (!(error instanceof ApiError)) throw error;
-    setText(this.#said, error.message);
+    return describe(await invoke(name));
   }
 }
 

@@ -62,6 +62,7 @@ function selectPhone(address) {
 /** @param {string} messageId */
 function selectMessage(messageId) {
   selected.message = messageId;
+  awaited = null;
   message.select(messageId);
   phone.markMessage(messageId);
   remember();
@@ -71,6 +72,7 @@ function selectMessage(messageId) {
 function openMessage(messageId) {
   const row = store.rows.get(messageId);
   if (row) selectPhone(row.phone ?? "");
+  else selected.phone = null;
   selectMessage(messageId);
   tabs.open("message");
 }
@@ -85,7 +87,6 @@ function openWhenItArrives({ messageIds, phones: addresses }) {
 function openAwaited() {
   if (awaited === null) return;
   openMessage(awaited);
-  awaited = null;
 }
 
 /** Keep what is selected in the address, so that a reload shows it again. */
@@ -134,7 +135,9 @@ function renderStates() {
       at("#states").append(chip);
     }
     setText(chip.querySelector(".chip-count") ?? chip, count);
-    chip.hidden = state !== null && count === 0 && filter !== state;
+    // What has the focus stays, since the focus would be lost with it.
+    const isUsed = state === null || filter === state || chip === document.activeElement;
+    chip.hidden = count === 0 && !isUsed;
     chip.setAttribute("aria-pressed", String(filter === state));
   }
 }
@@ -192,9 +195,16 @@ store.addEventListener("change", (event) => {
   nextFrame(renderStates);
   nextFrame(renderProblem);
   if (awaited !== null && store.rows.has(awaited)) openAwaited();
-  const shown = selected.phone === null ? phones.newest() : store.phones.get(selected.phone);
-  if (shown && selected.phone === null) selectPhone(shown.phone);
-  if (shown && selected.message === null) selectMessage(shown.latest.id);
+  if (selected.phone === null && selected.message !== null) {
+    // The message was selected before it had a row.
+    const row = store.rows.get(selected.message);
+    if (row) selectPhone(row.phone ?? "");
+  }
+  if (selected.message === null && awaited === null) {
+    const shown = selected.phone === null ? phones.newest() : store.phones.get(selected.phone);
+    if (shown && selected.phone === null) selectPhone(shown.phone);
+    if (shown) selectMessage(shown.latest.id);
+  }
   if (!isTabChosen) {
     isTabChosen = true;
     if (store.rows.size === 0) tabs.open("compose");
@@ -202,6 +212,7 @@ store.addEventListener("change", (event) => {
 });
 
 let isTabChosen = restore();
+addEventListener("hashchange", restore);
 renderStates();
 setInterval(announce, 1000);
 setInterval(renderProblem, 1000);

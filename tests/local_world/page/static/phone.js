@@ -1,7 +1,7 @@
 /** The selected phone as a device: push banners, SMS bubbles, and the other channels. */
 
 import { ApiError, get, post } from "./api.js";
-import { fill, foreign, h, icon, reconcile } from "./elements.js";
+import { fill, foreign, h, icon, reconcile, setText } from "./elements.js";
 import { address, clock, plural, priceText } from "./formats.js";
 import { throttled } from "./stream.js";
 
@@ -21,6 +21,9 @@ export class PhoneView {
   #messageId = "";
   /** @type {any} */
   #answer = null;
+  /** How often the server was asked, and which of its answers is shown. */
+  #asked = 0;
+  #answered = 0;
 
   /**
    * @param {import("./stream.js").Store} store
@@ -107,6 +110,7 @@ export class PhoneView {
     this.#phone = phone;
     this.#isSelected = true;
     this.#answer = null;
+    /** @type {HTMLSelectElement} */ (this.#select).value = "";
     fill(this.#title, foreign(address(phone)));
     fill(this.#screen);
     this.#error.hidden = true;
@@ -136,7 +140,7 @@ export class PhoneView {
 
   #tick() {
     if (this.#isSelected && !document.hidden)
-      fill(this.#clock, clock(this.#store.now() / 1000).slice(-8, -3));
+      setText(this.#clock, clock(this.#store.now() / 1000).slice(-8, -3));
   }
 
   async #fetch() {
@@ -146,10 +150,11 @@ export class PhoneView {
       this.#render();
       return;
     }
+    const asked = (this.#asked += 1);
     try {
       const answer = await get(`/api/phones/${encodeURIComponent(phone)}`);
-      if (phone !== this.#phone) return;
-      this.#answer = answer;
+      if (phone !== this.#phone || asked < this.#answered) return;
+      [this.#answer, this.#answered] = [answer, asked];
       this.#error.hidden = true;
       this.#render();
     } catch (error) {
@@ -248,23 +253,30 @@ export class PhoneView {
   async #choose(id, canOpen) {
     this.#onChoose(id);
     if (!canOpen) return;
+    const phone = this.#phone;
     try {
       await post(`/api/messages/${encodeURIComponent(id)}/open`);
       this.#load();
     } catch (error) {
-      this.#fail(error);
+      if (phone === this.#phone) this.#fail(error);
     }
   }
 
   async #change() {
     const select = /** @type {HTMLSelectElement} */ (this.#select);
+    const phone = this.#phone;
     try {
-      const { behaviour } = await post(`/api/phones/${encodeURIComponent(this.#phone)}`, {
+      const { behaviour } = await post(`/api/phones/${encodeURIComponent(phone)}`, {
         behaviour: select.value,
       });
+      if (phone !== this.#phone) return;
       if (this.#answer) this.#answer.behaviour = behaviour;
       this.#error.hidden = true;
+      // An answer that is still on its way may hold the behaviour before the change.
+      this.#answered = this.#asked + 1;
+      this.#load();
     } catch (error) {
+      if (phone !== this.#phone) return;
       if (this.#answer) this.#showBehaviour(this.#answer.behaviour);
       this.#fail(error);
     }
@@ -331,7 +343,7 @@ function missing(step) {
   ];
 }
 
-/** Whether the phone shows only the begin of a text; its timeline shows all. @param {string | null} text */
+/** Whether the phone shows only the beginning of a text; its timeline shows all. @param {string | null} text */
 function isLong(text) {
   return text !== null && (text.length > 320 || text.split("\n").length > 10);
 }

@@ -192,7 +192,7 @@ function fillRow(button, phone, isSelected) {
 function chain(row) {
   if (row.steps.length === 0) return h("span", { class: "quiet" }, row.state ?? "");
   return row.steps
-    .slice(0, 4)
+    .slice(-4)
     .map((step) =>
       h(
         "span",

@@ -211,21 +211,26 @@ export function nextFrame(render) {
 }
 
 /**
- * Limit how often a function runs: the first call soon, the next ones *wait* ms apart.
+ * Limit how often a function runs: the first call soon, the next ones *wait* ms apart, and none
+ * before the one that runs has ended.
  *
- * @param {() => void} run
+ * @param {() => Promise<void>} run
  * @param {number} wait
  */
 export function throttled(run, wait) {
   let last = -Infinity;
-  let timer = 0;
-  return () => {
-    if (timer) return;
-    timer = window.setTimeout(
+  let isDue = false;
+  /** @type {Promise<void>} */
+  let ended = Promise.resolve();
+  return async () => {
+    if (isDue) return;
+    isDue = true;
+    await ended;
+    window.setTimeout(
       () => {
-        timer = 0;
+        isDue = false;
         last = performance.now();
-        run();
+        ended = new Promise((end) => void run().finally(end));
       },
       Math.max(0, last + wait - performance.now()),
     );

@@ -22,7 +22,7 @@ export function timeline(simulated, found) {
     const isTakenOver = next !== undefined && next.acceptance === step.acceptance && failed(step);
     return {
       key: `step ${index}`,
-      version: JSON.stringify([step, way, isTakenOver && next.channel]),
+      version: JSON.stringify([step, way, isTakenOver && next.channel, simulated.acceptances > 1]),
       build: () => buildStep(step, way, isTakenOver ? next : null, simulated.acceptances > 1),
     };
   });
@@ -34,7 +34,8 @@ export function timeline(simulated, found) {
       : steps.filter((/** @type {any} */ step) => step.acceptance === last.acceptance).length;
   const isOver = Boolean(last) && last.groupName !== "PENDING";
   flow.slice(begun).forEach((/** @type {string} */ channel, /** @type {number} */ index) => {
-    const reason = notBegun(last, isOver, found?.message?.state);
+    const before = index > 0 ? flow[begun + index - 1] : last?.channel;
+    const reason = notBegun(last, isOver, before, found?.message?.state);
     items.push({
       key: `coming ${index}`,
       version: `${channel} ${reason}`,
@@ -49,14 +50,17 @@ function failed(step) {
   return step.groupName !== "DELIVERED" && step.groupName !== "PENDING";
 }
 
-/** @param {any} last @param {boolean} isOver @param {string | undefined} state */
-function notBegun(last, isOver, state) {
+/**
+ * @param {any} last the last step that has begun, if any has
+ * @param {boolean} isOver whether it has ended
+ * @param {string | undefined} before the channel of the step before this one, if there is one
+ * @param {string | undefined} state
+ */
+function notBegun(last, isOver, before, state) {
   if (last?.groupName === "DELIVERED") return `Not needed: ${last.channel} has delivered.`;
-  if (last && !isOver) return `Takes over if ${last.channel} fails.`;
-  if (last) return "Did not begin.";
-  return state === "REJECTED"
-    ? "Did not begin: Infobip refused the message."
-    : "Begins when Infobip accepts the message.";
+  if (last && isOver) return "Did not begin.";
+  if (!last && state === "REJECTED") return "Did not begin: Infobip refused the message.";
+  return before ? `Takes over if ${before} fails.` : "Begins when Infobip accepts the message.";
 }
 
 /** @param {any} step @param {Stage[]} way @param {any} successor @param {boolean} showAcceptance */

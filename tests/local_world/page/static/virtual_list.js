@@ -47,7 +47,7 @@ export class VirtualList {
   #list;
 
   /**
-   * Show other items. What was at the top of the view stays there, unless that is the list's begin.
+   * Show other items. What was at the top of the view stays there, unless that is the list's beginning.
    *
    * @param {T[]} items
    */
@@ -107,6 +107,8 @@ export class VirtualList {
       fill(row.button, this.#items[place]);
     }
     this.#order();
+    if (focused && !places.has(focused.key) && this.#items.length > 0)
+      this.#focusAt(Math.min(Number(focused.li.dataset.place), this.#items.length - 1));
   }
 
   /** Bring the elements into the order in which they are drawn, for those who hear the list. */
