@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.local_world.world import World
 
+RETURNS = {"name": "Returns", "flow": [{"from": "acme-mobile-app", "channel": "PUSH"}]}
 #: The server is gone, and then another one refuses the token of its predecessor, once.
 _EXPECTED = r"net::ERR_(CONNECTION|INCOMPLETE|EMPTY)_?|status of 403"
 
@@ -45,10 +46,12 @@ def test_page_goes_on_without_a_reload_after_its_server_was_gone(
             server.close()
             expect(window.connection).to_contain_text("Reconnecting")
             scene.put(meanwhile)
+            world.invoke("CreateScenarioFunctionName", RETURNS)
             server.enter_context(served(world, urlsplit(url).port or 0))
 
             expect(window.phone_button(meanwhile["to"]["phoneNumber"])).to_be_visible()
             expect(window.connection).to_have_text("Live")
+            expect(window.open_tab("Compose").get_by_label("Scenario")).to_contain_text("Returns")
             window.turn("Out of credit", on=True)
             window.turn("Out of credit", on=False)
             scene.put(after)

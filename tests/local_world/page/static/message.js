@@ -78,7 +78,7 @@ export class MessageView {
       const { detail } = /** @type {CustomEvent} */ (event);
       if (
         this.#id &&
-        (detail.reset || detail.rows.some((/** @type {any} */ row) => row.id === this.#id))
+        (detail.isOutdated || detail.rows.some((/** @type {any} */ row) => row.id === this.#id))
       )
         this.#load();
       if (detail.clockJumped) runDown(this.#steps, store.now());

@@ -192,6 +192,7 @@ function announce() {
 store.addEventListener("change", (event) => {
   const { detail } = /** @type {CustomEvent} */ (event);
   arrivals.push(...detail.arrivals);
+  if (detail.isOutdated) compose.start();
   nextFrame(renderStates);
   nextFrame(renderProblem);
   if (awaited !== null && store.rows.has(awaited)) openAwaited();
@@ -217,4 +218,3 @@ renderStates();
 setInterval(announce, 1000);
 setInterval(renderProblem, 1000);
 follow(store, renderConnection);
-compose.start();

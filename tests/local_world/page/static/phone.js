@@ -80,7 +80,7 @@ export class PhoneView {
     store.addEventListener("change", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
       const concerns =
-        detail.reset ||
+        detail.isOutdated ||
         detail.rows.some((/** @type {any} */ row) => (row.phone ?? "") === this.#phone);
       if (this.#isSelected && concerns) this.#load();
     });

@@ -70,6 +70,7 @@ export class Store extends EventTarget {
       this.states.clear();
     }
     const before = this.#clockAhead;
+    const isOutdated = event.reset || (this.problem !== null && event.problem === null);
     this.#clockAhead = event.now * 1000 - (performance.timeOrigin + performance.now());
     /** @type {Set<Phone>} */
     const phones = new Set();
@@ -87,6 +88,8 @@ export class Store extends EventTarget {
     this.isFilled = true;
     const detail = {
       reset: event.reset,
+      /** Whether what was fetched before has to be fetched again: it may have failed since. */
+      isOutdated,
       rows: event.messages,
       phones,
       arrivals,
