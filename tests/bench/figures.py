@@ -24,7 +24,12 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Return the median and the quartiles: half of the values lie between them."""
+        """Return the median and the quartiles: half of the values lie between them.
+
+        A single value is all three.
+        """
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
 

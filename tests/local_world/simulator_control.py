@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +17,11 @@ _TIMEOUT_SECONDS = 10
 
 
 class SimulatorControl:
-    """A client of the simulator's control interface; the simulator's `--help` describes it."""
+    """A client of the simulator's control interface; the simulator's `--help` describes it.
+
+    It is thread-safe: the session's connections are, and nothing else of it changes, since the
+    simulator sets no cookies.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -93,6 +98,11 @@ class SimulatorControl:
     def advance_clock(self, seconds: float) -> None:
         """Advance Infobip's clock, and no other."""
         self._call("POST", "clock", {"advanceSeconds": seconds})
+
+    def now(self) -> float:
+        """Return the time of Infobip's clock, in epoch seconds."""
+        written: str = self._call("POST", "clock", {"advanceSeconds": 0})["now"]
+        return datetime.fromisoformat(written).timestamp()
 
     def messages(self, *message_ids: str) -> list[Json]:
         """Return the true outcome of these messages, or of all messages."""

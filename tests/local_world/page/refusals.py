@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,4 @@ def answer_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Answer:
-        # Its text may quote an address.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        sentence = f"the page's server failed: {type(error).__name__} in {place.name}"
-        return {"error": sentence}, HTTPStatus.INTERNAL_SERVER_ERROR
+        return {"error": problem_of(error)}, HTTPStatus.INTERNAL_SERVER_ERROR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -187,7 +188,8 @@ class _Handlers:
         running = [step for step in entry["steps"] if step["endedAt"] is None] if entry else []
         if not running or running[-1]["expiresAt"] is None:
             raise PageError(HTTPStatus.CONFLICT, "no step of this message is running")
-        left = seconds(running[-1]["expiresAt"]) - self._feed.now()
+        # The feed's clock may be behind, since someone may just have advanced Infobip's.
+        left = seconds(running[-1]["expiresAt"]) - self._simulator.now()
         self._simulator.advance_clock(max(left, 0) + _ROUNDING_SECONDS)
         return {}
 
@@ -215,10 +217,18 @@ class _Handlers:
         if change.settings:
             self._simulator.change_settings(**change.settings)
         for fault_id in change.ended:
-            self._simulator.end_fault(fault_id)
+            self._end_fault(fault_id)
         if change.added is not None:
             self._simulator.add_fault(**change.added)
         return self.infobip()
+
+    def _end_fault(self, fault_id: str) -> None:
+        """End a fault, unless its time is over or another page has ended it."""
+        try:
+            self._simulator.end_fault(fault_id)
+        except requests.HTTPError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
 
     # --- Sending -------------------------------------------------------------------------------
 
@@ -301,7 +311,8 @@ def _member(body: Json, name: str, kind: type[MemberT]) -> MemberT:
     """Return a required member of a body, which must have this type."""
     value = body.get(name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with suppress(OverflowError):
+            value = float(value)
     if not isinstance(value, kind):
         raise broken_rule(name, f"must be {_TYPES[kind]}")
     return value

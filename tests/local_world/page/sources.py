@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ _GONE = frozenset(
 #: Codes that only mean that the table has to be read again from its beginning.
 _READ_AGAIN = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"})
 _START_AGAIN = "stop `make local`, and start it again"
+_TRY_AGAIN = f"try again, and if that does not help, {_START_AGAIN}"
 _SECONDS_AFTER_PROBLEM = 1.0
 _SECONDS_TO_ANSWER = 10
 _SECONDS_TO_END = 0.5
@@ -50,19 +52,27 @@ _TABLE, _QUEUES, _SIMULATOR, _SCHEDULES = "table", "queues", "simulator", "sched
 
 
 def problem_of(error: Exception) -> str:
-    """Return a sentence that says why a source cannot be read, and what to do."""
+    """Return a sentence that says why a source cannot be read, and what to do.
+
+    Args:
+        error: What reading has raised; its text is not quoted, unless it is a `RefusedError`.
+    """
     if isinstance(error, ClientError):
         code = error.response["Error"]["Code"]
-        if code in _GONE:
-            return f"the stack, or a part of it, was deleted: {_START_AGAIN}"
-        return commands.aws_refusal(error.operation_name, code)
+        deleted = f"the stack, or a part of it, was deleted: {_START_AGAIN}"
+        return deleted if code in _GONE else commands.aws_refusal(error.operation_name, code)
     if isinstance(error, BotoCoreError):
         return f"the AWS emulator does not answer: {_START_AGAIN}"
     if isinstance(error, requests.HTTPError):
-        return f"Infobip's simulator refused a call with HTTP status {error.response.status_code}"
+        status = error.response.status_code
+        return f"Infobip's simulator refused a call with HTTP status {status}: {_TRY_AGAIN}"
     if isinstance(error, requests.RequestException):
         return f"Infobip's simulator does not answer: {_START_AGAIN}"
-    return str(error)
+    if isinstance(error, RefusedError):
+        return str(error)
+    # The text of any other error may quote an address.
+    place = traceback.extract_tb(error.__traceback__)[-1].name
+    return f"the page's server failed: {type(error).__name__} in {place}: {_TRY_AGAIN}"
 
 
 class Sources:
@@ -124,7 +134,7 @@ class Sources:
         while not self._is_stopped.is_set():
             try:
                 wait = 0.0 if read() else every
-            except UNAVAILABLE as error:
+            except Exception as error:  # noqa: BLE001 (the thread must not end unnoticed)
                 wait = max(every, _SECONDS_AFTER_PROBLEM)
                 if not self._is_stopped.is_set():
                     self._feed.set_problem(name, problem_of(error))

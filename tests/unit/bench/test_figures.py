@@ -14,6 +14,11 @@ def test_half_of_the_values_lie_between_the_quartiles() -> None:
     assert Spread.of([5, 1, 4, 2, 3]) == Spread(3, 2, 4)
 
 
+def test_single_value_is_median_and_quartiles() -> None:
+    """`make bench ROW=backlog ROUNDS=1` takes one sample; only Python 3.13 has its quartiles."""
+    assert Spread.of([7]) == Spread(7, 7, 7)
+
+
 def test_slowdown_of_a_pair_does_not_change_its_ratio() -> None:
     slowed_down_together = Spread.of_ratios([10, 20, 40, 80, 10, 30], [5, 10, 20, 40, 5, 15])
     assert slowed_down_together == Spread(2, 2, 2)

@@ -137,6 +137,11 @@ def test_page_holds_the_token(client: FlaskClient) -> None:
             {"switch": "outage", "on": True, "seconds": 0},
             "seconds must be more than 0, up to 3600",
         ),
+        (
+            "/api/infobip",
+            {"switch": "outage", "on": True, "seconds": 10**400},
+            "seconds must be a number",
+        ),
         ("/api/schedules", {"every": "day"}, "every must be one of minute, 2-seconds"),
     ],
 )
@@ -237,15 +242,37 @@ def test_message_is_shown_while_its_function_fails(
 
 
 def test_time_of_the_running_step_ends(client: FlaskClient, simulator: dict[str, Any]) -> None:
-    """Infobip's clock is advanced by what is left of it."""
+    """Infobip's clock is advanced by what is left of it, whatever the time is elsewhere."""
     running = step(endedAt=None, expiresAt="2999-01-31T12:01:00.000+0000")
+    simulator["POST clock"] = {"now": "2999-01-31T12:00:30.000+0000"}
     simulator["GET messages"] = {"messages": [entry("m-1", step(), running)], "truncated": False}
 
     assert post(client, "/api/messages/m-1/end-step", {}).status_code == 200
 
     method, path, body = simulator["calls"][-1]
     assert (method, path) == ("POST", "clock")
-    assert body["advanceSeconds"] > 1_000_000_000
+    assert body["advanceSeconds"] == pytest.approx(30, abs=0.01)
+
+
+@pytest.mark.parametrize(("refusal", "status"), [(404, 200), (500, 503)])
+def test_outage_that_is_just_over_can_be_ended(
+    client: FlaskClient, simulator: dict[str, Any], refusal: int, status: int
+) -> None:
+    fault = {"id": "7", "operation": "*", "kind": "reset_before", "messageIds": []}
+    simulator["GET faults"] = {"faults": [fault | {"secondsLeft": 0.1}]}
+    simulator["GET settings"] = {
+        "logLagSeconds": 0,
+        "refuseAll": "",
+        "stepSeconds": 1,
+        "defaultValiditySeconds": 60,
+    }
+    response = requests.Response()
+    response.status_code = refusal
+    simulator["DELETE faults/7"] = requests.HTTPError(response=response)
+
+    answer = post(client, "/api/infobip", {"switch": "outage", "on": False})
+
+    assert answer.status_code == status
 
 
 def test_step_that_has_ended_cannot_be_ended(
