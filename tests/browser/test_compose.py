@@ -58,7 +58,7 @@ def test_malformed_json_is_named_with_its_place(window: Window, text: str, said:
         expect(window.check).to_contain_text(each)
 
 
-def test_example_is_a_starting_point(window: Window) -> None:
+def test_example_is_starting_point(window: Window) -> None:
     """It is checked immediately, and can be sent as it is."""
     panel = window.open_tab("Compose")
     panel.get_by_role("combobox", name="Start from").select_option("send_message.json")
@@ -77,7 +77,7 @@ def test_example_is_a_starting_point(window: Window) -> None:
         ("Text of SMS", "Two\nlines", r'"text": "Two\nlines"'),
     ],
 )
-def test_form_writes_the_json(
+def test_form_writes_json(
     scene: Scene, window: Window, field: str, value: str, written: str
 ) -> None:
     """What the form does not know stays as its author wrote it."""
@@ -93,7 +93,7 @@ def test_form_writes_the_json(
     expect(window.check).to_have_text(RIGHT)
 
 
-def test_json_fills_the_form(scene: Scene, window: Window) -> None:
+def test_json_fills_form(scene: Scene, window: Window) -> None:
     event = scene.event()
 
     window.compose(as_text(event))
@@ -102,7 +102,7 @@ def test_json_fills_the_form(scene: Scene, window: Window) -> None:
     expect(window.page.get_by_role("textbox", name="Text of SMS")).to_have_value(SMS_TEXT)
 
 
-def test_field_of_the_form_says_which_rule_it_breaks(scene: Scene, window: Window) -> None:
+def test_field_of_form_says_which_rule_it_breaks(scene: Scene, window: Window) -> None:
     """A screen reader hears it as the description of the field."""
     window.compose(as_text(scene.event(sms={"text": ""})))
 

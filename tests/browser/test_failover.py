@@ -25,7 +25,7 @@ def window(browser: Browser) -> Iterator[Window]:
         yield window
 
 
-def test_timeline_says_why_the_push_failed_and_what_took_over(window: Window) -> None:
+def test_timeline_says_why_push_failed_and_what_took_over(window: Window) -> None:
     push, sms = window.steps.nth(0), window.steps.nth(1)
 
     expect(push).to_contain_text("UNDELIVERABLE_NO_DESTINATION")
@@ -34,7 +34,7 @@ def test_timeline_says_why_the_push_failed_and_what_took_over(window: Window) ->
     expect(sms).to_contain_text("DELIVERED_TO_HANDSET")
 
 
-def test_sms_arrives_on_the_phone_with_parts_and_price(window: Window) -> None:
+def test_sms_arrives_on_phone_with_parts_and_price(window: Window) -> None:
     bubble = window.phone.get_by_role("button", name=SMS_TEXT)
 
     expect(bubble).to_contain_text("1 part")
@@ -42,7 +42,7 @@ def test_sms_arrives_on_the_phone_with_parts_and_price(window: Window) -> None:
     expect(bubble).to_contain_text("unread")
 
 
-def test_state_in_the_table_has_its_evidence(window: Window) -> None:
+def test_state_in_table_has_its_evidence(window: Window) -> None:
     window.expect_state("DELIVERED")
     window.expect_fact("Delivered by", "SMS")
     window.expect_fact("Evidence", "a delivery report")
@@ -66,6 +66,6 @@ def test_details_are_shown_on_demand(window: Window, name: str, text: str) -> No
     assert shown.filter(visible=True).count() > before
 
 
-def test_earlier_push_stays_on_the_phone(window: Window) -> None:
+def test_earlier_push_stays_on_phone(window: Window) -> None:
     expect(window.phone.get_by_role("button", name="Thank you for your order.")).to_be_visible()
     expect(window.phone_button(PHONE)).to_be_visible()

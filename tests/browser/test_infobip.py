@@ -39,7 +39,7 @@ def test_cut_report_is_lost(scene: Scene, window: Window, event: Json) -> None:
     window.expect_state("ACCEPTED")
 
 
-def test_throttled_message_waits_until_the_switch_is_off(
+def test_throttled_message_waits_until_switch_is_off(
     scene: Scene, window: Window, event: Json
 ) -> None:
     window.turn("429 Too many requests", on=True)
@@ -55,7 +55,7 @@ def test_throttled_message_waits_until_the_switch_is_off(
     assert scene.acceptances(event) == 1
 
 
-def test_server_error_leaves_the_outcome_unknown(scene: Scene, window: Window, event: Json) -> None:
+def test_server_error_leaves_outcome_unknown(scene: Scene, window: Window, event: Json) -> None:
     """A message that must arrive is sent again once the logs have shown that it is not there."""
     window.turn("500 Server error", on=True)
     scene.put(event)
@@ -70,7 +70,7 @@ def test_server_error_leaves_the_outcome_unknown(scene: Scene, window: Window, e
     assert scene.acceptances(event) == 1
 
 
-def test_message_whose_answer_was_lost_is_settled_from_the_logs(
+def test_message_whose_answer_was_lost_is_settled_from_logs(
     scene: Scene, window: Window, event: Json
 ) -> None:
     """It is sent once, and settled although its report is lost, too."""
@@ -86,7 +86,7 @@ def test_message_whose_answer_was_lost_is_settled_from_the_logs(
     assert scene.acceptances(event) == 1
 
 
-def test_slow_logs_keep_a_message_unknown(scene: Scene, window: Window, event: Json) -> None:
+def test_slow_logs_keep_message_unknown(scene: Scene, window: Window, event: Json) -> None:
     """Nothing is sent again meanwhile."""
     window.turn("Slow logs", on=True)
     window.turn("Lost answers", on=True)

@@ -50,7 +50,7 @@ def go_to_tab(window: Window, name: str) -> None:
     expect(wanted).to_have_attribute("aria-selected", "true")
 
 
-def test_message_is_sent_and_opened_without_a_mouse(scene: Scene, window: Window) -> None:
+def test_message_is_sent_and_opened_by_keyboard_alone(scene: Scene, window: Window) -> None:
     """From the first key to the opened banner."""
     event, page = scene.event(), window.page
     go_to_tab(window, "Compose")

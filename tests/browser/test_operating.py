@@ -78,7 +78,7 @@ def quarantined(world: World) -> Quarantined:
     return events
 
 
-def test_record_that_breaks_a_rule_is_listed_with_field_and_rule(
+def test_record_that_breaks_rule_is_listed_with_field_and_rule(
     scene: Scene, window: Window
 ) -> None:
     """The event is queued from the page, although the page says what is wrong with it."""
@@ -145,7 +145,7 @@ def test_closed_message_is_never_sent(
     assert scene.acceptances(event) == 0
 
 
-def test_decision_needs_a_name_and_a_reason(
+def test_decision_needs_name_and_reason(
     scene: Scene, open_window: Callable[..., Window], quarantined: Quarantined
 ) -> None:
     """Both are kept with the message, so nothing is done without them."""

@@ -100,13 +100,13 @@ def credit_is_refused(scene: Scene) -> bool:
     return bool(scene.world.simulator.change_settings()["refuseAll"])
 
 
-def test_other_origin_cannot_read_the_page(scene: Scene, other: Page) -> None:
+def test_other_origin_cannot_read_page(scene: Scene, other: Page) -> None:
     """So it does not learn the token that changes need."""
     assert other.evaluate(_READ, scene.url) == "TypeError"
 
 
 @pytest.mark.parametrize("path", ["api/infobip", "api/compose", "api/wait?messageId=parcel-1"])
-def test_other_origin_cannot_read_an_answer(scene: Scene, other: Page, path: str) -> None:
+def test_other_origin_cannot_read_answer(scene: Scene, other: Page, path: str) -> None:
     assert other.evaluate(_READ, scene.url + path) == "TypeError"
 
 
@@ -117,7 +117,7 @@ def test_other_origin_cannot_post(scene: Scene, other: Page, mode: str) -> None:
     assert not credit_is_refused(scene)
 
 
-def test_other_origin_cannot_submit_a_form(scene: Scene, other: Page) -> None:
+def test_other_origin_cannot_submit_form(scene: Scene, other: Page) -> None:
     """A form needs no permission of the other origin, so the server must refuse it."""
     with other.expect_response(lambda answer: answer.url.endswith("/api/infobip")) as answered:
         other.evaluate(_SUBMIT, scene.url)
@@ -126,15 +126,15 @@ def test_other_origin_cannot_submit_a_form(scene: Scene, other: Page) -> None:
     assert not credit_is_refused(scene)
 
 
-def test_other_origin_cannot_open_the_stream(scene: Scene, other: Page) -> None:
+def test_other_origin_cannot_open_stream(scene: Scene, other: Page) -> None:
     assert other.evaluate(_STREAM, scene.url) == "refused"
 
 
-def test_other_origin_cannot_run_a_script_of_the_page(scene: Scene, other: Page) -> None:
+def test_other_origin_cannot_run_script_of_page(scene: Scene, other: Page) -> None:
     assert other.evaluate(_SCRIPT, f"{scene.url}static/api.js") == "refused"
 
 
-def test_other_origin_cannot_frame_the_page(scene: Scene, other: Page) -> None:
+def test_other_origin_cannot_frame_page(scene: Scene, other: Page) -> None:
     other.evaluate(
         "url => new Promise((resolve) => {"
         "  const frame = document.createElement('iframe');"
@@ -148,9 +148,7 @@ def test_other_origin_cannot_frame_the_page(scene: Scene, other: Page) -> None:
         expect(frame.get_by_role("region", name="Phones")).to_have_count(0)
 
 
-def test_name_that_leads_to_this_machine_does_not_open_the_page(
-    scene: Scene, browser: Browser
-) -> None:
+def test_name_that_leads_to_this_machine_does_not_open_page(scene: Scene, browser: Browser) -> None:
     """The owner of a name can let it lead here, where the browser takes it for one origin."""
     page = browser.new_page()
 

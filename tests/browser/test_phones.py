@@ -38,7 +38,7 @@ def send_to(scene: Scene, open_window: Callable[..., Window]) -> Send:
     return send
 
 
-def test_phone_without_trouble_shows_the_push(send_to: Send) -> None:
+def test_phone_without_trouble_shows_push(send_to: Send) -> None:
     """It is delivered, and opens when its reader clicks it; no SMS is sent."""
     window, _ = send_to("normal")
     banner = window.phone.get_by_role("button", name=PUSH_TEXT)
@@ -56,7 +56,7 @@ def test_phone_without_trouble_shows_the_push(send_to: Send) -> None:
     ("behaviour", "reason"),
     [("push-off", "UNDELIVERABLE_NO_DESTINATION"), ("no-app", "REJECTED_NO_APPLICATION")],
 )
-def test_phone_that_shows_no_push_gets_an_sms(send_to: Send, behaviour: str, reason: str) -> None:
+def test_phone_that_shows_no_push_gets_sms(send_to: Send, behaviour: str, reason: str) -> None:
     """The timeline says why the push failed, and which step took over."""
     window, _ = send_to(behaviour)
 
@@ -83,7 +83,7 @@ def test_behaviour_of_phone_is_chosen_before_its_first_message(
     window.expect_fact("Delivered by", "SMS")
 
 
-def test_step_of_an_unreachable_phone_ends_when_its_time_is_over(send_to: Send) -> None:
+def test_step_of_unreachable_phone_ends_when_its_time_is_over(send_to: Send) -> None:
     """The page can end the time of each step, and the next one takes over."""
     window, _ = send_to("unreachable")
     end_step = window.page.get_by_role("button", name="This step's time is over", exact=True)

@@ -27,7 +27,7 @@ RETURNS = {"name": "Returns", "flow": [{"from": "acme-mobile-app", "channel": "P
 _EXPECTED = r"net::ERR_(CONNECTION|INCOMPLETE|EMPTY)_?|status of 403"
 
 
-def test_page_goes_on_without_a_reload_after_its_server_was_gone(
+def test_page_goes_on_without_reload_after_its_server_was_gone(
     world: World, browser: Browser
 ) -> None:
     """It says meanwhile that it reconnects; what it can change works with the new server, too."""
@@ -59,7 +59,7 @@ def test_page_goes_on_without_a_reload_after_its_server_was_gone(
             assert visit.page.evaluate("window.isSameDocument")
 
 
-def test_two_windows_show_the_same(scene: Scene, open_window: Callable[..., Window]) -> None:
+def test_two_windows_show_same_message(scene: Scene, open_window: Callable[..., Window]) -> None:
     one, other = open_window(), open_window()
     event = scene.event()
 

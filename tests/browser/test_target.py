@@ -7,7 +7,7 @@ import subprocess
 from tests.local_world.aws_emulator import ROOT
 
 
-def test_chromium_that_cannot_be_run_ends_the_target_in_one_sentence() -> None:
+def test_chromium_that_cannot_be_run_ends_target_in_one_sentence() -> None:
     """Nothing else is printed before it, so nothing was installed or started."""
     done = subprocess.run(
         ["make", "--no-print-directory", "browser-test", "CHROMIUM=/no/such/browser"],  # noqa: S607 (as typed)

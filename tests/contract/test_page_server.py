@@ -79,7 +79,7 @@ def test_port_that_was_taken_meanwhile_is_named(
     assert capfd.readouterr() == ("", "")
 
 
-def test_source_that_fails_in_an_unknown_way_is_a_problem_and_recovers(
+def test_source_that_fails_in_unknown_way_is_problem_and_recovers(
     world: RunningWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The problem says where it failed, and quotes nothing."""

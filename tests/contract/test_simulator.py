@@ -962,7 +962,7 @@ def test_seen_report_has_no_status(infobip: Infobip, listener: Listener) -> None
     assert all(TIMESTAMP.fullmatch(moment) for moment in seen.values())
 
 
-def test_message_with_a_notify_url_can_be_reported_as_seen_before_it_is_delivered(
+def test_message_with_notify_url_can_be_reported_as_seen_before_it_is_delivered(
     infobip: Infobip, listener: Listener
 ) -> None:
     """The report is of the step that has begun, which does not count as opened."""

@@ -125,7 +125,7 @@ def test_scheduled_message_changes_when_its_first_step_starts(infobip: Infobip) 
     assert [len(entry["steps"]) for entry in infobip.changed()] == [1]
 
 
-def test_message_changes_when_a_report_is_handed_out_and_repeated(infobip: Infobip) -> None:
+def test_message_changes_when_report_is_handed_out_and_repeated(infobip: Infobip) -> None:
     """The entry says how often the report was handed out, and whether it can be taken again."""
     infobip.send("m-1")
     infobip.pass_time(STEP)
@@ -140,7 +140,7 @@ def test_message_changes_when_a_report_is_handed_out_and_repeated(infobip: Infob
     assert seen == [(1, 1), (2, 0)]
 
 
-def test_changed_message_shows_the_fault_that_spoiled_its_report(infobip: Infobip) -> None:
+def test_changed_message_shows_fault_that_spoiled_its_report(infobip: Infobip) -> None:
     infobip.send("m-1")
     infobip.pass_time(STEP)
     infobip.changed()
@@ -179,7 +179,7 @@ def test_refused_destination_is_on_no_phone(infobip: Infobip) -> None:
     assert infobip.changed_ids() == []
 
 
-def test_changes_come_in_pages_from_the_oldest(infobip: Infobip) -> None:
+def test_changes_come_in_pages_from_oldest(infobip: Infobip) -> None:
     """A page says whether more follow, and a message that changes again moves to the end."""
     infobip.send("m-1", "m-2", "m-3")
 
@@ -192,7 +192,7 @@ def test_changes_come_in_pages_from_the_oldest(infobip: Infobip) -> None:
     assert (first["more"], second["more"]) == (True, False)
 
 
-def test_reset_changes_the_account(infobip: Infobip) -> None:
+def test_reset_changes_account(infobip: Infobip) -> None:
     """So a caller knows that its cursor is no longer valid."""
     infobip.send("m-1")
     infobip.changed()
@@ -270,7 +270,7 @@ def test_step_that_ends_at_once_has_no_time_limit(infobip: Infobip) -> None:
 # --- Recipients ----------------------------------------------------------------------------
 
 
-def test_rule_of_a_recipient_is_returned_until_it_is_deleted(infobip: Infobip) -> None:
+def test_rule_of_recipient_is_returned_until_it_is_deleted(infobip: Infobip) -> None:
     """Without a rule the answer is an empty one."""
     rule = {"PUSH": "silent", "stepSeconds": 1.5, "opensAfterSeconds": 0}
     infobip.control("PUT", f"recipients/{PHONE}", rule)
@@ -296,7 +296,7 @@ def test_steps_take_longer_for_one_recipient(infobip: Infobip) -> None:
     assert (entry["messageId"], entry["finalStatus"]["name"]) == ("m-2", "DELIVERED_TO_HANDSET")
 
 
-def test_step_of_a_slow_recipient_expires_with_its_validity(infobip: Infobip) -> None:
+def test_step_of_slow_recipient_expires_with_its_validity(infobip: Infobip) -> None:
     """The next step takes over, as from a recipient that is silent."""
     infobip.control("PUT", f"recipients/{PHONE}", {"stepSeconds": 60})
     infobip.send("m-1")
@@ -308,7 +308,7 @@ def test_step_of_a_slow_recipient_expires_with_its_validity(infobip: Infobip) ->
     assert steps[0]["endedAt"] == steps[0]["expiresAt"]
 
 
-def test_recipient_opens_what_was_delivered_after_a_while(infobip: Infobip) -> None:
+def test_recipient_opens_later_what_was_delivered(infobip: Infobip) -> None:
     """The step that failed before is not opened."""
     infobip.control("PUT", f"recipients/{PHONE}", PUSH_FAILS | {"opensAfterSeconds": 5})
     infobip.send("m-1")
@@ -340,7 +340,7 @@ def test_recipient_that_opens_nothing_delivered_opens_nothing(infobip: Infobip) 
         ({"FAX": 1}, "FAX", "must be *, refuse, stepSeconds, opensAfterSeconds or one of SMS, "),
     ],
 )
-def test_invalid_rule_of_a_recipient_is_refused(
+def test_invalid_rule_of_recipient_is_refused(
     infobip: Infobip, rule: Json, member: str, sentence: str
 ) -> None:
     """The error names the member and what it must be, and the rule is not stored."""
@@ -367,7 +367,7 @@ def test_delivered_message_is_opened_on_request(infobip: Infobip) -> None:
     assert opened == [step["openedAt"] for step in infobip.course("m-1")["steps"]] != [None]
 
 
-def test_request_opens_a_message_earlier_than_its_recipient_would(infobip: Infobip) -> None:
+def test_request_opens_message_earlier_than_its_recipient_would(infobip: Infobip) -> None:
     infobip.control("PUT", f"recipients/{PHONE}", {"opensAfterSeconds": 60})
     infobip.send("m-1")
     infobip.pass_time(STEP)
@@ -401,7 +401,7 @@ def test_message_that_has_not_arrived_cannot_be_opened(infobip: Infobip, message
     assert errors == {"messageId": ["names no message that was delivered or has a notifyUrl"]}
 
 
-def test_opening_is_reported_to_the_notify_url(
+def test_opening_is_reported_to_notify_url(
     infobip: Infobip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recipient who opens a message without a call is reported once."""
@@ -459,7 +459,7 @@ def test_fault_whose_time_is_over_cannot_be_deleted(infobip: Infobip) -> None:
     assert infobip.control("DELETE", f"faults/{fault_id}")["messageId"] == "NOT_FOUND"
 
 
-def test_fault_without_a_time_lasts_until_it_is_deleted(infobip: Infobip) -> None:
+def test_fault_without_time_lasts_until_it_is_deleted(infobip: Infobip) -> None:
     infobip.control("POST", "faults", {"kind": "unauthorized", "times": 0})
 
     infobip.pass_time(10**6)
@@ -468,7 +468,7 @@ def test_fault_without_a_time_lasts_until_it_is_deleted(infobip: Infobip) -> Non
     assert (fault["lastsSeconds"], fault["secondsLeft"]) == (0, None)
 
 
-def test_time_of_a_fault_that_is_no_number_is_refused(infobip: Infobip) -> None:
+def test_time_of_fault_that_is_no_number_is_refused(infobip: Infobip) -> None:
     errors = infobip.control("POST", "faults", {"lastsSeconds": -1})["validationErrors"]
 
     assert errors == {"lastsSeconds": ["must be a number from 0 to 31622400"]}
@@ -495,7 +495,7 @@ def test_requests_are_selected_by_message_and_operation(infobip: Infobip) -> Non
 # --- The client ----------------------------------------------------------------------------
 
 
-def test_client_reads_what_the_page_needs() -> None:
+def test_client_reads_what_page_needs() -> None:
     """Each method returns what the control interface answers."""
     with process.running() as url:
         control = SimulatorControl(url)

@@ -111,7 +111,7 @@ def test_test_of_upstream_app_waits_for_outcome(running: Local) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_second_world_has_a_page_of_its_own(running: Local) -> None:
+def test_second_world_has_page_of_its_own(running: Local) -> None:
     """It ends although browsers are connected, and prints nothing about them."""
     with local(errors=subprocess.PIPE) as other:
         assert other.page_url != running.page_url
@@ -126,7 +126,7 @@ def test_second_world_has_a_page_of_its_own(running: Local) -> None:
     assert Page(running.page_url).get("").status_code == 200
 
 
-def test_deleted_stack_is_a_problem_that_the_page_shows() -> None:
+def test_deleted_stack_is_problem_that_page_shows() -> None:
     """What needs the stack is refused in a sentence; a reset of the simulator is no problem."""
     deleted = "the stack, or a part of it, was deleted: stop `make local`, and start it again"
     with World() as world, page(world) as url:

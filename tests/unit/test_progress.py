@@ -77,7 +77,7 @@ def test_step_in_file_is_one_plain_line(clock: Clock) -> None:
     assert out.getvalue() == "  Build ... done in 1.2 s\n"
 
 
-def test_lines_can_go_elsewhere_than_the_result() -> None:
+def test_lines_can_go_elsewhere_than_result() -> None:
     out, lines = io.StringIO(), io.StringIO()
 
     with Progress(out, lines).step("Build"):
@@ -99,7 +99,7 @@ def test_step_that_does_not_succeed_says_so(error: type[BaseException], outcome:
     assert out.getvalue() == f"  Build ... {outcome} 0.0 s\n"
 
 
-def test_count_in_file_is_a_line_each_ten_seconds(clock: Clock) -> None:
+def test_count_in_file_is_line_each_ten_seconds(clock: Clock) -> None:
     out = io.StringIO()
     progress = Progress(out)
 
@@ -129,7 +129,7 @@ def test_total_is_shown_if_it_is_known_and_not_exceeded(total: int, text: str) -
     assert out.getvalue() == f"send: {text}\n"
 
 
-def test_step_on_terminal_is_live_and_leaves_a_line() -> None:
+def test_step_on_terminal_is_live_and_leaves_line() -> None:
     """The live line says which step of how many it is, and for how long it has run."""
     with terminal() as (file, shown):
         progress = Progress(file, steps=7)
@@ -166,7 +166,7 @@ def test_cursor_is_visible_after_any_end(error: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dumb", "unknown", ""])
-def test_terminal_with_a_fixed_cursor_gets_plain_lines(
+def test_terminal_with_fixed_cursor_gets_plain_lines(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("TERM", kind)

@@ -23,7 +23,7 @@ def test_page_escapes_its_values() -> None:
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
 
 
-def test_missing_value_is_an_error() -> None:
+def test_missing_value_is_error() -> None:
     with pytest.raises(UndefinedError, match="'title' is undefined"):
         rendered("base", at=AT)
 
@@ -35,7 +35,7 @@ def test_page_names_its_language_and_time() -> None:
     assert "Written on 2026-11-26 at 09:30:00 UTC." in page
 
 
-def test_page_replaces_the_last_one(tmp_path: Path) -> None:
+def test_page_replaces_last_one(tmp_path: Path) -> None:
     """The folder is created, and holds nothing but the page."""
     folder = tmp_path / "reports"
 
@@ -46,7 +46,7 @@ def test_page_replaces_the_last_one(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == [path]
 
 
-def test_page_that_cannot_be_written_leaves_the_last_one(tmp_path: Path) -> None:
+def test_page_that_cannot_be_written_leaves_last_one(tmp_path: Path) -> None:
     path = written("chaos", "old", tmp_path)
 
     with pytest.raises(UnicodeEncodeError):

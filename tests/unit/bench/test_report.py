@@ -63,7 +63,7 @@ def page(*rows: Compared, base: str = "") -> str:
     ],
     ids=["alone", "compared", "backlog", "outcome", "verdict"],
 )
-def test_page_holds_each_figure_of_the_text(lines: list[str], result: Result) -> None:
+def test_page_holds_each_figure_of_text(lines: list[str], result: Result) -> None:
     figures = re.findall(r"\d[\d,.:]*\d|\d", " ".join(lines))
 
     shown = visible(report.page(result, AT))
@@ -71,7 +71,7 @@ def test_page_holds_each_figure_of_the_text(lines: list[str], result: Result) ->
     assert [each for each in figures if each not in shown] == []
 
 
-def test_text_has_the_figures_of_both_commits() -> None:
+def test_text_has_figures_of_both_commits() -> None:
     """The ratios compare samples that were taken in turn."""
     title, calls, of_base, cpu, wall = report.described(PAIR)
 
@@ -82,7 +82,7 @@ def test_text_has_the_figures_of_both_commits() -> None:
     assert wall.endswith(", base 31.5 ms [26.3 .. 36.8], now/base 0.858 [0.810 .. 0.952]")
 
 
-def test_page_without_a_base_has_no_column_for_it() -> None:
+def test_page_without_base_has_no_column_for_it() -> None:
     assert "Base" not in visible(page(ALONE))
     assert "base" not in visible(page(ALONE))
 
@@ -95,12 +95,12 @@ def test_ratio_is_shown_with_its_confidence() -> None:
     assert "BatchExecuteStatement 2 2.5" in shown
 
 
-def test_each_sample_is_a_dot() -> None:
+def test_each_sample_is_dot() -> None:
     """CPU and wall time of eight samples of two commits."""
     assert page(PAIR, base="v1.2").count("<circle ") == 2 * 2 * 8
 
 
-def test_samples_of_both_commits_share_a_scale() -> None:
+def test_samples_of_both_commits_share_scale() -> None:
     """The least of all is at the left end, the greatest at the right one, the first at the top."""
     now, base = lanes([("now", "now", [10.0, 30.0, 20.0]), ("base", "base", [20.0, 50.0])], "ms")
 
@@ -118,7 +118,7 @@ def test_equal_samples_are_drawn() -> None:
     assert [x for x, _ in lane.dots] == [6.0, 6.0]
 
 
-def test_hostile_name_of_a_commit_is_shown_as_text() -> None:
+def test_hostile_name_of_commit_is_shown_as_text() -> None:
     text = page(PAIR, base="<script>alert(1)</script>")
 
     assert "<script" not in text

@@ -26,7 +26,7 @@ def machine_with(*programs: str) -> dict[str, str]:
         ),
     ],
 )
-def test_chromium_of_the_machine_is_found(programs: list[str], found: str) -> None:
+def test_chromium_of_machine_is_found(programs: list[str], found: str) -> None:
     assert find("", machine_with(*programs).get) == found
 
 
@@ -36,7 +36,7 @@ def test_named_chromium_is_preferred() -> None:
     assert find("/opt/mine", machine.get) == "/opt/mine"
 
 
-def test_named_chromium_that_cannot_be_run_is_an_error() -> None:
+def test_named_chromium_that_cannot_be_run_is_error() -> None:
     """Another Chromium of the machine does not take its place."""
     with pytest.raises(NoChromiumError) as raised:
         find("/opt/mine", machine_with("/usr/bin/chromium").get)

@@ -75,7 +75,7 @@ def broken(**changes: object) -> Result:
     ],
     ids=["sound", "point left", "broken", "lost"],
 )
-def test_page_holds_each_figure_and_word_of_the_text(result: Result) -> None:
+def test_page_holds_each_figure_and_word_of_text(result: Result) -> None:
     shown = visible(page(result)).lower()
 
     words = re.findall(r"[\w.-]*\w", report.text(result).lower())
@@ -92,7 +92,7 @@ def test_page_holds_phases_and_times() -> None:
     assert "log queries: longest 20.5 0.0683" in shown
 
 
-def test_longest_bar_is_the_greatest_count() -> None:
+def test_longest_bar_is_greatest_count() -> None:
     faults = page(RESULT).partition("Faults fired")[2].partition("</table>")[0]
 
     assert re.findall(r'<rect width="([\d.]+)"', faults) == ["100.0", "42.9"]
@@ -130,11 +130,11 @@ def test_counts_of_nothing_are_shown() -> None:
         ),
     ],
 )
-def test_page_begins_with_the_verdict(result: Result, verdict: str, color: str) -> None:
+def test_page_begins_with_verdict(result: Result, verdict: str, color: str) -> None:
     assert f'<p class="{color}"><strong>{verdict}</strong></p>' in page(result)
 
 
-def test_violation_is_shown_with_the_facts_about_it() -> None:
+def test_violation_is_shown_with_facts_about_it() -> None:
     shown = visible(page(broken()))
 
     assert f"P1 m1 {TWICE.what}" in shown
@@ -192,7 +192,7 @@ def test_run_passes_without_violation_at_all_crash_points(result: Result, *, pas
     assert result.passed == passed
 
 
-def test_drain_is_summed_over_the_rounds_of_a_mutant() -> None:
+def test_drain_is_summed_over_rounds_of_mutant() -> None:
     rounds = {"load 1": 3.0, "drain 1": 4.0, "load 2": 1.0, "drain 2": 0.5}
 
     result = replace(RESULT, phases=rounds)

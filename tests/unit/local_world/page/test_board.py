@@ -59,7 +59,7 @@ def test_step_shows_its_moments_in_epoch_seconds() -> None:
     ]
 
 
-def test_message_that_only_the_table_knows_has_its_recipient() -> None:
+def test_message_that_only_table_knows_has_its_recipient() -> None:
     board = Board()
     board.put_stored({"m-1": stored("WAITING", to={"emailAddress": "ana@example.com"})})
 
@@ -114,7 +114,7 @@ def test_rows_come_in_portions_that_can_be_resumed() -> None:
     ]
 
 
-def test_reset_of_the_simulator_removes_rows_that_only_it_knew() -> None:
+def test_reset_of_simulator_removes_rows_that_only_it_knew() -> None:
     board = filled(3)
     board.put_stored({"m-1": stored()})
     seen = board.version
@@ -139,7 +139,7 @@ def test_reader_that_is_cut_off_while_it_begins_anew_goes_on() -> None:
     assert len(rows(first) + rows(second)) == 3
 
 
-def test_reader_of_an_empty_board_begins_anew_once() -> None:
+def test_reader_of_empty_board_begins_anew_once() -> None:
     board = filled(1)
     board.forget_simulated()
 
@@ -170,7 +170,7 @@ def test_whole_table_replaces_what_was_known() -> None:
     assert ids_after(board, None) == ["m-2", "m-3"]
 
 
-def test_table_that_says_the_same_again_changes_nothing() -> None:
+def test_repeated_item_changes_nothing() -> None:
     board = Board()
     board.put_stored({"m-1": stored()})
 
@@ -179,7 +179,7 @@ def test_table_that_says_the_same_again_changes_nothing() -> None:
     assert board.version == 1
 
 
-def test_newest_messages_of_a_phone_are_listed_oldest_first() -> None:
+def test_newest_messages_of_phone_are_listed_oldest_first() -> None:
     board = Board()
     board.put_simulated(entry(f"m-{second}", second=second) for second in (3, 1, 2))
     board.put_simulated([entry("other", phone=OTHER_PHONE)])

@@ -42,7 +42,7 @@ def test_valid_event_is_accepted_with_its_ids_and_phones() -> None:
     assert checked(EVENT) == {"ok": True, "messageIds": ["parcel-1002"], "phones": [PHONE]}
 
 
-def test_id_that_only_the_queue_will_give_is_not_guessed() -> None:
+def test_id_that_only_queue_will_give_is_not_guessed() -> None:
     without_id = {name: value for name, value in EVENT.items() if name != "messageId"}
 
     assert checked(without_id) == {"ok": True, "messageIds": [], "phones": [PHONE]}

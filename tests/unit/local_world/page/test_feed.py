@@ -49,7 +49,7 @@ def read(events: Iterator[str]) -> Event:
     return Event(event_id.removeprefix("id: "), json.loads(data.removeprefix("data: ")))
 
 
-def test_new_reader_gets_all_rows_and_the_rest(feed: Feed) -> None:
+def test_new_reader_gets_all_rows_and_status(feed: Feed) -> None:
     feed.set_queue(waiting=2, dead_lettered=1)
 
     event = read(feed.events(None))
@@ -89,7 +89,7 @@ def test_reader_of_another_start_begins_anew(feed: Feed, event_id: str) -> None:
     assert (len(event.ids), event.data["reset"]) == (3, True)
 
 
-def test_reader_gets_a_comment_while_nothing_happens(feed: Feed) -> None:
+def test_reader_gets_comment_while_nothing_happens(feed: Feed) -> None:
     events = feed.events(None)
     read(events)
 
@@ -110,7 +110,7 @@ def test_problem_is_shown_until_it_is_over(feed: Feed) -> None:
     assert over.data["problem"] is None
 
 
-def test_advanced_clock_is_news_and_a_running_one_is_not(feed: Feed) -> None:
+def test_advanced_clock_is_news_and_running_one_is_not(feed: Feed) -> None:
     events = feed.events(None)
     read(events)
 
@@ -130,7 +130,7 @@ def test_readers_are_counted_while_they_read(feed: Feed) -> None:
     assert feed.readers == 0
 
 
-def test_events_end_with_the_server(feed: Feed) -> None:
+def test_events_end_with_server(feed: Feed) -> None:
     events = feed.events(None)
     read(events)
 

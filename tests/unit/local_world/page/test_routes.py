@@ -112,7 +112,7 @@ def post(client: FlaskClient, path: str, body: object) -> Any:  # noqa: ANN401 (
     return client.post(path, headers=headers, data=data)
 
 
-def test_page_holds_the_token(client: FlaskClient) -> None:
+def test_page_holds_token(client: FlaskClient) -> None:
     assert 'name="page-token" content="token"' in get(client, "/").text
     with get(client, "/static/page.css") as style:
         assert style.mimetype == "text/css"
@@ -145,7 +145,7 @@ def test_page_holds_the_token(client: FlaskClient) -> None:
         ("/api/schedules", {"every": "day"}, "every must be one of minute, 2-seconds"),
     ],
 )
-def test_broken_rule_is_answered_in_a_sentence(
+def test_broken_rule_is_answered_in_sentence(
     client: FlaskClient, path: str, body: object, error: str
 ) -> None:
     answer = post(client, path, body)
@@ -163,9 +163,7 @@ def test_wait_needs_no_token(client: FlaskClient, aws: Aws) -> None:
     assert get(client, "/api/wait?messageId=m-1").json["field"] == "state"
 
 
-def test_record_is_queued_unchanged_with_the_ids_that_it_holds(
-    client: FlaskClient, aws: Aws
-) -> None:
+def test_record_is_queued_unchanged_with_ids_that_it_holds(client: FlaskClient, aws: Aws) -> None:
     text = '{"to": {"phoneNumber": "1"}, "destinations": 1}'
 
     assert post(client, "/api/send", {"text": text}).json == {
@@ -241,7 +239,7 @@ def test_message_is_shown_while_its_function_fails(
     assert (answer["simulated"]["messageId"], answer["found"]) == ("m-1", None)
 
 
-def test_time_of_the_running_step_ends(client: FlaskClient, simulator: dict[str, Any]) -> None:
+def test_time_of_running_step_ends(client: FlaskClient, simulator: dict[str, Any]) -> None:
     """Infobip's clock is advanced by what is left of it, whatever the time is elsewhere."""
     running = step(endedAt=None, expiresAt="2999-01-31T12:01:00.000+0000")
     simulator["POST clock"] = {"now": "2999-01-31T12:00:30.000+0000"}
@@ -301,7 +299,7 @@ def test_step_that_has_ended_cannot_be_ended(
         ),
     ],
 )
-def test_world_that_does_not_answer_is_a_sentence(
+def test_world_that_does_not_answer_is_sentence(
     client: FlaskClient, aws: Aws, error: Exception, sentence: str
 ) -> None:
     aws.error = error

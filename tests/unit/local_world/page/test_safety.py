@@ -110,7 +110,7 @@ def test_large_body_is_refused(client: FlaskClient) -> None:
     assert (answer.status_code, answer.json) == (413, {"error": "the body must not exceed 1 MiB"})
 
 
-def test_unknown_path_and_method_are_answered_in_a_sentence(client: FlaskClient) -> None:
+def test_unknown_path_and_method_are_answered_in_sentence(client: FlaskClient) -> None:
     """The path is not quoted, since it may hold a phone number."""
     given = {"Host": HOST}
 
@@ -120,14 +120,14 @@ def test_unknown_path_and_method_are_answered_in_a_sentence(client: FlaskClient)
     }
 
 
-def test_failure_of_the_server_quotes_no_address(client: FlaskClient) -> None:
+def test_failure_of_server_quotes_no_address(client: FlaskClient) -> None:
     answer = sent(client, phone="fails")
 
     assert answer.status_code == 500
     assert answer.json["error"].startswith("the page's server failed: ValueError in change: try")
 
 
-def test_browser_is_told_what_the_page_may_do(client: FlaskClient) -> None:
+def test_browser_is_told_what_page_may_do(client: FlaskClient) -> None:
     """Refusals tell it, too."""
     for answer in (sent(client), sent(client, headers={"Host": "evil.example"})):
         headers = answer.headers

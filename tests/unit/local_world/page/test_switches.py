@@ -61,7 +61,7 @@ def test_outage_lasts_for_its_seconds() -> None:
     assert simulator.set(OUTAGE, on=False)[OUTAGE] == 0
 
 
-def test_outage_without_an_end_is_told_from_none() -> None:
+def test_outage_without_end_is_told_from_none() -> None:
     simulator = Simulator()
     simulator.faults.add({"kind": "reset_before", "times": 0})
 
@@ -77,14 +77,14 @@ def test_fault_of_one_message_is_no_switch() -> None:
     assert simulator.shown()["rate-limit"] is False
 
 
-def test_times_of_the_simulator_are_shown() -> None:
+def test_times_of_simulator_are_shown() -> None:
     state = switches.state_of(as_json(Settings()), [])
 
     assert (state["validitySeconds"], state["stepSeconds"]) == (60, 0.2)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_behaviour_of_a_phone_is_read_as_it_was_set(behaviour: str) -> None:
+def test_behaviour_of_phone_is_read_as_it_was_set(behaviour: str) -> None:
     assert switches.behaviour_of(dict(BEHAVIOURS[behaviour])) == behaviour
 
 

@@ -70,7 +70,7 @@ def test_parameter_is_given_once() -> None:
         (found("EXPIRED", "SMS"), Wait("order-1", "EXPIRED", "", 20)),
     ],
 )
-def test_message_in_its_state_ends_the_wait(answer: dict[str, Any], wanted: Wait) -> None:
+def test_message_in_its_state_ends_wait(answer: dict[str, Any], wanted: Wait) -> None:
     assert verdict_of(answer, wanted) is None
 
 
@@ -90,7 +90,7 @@ def test_message_in_its_state_ends_the_wait(answer: dict[str, Any], wanted: Wait
         ),
     ],
 )
-def test_failed_wait_says_what_the_message_is(
+def test_failed_wait_says_what_message_is(
     answer: dict[str, Any], status: int, sentence: str
 ) -> None:
     refusal = verdict_of(answer, BY_SMS)
