@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.local_world.page.server import page
 from tests.local_world.world import World
 
 from .chromium import NoChromiumError, find
-from .scene import SCENARIO, Scene, served
+from .scene import SCENARIO, Scene
 from .visits import chromium_running, visiting
 from .window import Window
 
@@ -57,8 +58,8 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def _page_url(world: World) -> Iterator[str]:
-    with served(world) as url:
-        yield url
+    with page(world) as served:
+        yield served.page_url
 
 
 @pytest.fixture

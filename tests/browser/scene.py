@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from tests.local_world.page.server import page
+from tests.local_world.aws_emulator import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.local_world.world import Json, World
 
-#: As in events/create_scenario.json.
-SCENARIO: Json = {
-    "name": "Order updates",
-    "flow": [
-        {"from": "acme-mobile-app", "channel": "PUSH"},
-        {"from": "Acme", "channel": "SMS"},
-    ],
-}
+#: The scenario that the page offers where there is none.
+SCENARIO: Json = json.loads((ROOT / "events/create_scenario.json").read_text())
 PUSH_TEXT = "Your parcel is on its way."
 SMS_TEXT = "Acme: your parcel is on its way."
 #: Endings of numbers that no test uses decide what the simulator does; this one decides nothing.
 _ENDING = "5555"
-
-
-@contextmanager
-def served(world: World, port: int = 0) -> Iterator[str]:
-    """Serve the page of a deployment, and return its URL.
-
-    Args:
-        world: The deployment.
-        port: To listen on; 0 takes a free one.
-    """
-    with page(world, port) as url:
-        yield url
 
 
 class Scene:

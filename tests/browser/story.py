@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from tests.local_world.page.server import page
 from tests.local_world.world import World
 
-from .scene import SMS_TEXT, as_text, served
+from .scene import SMS_TEXT, as_text
 from .visits import visiting
 from .window import EXAMPLE_SCENARIO, Window
 
@@ -44,7 +45,11 @@ def played(browser: Browser, script: str = "") -> Iterator[Window]:
         browser: A running Chromium.
         script: Runs before those of the page.
     """
-    with World() as world, served(world) as url, visiting(browser, url, script=script) as visit:
+    with (
+        World() as world,
+        page(world) as served,
+        visiting(browser, served.page_url, script=script) as visit,
+    ):
         window = Window(visit)
         create = window.open_tab("Compose").get_by_role("button", name=EXAMPLE_SCENARIO)
         create.click()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.local_world.page.server import page
 from tests.local_world.world import World, wait_until
 
-from .scene import PUSH_TEXT, SCENARIO, SMS_TEXT, Scene, served
+from .scene import PUSH_TEXT, SCENARIO, SMS_TEXT, Scene
 from .visits import visiting
 from .window import Window
 
@@ -31,7 +32,7 @@ _FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].
 def crowded() -> Iterator[Scene]:
     """Deploy, and send 10,000 messages, each to a phone of its own."""
     parameters = {"SendMaximumConcurrency": "2"}
-    with World(parameters=parameters) as world, served(world) as url:
+    with World(parameters=parameters) as world, page(world) as served:
         world.invoke("CreateScenarioFunctionName", SCENARIO)
         for record in range(RECORDS):
             destinations = [
@@ -51,7 +52,7 @@ def crowded() -> Iterator[Scene]:
             "Infobip has accepted all",
             every=0.5,
         )
-        yield Scene(world, url)
+        yield Scene(world, served.page_url)
 
 
 def test_page_with_ten_thousand_messages_stays_usable(

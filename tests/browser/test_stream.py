@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import expect
 
+from tests.local_world.page.server import page
 from tests.local_world.world import wait_until
 
-from .scene import Scene, served
+from .scene import Scene
 from .visits import visiting
 from .window import Window
 
@@ -34,7 +35,7 @@ def test_page_goes_on_without_reload_after_its_server_was_gone(
     scene = Scene(world, "")
     before, meanwhile, after = scene.event(), scene.event(), scene.event()
     with ExitStack() as server:
-        url = server.enter_context(served(world))
+        url = server.enter_context(page(world)).page_url
         with visiting(browser, url) as visit:
             visit.expect_in_console(_EXPECTED)
             window = Window(visit)
@@ -47,7 +48,7 @@ def test_page_goes_on_without_reload_after_its_server_was_gone(
             expect(window.connection).to_contain_text("Reconnecting")
             scene.put(meanwhile)
             world.invoke("CreateScenarioFunctionName", RETURNS)
-            server.enter_context(served(world, urlsplit(url).port or 0))
+            server.enter_context(page(world, urlsplit(url).port or 0))
 
             expect(window.phone_button(meanwhile["to"]["phoneNumber"])).to_be_visible()
             expect(window.connection).to_have_text("Live")

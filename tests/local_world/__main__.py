@@ -20,10 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 
 from . import commands, sam_local
-from .aws_emulator import ROOT, environment_path, free_port, is_free
+from .aws_emulator import ROOT, environment_path, is_free
 from .container_engine import address_for_containers, engine
 from .proxies import reach_this_machine_directly
-from .running import RefusedError, announced, described, one_at_a_time, running_world
+from .running import RefusedError, announced, one_at_a_time, running_world
 from .world import StartStep, World, forget_aws_account
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _up(arguments: argparse.Namespace) -> None:
     # These take a second to import, and the other commands do not need them.
     from tests.progress import Progress  # noqa: PLC0415
 
-    from .page.server import serving  # noqa: PLC0415
+    from .page.server import page  # noqa: PLC0415
     from .parameters import read_parameters  # noqa: PLC0415
 
     parameters = read_parameters(arguments.parameters)
@@ -57,9 +57,7 @@ def _up(arguments: argparse.Namespace) -> None:
                 exits.enter_context(world)
             except (RuntimeError, TimeoutError) as error:
                 raise RefusedError(str(error)) from None
-            page_url = f"http://127.0.0.1:{free_port(ports[2])}/"
-            running = described(world, parameters, page_url)
-            exits.enter_context(serving(running))
+            running = exits.enter_context(page(world, ports[2], parameters))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stopped.set())
         exits.enter_context(sam_local.environment_file(world))

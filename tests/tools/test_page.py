@@ -129,8 +129,8 @@ def test_second_world_has_page_of_its_own(running: Local) -> None:
 def test_deleted_stack_is_problem_that_page_shows() -> None:
     """What needs the stack is refused in a sentence; a reset of the simulator is no problem."""
     deleted = "the stack, or a part of it, was deleted: stop `make local`, and start it again"
-    with World() as world, page(world) as url:
-        browser = Page(url)
+    with World() as world, page(world) as served:
+        browser = Page(served.page_url)
         browser.post("api/functions/create_scenario", SCENARIO)
         browser.post("api/send", {"text": EVENT})
         with browser.events() as events:

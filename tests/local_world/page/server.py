@@ -12,6 +12,7 @@ import socket
 import threading
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from .routes import application
 from .sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.local_world.running import RunningWorld
     from tests.local_world.world import World
@@ -102,13 +103,19 @@ def _listening(port: int) -> socket.socket:
 
 
 @contextmanager
-def page(world: World, port: int = 0) -> Iterator[str]:
-    """Serve the page of a local world of this process, and return its URL.
+def page(
+    world: World, port: int = 0, parameters: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[RunningWorld]:
+    """Serve the page of a local world of this process, and return how to reach both.
 
     Args:
         world: It has been started.
         port: The preferred one; by default, and if it is taken, a free one.
+        parameters: The template parameters that its user gave.
+
+    Raises:
+        RefusedError: The port was taken after it had been found free.
     """
-    running = described(world, {}, f"http://{_HOST}:{free_port(port)}/")
+    running = described(world, parameters, f"http://{_HOST}:{free_port(port)}/")
     with serving(running):
-        yield running.page_url
+        yield running
