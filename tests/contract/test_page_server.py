@@ -16,6 +16,7 @@ from tests.local_world.page.sources import Sources
 from tests.local_world.running import RefusedError, RunningWorld
 from tests.local_world.simulator_control import SimulatorControl
 from tests.local_world.world import wait_until
+from tests.unit.local_world.worlds import world_with
 
 PHONE = "385915550001"
 
@@ -23,11 +24,7 @@ PHONE = "385915550001"
 @pytest.fixture
 def world() -> RunningWorld:
     """Return a local world that has ended, with a free port for its page."""
-    return RunningWorld(
-        port=1,
-        started_at="12:00:00",
-        parameters={},
-        simulator_url="http://127.0.0.1:1",
+    return world_with(
         page_url=f"http://127.0.0.1:{free_port()}/",
         outputs={
             "MessagesTableName": "messages",
@@ -36,8 +33,6 @@ def world() -> RunningWorld:
             "SendDeadLetterQueueUrl": "",
         },
         resources={"FindMessagesFunction": "find"},
-        outcome_queue_url=None,
-        address_for_containers=None,
     )
 
 

@@ -22,6 +22,8 @@ from tests.local_world.aws_emulator import ROOT
 from tests.local_world.running import RefusedError, RunningWorld
 from tests.local_world.world import FunctionFailedError, wait_until
 
+from .worlds import world_with
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,17 +35,7 @@ def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def world(*functions: str, answer: object = None) -> RunningWorld:
     """Return a local world in which functions are deployed that all return one answer."""
-    found = RunningWorld(
-        port=4566,
-        started_at="12:00:00",
-        parameters={},
-        simulator_url="http://127.0.0.1:8070",
-        page_url="http://127.0.0.1:8071/",
-        outputs={},
-        resources={name: name for name in functions},
-        outcome_queue_url=None,
-        address_for_containers=None,
-    )
+    found = world_with(resources={name: name for name in functions})
     payload = json.dumps(answer).encode()
     invoke = SimpleNamespace(invoke=lambda **_: {"Payload": io.BytesIO(payload)})
     vars(found)["functions"] = invoke

@@ -10,8 +10,9 @@ import pytest
 from docker.errors import ImageNotFound
 
 from tests.local_world import sam_local
-from tests.local_world.running import RunningWorld
 from tests.local_world.sam_local import environment_text, options
+
+from .worlds import world_with
 
 
 def test_function_in_container_gets_reachable_urls() -> None:
@@ -43,17 +44,7 @@ class Engine:
         return name
 
 
-WORLD = RunningWorld(
-    port=4566,
-    started_at="12:00:00",
-    parameters={},
-    simulator_url="http://127.0.0.1:8070",
-    page_url="http://127.0.0.1:8071/",
-    outputs={},
-    resources={},
-    outcome_queue_url=None,
-    address_for_containers="172.17.0.1",
-)
+WORLD = world_with(port=4566, address_for_containers="172.17.0.1")
 
 
 @pytest.mark.parametrize("has_image", [True, False])

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.local_world.page.feed import Feed
 from tests.local_world.page.routes import application
 from tests.local_world.page.sources import problem_of
-from tests.local_world.running import RunningWorld
 from tests.local_world.simulator_control import SimulatorControl
+from tests.unit.local_world.worlds import world_with
 
 from .entries import entry, step
 
@@ -72,16 +72,9 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def served() -> tuple[FlaskClient, Aws]:
     names = ("CreateScenarioFunction", "FindMessagesFunction", "RedriveMessagesFunction")
-    world = RunningWorld(
-        port=1,
-        started_at="12:00:00",
-        parameters={},
-        simulator_url="http://127.0.0.1:1",
-        page_url="http://127.0.0.1:1/",
+    world = world_with(
         outputs={"ScenarioParameterPrefix": "/s/", "SendQueueUrl": "http://127.0.0.1:1/queue"},
         resources={name: name for name in names},
-        outcome_queue_url=None,
-        address_for_containers=None,
     )
     aws = Aws()
     vars(world).update(functions=aws, sqs=SimpleNamespace(send_message=aws.send_message))
