@@ -20,12 +20,13 @@ from tests.local_world.__main__ import LOCAL_PORTS
 from tests.local_world.aws_emulator import ROOT, environment_path, free_port
 from tests.local_world.running import running_world
 from tests.local_world.world import World, wait_until
-from tests.readme import ENVIRONMENT, alone_with_its_worlds
+from tests.readme import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("alone")
 WORLD = [sys.executable, "-m", "tests.local_world"]
 #: As `make local` sets it: the page checks events by the sender's own code.
 WITH_LAYER = ENVIRONMENT | {"PYTHONPATH": "shared"}
@@ -96,13 +97,6 @@ def local(
         finally:  # also stops it when the tests are interrupted
             process.send_signal(end)
     assert process.returncode == (0 if end == signal.SIGINT else -end)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _alone() -> Iterator[None]:
-    """Keep other tests from starting worlds meanwhile."""
-    with alone_with_its_worlds():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,13 @@ from tests.local_world.aws_emulator import ROOT
 from tests.local_world.page.server import page
 from tests.local_world.running import running_world
 from tests.local_world.world import STACK_NAME, World, wait_until
-from tests.readme import alone_with_its_worlds
 
 from .test_deployment import Local, local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("alone")
 EVENT = (ROOT / "events/send_message.json").read_text()
 SCENARIO = json.loads((ROOT / "events/create_scenario.json").read_text())
 SECONDS_TO_END = 10
@@ -62,13 +62,6 @@ class Page:
             yield (
                 json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data")
             )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _alone() -> Iterator[None]:
-    """Keep other tests from starting worlds meanwhile."""
-    with alone_with_its_worlds():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.local_world.running import running_world
-from tests.readme import ENVIRONMENT, ROOT, alone_with_its_worlds, fenced
+from tests.readme import ENVIRONMENT, ROOT, fenced
 
 from .test_deployment import command, local
 
@@ -38,9 +38,9 @@ PUSH_FAILS, PUSH_ARRIVES = "385915550002", "385915550101"
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[RunningWorld]:
+def world(alone: None) -> Iterator[RunningWorld]:  # noqa: ARG001 (a fixture)
     """Run `make local`, with the scenario that the events name."""
-    with alone_with_its_worlds(), local() as started:
+    with local() as started:
         port = str(started.port)
         create = ("--function=create_scenario", "--event=events/create_scenario.json")
         assert command("invoke", f"--world={port}", *create).returncode == 0
