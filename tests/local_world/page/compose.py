@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: In place of the id that SQS assigns when the event is queued.
 _NO_RECORD_ID = "not-queued-yet"
 _EXAMPLES = "send_message*.json"
+_EXAMPLE_SCENARIO = ROOT / "events/create_scenario.json"
 
 
 class Composer:
@@ -60,18 +61,23 @@ class Composer:
         return message_ids_in(text, record_id)
 
     def offered(self) -> Json:
-        """Return the registered scenarios, and the example events that belong on the queue.
+        """Return what an event can begin with.
+
+        Returns:
+            The registered `scenarios`; the `exampleScenario`, for where there is none; and the
+            `examples`, the example events that belong on the queue.
 
         Raises:
             PageError: The scenarios cannot be read.
         """
         with _readable():
             found = self._registry().all()
-        scenarios = [
-            {"name": each.name, "slug": slug(each.name), "flow": each.to_answer()["flow"]}
-            for each in found
-        ]
-        return {"scenarios": scenarios, "examples": examples()}
+        example = json.loads(_EXAMPLE_SCENARIO.read_text())
+        return {
+            "scenarios": [_scenario(each.name, each.to_answer()["flow"]) for each in found],
+            "exampleScenario": _scenario(example["name"], example["flow"]),
+            "examples": examples(),
+        }
 
     def check(self, text: str) -> Json:
         """Check an event.
@@ -103,6 +109,10 @@ class Composer:
             if message.message_id != f"{_NO_RECORD_ID}-{position}"
         ]
         return {"ok": True, "messageIds": ids, "phones": phones}
+
+
+def _scenario(name: str, flow: list[Json]) -> Json:
+    return {"name": name, "slug": slug(name), "flow": flow}
 
 
 def examples() -> list[Json]:

@@ -7,19 +7,13 @@ import { change, JsonTextError, read } from "./json_text.js";
 
 /** Milliseconds after the last change, when the event is checked. */
 const CHECK_AFTER = 250;
-/** What is offered while no scenario is registered. */
-const EXAMPLE_SCENARIO = {
-  name: "Order updates",
-  flow: [
-    { from: "acme-mobile-app", channel: "PUSH" },
-    { from: "Acme", channel: "SMS" },
-  ],
-};
 const TEXT = "Your parcel is on its way.";
 
 export class Compose {
   /** @type {import("./compose_form.js").Scenario[]} */
   #scenarios = [];
+  /** What is offered while no scenario is registered. @type {any} */
+  #exampleScenario = null;
   /** @type {{name: string, text: string}[]} */
   #examples = [];
   /** The event as the text has it; null while the text is not a JSON object. @type {any} */
@@ -115,8 +109,9 @@ export class Compose {
   /** Load the scenarios and the examples, and begin with an event that can be sent. */
   async start() {
     try {
-      const { scenarios, examples } = await get("/api/compose");
+      const { scenarios, exampleScenario, examples } = await get("/api/compose");
       [this.#scenarios, this.#examples] = [scenarios, examples];
+      this.#exampleScenario = exampleScenario;
     } catch (error) {
       this.#fail(error, "Try again", () => this.start());
       return;
@@ -146,7 +141,8 @@ export class Compose {
 
   async #createScenario() {
     try {
-      await invoke("create_scenario", EXAMPLE_SCENARIO);
+      const { name, flow } = this.#exampleScenario;
+      await invoke("create_scenario", { name, flow });
       const hadFocus = this.#notice.contains(document.activeElement);
       await this.start();
       if (hadFocus && this.#notice.hidden) this.#start.focus();
@@ -167,13 +163,13 @@ export class Compose {
 
   #defaultText() {
     this.#freshId = newId();
-    const [scenario] = this.#scenarios;
-    const contents = (scenario?.flow ?? EXAMPLE_SCENARIO.flow).map(({ channel }) => [
+    const { slug, flow } = this.#scenarios[0] ?? this.#exampleScenario;
+    const contents = flow.map((/** @type {{channel: string}} */ { channel }) => [
       memberOf(channel),
       { text: channel === "PUSH" ? TEXT : `Acme: ${TEXT[0].toLowerCase()}${TEXT.slice(1)}` },
     ]);
     const event = {
-      scenario: scenario?.slug ?? "order-updates",
+      scenario: slug,
       messageId: this.#freshId,
       to: { phoneNumber: "385915550101" },
       ...Object.fromEntries(contents),

@@ -81,6 +81,14 @@ def test_registered_scenarios_are_offered() -> None:
     ]
 
 
+def test_scenario_of_example_event_is_offered() -> None:
+    example = json.loads((ROOT / "events/create_scenario.json").read_text())
+
+    offered = Composer(registry).offered()["exampleScenario"]
+
+    assert offered == {"name": example["name"], "slug": "order-updates", "flow": example["flow"]}
+
+
 def test_every_example_can_be_read_and_is_one_record() -> None:
     """Records of an SQS event are offered one by one."""
     found = {each["name"]: json.loads(each["text"]) for each in examples()}
