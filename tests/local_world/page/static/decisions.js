@@ -23,15 +23,11 @@ export function recordItem(record, actions) {
   const isUndecided = "quarantinedMessageIds" in record;
   const tone = isUndecided ? "warn" : "bad";
   const { originalMessageId } = record;
-  return h(
-    "li",
-    { class: "card" },
-    h(
-      "div",
-      { class: "card-head" },
+  return card(
+    [
       h("span", { class: "tag", dataset: { tone } }, record.reason),
       h("span", { class: "quiet small" }, `${duration(record.ageSeconds)} ago`),
-    ),
+    ],
     record.rule &&
       h("p", {}, record.field && [foreign(record.field, "code"), " "], foreign(record.rule)),
     h("p", { class: "small" }, idsOf(record, actions)),
@@ -123,15 +119,11 @@ export function quarantinedItem(message, { by, why }, actions) {
       actions.onDone(`${message.messageId} is ${done}. Its state is ${state}. ${hint ?? ""}`);
     });
   const risk = "Release sends it again, perhaps twice. Close gives it up, perhaps unsent.";
-  return h(
-    "li",
-    { class: "card" },
-    h(
-      "div",
-      { class: "card-head" },
+  return card(
+    [
       link(message.messageId, actions),
       h("span", { class: "quiet small" }, message.deadLetterReason ?? ""),
-    ),
+    ],
     about(message),
     h(
       "div",
@@ -153,18 +145,16 @@ export function quarantinedItem(message, { by, why }, actions) {
 export function unresolvedItem(message, actions) {
   const since = clock(message.unresolvedAt);
   const sentence = `Since ${since} the logs no longer hold its outcome. A late report may still settle it.`;
-  return h(
-    "li",
-    { class: "card" },
-    h(
-      "div",
-      { class: "card-head" },
-      link(message.messageId, actions),
-      h("span", { class: "tag" }, message.state),
-    ),
+  return card(
+    [link(message.messageId, actions), h("span", { class: "tag" }, message.state)],
     about(message),
     h("p", { class: "quiet small" }, sentence),
   );
+}
+
+/** Build an entry of a list. @param {any} head what its first line holds @param {...any} rest */
+function card(head, ...rest) {
+  return h("li", { class: "card" }, h("div", { class: "card-head" }, head), ...rest);
 }
 
 /** @param {any} message */
