@@ -221,12 +221,7 @@ class World:
             ExpressionAttributeValues={":id": {"S": message_id}},
             ConsistentRead=True,
         )
-        read = TypeDeserializer().deserialize
-        return [
-            {name: read(value) for name, value in item.items()}
-            for page in pages
-            for item in page["Items"]
-        ]
+        return [plain_item(item) for page in pages for item in page["Items"]]
 
     def dead_lettered_records(self) -> list[Json]:
         """Return `body` and `attributes` of each dead-lettered record, without removing it."""
@@ -462,6 +457,12 @@ class World:
         key = f"{name}-{hashlib.sha256(content).hexdigest()[:32]}"
         self._s3.put_object(Bucket=_CODE_BUCKET, Key=key, Body=content)
         return {"Bucket": _CODE_BUCKET, "Key": key}
+
+
+def plain_item(item: Mapping[str, Any]) -> Json:
+    """Return the attributes of an item of DynamoDB as Python values."""
+    read = TypeDeserializer().deserialize
+    return {name: read(value) for name, value in item.items()}
 
 
 def records_on(queue: SQSClient, url: str) -> int:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import threading
 import traceback
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_world import commands
 from tests.local_world.clients import options, session
 from tests.local_world.running import RefusedError
 from tests.local_world.simulator_control import SimulatorControl
-from tests.local_world.world import records_on
+from tests.local_world.world import plain_item, records_on
 
 from .board import Stored, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -224,8 +223,8 @@ class _TableSource:
         page = self._streams.get_records(ShardIterator=self._iterator)
         changes: dict[str, Stored | None] = {}
         for record in page["Records"]:
-            image = _plain(record["dynamodb"].get("NewImage", {}))
-            keys = _plain(record["dynamodb"]["Keys"])
+            image = plain_item(record["dynamodb"].get("NewImage", {}))
+            keys = plain_item(record["dynamodb"]["Keys"])
             if keys["entry"] == "MESSAGE":
                 stored = Stored.from_item(image, self._feed.now()) if image else None
                 changes[keys["messageId"]] = stored
@@ -257,15 +256,9 @@ class _TableSource:
             ExpressionAttributeValues={":message": {"S": "MESSAGE"}},
             ConsistentRead=True,
         )
-        items = [_plain(item) for page in pages for item in page["Items"]]
+        items = [plain_item(item) for page in pages for item in page["Items"]]
         found = {
             item["messageId"]: Stored.from_item(item, seconds(item["claimedAt"])) for item in items
         }
         with self._feed.changing() as board:
             board.replace_stored(found)
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of an item as Python values."""
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in item.items()}
